@@ -1,0 +1,448 @@
+"""Parameter and result types of the socket API, shared by daemon and clients.
+
+Paths are text in the form of `migmond.domain.names` (lossless). Sizes are bytes, durations seconds,
+times RFC 3339 text with zone. Unknown is null.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from migmond.domain.limits import Limits
+from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+
+API_VERSION = 1
+"""Raised when a method or field goes or changes its meaning; new ones do not raise it."""
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of all parameter types: named only, unknown names refused."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Base of all result types."""
+
+
+class Nothing(Params, frozen=True):
+    """No parameters."""
+
+
+# --- what is migrated ------------------------------------------------------------------------------
+
+
+class SelectorSpec(Params, frozen=True):
+    """A selector as it travels; see `migmond.domain.selector.Selector`. `under` is path text."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    under: str = ""
+    larger_than: int | None = None
+    smaller_than: int | None = None
+    newer_than: float | None = None
+    older_than: float | None = None
+    types: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+class SourceSpec(Params, frozen=True):
+    path: str
+    into: str = ""
+
+
+class PlanSpec(Params, frozen=True):
+    """A plan as it travels; see `migmond.domain.plan.Plan`. Paths are absolute path text."""
+
+    sources: tuple[SourceSpec, ...]
+    destination: str
+    name: str = ""
+    operation: Operation = Operation.COPY
+    selector: SelectorSpec = SelectorSpec()
+    conflict: ConflictPolicy = ConflictPolicy.FAIL
+    verify: VerifyLevel = VerifyLevel.HASH
+    limits: Limits = Limits()
+    one_file_system: bool = True
+    privileged: bool = False
+    workers: int | None = None
+    reflink: bool = True
+
+
+class PlanParams(Params, frozen=True):
+    plan: PlanSpec
+
+
+class PlanNameParams(Params, frozen=True):
+    name: str
+
+
+class Finding(Result, frozen=True):
+    """One line of a verdict. `severity`: `ok`, `warning`, `blocker`."""
+
+    severity: str
+    kind: str
+    message: str
+    hint: str = ""
+
+
+class PlanVerdict(Result, frozen=True):
+    """What a plan would do, found without writing anything.
+
+    `method`: `rename` (same file system move), `reflink?` (same file system copy) or `copy`.
+    `free_bytes`, `free_inodes`: at the destination, for an unprivileged user.
+    """
+
+    feasible: bool
+    entries: int
+    files: int
+    directories: int
+    bytes: int
+    method: str
+    free_bytes: int | None
+    free_inodes: int | None
+    findings: tuple[Finding, ...]
+    seconds_elapsed: float
+
+
+class SavedPlan(Result, frozen=True):
+    name: str
+    plan: PlanSpec
+    saved_at: str
+
+
+class SavedPlans(Result, frozen=True):
+    plans: tuple[SavedPlan, ...]
+
+
+# --- executions ------------------------------------------------------------------------------------
+
+
+class StartParams(Params, frozen=True):
+    """Exactly one of `plan` and `plan_name`. `request_id` makes a repeated start return the first one's execution."""
+
+    plan: PlanSpec | None = None
+    plan_name: str = ""
+    name: str = ""
+    request_id: str = ""
+
+
+class ExecutionParams(Params, frozen=True):
+    """`id`: an execution's id, a unique prefix of it, or a name that only one execution has."""
+
+    id: str
+
+
+class PauseParams(Params, frozen=True):
+    id: str
+    for_s: float | None = None
+    reason: str = ""
+
+
+class ReasonParams(Params, frozen=True):
+    id: str
+    reason: str = ""
+
+
+class ListParams(Params, frozen=True):
+    """`sort`: `created`, `name`, `state`, `rate`, `eta`. Worst first where that means something."""
+
+    states: tuple[str, ...] = ()
+    sort: str = "created"
+    offset: int = 0
+    limit: int = 100
+
+
+class TallyView(Result, frozen=True):
+    entries: int
+    bytes: int
+
+
+class HoldView(Result, frozen=True):
+    id: str
+    reason: str
+    author: str
+    since: str
+    until: str | None
+    note: str
+
+
+class MoverView(Result, frozen=True):
+    """One mover right now. `stalled_s`: how long its present system call has taken, null when it is not stalled."""
+
+    slot: int
+    pid: int
+    doing: str
+    file: str | None
+    file_bytes: int
+    file_bytes_done: int
+    stalled_s: float | None
+
+
+class Progress(Result, frozen=True):
+    """How far an execution is. `percent_done` never exceeds 100 and never falls; null while unknown.
+
+    `seconds_remaining` is null when it cannot be told, and `eta_reason` says why.
+    """
+
+    planned: TallyView
+    done: TallyView
+    failed: TallyView
+    skipped: TallyView
+    cancelled: TallyView
+    growing: bool
+    imperfect: int
+    percent_done: float | None
+    bytes_per_s: float | None
+    entries_per_s: float | None
+    seconds_elapsed: float
+    seconds_remaining: float | None
+    eta_reason: str
+
+
+class VerificationView(Result, frozen=True):
+    at: str
+    checked: TallyView
+    unhashed: int
+    mismatches: int
+    examples: tuple[str, ...]
+
+
+class ExecutionView(Result, frozen=True):
+    """`why`: one sentence that explains the state, "" when the state says it all."""
+
+    id: str
+    name: str
+    state: str
+    why: str
+    stage: str
+    operation: str
+    sources: tuple[str, ...]
+    destination: str
+    uid: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    progress: Progress
+    holds: tuple[HoldView, ...]
+    movers: tuple[MoverView, ...]
+    verify: str
+    conflict: str
+    verification: VerificationView | None
+    as_of: str
+
+
+class ExecutionPage(Result, frozen=True):
+    executions: tuple[ExecutionView, ...]
+    total: int
+
+
+class FilesParams(Params, frozen=True):
+    """Page through the tasks of an execution in scan order. `after`: the `next` of the page before, 0 at first."""
+
+    id: str
+    selector: SelectorSpec = SelectorSpec()
+    after: int = 0
+    limit: int = 100
+
+
+class TaskView(Result, frozen=True):
+    number: int
+    path: str
+    type: str
+    size: int
+    state: str
+    outcome: str
+    attempts: int
+    lost: tuple[str, ...]
+    digest: str | None
+    target_path: str | None
+    fault: str | None
+
+
+class TaskPage(Result, frozen=True):
+    """`next`: pass it as `after` for the following page; null at the end."""
+
+    tasks: tuple[TaskView, ...]
+    next: int | None
+
+
+class ErrorGroup(Result, frozen=True):
+    """Faults of the same kind in the same phase. `examples`: up to three paths."""
+
+    phase: str
+    kind: str
+    errno: int
+    message: str
+    count: int
+    first_at: str
+    last_at: str
+    examples: tuple[str, ...]
+    hint: str
+
+
+class ErrorGroups(Result, frozen=True):
+    groups: tuple[ErrorGroup, ...]
+
+
+class InterventionView(Result, frozen=True):
+    id: str
+    execution: str
+    kind: str
+    author: str
+    at: str
+    reason: str
+    before: str
+    after: str
+    undo: str
+
+
+class InterventionList(Result, frozen=True):
+    interventions: tuple[InterventionView, ...]
+
+
+# --- the daemon ------------------------------------------------------------------------------------
+
+
+class HelloParams(Params, frozen=True):
+    client: str = ""
+    version: str = ""
+
+
+class Hello(Result, frozen=True):
+    """`role`: what this connection may do. Limits are per connection."""
+
+    server: str
+    version: str
+    api_version: int
+    role: str
+    uid: int
+    max_frame_bytes: int
+    max_outstanding_requests: int
+    max_write_queue_bytes: int
+
+
+class MethodView(Result, frozen=True):
+    """`params` and `result` are JSON Schemas whose references point into `MethodList.schemas`."""
+
+    name: str
+    role: str
+    help: str
+    params: dict[str, object]
+    result: dict[str, object]
+
+
+class MethodList(Result, frozen=True):
+    methods: tuple[MethodView, ...]
+    schemas: dict[str, object]
+
+
+class PluginView(Result, frozen=True):
+    """`state`: `active`, `disabled`, `invalid`, `conflict`, `quarantined`; `reason` says why when not active."""
+
+    name: str
+    package: str
+    version: str
+    state: str
+    reason: str
+    provides: tuple[str, ...]
+    failures: int
+
+
+class PluginList(Result, frozen=True):
+    plugins: tuple[PluginView, ...]
+
+
+class Status(Result, frozen=True):
+    version: str
+    pid: int
+    socket: str
+    state_directory: str
+    user_daemon: bool
+    uptime_s: float
+    resident_bytes: int
+    clients: int
+    subscriptions: int
+    executions: dict[str, int]
+    movers: int
+    loop_lag_max_s: float
+    plugins: tuple[PluginView, ...]
+
+
+class Check(Result, frozen=True):
+    """`severity`: `ok`, `warning`, `error`."""
+
+    name: str
+    severity: str
+    message: str
+    hint: str = ""
+
+
+class Checks(Result, frozen=True):
+    checks: tuple[Check, ...]
+
+
+class ConfigParams(Params, frozen=True):
+    """`key`: dotted key or prefix; "" for everything."""
+
+    key: str = ""
+
+
+class ConfigValue(Result, frozen=True):
+    """`origin`: `default`, or file and line that set it. `value` is shown as TOML."""
+
+    key: str
+    value: str
+    origin: str
+    help: str
+
+
+class ConfigValues(Result, frozen=True):
+    values: tuple[ConfigValue, ...]
+
+
+class SampleView(Result, frozen=True):
+    metric: str
+    unit: str
+    labels: dict[str, str]
+    value: float | None
+    no_data: str
+    at: str
+
+
+class Samples(Result, frozen=True):
+    samples: tuple[SampleView, ...]
+
+
+# --- events ----------------------------------------------------------------------------------------
+
+
+class SubscribeParams(Params, frozen=True):
+    """`types`: event types or prefixes (`execution.` matches all of them); empty for all.
+
+    `executions`: ids or prefixes; empty for all that the role may see.
+    `since`: id of the last event seen; the daemon replays what it still has after it and says if there is a gap.
+    `interval_s`: least time between two progress events of one execution.
+    """
+
+    types: tuple[str, ...] = ()
+    executions: tuple[str, ...] = ()
+    since: int | None = None
+    interval_s: float = 0.5
+
+
+class Subscription(Result, frozen=True):
+    """The snapshot. Events follow as notifications `event` with `Delivery` as params, in order of id."""
+
+    subscription: int
+    last_event: int
+    gap: bool
+    executions: tuple[ExecutionView, ...]
+
+
+class UnsubscribeParams(Params, frozen=True):
+    subscription: int
+
+
+class Acknowledged(Result, frozen=True):
+    """Nothing more to say."""
+
+    ok: bool = True

@@ -1,0 +1,104 @@
+"""One run of a plan."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from migmond.domain.hold import Hold
+from migmond.domain.identity import Identity
+from migmond.domain.limits import Limits
+from migmond.domain.plan import Plan
+from migmond.domain.states import ExecutionState
+
+
+class Stage(enum.StrEnum):
+    """What a running execution is busy with; for people and charts, not for decisions."""
+
+    SCAN = "scan"
+    COPY = "copy"
+    LINK = "link"
+    DELETE = "delete"
+    DIRECTORIES = "directories"
+    CLEAN_UP = "clean up"
+    FINISHED = "finished"
+
+
+class Tally(msgspec.Struct, frozen=True, array_like=True):
+    """So many entries holding so many bytes."""
+
+    entries: int = 0
+    bytes: int = 0
+
+    def plus(self, entries: int, size_bytes: int) -> Tally:
+        return Tally(self.entries + entries, self.bytes + size_bytes)
+
+
+class Totals(msgspec.Struct, frozen=True, array_like=True):
+    """Settled tasks by what became of them, and all tasks known. Written in the transaction that settles them.
+
+    planned ≥ done + failed + skipped + cancelled; `growing` until the scan has ended.
+    """
+
+    planned: Tally = Tally()
+    done: Tally = Tally()
+    failed: Tally = Tally()
+    skipped: Tally = Tally()
+    cancelled: Tally = Tally()
+    growing: bool = True
+    imperfect: int = 0
+    """Tasks that are done but lost some metadata."""
+
+    @property
+    def settled(self) -> Tally:
+        parts = (self.done, self.failed, self.skipped, self.cancelled)
+        return Tally(sum(p.entries for p in parts), sum(p.bytes for p in parts))
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What re-reading the targets of a finished execution found.
+
+    Attributes:
+        at: wall clock seconds when it ended.
+        checked: entries and bytes re-read.
+        unhashed: entries compared by size and times only, having no journaled hash.
+        mismatches: entries whose target is missing or differs (the first 100 are in `examples` as path text).
+    """
+
+    at: float
+    checked: Tally
+    unhashed: int
+    mismatches: int
+    examples: tuple[str, ...] = ()
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """One run of a plan, as the journal has it.
+
+    Attributes:
+        id: 12 hexadecimal digits; any unique prefix names it.
+        key: small integer that the journal uses in task rows.
+        name: for people; not unique.
+        identity: whose rights the movers have.
+        created_at, started_at, finished_at: wall clock seconds.
+        active_s: seconds in RUNNING so far, by the monotonic clock.
+        reason: why it is in this state, one sentence, "" when the state says it all.
+    """
+
+    id: str
+    key: int
+    name: str
+    plan: Plan
+    identity: Identity
+    state: ExecutionState
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    active_s: float = 0.0
+    stage: Stage = Stage.SCAN
+    totals: Totals = Totals()
+    holds: tuple[Hold, ...] = ()
+    limits: Limits = Limits()
+    reason: str = ""
+    verification: Verification | None = None

@@ -1,0 +1,58 @@
+"""File names are bytes; this is their one text form, lossless and printable.
+
+Valid UTF-8 that prints stands as it is. A backslash is doubled; every control character, unprintable
+code point and byte that is not UTF-8 becomes `\\xHH` per byte. `from_text(to_text(b)) == b` for all b.
+The API, `--json` and the terminal all use this form, so hostile names (newlines, escape sequences,
+bidirectional overrides) can neither spoil a terminal nor be lost.
+"""
+
+from __future__ import annotations
+
+import re
+
+from migmond.domain.errors import InvalidInput
+
+_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|\\)?")
+
+
+def to_text(name: bytes) -> str:
+    """Return the text form of `name`."""
+    try:
+        text = name.decode("utf-8")
+    except UnicodeDecodeError:
+        text = name.decode("utf-8", "surrogateescape")
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(_escape(c) for c in text)
+
+
+def _escape(char: str) -> str:
+    if char == "\\":
+        return "\\\\"
+    if char.isprintable():
+        return char
+    return "".join(f"\\x{b:02x}" for b in char.encode("utf-8", "surrogateescape"))
+
+
+def from_text(text: str) -> bytes:
+    """Return the bytes that `text` stands for.
+
+    Raises:
+        InvalidInput: a backslash that starts no escape, or a lone surrogate.
+    """
+    try:
+        raw = text.encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise InvalidInput(f"path is not valid text at character {e.start}", hint="write raw bytes as \\xHH") from e
+    if b"\\" not in raw:
+        return raw
+
+    def unescape(match: re.Match[bytes]) -> bytes:
+        body = match.group(1)
+        if body is None:
+            raise InvalidInput(
+                f"stray backslash in path {text!r}", hint="write a backslash as \\\\, a raw byte as \\xHH"
+            )
+        return b"\\" if body == b"\\" else bytes((int(body[1:], 16),))
+
+    return _ESCAPE.sub(unescape, raw)

@@ -1,0 +1,37 @@
+"""The one language that picks tasks, everywhere."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Selector(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All given conditions must hold; a selector with none picks everything.
+
+    Attributes:
+        include: rclone filter patterns; an entry matches if any pattern does (none: all match).
+        exclude: rclone filter patterns; an entry that matches any is out.
+        under: directory below the source root, as raw bytes without leading slash.
+        larger_than: bytes, exclusive.
+        smaller_than: bytes, exclusive.
+        newer_than: seconds before now that the modification time must be after.
+        older_than: seconds before now that the modification time must be before.
+        types: entry type names (`file`, `directory`, `symlink`, ...) or content classes (`video`, `image`, ...).
+        states: task states by name.
+        errors: fault kinds (`EIO`, `source_changed`).
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    under: bytes = b""
+    larger_than: int | None = None
+    smaller_than: int | None = None
+    newer_than: float | None = None
+    older_than: float | None = None
+    types: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+    @property
+    def selects_all(self) -> bool:
+        return self == Selector()

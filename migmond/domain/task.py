@@ -1,0 +1,115 @@
+"""One directory entry to migrate, and the units in which tasks travel."""
+
+from __future__ import annotations
+
+import msgspec
+
+from migmond.domain.entry import EntryType, Lost
+from migmond.domain.states import Outcome, TaskState
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """What the scan saw: the version of the source that the execution promises to bring over."""
+
+    name: bytes
+    type: EntryType
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    links: int
+
+
+class Listing(msgspec.Struct, frozen=True, array_like=True):
+    """Some or all entries of one source directory, in the order the scan met them.
+
+    Attributes:
+        directory: task number of the directory.
+        device: st_dev of the directory.
+        first: task number of the first entry; the others follow without gaps.
+        entries: what is in it.
+        outcomes: by position in `entries`, entries that are not to be migrated and why (already SKIPPED).
+        complete: True with the directory's last listing.
+    """
+
+    directory: int
+    device: int
+    first: int
+    entries: tuple[Entry, ...]
+    outcomes: dict[int, Outcome]
+    complete: bool
+
+
+class Directory(msgspec.Struct, frozen=True, array_like=True):
+    """A directory's place: its task number, source root index and path below that root (empty for the root)."""
+
+    number: int
+    root: int
+    path: bytes
+
+
+class Task(msgspec.Struct, frozen=True, array_like=True):
+    """One directory entry as the journal has it.
+
+    Attributes:
+        number: counts from 1 in each execution, in scan order; a directory precedes its entries.
+        directory: number of the directory it lies in; 0 for a source root.
+        name: base name at the source; for a root the empty name.
+        leader: number of the task whose target this one becomes a further name of; 0 for none.
+        attempts: how often a mover took it up and failed.
+        digest: xxh3_128 of the content, 16 bytes, or None when it was not hashed.
+        target_name: base name at the destination when the conflict policy chose another one.
+        target_inode: inode number at the destination, 0 while unknown.
+    """
+
+    number: int
+    directory: int
+    name: bytes
+    type: EntryType
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    links: int
+    state: TaskState = TaskState.PENDING
+    outcome: Outcome = Outcome.NONE
+    leader: int = 0
+    attempts: int = 0
+    lost: Lost = Lost.NOTHING
+    digest: bytes | None = None
+    target_name: bytes | None = None
+    target_inode: int = 0
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True):
+    """A task in a commit group: its complete copy exists at the target, under its temporary name until published.
+
+    `inode` identifies the copy for ever: after a crash a final name with this inode is our own.
+    """
+
+    number: int
+    inode: int
+    outcome: Outcome
+    lost: Lost
+    digest: bytes | None
+    size: int
+
+
+class CommitGroup(msgspec.Struct, frozen=True, array_like=True):
+    """Tasks made durable by one syncfs. Journaled before its names are published, removed once they are durable."""
+
+    id: int
+    members: tuple[Member, ...]
+
+
+class TaskResult(msgspec.Struct, frozen=True, array_like=True):
+    """A change to one task that a journal transaction records."""
+
+    number: int
+    state: TaskState
+    outcome: Outcome = Outcome.NONE
+    lost: Lost = Lost.NOTHING
+    digest: bytes | None = None
+    target_name: bytes | None = None
+    target_inode: int = 0

@@ -1,0 +1,91 @@
+"""Sizes, rates and durations as people write them. A suffix is required: bare numbers are a known trap."""
+
+from __future__ import annotations
+
+import re
+
+from migmond.domain.errors import InvalidInput
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtpe]?i?)(b|bit)", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PREFIXES = " kmgtpe"
+
+
+def parse_size(text: str) -> int:
+    """Parse `10MiB`, `10MB`, `1.5 GiB`, `512B`, `80Mbit` to bytes (rounded down).
+
+    Raises:
+        InvalidInput: no number, no unit, or more than 2**63 - 1 bytes.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InvalidInput(f"{text!r} is not a size", hint="write a number with a unit: 512KiB, 10MB, 1.5GiB")
+    number, prefix, unit = match.groups()
+    prefix = prefix.lower()
+    base = 1024 if prefix.endswith("i") else 1000
+    value = float(number) * base ** _PREFIXES.index(prefix[:1] or " ") / (8 if unit.lower() == "bit" else 1)
+    if value >= 2**63:
+        raise InvalidInput(f"{text!r} is too large", hint="the largest size is 8EiB - 1")
+    return int(value)
+
+
+def parse_rate(text: str) -> int | None:
+    """Parse `50MiB/s` (the `/s` may be left out) to bytes per second; `off` to None, unlimited.
+
+    Raises:
+        InvalidInput: not a rate, or 0 ("use pause").
+    """
+    text = text.strip()
+    if text.lower() == "off":
+        return None
+    rate = parse_size(text.removesuffix("/s"))
+    if rate == 0:
+        raise InvalidInput("a rate of 0 would stop the migration", hint="use pause, or off for unlimited")
+    return rate
+
+
+def parse_duration(text: str) -> float:
+    """Parse `300ms`, `5s`, `2h45m`, `1d` to seconds.
+
+    Raises:
+        InvalidInput: not a duration, or negative.
+    """
+    text = text.strip()
+    total, end = 0.0, 0
+    for match in _DURATION.finditer(text):
+        if match.start() != end:
+            break
+        total += float(match.group(1)) * _SECONDS[match.group(2)]
+        end = match.end()
+    if not text or end != len(text):
+        raise InvalidInput(f"{text!r} is not a duration", hint="write 300ms, 5s, 2h45m or 1d")
+    return total
+
+
+def show_size(size_bytes: float) -> str:
+    """Return `size_bytes` in IEC units with three significant digits: `611 GiB`, `1.86 TiB`, `17 B`."""
+    value = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if abs(value) < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.3g} {unit}"
+        value /= 1024
+    return f"{value:.3g} EiB"
+
+
+def show_duration(seconds: float) -> str:
+    """Return `seconds` with its two largest units: `2 h 10 min`, `36 min`, `4.2 s`, `120 ms`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min" if minutes >= 10 or not rest else f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"

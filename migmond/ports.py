@@ -1,0 +1,248 @@
+"""What the engine needs from outside, as Protocols. Implementations come from plugins and the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from migmond.domain.execution import Execution
+from migmond.domain.fault import Fault
+from migmond.domain.intervention import Intervention
+from migmond.domain.plan import Plan
+from migmond.domain.states import TaskState
+from migmond.domain.task import CommitGroup, Directory, Listing, Task, TaskResult
+
+
+class Clock(Protocol):
+    """Time as the engine sees it."""
+
+    def monotonic(self) -> float:
+        """Seconds for durations."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch, for people only."""
+
+
+# --- changes: what one journal transaction consists of ---------------------------------------------
+
+
+class PutExecution(msgspec.Struct, frozen=True):
+    """Insert or replace the execution's own row (state, totals, holds, ...), by `execution.key`."""
+
+    execution: Execution
+    request_id: str = ""
+    """Only with the first PutExecution of an execution: the client's idempotency key."""
+
+
+class AddRoot(msgspec.Struct, frozen=True):
+    """Add the task of a source root. If it is a directory it also becomes an unread directory at path b""."""
+
+    key: int
+    root: int
+    task: Task
+
+
+class AddListing(msgspec.Struct, frozen=True):
+    """Add the entries of a listing as tasks; entries that are directories also become unread directories.
+
+    Entries with more than one link whose (device, inode) has an earlier task get that task as `leader`
+    (files only). Entries in `listing.outcomes` are added as SKIPPED. `complete` marks the directory read.
+    Returned by `apply`: nothing; totals are the engine's business.
+    """
+
+    key: int
+    listing: Listing
+
+
+class DirectoriesTouched(msgspec.Struct, frozen=True):
+    """Intent: from now on temporaries may lie in the targets of these directories."""
+
+    key: int
+    numbers: tuple[int, ...]
+
+
+class OpenGroup(msgspec.Struct, frozen=True):
+    """Intent: the group is about to be published."""
+
+    key: int
+    group: CommitGroup
+
+
+class CloseGroup(msgspec.Struct, frozen=True):
+    """The group's names are durable (its results are in the same transaction) or it was given up."""
+
+    key: int
+    group: int
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Set state and outcome of tasks."""
+
+    key: int
+    results: tuple[TaskResult, ...]
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Failed tasks are pending again; their faults stay on record."""
+
+    key: int
+
+
+class CancelPending(msgspec.Struct, frozen=True):
+    """Every task that is pending or failed becomes cancelled (`apply` does it in bulk)."""
+
+    key: int
+
+
+class Promote(msgspec.Struct, frozen=True):
+    """Followers whose leader has no target: the first pending one loses its leader, the others get it as leader."""
+
+    key: int
+    leader: int
+
+
+class AddFault(msgspec.Struct, frozen=True):
+    """Task `number` met `fault` at wall clock `at`; raises its attempts by one."""
+
+    key: int
+    number: int
+    at: float
+    fault: Fault
+
+
+class AddIntervention(msgspec.Struct, frozen=True):
+    intervention: Intervention
+
+
+class SavePlan(msgspec.Struct, frozen=True):
+    """Insert or replace a saved plan of user `uid` under its name."""
+
+    uid: int
+    plan: Plan
+    at: float
+
+
+class RemovePlan(msgspec.Struct, frozen=True):
+    uid: int
+    name: str
+
+
+Change: TypeAlias = (
+    PutExecution
+    | AddRoot
+    | AddListing
+    | DirectoriesTouched
+    | OpenGroup
+    | CloseGroup
+    | Record
+    | Retry
+    | CancelPending
+    | Promote
+    | AddFault
+    | AddIntervention
+    | SavePlan
+    | RemovePlan
+)
+
+
+# --- answers ---------------------------------------------------------------------------------------
+
+
+class FaultRecord(msgspec.Struct, frozen=True):
+    number: int
+    at: float
+    fault: Fault
+
+
+class FaultGroup(msgspec.Struct, frozen=True):
+    """Faults with equal phase, kind and errno; `examples` are up to three task numbers, the latest first."""
+
+    fault: Fault
+    count: int
+    first_at: float
+    last_at: float
+    examples: tuple[int, ...]
+
+
+class Journal(Protocol):
+    """The durable memory of all executions.
+
+    `apply` is atomic and durable on return (it survives a power cut), and transactions happen in the order of the
+    calls. Queries see every transaction that has returned. All methods are coroutines of trio and may be called from
+    several tasks at once; a cancelled `apply` has either fully happened or not at all.
+    Every method may raise JournalError, JournalDamaged or JournalFull.
+    """
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """Record all `changes` in one transaction, in order."""
+
+    async def executions(self) -> list[Execution]:
+        """Every execution, oldest first."""
+
+    async def find_request(self, request_id: str, uid: int) -> str | None:
+        """Return the id of the execution that was created with `request_id` by `uid`."""
+
+    async def next_key(self) -> int:
+        """Return a key larger than any in use (they are never reused)."""
+
+    async def last_number(self, key: int) -> int:
+        """Return the highest task number, 0 if there is none."""
+
+    async def tasks(
+        self,
+        key: int,
+        *,
+        after: int = 0,
+        limit: int = 1000,
+        states: tuple[TaskState, ...] = (),
+        followers: bool | None = None,
+        directories: bool | None = None,
+    ) -> list[Task]:
+        """Return tasks with number > `after` in ascending order, at most `limit`.
+
+        Args:
+            states: only these; empty for all.
+            followers: True only tasks with a leader, False only those without.
+            directories: True only directories, False everything else.
+        """
+
+    async def directories_backwards(self, key: int, *, before: int, limit: int) -> list[Task]:
+        """Return directory tasks with number < `before` in descending order: children before their parents."""
+
+    async def get_tasks(self, key: int, numbers: Sequence[int]) -> dict[int, Task]:
+        """Return those of `numbers` that exist."""
+
+    async def places(self, key: int, numbers: Sequence[int]) -> dict[int, Directory]:
+        """Return where these directories are."""
+
+    async def unread_directories(self, key: int, *, after: int = 0, limit: int = 1000) -> list[Directory]:
+        """Return directories whose listing is not complete, by ascending number."""
+
+    async def names_in(self, key: int, directory: int) -> list[bytes]:
+        """Return the names of the tasks that lie in `directory` (slow: for one directory on resume)."""
+
+    async def touched_directories(self, key: int, *, after: int = 0, limit: int = 1000) -> list[Directory]:
+        """Return directories that may hold temporaries, by ascending number."""
+
+    async def open_groups(self, key: int) -> list[CommitGroup]:
+        """Return groups that were opened and not closed, oldest first."""
+
+    async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
+        """Return the latest fault of each of these tasks that has one."""
+
+    async def fault_groups(self, key: int) -> list[FaultGroup]:
+        """Return the faults of tasks that are FAILED now, grouped, largest group first."""
+
+    async def interventions(self, execution: str) -> list[Intervention]:
+        """Return the interventions on an execution, oldest first."""
+
+    async def plans(self, uid: int) -> list[tuple[Plan, float]]:
+        """Return the saved plans of `uid` with the wall clock time of saving, by name."""
+
+    async def next_event(self, reserve: int) -> int:
+        """Reserve `reserve` event ids durably and return the first, so that ids never repeat over restarts."""
+
+    async def check(self) -> list[str]:
+        """Look for damage; return one sentence for each thing found (empty: healthy)."""

@@ -1,0 +1,519 @@
+"""Messages between the daemon and one mover: msgpack arrays in length-prefixed frames over a socketpair.
+
+Order of a mover's life:
+
+    daemon                               mover
+    Open(roots, options)            →
+                                    ←    Opened(roots) | OpenFailed(fault)
+    one of
+      Scan / ScanDirectories        →
+                                    ←    Scanned* , ScanFinished
+      Work* (copying movers)        →    per batch: copies under temporary names, into the open commit group
+                                    ←    Copied(batch, results)
+                                         group full, idle or Flush: syncfs (and read-back), then
+                                    ←    Synced(group, failures, durable)
+      Publish(group)                →    renames to the final names
+                                    ←    Published(group, results)      (not durable yet)
+                                         the next syncfs of this mover makes it so:
+                                    ←    Synced(..., durable=[group])  or  Durable([group])
+      Delete, MakeDirectories, RemoveDirectories, Sweep, Settle, Verify, Probe → one answer each
+    Stop                            →    flushes nothing, exits 0 when the present call returns
+
+The daemon decides and journals; a mover only acts and tells. A mover's commit group members are known to the
+daemon from `Copied`; the daemon journals them on `Synced` and only then sends `Publish`.
+Copying of the next group goes on while a group is synced: a mover has a copying and a committing thread.
+Answers to different requests may come in any order; answers of one kind come in the order of their requests.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from migmond.domain.entry import EntryType, Lost
+from migmond.domain.fault import Fault
+from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+from migmond.domain.states import Outcome
+from migmond.domain.task import Listing
+
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+"""A mover is ours and trusted to be well-formed; the limit catches bugs."""
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base: encoded as [class name, fields...]."""
+
+
+# --- shared pieces ---------------------------------------------------------------------------------
+
+
+class RootSpec(msgspec.Struct, frozen=True, array_like=True):
+    """One source of the plan: absolute source path and absolute target path (destination joined with `into`)."""
+
+    source: bytes
+    target: bytes
+
+
+class RootInfo(msgspec.Struct, frozen=True, array_like=True):
+    """What a mover found on opening a root.
+
+    Attributes:
+        type: type of the source itself. For anything but a directory the task's `directory` is 0 and the mover
+            works in the parents of source and target.
+        root_entry: the source itself: size, mtime_ns, ctime_ns, inode, links.
+        source_device, target_device: st_dev; the target's is that of the target, or of its nearest existing parent.
+        target_exists: the target was there before (as a directory, for a directory source).
+    """
+
+    type: EntryType
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    links: int
+    source_device: int
+    target_device: int
+    target_exists: bool
+
+
+class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
+    """How this execution's movers work; the same for all of them.
+
+    Attributes:
+        execution: id; temporary names are `.migmond-<id>-<task number>.part`.
+        rename: move by rename (same file system) before anything else; a mover that meets EXDEV copies instead.
+        group_entries, group_bytes: a commit group is synced when it holds that much,
+        group_idle_s: or when nothing was added to it for so long,
+        group_age_s: or when it is so old.
+    """
+
+    execution: str
+    operation: Operation
+    conflict: ConflictPolicy
+    verify: VerifyLevel
+    one_file_system: bool
+    reflink: bool
+    rename: bool
+    group_entries: int = 2000
+    group_bytes: int = 256 * 1024 * 1024
+    group_idle_s: float = 0.05
+    group_age_s: float = 2.0
+
+
+class WorkItem(msgspec.Struct, frozen=True, array_like=True):
+    """One task of a batch: what the scan saw of it, and for a hard link where its leader's target is.
+
+    `leader_root` is -1 for an ordinary entry. `leader_path` is the leader's final path below its target root.
+    """
+
+    number: int
+    name: bytes
+    type: EntryType
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    links: int
+    leader_root: int = -1
+    leader_path: bytes = b""
+
+
+class WorkDirectory(msgspec.Struct, frozen=True, array_like=True):
+    """Items that lie in one directory. `path` is below root `root`; the same relative path at the target."""
+
+    root: int
+    path: bytes
+    items: tuple[WorkItem, ...]
+
+
+class CopyResult(msgspec.Struct, frozen=True, array_like=True):
+    """What became of one item.
+
+    Exactly one of these holds:
+    - `fault` is set: nothing of the task is left at the target;
+    - `group` is 0 and `outcome` says why nothing is to be done (UNCHANGED, EXISTS, OLDER, SOURCE_GONE);
+    - `group` > 0: the copy is a member of that commit group, with `inode` its inode at the target.
+    UNCHANGED in a move joins a group like a copy: its target must be durable before the source is deleted.
+    """
+
+    number: int
+    group: int
+    outcome: Outcome
+    lost: Lost
+    digest: bytes | None
+    inode: int
+    size: int
+    fault: Fault | None
+
+
+class ItemFault(msgspec.Struct, frozen=True, array_like=True):
+    number: int
+    fault: Fault
+
+
+class PublishResult(msgspec.Struct, frozen=True, array_like=True):
+    """Sent only for members that did not simply get their own name.
+
+    `fault`: not published, temporary removed. `outcome` EXISTS or OLDER: skipped by policy, temporary removed.
+    `target_name`: the name that the policy RENAME chose (also set without other news).
+    """
+
+    number: int
+    outcome: Outcome
+    target_name: bytes | None
+    fault: Fault | None
+
+
+class DeleteItem(msgspec.Struct, frozen=True, array_like=True):
+    """A source to delete, with everything that must still be true of it.
+
+    `target_name` and `target_inode` say where its durable copy is: the mover checks that the name is there with
+    that inode on the target's device, and that it is not the source itself. `digest` lets it accept a changed
+    ctime of a file with several links (our own deletes of its other names change it) by hashing the source again.
+    """
+
+    number: int
+    name: bytes
+    type: EntryType
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    links: int
+    target_name: bytes
+    target_inode: int
+    digest: bytes | None
+
+
+class DeleteDirectory(msgspec.Struct, frozen=True, array_like=True):
+    root: int
+    path: bytes
+    items: tuple[DeleteItem, ...]
+
+
+class DirectoryItem(msgspec.Struct, frozen=True, array_like=True):
+    """A directory to make or finish at the target, or to remove at the source. `mtime_ns` is what the scan saw."""
+
+    number: int
+    root: int
+    path: bytes
+    mtime_ns: int
+    inode: int
+
+
+class SettleItem(msgspec.Struct, frozen=True, array_like=True):
+    """A task that may have been published before a crash. `inode` is its copy's inode at the target."""
+
+    number: int
+    root: int
+    path: bytes
+    name: bytes
+    inode: int
+
+
+class VerifyItem(msgspec.Struct, frozen=True, array_like=True):
+    """A finished task whose target is to be re-read past the page cache. `digest` None: compare type and size only."""
+
+    number: int
+    name: bytes
+    type: EntryType
+    size: int
+    digest: bytes | None
+
+
+class VerifyDirectory(msgspec.Struct, frozen=True, array_like=True):
+    root: int
+    path: bytes
+    items: tuple[VerifyItem, ...]
+
+
+class ScanDirectory(msgspec.Struct, frozen=True, array_like=True):
+    """`known`: names in it that the journal has already (a listing cut off by a crash)."""
+
+    number: int
+    root: int
+    path: bytes
+    known: tuple[bytes, ...] = ()
+
+
+# --- daemon to mover -------------------------------------------------------------------------------
+
+
+class Open(_Message, frozen=True):
+    """Open the roots. With `make_targets` missing target directories are made (0700 until finished).
+
+    The mover refuses (OpenFailed): a missing or unreadable source; a target that is or lies in the source or the
+    reverse, compared by (st_dev, st_ino) up the tree so that bind mounts and symlinks are seen through;
+    a target whose type does not fit.
+    """
+
+    roots: tuple[RootSpec, ...]
+    options: MoverOptions
+    make_targets: bool
+
+
+class Scan(_Message, frozen=True):
+    """Walk. `directories` are known but unread ones (at first the roots), `next_number` numbers the first new entry.
+
+    More directories may follow in further Scan messages with the same `next_number`, before `last`.
+    """
+
+    directories: tuple[ScanDirectory, ...]
+    next_number: int
+    last: bool
+
+
+class Work(_Message, frozen=True):
+    batch: int
+    directories: tuple[WorkDirectory, ...]
+
+
+class Flush(_Message, frozen=True):
+    """Close the open commit group and sync now, also when only published groups wait for it."""
+
+
+class Publish(_Message, frozen=True):
+    """Give the group's members their final names, `skip` excepted: their temporaries are removed."""
+
+    group: int
+    skip: tuple[int, ...] = ()
+
+
+class Delete(_Message, frozen=True):
+    batch: int
+    directories: tuple[DeleteDirectory, ...]
+
+
+class MakeDirectories(_Message, frozen=True):
+    """Make and finish directories at the target: owner, xattrs, ACL, mode, times. Children come before parents."""
+
+    batch: int
+    items: tuple[DirectoryItem, ...]
+
+
+class RemoveDirectories(_Message, frozen=True):
+    """Remove empty source directories, children before parents. A directory that is not empty stays: no fault."""
+
+    batch: int
+    items: tuple[DirectoryItem, ...]
+
+
+class Discard(_Message, frozen=True):
+    """Cancel: remove the temporaries of every group that is not published, forget the groups."""
+
+
+class Sweep(_Message, frozen=True):
+    """Remove this execution's temporaries from target directories, except those of the tasks in `keep`."""
+
+    batch: int
+    directories: tuple[tuple[int, bytes], ...]
+    keep: tuple[int, ...] = ()
+
+
+class Settle(_Message, frozen=True):
+    """Find out what a crash left of journaled commit groups, and publish what is complete but unpublished.
+
+    For each item: the final name has `inode` → published. The temporary has it → it is published now, by policy.
+    Neither → lost, to be copied again. Then syncfs, so that everything reported published is durable.
+    """
+
+    batch: int
+    items: tuple[SettleItem, ...]
+
+
+class Verify(_Message, frozen=True):
+    batch: int
+    directories: tuple[VerifyDirectory, ...]
+
+
+class RenameRoot(_Message, frozen=True):
+    """Try to move a whole source root by one rename (target missing, same file system), and make it durable."""
+
+    root: int
+
+
+class Probe(_Message, frozen=True):
+    """Ask for the file system figures of each target."""
+
+
+class Stop(_Message, frozen=True):
+    """End. Unpublished temporaries stay for the next mover."""
+
+
+ToMover: TypeAlias = (
+    Open
+    | Scan
+    | Work
+    | Flush
+    | Publish
+    | Delete
+    | MakeDirectories
+    | RemoveDirectories
+    | Discard
+    | Sweep
+    | Settle
+    | Verify
+    | RenameRoot
+    | Probe
+    | Stop
+)
+
+
+# --- mover to daemon -------------------------------------------------------------------------------
+
+
+class Opened(_Message, frozen=True):
+    roots: tuple[RootInfo, ...]
+
+
+class OpenFailed(_Message, frozen=True):
+    """`message` and `hint` are for people; `path` is the root concerned."""
+
+    fault: Fault
+    message: str
+    hint: str
+    path: bytes
+
+
+class Scanned(_Message, frozen=True):
+    """Listings in the order of the walk; about 1,000 entries or 50 ms, whichever comes first."""
+
+    listings: tuple[Listing, ...]
+
+
+class ScanFailed(_Message, frozen=True):
+    """A directory that could not be listed, by task number."""
+
+    number: int
+    fault: Fault
+
+
+class ScanFinished(_Message, frozen=True):
+    pass
+
+
+class Copied(_Message, frozen=True):
+    """Every item of the batch appears once."""
+
+    batch: int
+    results: tuple[CopyResult, ...]
+
+
+class Synced(_Message, frozen=True):
+    """`group` is durable under its temporary names (0: this sync had no group).
+
+    `failures`: members whose sync or read-back failed; the whole group when syncfs did. They must be skipped in
+    Publish. `durable`: groups published before this sync began, whose names are durable now.
+    """
+
+    group: int
+    failures: tuple[ItemFault, ...]
+    durable: tuple[int, ...]
+
+
+class Published(_Message, frozen=True):
+    group: int
+    results: tuple[PublishResult, ...]
+
+
+class Deleted(_Message, frozen=True):
+    """`failures`: sources that were not deleted, with kind `source_changed`, `target_missing` or an errno name.
+
+    A source that is gone already counts as deleted.
+    """
+
+    batch: int
+    failures: tuple[ItemFault, ...]
+
+
+class DirectoriesMade(_Message, frozen=True):
+    """`lost`: by number, what could not be kept. Everything without a fault is synced when this arrives."""
+
+    batch: int
+    failures: tuple[ItemFault, ...]
+    lost: dict[int, Lost]
+
+
+class DirectoriesRemoved(_Message, frozen=True):
+    batch: int
+    removed: int
+    failures: tuple[ItemFault, ...]
+
+
+class Discarded(_Message, frozen=True):
+    removed: int
+
+
+class Swept(_Message, frozen=True):
+    batch: int
+    removed: int
+    failures: tuple[Fault, ...]
+
+
+class Settled(_Message, frozen=True):
+    """`published`: durable under the final name (with `target_name` when the policy chose one). Others were lost."""
+
+    batch: int
+    published: tuple[PublishResult, ...]
+    lost: tuple[int, ...]
+
+
+class Verified(_Message, frozen=True):
+    batch: int
+    failures: tuple[ItemFault, ...]
+    bytes_read: int
+
+
+class RootRenamed(_Message, frozen=True):
+    """`done` False: not possible here (`reason` says why), nothing was changed."""
+
+    root: int
+    done: bool
+    reason: str
+
+
+class TargetFacts(msgspec.Struct, frozen=True, array_like=True):
+    """statvfs for an unprivileged user; `file_system` is the type's name from statfs's magic, or its number in hex."""
+
+    free_bytes: int
+    free_inodes: int
+    total_bytes: int
+    name_max: int
+    file_system: str
+    read_only: bool
+    writable: bool
+
+
+class Probed(_Message, frozen=True):
+    targets: tuple[TargetFacts, ...]
+
+
+class Crashed(_Message, frozen=True):
+    """A bug in the mover: the text of the exception. The mover exits after it."""
+
+    message: str
+
+
+FromMover: TypeAlias = (
+    Opened
+    | OpenFailed
+    | Scanned
+    | ScanFailed
+    | ScanFinished
+    | Copied
+    | Synced
+    | Published
+    | Deleted
+    | DirectoriesMade
+    | DirectoriesRemoved
+    | Discarded
+    | Swept
+    | Settled
+    | Verified
+    | RootRenamed
+    | Probed
+    | Crashed
+)
