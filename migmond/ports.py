@@ -91,7 +91,7 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class CancelPending(msgspec.Struct, frozen=True):
-    """Every task that is pending or failed becomes cancelled (`apply` does it in bulk)."""
+    """Every task that is pending, durable or failed becomes cancelled (`apply` does it in bulk)."""
 
     key: int
 

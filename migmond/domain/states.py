@@ -84,7 +84,7 @@ EXECUTION_TRANSITIONS: Mapping[ExecutionState, frozenset[ExecutionState]] = {
     _E.PAUSED: frozenset({_E.RUNNING, _E.DRAINING, _E.CANCELLING, _E.FAILED}),
     _E.DRAINING: frozenset({_E.DRAINED, _E.CANCELLING, _E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED}),
     _E.DRAINED: frozenset({_E.RUNNING, _E.CANCELLING}),
-    _E.CANCELLING: frozenset({_E.CANCELLED}),
+    _E.CANCELLING: frozenset({_E.CANCELLED, _E.FAILED}),
     _E.COMPLETED: frozenset(),
     _E.COMPLETED_WITH_ERRORS: frozenset({_E.RUNNING}),
     _E.FAILED: frozenset({_E.RUNNING, _E.CANCELLING}),
@@ -96,14 +96,15 @@ _T = TaskState
 TASK_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
     _T.PENDING: frozenset({_T.RUNNING, _T.DURABLE, _T.DONE, _T.SKIPPED, _T.FAILED, _T.CANCELLED}),
     _T.RUNNING: frozenset({_T.PENDING, _T.DURABLE, _T.DONE, _T.SKIPPED, _T.FAILED, _T.CANCELLED}),
-    _T.DURABLE: frozenset({_T.DONE, _T.FAILED}),
+    _T.DURABLE: frozenset({_T.DONE, _T.FAILED, _T.CANCELLED}),
     _T.DONE: frozenset(),
     _T.SKIPPED: frozenset(),
     _T.FAILED: frozenset({_T.PENDING, _T.CANCELLED}),
     _T.CANCELLED: frozenset(),
 }
 """PENDING reaches the later states directly because RUNNING is not journaled: settling after a crash
-finds work that was finished but not yet written down. DURABLE to FAILED: the source changed before its delete."""
+finds work that was finished but not yet written down.
+DURABLE to FAILED: the source changed before its delete. DURABLE to CANCELLED: both names stay."""
 
 TERMINAL_EXECUTION_STATES = frozenset({_E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED, _E.CANCELLED, _E.DRAINED})
 """States in which no scope of the engine works on the execution and a waiting client may leave."""
@@ -129,8 +130,10 @@ def advance(table: Mapping[S, frozenset[S]], before: S, after: S) -> S:
 
 def mermaid(table: Mapping[S, frozenset[S]]) -> str:
     """Return the table as a Mermaid state diagram, one arrow a line, sorted."""
-    lines = sorted(f"  {a.name.lower()} --> {b.name.lower()}" for a, targets in table.items() for b in targets)
-    return "\n".join(("stateDiagram-v2", *lines))
+    lines: list[str] = sorted(
+        f"  {a.name.lower()} --> {b.name.lower()}" for a, targets in table.items() for b in targets
+    )
+    return "\n".join(["stateDiagram-v2", *lines])
 
 
 if __name__ == "__main__":

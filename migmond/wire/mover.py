@@ -253,6 +253,11 @@ class Open(_Message, frozen=True):
     roots: tuple[RootSpec, ...]
     options: MoverOptions
     make_targets: bool
+    expected: tuple[int, ...] = ()
+    """On resume: inode of each source root as it was scanned. Another inode is refused (the disk is not mounted?)."""
+    sources_may_be_gone: bool = False
+    """On resume: everything was moved already; a missing source is opened as an empty directory.
+    A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
 
 
 class Scan(_Message, frozen=True):
@@ -330,7 +335,10 @@ class Verify(_Message, frozen=True):
 
 
 class RenameRoot(_Message, frozen=True):
-    """Try to move a whole source root by one rename (target missing, same file system), and make it durable."""
+    """Try to move a whole source root by one rename (target missing, same file system), and make it durable.
+
+    If the source is gone and the target has the expected inode, a rename before a crash did it: done.
+    """
 
     root: int
 

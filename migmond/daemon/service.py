@@ -1,0 +1,329 @@
+"""What the RPC methods stand on: the engine, with everybody's rights checked."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+import psutil
+
+import migmond
+from migmond.domain import api
+from migmond.domain.errors import InvalidInput, NotFound, NotPermitted
+from migmond.domain.execution import Execution
+from migmond.domain.identity import Identity, Peer, Role
+from migmond.domain.names import to_text
+from migmond.domain.states import TaskState
+from migmond.domain.task import Directory, Task
+from migmond.engine.bus import EventBus
+from migmond.engine.check import check_plan
+from migmond.engine.manager import Engine
+from migmond.engine.places import Places
+from migmond.engine.settings import Surroundings
+from migmond.engine.views import error_group, intervention_views, task_view, time_text
+from migmond.planning.plans import plan_of, spec_of
+from migmond.planning.selection import Candidate, Matcher, selector_of
+from migmond.ports import RemovePlan, SavePlan
+
+MAX_PAGE = 10_000
+_SCAN_PAGE = 5_000
+_STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "created")
+"""Worst first; all others come after."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What the service cannot know by itself, from the composition root."""
+
+    socket: str
+    state_directory: str
+    user_daemon: bool
+    started_at: float
+    clients: Callable[[], int]
+    subscriptions: Callable[[], int]
+    loop_lag_max_s: Callable[[], float]
+    plugins: Callable[[], tuple[api.PluginView, ...]]
+    samples: Callable[[], tuple[api.SampleView, ...]]
+    config_values: Callable[[str], list[api.ConfigValue]]
+
+
+class Service:
+    """Implements `migmond.rpc.backend.Backend`."""
+
+    def __init__(self, engine: Engine, surroundings: Surroundings, facts: Facts) -> None:
+        self._engine = engine
+        self._surroundings = surroundings
+        self._facts = facts
+
+    @property
+    def bus(self) -> EventBus:
+        return self._surroundings.bus
+
+    # --- rights ------------------------------------------------------------------------------------
+
+    def may_see(self, peer: Peer, execution: str) -> bool:
+        try:
+            return _sees(peer, self._engine.find(execution))
+        except NotFound:
+            return False
+
+    def _find(self, peer: Peer, name: str) -> Execution:
+        execution = self._engine.find(name)
+        if not _sees(peer, execution):
+            raise NotFound(f"no migration matches {name!r}", hint="migmon ls shows them all")
+        return execution
+
+    def _steer(self, peer: Peer, name: str) -> Execution:
+        execution = self._find(peer, name)
+        if peer.role < Role.ADMIN and execution.identity.uid != peer.identity.uid:
+            raise NotPermitted(f"{execution.name} belongs to uid {execution.identity.uid}", hint="ask an admin")
+        return execution
+
+    # --- plans -------------------------------------------------------------------------------------
+
+    async def check_plan(self, peer: Peer, plan: api.PlanSpec) -> api.PlanVerdict:
+        parsed = plan_of(plan, peer)
+        return await check_plan(self._surroundings, parsed, _mover_identity(peer, privileged=parsed.privileged))
+
+    async def save_plan(self, peer: Peer, plan: api.PlanSpec) -> api.SavedPlan:
+        if not plan.name:
+            raise InvalidInput("a saved plan needs a name", hint="migmon plan SRC DST --save NAME")
+        parsed, now = plan_of(plan, peer), self._surroundings.clock.wall()
+        await self._surroundings.journal.apply([SavePlan(peer.identity.uid, parsed, now)])
+        return api.SavedPlan(parsed.name, spec_of(parsed), time_text(now))
+
+    async def list_plans(self, peer: Peer) -> api.SavedPlans:
+        plans = await self._surroundings.journal.plans(peer.identity.uid)
+        return api.SavedPlans(tuple(api.SavedPlan(p.name, spec_of(p), time_text(at)) for p, at in plans))
+
+    async def remove_plan(self, peer: Peer, name: str) -> api.Acknowledged:
+        await self._saved(peer, name)
+        await self._surroundings.journal.apply([RemovePlan(peer.identity.uid, name)])
+        return api.Acknowledged()
+
+    async def _saved(self, peer: Peer, name: str) -> api.PlanSpec:
+        for plan, _ in await self._surroundings.journal.plans(peer.identity.uid):
+            if plan.name == name:
+                return spec_of(plan)
+        raise NotFound(f"you have no saved plan {name!r}", hint="migmon plan SRC DST --save NAME makes one")
+
+    # --- executions --------------------------------------------------------------------------------
+
+    async def start(self, peer: Peer, params: api.StartParams) -> api.ExecutionView:
+        if (params.plan is None) == (not params.plan_name):
+            raise InvalidInput("give either plan or plan_name", hint="plan_name names a saved plan")
+        spec = params.plan if params.plan is not None else await self._saved(peer, params.plan_name)
+        plan = plan_of(spec, peer)
+        identity = _mover_identity(peer, privileged=plan.privileged)
+        execution = await self._engine.start(plan, identity, params.name, params.request_id)
+        return self._engine.view(execution)
+
+    async def list_executions(self, peer: Peer, params: api.ListParams) -> api.ExecutionPage:
+        if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        seen = [e for e in self._engine.all() if _sees(peer, e)]
+        if params.states:
+            seen = [e for e in seen if e.state.value in params.states]
+        if params.sort == "created":
+            seen.reverse()
+            page = [self._engine.view(e) for e in seen[params.offset : params.offset + params.limit]]
+        else:
+            views = [self._engine.view(e) for e in seen]
+            views.sort(key=_sort_key(params.sort))
+            page = views[params.offset : params.offset + params.limit]
+        return api.ExecutionPage(tuple(page), len(seen))
+
+    async def get_execution(self, peer: Peer, execution_id: str) -> api.ExecutionView:
+        return self._engine.view(self._find(peer, execution_id))
+
+    async def list_files(self, peer: Peer, params: api.FilesParams) -> api.TaskPage:
+        execution = self._find(peer, params.id)
+        if params.after < 0 or not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        return await _FilePager(self._surroundings, self._engine, execution).page(params)
+
+    async def list_errors(self, peer: Peer, execution_id: str) -> api.ErrorGroups:
+        execution = self._find(peer, execution_id)
+        journal, key = self._surroundings.journal, execution.key
+        groups = await journal.fault_groups(key)
+        tasks = await journal.get_tasks(key, [n for g in groups for n in g.examples])
+        places = await _places_of(self._surroundings, key, list(tasks.values()))
+
+        def path(number: int) -> str:
+            task, place = tasks[number], places[number]
+            return to_text(os.path.join(place.path, task.name) if place.path else task.name) or "."
+
+        return api.ErrorGroups(tuple(error_group(g, [path(n) for n in g.examples if n in tasks]) for g in groups))
+
+    async def list_interventions(self, peer: Peer, execution_id: str) -> api.InterventionList:
+        execution = self._find(peer, execution_id)
+        return api.InterventionList(intervention_views(await self._surroundings.journal.interventions(execution.id)))
+
+    async def pause(self, peer: Peer, params: api.PauseParams) -> api.ExecutionView:
+        if params.for_s is not None and not 0 < params.for_s < 10 * 366 * 86400:
+            raise InvalidInput(
+                f"a pause of {params.for_s} s makes no sense", hint="give e.g. --for 2h, or leave it out"
+            )
+        execution = self._steer(peer, params.id)
+        return self._engine.view(await self._engine.pause(execution, _author(peer), params.reason, params.for_s))
+
+    async def resume(self, peer: Peer, params: api.ReasonParams) -> api.ExecutionView:
+        execution = self._steer(peer, params.id)
+        return self._engine.view(await self._engine.resume(execution, _author(peer), params.reason))
+
+    async def cancel(self, peer: Peer, params: api.ReasonParams) -> api.ExecutionView:
+        execution = self._steer(peer, params.id)
+        return self._engine.view(await self._engine.cancel(execution, _author(peer), params.reason))
+
+    async def drain(self, peer: Peer, params: api.ReasonParams) -> api.ExecutionView:
+        execution = self._steer(peer, params.id)
+        return self._engine.view(await self._engine.drain(execution, _author(peer), params.reason))
+
+    async def verify(self, peer: Peer, execution_id: str) -> api.ExecutionView:
+        return self._engine.view(await self._engine.verify(self._steer(peer, execution_id)))
+
+    # --- the daemon --------------------------------------------------------------------------------
+
+    async def status(self, peer: Peer) -> api.Status:
+        facts = self._facts
+        states = Counter(e.state.value for e in self._engine.all() if _sees(peer, e))
+        return api.Status(
+            version=migmond.__version__,
+            pid=os.getpid(),
+            socket=facts.socket,
+            state_directory=facts.state_directory,
+            user_daemon=facts.user_daemon,
+            uptime_s=self._surroundings.clock.monotonic() - facts.started_at,
+            resident_bytes=psutil.Process().memory_info().rss,
+            clients=facts.clients(),
+            subscriptions=facts.subscriptions(),
+            executions=dict(states),
+            movers=self._engine.movers(),
+            loop_lag_max_s=facts.loop_lag_max_s(),
+            plugins=facts.plugins(),
+        )
+
+    async def doctor(self, peer: Peer) -> api.Checks:
+        checks: list[api.Check] = []
+        damage = await self._surroundings.journal.check()
+        checks += [api.Check("journal", "error", d, "stop the daemon and restore the journal") for d in damage]
+        if not damage:
+            checks.append(api.Check("journal", "ok", "no damage found"))
+        checks += _plugin_checks(self._facts.plugins())
+        checks.append(_space_check(self._facts.state_directory))
+        lag = self._facts.loop_lag_max_s()
+        checks.append(
+            api.Check("event loop", "warning", f"was blocked for {lag:.2f} s in the last minute", "see the log")
+            if lag > 0.5
+            else api.Check("event loop", "ok", f"longest delay in the last minute {lag * 1000:.0f} ms")
+        )
+        return api.Checks(tuple(checks))
+
+    async def plugins(self, peer: Peer) -> api.PluginList:
+        return api.PluginList(self._facts.plugins())
+
+    async def config(self, peer: Peer, key: str) -> api.ConfigValues:
+        values = self._facts.config_values(key)
+        if not values:
+            raise NotFound(f"there is no setting {key!r}", hint="migmon config shows all of them")
+        return api.ConfigValues(tuple(values))
+
+    async def samples(self, peer: Peer) -> api.Samples:
+        return api.Samples(self._facts.samples())
+
+
+class _FilePager:
+    """Walks the journal in scan order and keeps what the selector picks: memory is one page at a time."""
+
+    def __init__(self, surroundings: Surroundings, engine: Engine, execution: Execution) -> None:
+        self._surroundings = surroundings
+        self._execution = execution
+        run = engine.run_of(execution.id)
+        self._running = run.running_tasks() if run is not None else set()
+
+    async def page(self, params: api.FilesParams) -> api.TaskPage:
+        selector = selector_of(params.selector)
+        matcher = Matcher(selector, self._surroundings.clock.wall())
+        states = _journal_states(selector.states)
+        journal, key = self._surroundings.journal, self._execution.key
+        found: list[api.TaskView] = []
+        after = params.after
+        while True:
+            tasks = await journal.tasks(
+                key, after=after, limit=min(_SCAN_PAGE, max(params.limit * 2, 200)), states=states
+            )
+            if not tasks:
+                return api.TaskPage(tuple(found), None)
+            places = await _places_of(self._surroundings, key, tasks)
+            faults = await journal.faults(key, [t.number for t in tasks if t.attempts or t.state is TaskState.FAILED])
+            for task in tasks:
+                after = task.number
+                state = TaskState.RUNNING if task.number in self._running else task.state
+                place, fault = places[task.number], faults.get(task.number)
+                path = os.path.join(place.path, task.name) if place.path else task.name
+                kind = fault.fault.kind if fault is not None else ""
+                if not matcher.picks(Candidate(path, task.type, task.size, task.mtime_ns, state, kind)):
+                    continue
+                found.append(task_view(task, place, self._execution.plan, fault.fault if fault else None, state=state))
+                if len(found) >= params.limit:
+                    return api.TaskPage(tuple(found), after)
+
+
+def _journal_states(names: tuple[str, ...]) -> tuple[TaskState, ...]:
+    """RUNNING is PENDING in the journal."""
+    states = {TaskState[n.upper()] for n in names}
+    if TaskState.RUNNING in states:
+        states = (states - {TaskState.RUNNING}) | {TaskState.PENDING}
+    return tuple(sorted(states))
+
+
+async def _places_of(surroundings: Surroundings, key: int, tasks: list[Task]) -> dict[int, Directory]:
+    places = await Places(surroundings.journal, key).find(t.directory for t in tasks if t.directory)
+    return {t.number: places[t.directory] if t.directory else Directory(0, t.number - 1, b"") for t in tasks}
+
+
+def _sees(peer: Peer, execution: Execution) -> bool:
+    """Operators see what is theirs: names of files are as private as the files. Viewers were given the sight of all."""
+    return peer.role is not Role.OPERATOR or execution.identity.uid == peer.identity.uid
+
+
+def _mover_identity(peer: Peer, *, privileged: bool) -> Identity:
+    return Identity(0, 0, ()) if privileged else peer.identity
+
+
+def _author(peer: Peer) -> str:
+    try:
+        return pwd.getpwuid(peer.identity.uid).pw_name
+    except KeyError:
+        return f"uid {peer.identity.uid}"
+
+
+def _sort_key(sort: str) -> Callable[[api.ExecutionView], tuple[object, ...]]:
+    order = {state: i for i, state in enumerate(_STATE_ORDER)}
+    keys: dict[str, Callable[[api.ExecutionView], tuple[object, ...]]] = {
+        "name": lambda v: (v.name,),
+        "state": lambda v: (order.get(v.state, len(order)), v.name),
+        "rate": lambda v: (-(v.progress.bytes_per_s or 0.0),),
+        "eta": lambda v: (v.progress.seconds_remaining is None, v.progress.seconds_remaining or 0.0),
+    }
+    if sort not in keys:
+        raise InvalidInput(f"cannot sort by {sort!r}", hint=f"sort by created, {', '.join(keys)}")
+    return keys[sort]
+
+
+def _plugin_checks(plugins: tuple[api.PluginView, ...]) -> list[api.Check]:
+    bad = [p for p in plugins if p.state in ("invalid", "conflict", "quarantined")]
+    checks = [
+        api.Check(f"plugin {p.name}", "error", f"{p.state}: {p.reason}", "mend or disable it in conf.d") for p in bad
+    ]
+    return checks or [api.Check("plugins", "ok", f"{len(plugins)} loaded or disabled, none in trouble")]
+
+
+def _space_check(directory: str) -> api.Check:
+    stat = os.statvfs(directory)
+    free = stat.f_bavail * stat.f_frsize
+    if free < 256 << 20:
+        return api.Check("journal space", "error", f"{free >> 20} MiB left in {directory}", "make room there")
+    return api.Check("journal space", "ok", f"{free >> 30} GiB free in {directory}")

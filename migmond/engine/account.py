@@ -1,0 +1,124 @@
+"""The execution's own row and its totals: every change of a task's or the execution's state passes here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from migmond.domain.entry import EntryType, Lost
+from migmond.domain.execution import Execution, Stage, Tally, Totals
+from migmond.domain.states import (
+    EXECUTION_TRANSITIONS,
+    TASK_TRANSITIONS,
+    ExecutionState,
+    Outcome,
+    TaskState,
+    advance,
+)
+from migmond.domain.task import Entry, Task, TaskResult
+
+_TALLY_OF = {
+    TaskState.DONE: "done",
+    TaskState.SKIPPED: "skipped",
+    TaskState.FAILED: "failed",
+    TaskState.CANCELLED: "cancelled",
+}
+
+
+class Account:
+    """Holds the present Execution; every method replaces it by a changed one.
+
+    The totals count what has been *recorded*; the ledger writes them in the transaction that holds the same tasks.
+    """
+
+    def __init__(self, execution: Execution) -> None:
+        self.execution = execution
+
+    @property
+    def totals(self) -> Totals:
+        return self.execution.totals
+
+    def change(self, **fields: object) -> None:
+        """Replace plain fields of the execution (not `state`, not `totals`)."""
+        self.execution = msgspec.structs.replace(self.execution, **fields)
+
+    def enter(self, state: ExecutionState, reason: str = "") -> None:
+        """Change the execution's state.
+
+        Raises:
+            IllegalTransition: the state table does not have that change.
+        """
+        advance(EXECUTION_TRANSITIONS, self.execution.state, state)
+        self.execution = msgspec.structs.replace(self.execution, state=state, reason=reason)
+
+    def stage(self, stage: Stage) -> None:
+        self.execution = msgspec.structs.replace(self.execution, stage=stage)
+
+    def plan_entries(self, entries: Iterable[Entry], outcomes: dict[int, Outcome]) -> None:
+        """Count scanned entries as planned; those that the selector left out do not count at all."""
+        count = size = skipped = skipped_bytes = 0
+        for position, entry in enumerate(entries):
+            outcome = outcomes.get(position) if outcomes else None
+            if outcome is Outcome.NOT_SELECTED:
+                continue
+            entry_bytes = entry.size if entry.type is EntryType.FILE else 0
+            count += 1
+            size += entry_bytes
+            if outcome is not None:
+                skipped += 1
+                skipped_bytes += entry_bytes
+        totals = self.totals
+        self._set_totals(planned=totals.planned.plus(count, size), skipped=totals.skipped.plus(skipped, skipped_bytes))
+
+    def plan_task(self, task: Task) -> None:
+        """Count one task as planned."""
+        self._set_totals(planned=self.totals.planned.plus(1, task_bytes(task)))
+
+    def scanned(self, *, complete: bool) -> None:
+        self._set_totals(growing=not complete)
+
+    def settle(
+        self,
+        task: Task,
+        state: TaskState,
+        outcome: Outcome = Outcome.NONE,
+        *,
+        lost: Lost = Lost.NOTHING,
+        digest: bytes | None = None,
+        target_name: bytes | None = None,
+        target_inode: int = 0,
+    ) -> TaskResult:
+        """Change a task's state and count it; returns what the journal is to record.
+
+        Raises:
+            IllegalTransition: the state table does not have that change.
+        """
+        advance(TASK_TRANSITIONS, task.state, state)
+        field = _TALLY_OF.get(state)
+        if field is not None:
+            tally: Tally = getattr(self.totals, field)
+            self._set_totals(**{field: tally.plus(1, task_bytes(task))})
+        if lost and state in (TaskState.DONE, TaskState.DURABLE):
+            self._set_totals(imperfect=self.totals.imperfect + 1)
+        return TaskResult(task.number, state, outcome, lost, digest, target_name, target_inode)
+
+    def retry_failed(self) -> None:
+        """Failed tasks are pending again (the journal does it in bulk)."""
+        self._set_totals(failed=Tally())
+
+    def cancel_rest(self) -> None:
+        """Everything not done or skipped is cancelled (the journal does it in bulk)."""
+        totals = self.totals
+        entries = totals.planned.entries - totals.done.entries - totals.skipped.entries
+        size = totals.planned.bytes - totals.done.bytes - totals.skipped.bytes
+        self._set_totals(failed=Tally(), cancelled=Tally(entries, size))
+
+    def _set_totals(self, **fields: object) -> None:
+        totals = msgspec.structs.replace(self.execution.totals, **fields)
+        self.execution = msgspec.structs.replace(self.execution, totals=totals)
+
+
+def task_bytes(task: Task) -> int:
+    """Return the bytes that a task counts for: only regular files have any."""
+    return task.size if task.type is EntryType.FILE else 0

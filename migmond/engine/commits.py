@@ -1,0 +1,204 @@
+"""Copied → synced → journaled → published → durable → journaled: the way of a commit group."""
+
+from __future__ import annotations
+
+import msgspec
+
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.states import Outcome, TaskState
+from migmond.domain.task import Member, Task, TaskResult
+from migmond.engine.crew import Station
+from migmond.engine.deleter import Deleter
+from migmond.engine.faults import FaultDesk
+from migmond.engine.flight import Group, GroupState
+from migmond.engine.scope import Orphan, Scope
+from migmond.ports import Change, CloseGroup, OpenGroup, Record
+from migmond.wire.mover import Copied, Publish, Published, Settle, Settled, SettleItem, Synced
+
+_LEFT_ALONE = frozenset({Outcome.EXISTS, Outcome.OLDER})
+
+
+class Commits:
+    """Takes what copying movers tell and carries every group to its end."""
+
+    def __init__(self, scope: Scope, faults: FaultDesk, deleter: Deleter) -> None:
+        self._scope = scope
+        self._faults = faults
+        self._deleter = deleter
+
+    def copied(self, station: Station, message: Copied) -> None:
+        """A batch came back: its copies wait in a group under temporary names."""
+        scope, now = self._scope, self._scope.now()
+        batch = station.flight.batches.pop(message.batch)
+        station.sizer.observe(len(batch.tasks), batch.size_bytes, now - max(batch.sent_at, station.last_answer_at))
+        station.last_answer_at = now
+        left_alone: list[TaskResult] = []
+        groups = station.flight.groups
+        for result in message.results:
+            task = batch.tasks.pop(result.number)
+            if result.fault is not None:
+                self._faults.meet(task, result.fault)
+            elif result.group == 0:
+                left_alone.append(scope.account.settle(task, TaskState.SKIPPED, result.outcome))
+            else:
+                group = groups.get(result.group)
+                if group is None:
+                    group = groups[result.group] = Group(scope.next_group())
+                group.add(task, result)
+        for task in batch.tasks.values():
+            self._faults.meet(task, Fault(Phase.MOVER, "mover_died", 0, "the mover gave no answer for it"))
+        if left_alone:
+            scope.ledger.record([Record(scope.key, tuple(left_alone))])
+        scope.progress.set()
+
+    def synced(self, station: Station, message: Synced) -> None:
+        """A sync ended: its group may be published once the intent is journaled; earlier groups are done."""
+        scope, flight = self._scope, station.flight
+        flight.flushing = False
+        changes: list[Change] = []
+        deletable: list[Task] = []
+        for number in message.durable:
+            group = flight.groups.pop(number)
+            changes += self._close(group.journal_id, group.tasks, group.members, group.names, deletable)
+        publish: Publish | None = None
+        group_or_none = flight.groups.get(message.group) if message.group else None
+        if group_or_none is not None:
+            for failure in message.failures:
+                task = group_or_none.remove(failure.number)
+                if task is not None:
+                    self._faults.meet(task, failure.fault)
+            group_or_none.state = GroupState.SYNCED
+            changes.append(OpenGroup(scope.key, group_or_none.to_journal()))
+            publish = Publish(message.group, tuple(f.number for f in message.failures))
+
+        def journaled() -> None:
+            if publish is not None:
+                scope.nursery.start_soon(station.send, publish)
+            self._deleter.add(deletable)
+            scope.progress.set()
+
+        if changes:
+            scope.ledger.record(changes, journaled)
+        scope.progress.set()
+
+    def published(self, station: Station, message: Published) -> None:
+        """A group has its names; they are durable with the mover's next sync."""
+        scope = self._scope
+        group = station.flight.groups[message.group]
+        group.state = GroupState.PUBLISHED
+        for result in message.results:
+            if result.fault is not None:
+                task = group.remove(result.number)
+                if task is not None:
+                    self._faults.meet(task, result.fault)
+            elif result.outcome in _LEFT_ALONE:
+                task = group.remove(result.number)
+                if task is not None:
+                    skipped = scope.account.settle(task, TaskState.SKIPPED, result.outcome)
+                    scope.ledger.record([Record(scope.key, (skipped,))])
+            elif result.target_name is not None:
+                group.names[result.number] = result.target_name
+        scope.progress.set()
+
+    def lost(self, station: Station) -> int:
+        """The mover died: take back what it had; returns how many tasks are pending again."""
+        scope = self._scope
+        tasks, groups = station.flight.lost()
+        at_hand = station.last_glimpse.task if station.last_glimpse else 0
+        for task in tasks:
+            if task.number == at_hand:
+                self._faults.meet(task, Fault(Phase.MOVER, "mover_died", 0, "a mover died while it worked on this"))
+            else:
+                scope.requeue.put(task, scope.now())
+        for group in groups:
+            scope.orphans.append(Orphan(group.to_journal(), dict(group.tasks)))
+        for deletes in station.flight.deletes.values():
+            self._deleter.add(list(deletes.values()))
+        station.flight.deletes.clear()
+        scope.untidy = True
+        return len(tasks)
+
+    async def settle(self, station: Station) -> None:
+        """Let a fresh mover find out what became of groups whose mover died; it has no other work yet.
+
+        Raises:
+            MoverError: it died as well; the groups stay orphans.
+        """
+        scope = self._scope
+        await scope.ledger.settled()
+        orphans, scope.orphans = scope.orphans, []
+        try:
+            while orphans:
+                await self._settle_one(station, orphans[-1])
+                orphans.pop()
+        finally:
+            scope.orphans += orphans
+
+    async def _settle_one(self, station: Station, orphan: Orphan) -> None:
+        scope = self._scope
+        members: dict[int, Member] = {m.number: m for m in orphan.group.members if m.number in orphan.tasks}
+        tasks = {number: orphan.tasks[number] for number in members}
+        places = await scope.directory_of(list(tasks.values()))
+        items = tuple(
+            SettleItem(n, places[n].root, places[n].path, task.name, members[n].inode) for n, task in tasks.items()
+        )
+        await station.process.send(Settle(scope.next_batch(), items))
+        answer = await station.process.receive()
+        while answer is not None and not isinstance(answer, Settled):
+            answer = await station.process.receive()
+        if answer is None:
+            await station.process.send(Settle(0, ()))  # raises MoverError: it is gone
+            return
+        names: dict[int, bytes] = {}
+        settled: dict[int, Task] = {}
+        for result in answer.published:
+            if result.fault is not None:
+                self._faults.meet(tasks[result.number], result.fault)
+            elif result.outcome in _LEFT_ALONE:
+                skipped = scope.account.settle(tasks[result.number], TaskState.SKIPPED, result.outcome)
+                scope.ledger.record([Record(scope.key, (skipped,))])
+            else:
+                settled[result.number] = tasks[result.number]
+                if result.target_name is not None:
+                    names[result.number] = result.target_name
+        deletable: list[Task] = []
+        changes = self._close(orphan.group.id, settled, members, names, deletable)
+        await scope.ledger.commit(changes)
+        self._deleter.add(deletable)
+        for number in answer.lost:
+            scope.requeue.put(tasks[number], scope.now())
+
+    def _close(
+        self,
+        journal_id: int,
+        tasks: dict[int, Task],
+        members: dict[int, Member],
+        names: dict[int, bytes],
+        deletable: list[Task],
+    ) -> list[Change]:
+        scope, results = self._scope, []
+        for number, task in tasks.items():
+            member = members[number]
+            delete = scope.moving and member.outcome is not Outcome.RENAMED
+            state = TaskState.DURABLE if delete else TaskState.DONE
+            name = names.get(number)
+            if name == task.name:
+                name = None
+            results.append(
+                scope.account.settle(
+                    task,
+                    state,
+                    member.outcome,
+                    lost=member.lost,
+                    digest=member.digest,
+                    target_name=name,
+                    target_inode=member.inode,
+                )
+            )
+            if delete and task.links == 1:
+                deletable.append(
+                    msgspec.structs.replace(
+                        task, state=state, digest=member.digest, target_name=name, target_inode=member.inode
+                    )
+                )
+        return [Record(scope.key, tuple(results)), CloseGroup(scope.key, journal_id)]

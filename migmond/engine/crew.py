@@ -1,0 +1,234 @@
+"""The movers of one execution: started, opened, listened to, and replaced when they die."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import msgspec
+import trio
+
+from migmond.domain.errors import MoverError, NotPermitted, PlanInfeasible
+from migmond.domain.identity import Identity
+from migmond.engine.flight import Flight
+from migmond.engine.gate import CONTROL_OF, Gate
+from migmond.engine.process import MoverProcess, start_mover
+from migmond.engine.pulse import Pulse
+from migmond.planning.batching import BatchSizer
+from migmond.wire.mover import FromMover, Open, Opened, OpenFailed, ToMover
+from migmond.wire.slots import Glimpse
+
+A = TypeVar("A")
+
+RESTART_WINDOW_S = 60.0
+RESTART_PAUSE_S = 0.2
+
+
+class Station:
+    """One mover at work.
+
+    Attributes:
+        flight: what it has in hand.
+        sizer: how large its next batch should be.
+        last_answer_at: monotonic seconds of its last answer to a batch.
+        stalled: subscribers have been told that it hangs.
+        last_glimpse: what it did when it died.
+    """
+
+    def __init__(self, process: MoverProcess) -> None:
+        self.process = process
+        self.flight = Flight()
+        self.sizer = BatchSizer()
+        self.last_answer_at = 0.0
+        self.stalled = False
+        self._waiting: dict[type, trio.MemorySendChannel[object]] = {}
+        self.last_glimpse: Glimpse | None = None
+
+    @property
+    def slot(self) -> int:
+        return self.process.slot
+
+    async def send(self, message: ToMover) -> None:
+        """Send, or do nothing when the mover is gone: its end is dealt with where its messages are read."""
+        with contextlib.suppress(MoverError):
+            await self.process.send(message)
+
+    async def ask(self, message: ToMover, answer: type[A]) -> A:
+        """Send a request and return its answer; one request of a kind may be out at a time.
+
+        Raises:
+            MoverError: the mover died before it answered.
+        """
+        sender, receiver = trio.open_memory_channel[object](1)
+        self._waiting[answer] = sender
+        await self.process.send(message)
+        try:
+            found = await receiver.receive()
+        except trio.EndOfChannel as e:
+            raise MoverError(f"mover {self.slot} died before it answered") from e
+        assert isinstance(found, answer)
+        return found
+
+    def answered(self, message: FromMover) -> bool:
+        """Hand `message` to whoever asked for it; False when nobody did."""
+        sender = self._waiting.pop(type(message), None)
+        if sender is None:
+            return False
+        sender.send_nowait(message)
+        return True
+
+    def fail_waiting(self) -> None:
+        """The mover is gone: whoever waits for an answer gets MoverError."""
+        for sender in self._waiting.values():
+            sender.close()
+        self._waiting.clear()
+
+
+class Handler(msgspec.Struct, frozen=True):
+    """What the crew calls. `joined` may use the station before anybody else does (to settle what others left)."""
+
+    message: Callable[[Station, FromMover], Awaitable[None]]
+    joined: Callable[[Station, Opened], Awaitable[None]]
+    lost: Callable[[Station, str], Awaitable[None]]
+    failing: Callable[[str, bool], None]
+
+
+class Crew:
+    """Keeps movers running. `serve` is run once per slot.
+
+    Args:
+        identity: whose rights the movers have.
+        opening: the first message for each mover.
+        gate: asked before a mover is started, and mirrored into every slot's control word.
+        handler: see Handler; `failing(reason, final)` is called when movers die too often, or (final) when
+            the roots cannot be opened again.
+        restart_limit: deaths within RESTART_WINDOW_S that are too often.
+        now: monotonic clock, seconds.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        opening: Open,
+        gate: Gate,
+        handler: Handler,
+        restart_limit: int,
+        now: Callable[[], float],
+    ) -> None:
+        self._identity = identity
+        self._opening = opening
+        self._gate = gate
+        self._handler = handler
+        self._restart_limit = restart_limit
+        self._now = now
+        self._deaths: deque[float] = deque()
+        self.stations: dict[int, Station] = {}
+        self.processes: dict[int, MoverProcess] = {}
+        self.changed = Pulse()
+        self.closing = False
+
+    async def serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
+        """Keep one slot staffed until the crew closes. `first` is a mover that was opened already."""
+        process, opened = first, infos
+        while not self.closing:
+            if process is None or opened is None:
+                if not await self._gate.passed() and not self._needed():
+                    return
+                try:
+                    process, opened = await open_mover(slot, self._identity, self._opening)
+                except (PlanInfeasible, NotPermitted) as e:
+                    self._handler.failing(e.message, True)  # noqa: FBT003 (final: the roots are gone)
+                    return
+                except MoverError as e:
+                    if self._died():
+                        self._handler.failing(e.message, False)  # noqa: FBT003
+                    await trio.sleep(RESTART_PAUSE_S * 5)
+                    continue
+            why = await self._attend(Station(process), opened)
+            process = opened = None
+            if not self.closing:
+                if self._died():
+                    self._handler.failing(f"movers keep dying ({why})", False)  # noqa: FBT003
+                await trio.sleep(RESTART_PAUSE_S)
+
+    def mirror_control(self) -> None:
+        """Put the gate's mode into every slot."""
+        for process in self.processes.values():
+            process.control.set_control(CONTROL_OF[self._gate.mode])
+
+    @contextlib.contextmanager
+    def enlisted(self, process: MoverProcess) -> Iterator[None]:
+        """Let `process` follow the gate while the context lasts."""
+        process.control.set_control(CONTROL_OF[self._gate.mode])
+        self.processes[process.slot] = process
+        try:
+            yield
+        finally:
+            del self.processes[process.slot]
+
+    async def close(self) -> None:
+        """Say that nobody is to be replaced, and let every mover end by closing its socket."""
+        self.closing = True
+        for station in list(self.stations.values()):
+            await station.process.hang_up()
+
+    def _needed(self) -> bool:
+        """A drain or cancel still needs a mover to finish and clean up."""
+        return not self.closing and not self.stations
+
+    def _died(self) -> bool:
+        now = self._now()
+        self._deaths.append(now)
+        while self._deaths[0] < now - RESTART_WINDOW_S:
+            self._deaths.popleft()
+        if len(self._deaths) < self._restart_limit:
+            return False
+        self._deaths.clear()
+        return True
+
+    async def _attend(self, station: Station, opened: Opened) -> str:
+        process, why = station.process, ""
+        try:
+            with self.enlisted(process):
+                await self._handler.joined(station, opened)
+                self.stations[station.slot] = station
+                self.changed.set()
+                while (message := await process.receive()) is not None:
+                    await self._handler.message(station, message)
+        except MoverError as e:
+            why = e.message
+        finally:
+            self.stations.pop(station.slot, None)
+            station.last_glimpse = process.control.look()
+            station.fail_waiting()
+            ended = await process.end()
+        if not self.closing:
+            await self._handler.lost(station, why or ended)
+        self.changed.set()
+        return why or ended
+
+
+async def open_mover(slot: int, identity: Identity, opening: Open) -> tuple[MoverProcess, Opened]:
+    """Start a mover and let it open the roots.
+
+    Raises:
+        PlanInfeasible: it refused them: missing, unreadable, the same, nested, wrong type.
+        NotPermitted: the asking user may not open them.
+        MoverError: it could not be started or died.
+    """
+    process = await start_mover(slot, identity)
+    try:
+        await process.send(opening)
+        answer = await process.receive()
+    except BaseException:
+        await process.end()
+        raise
+    if isinstance(answer, Opened):
+        return process, answer
+    ended = await process.end()
+    if isinstance(answer, OpenFailed):
+        kind = NotPermitted if answer.fault.kind in ("EACCES", "EPERM") else PlanInfeasible
+        raise kind(answer.message, hint=answer.hint, path=answer.path, errno=answer.fault.errno or None)
+    raise MoverError(f"a mover ended before it had opened the plan's roots: {ended}")

@@ -1,0 +1,128 @@
+"""Moves only: deletes sources whose targets are durable and journaled."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable
+
+import trio
+
+from migmond.domain.states import Outcome, TaskState
+from migmond.domain.task import Task, TaskResult
+from migmond.engine.crew import Station
+from migmond.engine.pulse import Pulse
+from migmond.engine.scope import Scope
+from migmond.ports import Record
+from migmond.wire.mover import Delete, Deleted, DeleteDirectory, DeleteItem
+
+BATCH_TASKS = 500
+MAX_OUT = 2
+"""Delete batches that one mover may have in hand: deleting shares the mover with copying."""
+
+
+class Deleter:
+    """A queue of DURABLE tasks. `run` must be running while anything is to be deleted."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._queue: deque[Task] = deque()
+        self._wake = Pulse()
+        self._preparing = 0
+
+    @property
+    def idle(self) -> bool:
+        return (
+            not self._queue
+            and not self._preparing
+            and not any(s.flight.deletes for s in self._scope.crew.stations.values())
+        )
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Queue tasks that the journal has as DURABLE."""
+        self._queue.extend(tasks)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Give out deletes until cancelled. While paused, draining or cancelling, no delete is given out."""
+        scope = self._scope
+        while True:
+            if not self._queue:
+                await self._wake.wait()
+                continue
+            if not await scope.gate.passed():
+                self._queue.clear()
+                scope.progress.set()
+                await trio.sleep_forever()
+            station = await self._free_station()
+            tasks = [self._queue.popleft() for _ in range(min(BATCH_TASKS, len(self._queue)))]
+            if tasks and scope.gate.mode.name == "RUN":
+                self._preparing = len(tasks)
+                await self._give(station, tasks)
+                self._preparing = 0
+            else:
+                self._queue.extendleft(reversed(tasks))
+
+    async def _free_station(self) -> Station:
+        crew = self._scope.crew
+        while True:
+            stations = [s for s in crew.stations.values() if len(s.flight.deletes) < MAX_OUT]
+            if stations:
+                return min(stations, key=lambda s: len(s.flight.deletes))
+            await self._scope.progress.wait()
+
+    async def _give(self, station: Station, tasks: list[Task]) -> None:
+        scope = self._scope
+        places = await scope.directory_of(tasks)
+        directories: dict[tuple[int, bytes], list[DeleteItem]] = {}
+        for task in tasks:
+            place = places[task.number]
+            directories.setdefault((place.root, place.path), []).append(_item(scope, task))
+        batch = scope.next_batch()
+        station.flight.deletes[batch] = {t.number: t for t in tasks}
+        await station.send(
+            Delete(batch, tuple(DeleteDirectory(root, path, tuple(i)) for (root, path), i in directories.items()))
+        )
+        if station.slot not in scope.crew.stations:
+            # It died between the choice and the sending, after its flight was taken back.
+            self._queue.extend(station.flight.deletes.pop(batch, {}).values())
+
+    def deleted(self, station: Station, message: Deleted) -> None:
+        """A batch of deletes came back."""
+        scope = self._scope
+        tasks = station.flight.deletes.pop(message.batch)
+        for failure in message.failures:
+            task = tasks.pop(failure.number)
+            scope.fail(task, failure.fault)
+        results: list[TaskResult] = [
+            scope.account.settle(
+                task,
+                TaskState.DONE,
+                task.outcome or Outcome.COPIED,
+                digest=task.digest,
+                target_name=task.target_name,
+                target_inode=task.target_inode,
+            )
+            for task in tasks.values()
+        ]
+        if results:
+            scope.ledger.record([Record(scope.key, tuple(results))])
+        scope.progress.set()
+
+
+def _item(scope: Scope, task: Task) -> DeleteItem:
+    root_name = os.path.basename(scope.plan.destination) if task.directory == 0 else task.name
+    return DeleteItem(
+        task.number,
+        task.name,
+        task.type,
+        task.size,
+        task.mtime_ns,
+        task.ctime_ns,
+        task.inode,
+        task.device,
+        task.links,
+        task.target_name or root_name,
+        task.target_inode,
+        task.digest,
+    )

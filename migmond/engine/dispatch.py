@@ -1,0 +1,198 @@
+"""Gives pending tasks to movers: by directory, in scan order, about 100 ms of work at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict, deque
+
+import trio
+
+from migmond.domain.states import Outcome, TaskState
+from migmond.domain.task import Directory, Task
+from migmond.engine.account import task_bytes
+from migmond.engine.crew import Station
+from migmond.engine.deleter import Deleter
+from migmond.engine.flight import Batch
+from migmond.engine.scope import Scope
+from migmond.ports import DirectoriesTouched, Promote
+from migmond.wire.mover import Flush, Work, WorkDirectory, WorkItem
+
+PAGE_TASKS = 4000
+BATCHES_OUT = 2
+"""One at work and one waiting per mover: no mover idles, and holds and limits still bite at once."""
+TOUCHED_REMEMBERED = 100_000
+_LEADER_READY = frozenset({TaskState.DONE, TaskState.DURABLE})
+
+
+class Dispatcher:
+    """One pass over the pending tasks at a time. Directories are not its business: they are finished at the end."""
+
+    def __init__(self, scope: Scope, deleter: Deleter) -> None:
+        self._scope = scope
+        self._deleter = deleter
+        self._touched: OrderedDict[int, None] = OrderedDict()
+        self._orphaned_leaders: set[int] = set()
+
+    async def entries(self) -> None:
+        """Dispatch everything but directories and followers, until all of it is settled or the execution ends."""
+        await self._pass(followers=False)
+
+    async def followers(self) -> bool:
+        """Dispatch the further names of hard-linked files whose first name is there.
+
+        Returns:
+            True when followers of leaders that have no target were made ordinary tasks: `entries` is due again.
+        """
+        await self._pass(followers=True)
+        orphaned = self._orphaned_leaders
+        if orphaned and not self._scope.gate.ending:
+            await self._scope.ledger.commit([Promote(self._scope.key, leader) for leader in sorted(orphaned)])
+            return True
+        return False
+
+    async def quiet(self) -> None:
+        """Wait until nothing is in flight any more; groups are flushed, published and durable then."""
+        scope = self._scope
+        while not self._quiet():
+            await self._flush()
+            with trio.move_on_after(0.5):
+                await scope.progress.wait()
+        await scope.ledger.settled()
+
+    def _quiet(self) -> bool:
+        crew = self._scope.crew
+        return not self._scope.orphans and all(s.flight.empty for s in crew.stations.values())
+
+    async def _pass(self, *, followers: bool) -> None:
+        scope, journal = self._scope, self._scope.surroundings.journal
+        self._orphaned_leaders = set()
+        cursor = 0
+        waiting: deque[Task] = deque()
+        while await scope.gate.passed():
+            if not waiting:
+                waiting.extend(scope.requeue.take(scope.now(), PAGE_TASKS))
+            if not waiting:
+                scan_done = scope.scan_done  # read before the query: what it adds later wakes us
+                woken = scope.progress.mark()
+                page = await journal.tasks(
+                    scope.key,
+                    after=cursor,
+                    limit=PAGE_TASKS,
+                    states=(TaskState.PENDING,),
+                    followers=followers,
+                    directories=False,
+                )
+                if page:
+                    cursor = page[-1].number
+                    waiting.extend(page)
+                elif scan_done and not scope.requeue and self._quiet():
+                    return
+                else:
+                    if scan_done:
+                        await self._flush()
+                    with trio.move_on_after(min(1.0, scope.requeue.wait_s(scope.now()))):
+                        await woken.wait()
+                    continue
+            await self._touch(waiting)
+            await self._send(waiting, followers=followers)
+        # What was taken off the requeue and not sent is still pending in the journal: a resume finds it.
+
+    async def _flush(self) -> None:
+        for station in list(self._scope.crew.stations.values()):
+            if station.flight.wants_flush:
+                station.flight.flushing = True
+                await station.send(Flush())
+
+    async def _touch(self, tasks: deque[Task]) -> None:
+        """Journal, before anything is written, which target directories may hold temporaries from now on."""
+        fresh = {t.directory for t in tasks if t.directory and t.directory not in self._touched}
+        if not fresh:
+            return
+        await self._scope.ledger.commit([DirectoriesTouched(self._scope.key, tuple(sorted(fresh)))])
+        for number in fresh:
+            self._touched[number] = None
+        while len(self._touched) > TOUCHED_REMEMBERED:
+            self._touched.popitem(last=False)
+
+    async def _send(self, waiting: deque[Task], *, followers: bool) -> None:
+        scope = self._scope
+        places = await scope.directory_of(list(waiting))
+        leaders = await self._leaders(waiting) if followers else {}
+        while waiting and (station := await self._free_station()) is not None:
+            limit = station.sizer.limit
+            tasks: dict[int, Task] = {}
+            directories: list[tuple[int, bytes, list[WorkItem]]] = []
+            size = 0
+            current = None
+            while waiting and len(tasks) < limit.entries and (not tasks or size + waiting[0].size <= limit.bytes):
+                task = waiting.popleft()
+                item = self._item(task, leaders)
+                if item is None:
+                    continue
+                place = places[task.number]
+                if current is None or (place.root, place.path) != current:
+                    current = (place.root, place.path)
+                    directories.append((place.root, place.path, []))
+                directories[-1][2].append(item)
+                tasks[task.number] = task
+                size += task_bytes(task)
+            if not tasks:
+                continue
+            batch = scope.next_batch()
+            station.flight.batches[batch] = Batch(tasks, size, scope.now())
+            await station.send(Work(batch, tuple(WorkDirectory(r, p, tuple(i)) for r, p, i in directories)))
+            if station.slot not in scope.crew.stations:
+                # It died between the choice and the sending, after its flight was taken back.
+                for task in station.flight.batches.pop(batch, Batch({}, 0, 0.0)).tasks.values():
+                    scope.requeue.put(task, scope.now())
+
+    async def _free_station(self) -> Station | None:
+        """Wait for a mover that can take a batch; None when the execution ends or is paused."""
+        scope = self._scope
+        while scope.gate.mode.name == "RUN":
+            stations = [s for s in scope.crew.stations.values() if len(s.flight.batches) < BATCHES_OUT]
+            if stations:
+                return min(stations, key=lambda s: len(s.flight.batches))
+            with trio.move_on_after(1.0):
+                await scope.progress.wait()
+        return None
+
+    async def _leaders(self, followers: deque[Task]) -> dict[int, tuple[int, bytes] | None]:
+        """Return for each leader the root and path of its target, or None when it has no target."""
+        scope = self._scope
+        numbers = sorted({t.leader for t in followers if t.leader})
+        leaders = await scope.surroundings.journal.get_tasks(scope.key, numbers)
+        places = await scope.directory_of(list(leaders.values()))
+        found: dict[int, tuple[int, bytes] | None] = {}
+        for number, leader in leaders.items():
+            place: Directory = places[number]
+            name = leader.target_name or leader.name
+            path = os.path.join(place.path, name) if place.path else name
+            found[number] = (place.root, path) if _has_target(leader) else None
+        return found
+
+    def _item(self, task: Task, leaders: dict[int, tuple[int, bytes] | None]) -> WorkItem | None:
+        root, path = -1, b""
+        if task.leader:
+            leader = leaders.get(task.leader)
+            if leader is None:
+                self._orphaned_leaders.add(task.leader)
+                return None
+            root, path = leader
+        return WorkItem(
+            task.number,
+            task.name,
+            task.type,
+            task.size,
+            task.mtime_ns,
+            task.ctime_ns,
+            task.inode,
+            task.device,
+            task.links,
+            root,
+            path,
+        )
+
+
+def _has_target(leader: Task) -> bool:
+    return leader.state in _LEADER_READY or leader.outcome is Outcome.UNCHANGED

@@ -1,0 +1,166 @@
+"""What comes after the last entry: remaining deletes, directories bottom-up, empty source directories, temporaries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import trio
+
+from migmond.domain.entry import EntryType
+from migmond.domain.errors import MoverError
+from migmond.domain.states import Outcome, TaskState
+from migmond.domain.task import Task, TaskResult
+from migmond.engine.crew import Station
+from migmond.engine.deleter import Deleter
+from migmond.engine.scope import Scope
+from migmond.ports import Record
+from migmond.wire.mover import (
+    DirectoriesMade,
+    DirectoriesRemoved,
+    DirectoryItem,
+    MakeDirectories,
+    RemoveDirectories,
+    Sweep,
+    Swept,
+)
+
+A = TypeVar("A")
+
+PAGE = 1000
+DELETE_PAGE = 20_000
+_HIGHEST = 1 << 62
+
+
+class Finisher:
+    """Runs when nothing is in flight; every step can be repeated after a crash."""
+
+    def __init__(self, scope: Scope, deleter: Deleter) -> None:
+        self._scope = scope
+        self._deleter = deleter
+
+    async def deletes(self) -> None:
+        """Move only: delete the sources that are still there though their targets are durable.
+
+        Names of one inode come together: our own deletes change its ctime, and the mover allows for that
+        within a batch without reading the file again.
+        """
+        scope, after = self._scope, 0
+        await self._deletes_idle()
+        while await scope.gate.passed():
+            await scope.ledger.settled()
+            page = await scope.surroundings.journal.tasks(
+                scope.key, after=after, limit=DELETE_PAGE, states=(TaskState.DURABLE,), directories=False
+            )
+            if not page:
+                return
+            after = page[-1].number
+            self._deleter.add(sorted(page, key=lambda t: (t.device, t.inode)))
+            await self._deletes_idle()
+
+    async def _deletes_idle(self) -> None:
+        while not self._deleter.idle:
+            with trio.move_on_after(0.5):
+                await self._scope.progress.wait()
+
+    async def directories(self, *, touched_only: bool) -> None:
+        """Make and finish target directories, children before parents.
+
+        Args:
+            touched_only: only those that something was put into, and the ones above them.
+        """
+        scope = self._scope
+        wanted = await self._touched() if touched_only else None
+        async for page in self._pages((TaskState.PENDING,)):
+            tasks = page
+            if wanted is not None:
+                tasks = []
+                for task in page:
+                    if task.number in wanted:
+                        wanted.add(task.directory)
+                        tasks.append(task)
+            if tasks:
+                await self._make(tasks)
+        await scope.ledger.settled()
+
+    async def _touched(self) -> set[int]:
+        scope, numbers, after = self._scope, set[int](), 0
+        while True:
+            page = await scope.surroundings.journal.touched_directories(scope.key, after=after, limit=10_000)
+            numbers.update(d.number for d in page)
+            if len(page) < 10_000:
+                return numbers
+            after = page[-1].number
+
+    async def _make(self, tasks: list[Task]) -> None:
+        scope = self._scope
+        items = await self._items(tasks)
+        answer = await self._ask(MakeDirectories(scope.next_batch(), items), DirectoriesMade)
+        by_number = {t.number: t for t in tasks}
+        for failure in answer.failures:
+            scope.fail(by_number.pop(failure.number), failure.fault)
+        results: list[TaskResult] = [
+            scope.account.settle(task, TaskState.DONE, Outcome.CREATED, lost=answer.lost.get(number, task.lost))
+            for number, task in by_number.items()
+        ]
+        scope.ledger.record([Record(scope.key, tuple(results))])
+
+    async def remove_source_directories(self) -> None:
+        """Move only: remove source directories that are empty now, children before parents."""
+        scope = self._scope
+        async for page in self._pages((TaskState.DONE,)):
+            answer = await self._ask(RemoveDirectories(scope.next_batch(), await self._items(page)), DirectoriesRemoved)
+            for failure in answer.failures:
+                scope.surroundings.log("source directory stays", execution=scope.id, why=failure.fault.message)
+
+    async def sweep(self) -> None:
+        """Remove temporaries that a crash may have left in any directory that was touched."""
+        scope, after = self._scope, 0
+        while True:
+            page = await scope.surroundings.journal.touched_directories(scope.key, after=after, limit=PAGE)
+            roots = self._single_roots() if after == 0 else ()
+            directories = (*roots, *((d.root, d.path) for d in page))
+            if directories:
+                answer = await self._ask(Sweep(scope.next_batch(), directories), Swept)
+                for fault in answer.failures:
+                    scope.surroundings.log("cannot sweep a directory", execution=scope.id, why=fault.message)
+            if len(page) < PAGE:
+                return
+            after = page[-1].number
+
+    def _single_roots(self) -> tuple[tuple[int, bytes], ...]:
+        """The target's parent of each source that is a single file."""
+        return tuple((i, b"") for i in self._scope.single_roots)
+
+    async def _pages(self, states: tuple[TaskState, ...]) -> AsyncIterator[list[Task]]:
+        scope, before = self._scope, _HIGHEST
+        while await scope.gate.passed_or_cancelling():
+            page = await scope.surroundings.journal.directories_backwards(scope.key, before=before, limit=PAGE)
+            if not page:
+                return
+            before = page[-1].number
+            chosen = [t for t in page if t.state in states]
+            if chosen:
+                yield chosen
+
+    async def _items(self, tasks: list[Task]) -> tuple[DirectoryItem, ...]:
+        places = await self._scope.places.find(t.number for t in tasks)
+        assert all(t.type is EntryType.DIRECTORY for t in tasks)
+        return tuple(
+            DirectoryItem(t.number, places[t.number].root, places[t.number].path, t.mtime_ns, t.inode) for t in tasks
+        )
+
+    async def _ask(self, message: MakeDirectories | RemoveDirectories | Sweep, answer: type[A]) -> A:
+        """Ask any mover; if it dies, ask the next one: all of these can be repeated."""
+        while True:
+            station = await self._station()
+            try:
+                return await station.ask(message, answer)
+            except MoverError as e:
+                self._scope.surroundings.log("asking again", execution=self._scope.id, why=e.message)
+
+    async def _station(self) -> Station:
+        crew = self._scope.crew
+        while not crew.stations:
+            await crew.changed.wait()
+        return crew.stations[min(crew.stations)]

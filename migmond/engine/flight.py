@@ -1,0 +1,94 @@
+"""What each mover has in hand: batches under way and commit groups on their way to being durable. Pure bookkeeping."""
+
+from __future__ import annotations
+
+import enum
+
+from migmond.domain.task import CommitGroup, Member, Task
+from migmond.wire.mover import CopyResult
+
+
+class GroupState(enum.Enum):
+    FILLING = enum.auto()
+    """The mover adds copies to it."""
+    SYNCED = enum.auto()
+    """Its copies are durable under temporary names; intent is on its way to the journal."""
+    PUBLISHED = enum.auto()
+    """Its names are given; durable with the mover's next sync."""
+
+
+class Group:
+    """A commit group of one mover and the tasks in it.
+
+    Attributes:
+        journal_id: its number in the journal, unique within the execution.
+        tasks: by number, as they were dispatched.
+        members: by number, what the mover said of them.
+        names: by number, the name that the conflict policy chose.
+    """
+
+    def __init__(self, journal_id: int) -> None:
+        self.journal_id = journal_id
+        self.state = GroupState.FILLING
+        self.tasks: dict[int, Task] = {}
+        self.members: dict[int, Member] = {}
+        self.names: dict[int, bytes] = {}
+
+    def add(self, task: Task, result: CopyResult) -> None:
+        self.tasks[task.number] = task
+        self.members[task.number] = Member(
+            task.number, result.inode, result.outcome, result.lost, result.digest, result.size
+        )
+
+    def remove(self, number: int) -> Task | None:
+        """Take a task out (it failed or was skipped); returns it if it was in."""
+        self.members.pop(number, None)
+        return self.tasks.pop(number, None)
+
+    def to_journal(self) -> CommitGroup:
+        return CommitGroup(self.journal_id, tuple(self.members.values()))
+
+
+class Batch:
+    """Tasks that a mover has been given and has not answered for."""
+
+    def __init__(self, tasks: dict[int, Task], size_bytes: int, sent_at: float) -> None:
+        self.tasks = tasks
+        self.size_bytes = size_bytes
+        self.sent_at = sent_at
+
+
+class Flight:
+    """Everything that one mover has in hand."""
+
+    def __init__(self) -> None:
+        self.batches: dict[int, Batch] = {}
+        self.deletes: dict[int, dict[int, Task]] = {}
+        self.groups: dict[int, Group] = {}
+        self.flushing = False
+
+    @property
+    def empty(self) -> bool:
+        return not self.batches and not self.deletes and not self.groups
+
+    @property
+    def wants_flush(self) -> bool:
+        """Something waits for a sync that nothing but a flush would bring about soon."""
+        return (
+            not self.batches
+            and not self.flushing
+            and any(g.state is not GroupState.SYNCED for g in self.groups.values())
+        )
+
+    def lost(self) -> tuple[list[Task], list[Group]]:
+        """The mover died: return tasks to be dispatched again, and groups that have to be settled."""
+        tasks = [t for batch in self.batches.values() for t in batch.tasks.values()]
+        unsettled: list[Group] = []
+        for group in self.groups.values():
+            if group.state is GroupState.FILLING:
+                tasks.extend(group.tasks.values())
+            else:
+                unsettled.append(group)
+        self.batches.clear()
+        self.groups.clear()
+        return tasks, unsettled

@@ -1,0 +1,377 @@
+"""All executions: started, found by name, controlled, and taken up again when a daemon starts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import msgspec
+import trio
+
+from migmond.domain import api
+from migmond.domain.entry import EntryType
+from migmond.domain.errors import Conflict, MigmondError, NotFound, Unavailable
+from migmond.domain.events import ExecutionCreated, ExecutionStateChanged, ExecutionVerified, InterventionRecorded
+from migmond.domain.execution import Execution, Tally, Totals, Verification
+from migmond.domain.hold import HoldReason
+from migmond.domain.identity import Identity
+from migmond.domain.intervention import Intervention, InterventionKind
+from migmond.domain.plan import Plan
+from migmond.domain.states import (
+    EXECUTION_TRANSITIONS,
+    LIVE_EXECUTION_STATES,
+    ExecutionState,
+    advance,
+)
+from migmond.domain.task import Task
+from migmond.engine.crew import open_mover
+from migmond.engine.opening import fresh_opening
+from migmond.engine.run import Run
+from migmond.engine.settings import Surroundings
+from migmond.engine.verify import Verifier
+from migmond.engine.views import execution_view, intervention_views, verification_view
+from migmond.ports import AddIntervention, AddRoot, Change, PutExecution, Retry
+from migmond.wire.mover import Opened
+
+MIN_PREFIX = 3
+"""Shortest id prefix that names an execution."""
+
+_RESTARTABLE = frozenset({ExecutionState.DRAINED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.FAILED})
+
+
+class Engine:
+    """The engine's face towards the daemon. Made by `Engine.serving`."""
+
+    def __init__(self, surroundings: Surroundings, nursery: trio.Nursery) -> None:
+        self._surroundings = surroundings
+        self._nursery = nursery
+        self._executions: dict[str, Execution] = {}
+        self._runs: dict[str, Run] = {}
+        self._verifiers: dict[str, Verifier] = {}
+        self._starting = trio.Lock()
+        self._stopping = False
+        self._interventions = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls, surroundings: Surroundings) -> AsyncIterator[Engine]:
+        """Take up every live execution of the journal and yield; on leaving, what still runs is cut off resumably."""
+        async with trio.open_nursery() as nursery:
+            engine = cls(surroundings, nursery)
+            await engine._load()
+            yield engine
+            nursery.cancel_scope.cancel()
+
+    async def _load(self) -> None:
+        journal = self._surroundings.journal
+        for execution in await journal.executions():
+            self._executions[execution.id] = execution
+            self._interventions += len(await journal.interventions(execution.id))
+        for execution in list(self._executions.values()):
+            if execution.state is ExecutionState.DRAINING:
+                drained = msgspec.structs.replace(
+                    execution, state=advance(EXECUTION_TRANSITIONS, execution.state, ExecutionState.DRAINED)
+                )
+                await journal.apply([PutExecution(drained)])
+                self._executions[execution.id] = drained
+            elif execution.state in LIVE_EXECUTION_STATES:
+                self._surroundings.log("taking up", execution=execution.id, name=execution.name)
+                self._launch(Run(self._surroundings, execution, resumed=True))
+
+    # --- finding -----------------------------------------------------------------------------------
+
+    def all(self) -> list[Execution]:
+        """Every execution as it stands now, oldest first."""
+        return [self._now(e) for e in self._executions.values()]
+
+    def find(self, name: str) -> Execution:
+        """Return the execution that `name` names: its id, a unique prefix of it, or a unique name.
+
+        Of several with one name, the only live one is meant.
+
+        Raises:
+            NotFound: none, or more than one.
+        """
+        if name in self._executions:
+            return self._now(self._executions[name])
+        named = [e for e in self.all() if e.name == name]
+        live = [e for e in named if e.state in LIVE_EXECUTION_STATES]
+        if not named and len(name) >= MIN_PREFIX:
+            named = [e for e in self.all() if e.id.startswith(name)]
+        for candidates in (live, named):
+            if len(candidates) == 1:
+                return candidates[0]
+        if named:
+            ids = ", ".join(e.id[:6] for e in named[-5:])
+            raise NotFound(f"{len(named)} migrations match {name!r}", hint=f"name one of {ids}")
+        raise NotFound(f"no migration matches {name!r}", hint="migmon ls shows them all")
+
+    def run_of(self, execution_id: str) -> Run | None:
+        """Return the live run of an execution."""
+        return self._runs.get(execution_id)
+
+    def view(self, execution: Execution) -> api.ExecutionView:
+        """Return what clients see of it now."""
+        run = self._runs.get(execution.id)
+        live = run.live if run is not None else None
+        verifier = self._verifiers.get(execution.id)
+        if verifier is not None:
+            checked, planned = verifier.checked.entries, execution.totals.done.entries
+            execution = msgspec.structs.replace(
+                execution, reason=f"verifying: {checked:,} of about {planned:,} entries"
+            )
+        return execution_view(self._now(execution) if verifier is None else execution, live, self._wall())
+
+    def movers(self) -> int:
+        """How many mover processes there are."""
+        return sum(len(v.movers) for r in self._runs.values() if (v := r.live) is not None)
+
+    # --- starting ----------------------------------------------------------------------------------
+
+    async def start(self, plan: Plan, identity: Identity, name: str, request_id: str) -> Execution:
+        """Check the plan's roots, journal a new execution, and set it going.
+
+        Returns:
+            The execution; the earlier one if `request_id` was used by the same user before.
+
+        Raises:
+            PlanInfeasible, NotPermitted: the roots do not fit or may not be opened by `identity`.
+            Unavailable: the daemon is stopping.
+        """
+        if self._stopping:
+            raise Unavailable("the daemon is stopping", hint="start it again when it is back")
+        journal = self._surroundings.journal
+        async with self._starting:
+            if request_id:
+                earlier = await journal.find_request(request_id, identity.uid)
+                if earlier is not None:
+                    return self.find(earlier)
+            execution_id = secrets.token_hex(6)
+            opening = fresh_opening(execution_id, plan, self._surroundings.settings)
+            process, opened = await open_mover(1, identity, opening)
+            try:
+                execution = await self._create(execution_id, plan, identity, name, request_id, opened)
+            except BaseException:
+                await process.end()
+                raise
+        self._executions[execution.id] = execution
+        view = self.view(execution)
+        self._surroundings.bus.publish(lambda i, at: ExecutionCreated(i, at, execution.id, view))
+        self._launch(Run(self._surroundings, execution, first=(process, opened), resumed=False))
+        return execution
+
+    async def _create(
+        self, execution_id: str, plan: Plan, identity: Identity, name: str, request_id: str, opened: Opened
+    ) -> Execution:
+        journal = self._surroundings.journal
+        roots = [
+            Task(i + 1, 0, b"", r.type, r.size, r.mtime_ns, r.ctime_ns, r.inode, r.source_device, r.links)
+            for i, r in enumerate(opened.roots)
+        ]
+        size = sum(t.size for t in roots if t.type is EntryType.FILE)
+        execution = Execution(
+            id=execution_id,
+            key=await journal.next_key(),
+            name=name or plan.name,
+            plan=plan,
+            identity=identity,
+            state=ExecutionState.CREATED,
+            created_at=self._wall(),
+            totals=Totals(planned=Tally(len(roots), size)),
+            limits=plan.limits,
+        )
+        changes: list[Change] = [PutExecution(execution, request_id)]
+        changes += [AddRoot(execution.key, i, task) for i, task in enumerate(roots)]
+        await journal.apply(changes)
+        return execution
+
+    def _launch(self, run: Run) -> None:
+        self._runs[run.execution.id] = run
+        self._nursery.start_soon(self._attend, run)
+
+    async def _attend(self, run: Run) -> None:
+        """Run to the end. Whatever goes wrong inside concerns this execution only, and is said."""
+        execution_id = run.execution.id
+        try:
+            await run.run()
+        except* Exception as group:
+            why = f"internal error: {_leaf(group)!r}"
+            self._surroundings.log("execution stopped by an error", execution=execution_id, why=why, exc_info=group)
+            await self._mark_failed(run, why)
+        finally:
+            self._executions[execution_id] = run.execution
+            if self._runs.get(execution_id) is run:
+                del self._runs[execution_id]
+
+    async def _mark_failed(self, run: Run, why: str) -> None:
+        execution = run.execution
+        if ExecutionState.FAILED not in EXECUTION_TRANSITIONS[execution.state]:
+            return
+        failed = msgspec.structs.replace(execution, state=ExecutionState.FAILED, reason=why, finished_at=self._wall())
+        run.replace_execution(failed)
+        try:
+            await self._surroundings.journal.apply([PutExecution(failed)])
+        except MigmondError as e:
+            self._surroundings.log("the failure could not be journaled", execution=failed.id, why=e.message)
+
+    # --- control -----------------------------------------------------------------------------------
+
+    async def pause(self, execution: Execution, author: str, reason: str, for_s: float | None) -> Execution:
+        """Set a user's hold.
+
+        Raises:
+            Conflict: it is not running.
+        """
+        run = self._live(execution, "paused")
+        until = None if for_s is None else self._wall() + for_s
+        run.pause(HoldReason.USER, author, reason, until)
+        await self._record(execution, InterventionKind.PAUSE, author, reason, f"migmon resume {execution.id[:6]}")
+        return run.execution
+
+    async def resume(self, execution: Execution, author: str, reason: str) -> Execution:
+        """Lift all holds, or set an ended execution going again; failed tasks are tried once more.
+
+        Raises:
+            Conflict: it runs already, or there is nothing left to do.
+        """
+        run = self._runs.get(execution.id)
+        if run is not None:
+            if not run.lift(lambda hold: True, "lifted"):
+                raise Conflict(f"{execution.name} is not paused: it is {execution.state}")
+        elif execution.state in _RESTARTABLE:
+            await self._restart(execution)
+        else:
+            raise Conflict(f"{execution.name} is {execution.state}: there is nothing to resume")
+        await self._record(execution, InterventionKind.RESUME, author, reason, f"migmon pause {execution.id[:6]}")
+        return self._now(execution)
+
+    async def cancel(self, execution: Execution, author: str, reason: str) -> Execution:
+        """End it; what was done stays done, no partial file is left.
+
+        Raises:
+            Conflict: it has ended already.
+        """
+        run = self._runs.get(execution.id)
+        if run is not None:
+            if execution.state is not ExecutionState.CANCELLING:
+                run.cancel()
+        elif ExecutionState.CANCELLING in EXECUTION_TRANSITIONS[execution.state]:
+            cancelling = msgspec.structs.replace(execution, state=ExecutionState.CANCELLING, finished_at=None)
+            await self._surroundings.journal.apply([PutExecution(cancelling)])
+            self._launch(Run(self._surroundings, cancelling, resumed=True))
+        else:
+            raise Conflict(f"{execution.name} is {execution.state} already")
+        await self._record(execution, InterventionKind.CANCEL, author, reason, "")
+        return self._now(execution)
+
+    async def drain(self, execution: Execution, author: str, reason: str) -> Execution:
+        """Finish what runs, start nothing more.
+
+        Raises:
+            Conflict: it is not running.
+        """
+        run = self._live(execution, "drained")
+        run.drain()
+        await self._record(execution, InterventionKind.DRAIN, author, reason, f"migmon resume {execution.id[:6]}")
+        return run.execution
+
+    async def verify(self, execution: Execution) -> Execution:
+        """Start to re-read the targets of an execution that nothing works on; `execution.verified` tells the result.
+
+        Raises:
+            Conflict: it still runs, or is being verified already.
+        """
+        if execution.id in self._runs:
+            raise Conflict(
+                f"{execution.name} is {execution.state}", hint="verify it when it has finished (migmon watch)"
+            )
+        if execution.id in self._verifiers:
+            raise Conflict(f"{execution.name} is being verified already", hint="migmon show tells how far it is")
+        verifier = self._verifiers[execution.id] = Verifier(self._surroundings, execution)
+        self._nursery.start_soon(self._verify, execution, verifier)
+        return execution
+
+    async def _verify(self, execution: Execution, verifier: Verifier) -> None:
+        verification: Verification | None = None
+        try:
+            verification = await verifier.run()
+        except* MigmondError as group:
+            self._surroundings.log("verification failed", execution=execution.id, why=str(_leaf(group)))
+            failed = msgspec.structs.replace(execution, reason=f"verification failed: {_leaf(group)}")
+            self._executions[execution.id] = failed
+            await self._surroundings.journal.apply([PutExecution(failed)])
+        finally:
+            del self._verifiers[execution.id]
+        if verification is None:
+            view = self.view(self._executions[execution.id])
+            state = view.state
+            self._surroundings.bus.publish(lambda i, at: ExecutionStateChanged(i, at, execution.id, state, state, view))
+            return
+        verified = msgspec.structs.replace(self._executions[execution.id], verification=verification)
+        self._executions[execution.id] = verified
+        await self._surroundings.journal.apply([PutExecution(verified)])
+        outcome = verification_view(verification)
+        self._surroundings.bus.publish(lambda i, at: ExecutionVerified(i, at, execution.id, outcome))
+
+    async def suspend(self) -> None:
+        """The daemon stops: bring every run to a safe boundary and wait for it. Cancel this to stop waiting."""
+        self._stopping = True
+        runs = list(self._runs.values())
+        for run in runs:
+            run.suspend()
+        for run in runs:
+            await run.finished.wait()
+
+    # --- helpers -----------------------------------------------------------------------------------
+
+    def _live(self, execution: Execution, done: str) -> Run:
+        run = self._runs.get(execution.id)
+        if run is None:
+            raise Conflict(f"{execution.name} cannot be {done}: it is {execution.state}")
+        return run
+
+    async def _restart(self, execution: Execution) -> None:
+        totals = msgspec.structs.replace(execution.totals, failed=Tally())
+        again = msgspec.structs.replace(
+            execution,
+            state=advance(EXECUTION_TRANSITIONS, execution.state, ExecutionState.RUNNING),
+            totals=totals,
+            finished_at=None,
+            reason="",
+            holds=(),
+        )
+        await self._surroundings.journal.apply([Retry(execution.key), PutExecution(again)])
+        self._executions[execution.id] = again
+        self._launch(Run(self._surroundings, again, resumed=True))
+
+    async def _record(self, execution: Execution, kind: InterventionKind, author: str, reason: str, undo: str) -> None:
+        self._interventions += 1
+        after = self._now(execution).state.value
+        intervention = Intervention(
+            f"i-{self._interventions}",
+            execution.id,
+            kind,
+            author,
+            self._wall(),
+            reason,
+            execution.state.value,
+            after,
+            undo,
+        )
+        await self._surroundings.journal.apply([AddIntervention(intervention)])
+        view = intervention_views([intervention])[0]
+        self._surroundings.bus.publish(lambda i, at: InterventionRecorded(i, at, execution.id, view))
+
+    def _now(self, execution: Execution) -> Execution:
+        run = self._runs.get(execution.id)
+        return run.execution if run is not None else self._executions.get(execution.id, execution)
+
+    def _wall(self) -> float:
+        return self._surroundings.clock.wall()
+
+
+def _leaf(group: BaseException) -> BaseException:
+    """Return one of the errors in a group: they have one cause."""
+    parts: Sequence[BaseException] = group.exceptions if isinstance(group, BaseExceptionGroup) else ()
+    return _leaf(parts[0]) if parts else group

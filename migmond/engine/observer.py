@@ -1,0 +1,129 @@
+"""Looks at a running execution's movers four times a second: progress, rates, stalls, expired holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from migmond.domain import api
+from migmond.domain.events import ExecutionProgress, MoverRecovered, MoverStalled
+from migmond.domain.execution import Tally
+from migmond.domain.names import to_text
+from migmond.domain.states import ExecutionState
+from migmond.engine.crew import Station
+from migmond.engine.process import MoverProcess
+from migmond.engine.scope import Scope
+from migmond.engine.views import Live, execution_view
+from migmond.planning.pace import Pace, percent
+from migmond.wire.slots import Doing, Glimpse
+
+TICK_S = 0.25
+_STALLING = frozenset({Doing.SCANNING, Doing.COPYING, Doing.SYNCING, Doing.PUBLISHING, Doing.DELETING, Doing.VERIFYING})
+
+
+class Observer:
+    """The one place that samples the movers; everybody else reads `live`.
+
+    Args:
+        expire: lifts holds whose time is over.
+    """
+
+    def __init__(self, scope: Scope, expire: Callable[[], None]) -> None:
+        self._scope = scope
+        self._expire = expire
+        self._pace = Pace()
+        self._percent = 0.0
+        self._active_before_s = scope.account.execution.active_s
+        self._active_s = 0.0
+        self._last_look = scope.now()
+        self._movers: tuple[api.MoverView, ...] = ()
+        self.note = ""
+
+    @property
+    def live(self) -> Live:
+        """What a client sees beyond the journal, as of the last tick."""
+        scope, totals = self._scope, self._scope.account.totals
+        estimate = self._pace.estimate(totals.planned, growing=totals.growing)
+        if scope.account.execution.state is ExecutionState.PAUSED:
+            estimate = type(estimate)(0.0, 0.0, None, "paused")
+        done = None if totals.growing else self._percent
+        return Live(estimate, done, self.active_s, self._movers, self.note)
+
+    @property
+    def active_s(self) -> float:
+        """Seconds in RUNNING, over all scopes that the execution has had."""
+        return self._active_before_s + self._active_s
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            self.tick()
+            await trio.sleep(TICK_S)
+
+    def tick(self) -> None:
+        """Take one look and tell subscribers."""
+        scope, now = self._scope, self._scope.now()
+        self._expire()
+        running = scope.account.execution.state is ExecutionState.RUNNING
+        if running:
+            self._active_s += now - self._last_look
+        else:
+            self._pace.restart()
+        self._last_look = now
+        in_flight = self._look(now)
+        totals = scope.account.totals
+        if running:
+            self._pace.observe(now, totals.settled.plus(in_flight.entries, in_flight.bytes))
+        if not totals.growing:
+            flying = totals.settled.plus(in_flight.entries, 0)
+            self._percent = max(self._percent, min(100.0, percent(flying, in_flight.bytes, totals.planned)))
+        scope.account.change(active_s=self.active_s)
+        view = execution_view(scope.account.execution, self.live, scope.wall())
+        scope.surroundings.bus.publish(lambda i, at: ExecutionProgress(i, at, scope.id, view))
+
+    def _look(self, now: float) -> Tally:
+        movers: list[api.MoverView] = []
+        entries = size = 0
+        crew = self._scope.crew
+        for slot, process in sorted(crew.processes.items()):
+            glimpse = process.control.look()
+            busy_s = now - glimpse.started_ns / 1e9 if glimpse.started_ns else 0.0
+            stalled = (
+                busy_s > self._scope.surroundings.settings.stall_after_s
+                and glimpse.doing in _STALLING
+                and not glimpse.paused
+            )
+            movers.append(_mover_view(process, glimpse, busy_s if stalled else None))
+            station = crew.stations.get(slot)
+            if station is None:
+                continue
+            self._tell_stall(station, glimpse, busy_s, stalled=stalled)
+            if glimpse.task:
+                size += glimpse.file_done
+            for group in station.flight.groups.values():
+                entries += len(group.members)
+                size += sum(m.size for m in group.members.values())
+        self._movers = tuple(movers)
+        return Tally(entries, size)
+
+    def _tell_stall(self, station: Station, glimpse: Glimpse, busy_s: float, *, stalled: bool) -> None:
+        if stalled == station.stalled:
+            return
+        station.stalled = stalled
+        scope, process = self._scope, station.process
+        file = to_text(glimpse.name) if glimpse.name else None
+        if stalled:
+            doing = glimpse.doing.name.lower()
+            scope.surroundings.log("mover hangs", execution=scope.id, slot=process.slot, doing=doing, file=file)
+            scope.surroundings.bus.publish(
+                lambda i, at: MoverStalled(i, at, scope.id, process.slot, process.pid, doing, file, busy_s)
+            )
+        else:
+            scope.surroundings.bus.publish(lambda i, at: MoverRecovered(i, at, scope.id, process.slot, process.pid))
+
+
+def _mover_view(process: MoverProcess, glimpse: Glimpse, stalled_s: float | None) -> api.MoverView:
+    name = to_text(glimpse.name) if glimpse.name and glimpse.task else None
+    doing = "paused" if glimpse.paused else glimpse.doing.name.lower()
+    return api.MoverView(process.slot, process.pid, doing, name, glimpse.file_bytes, glimpse.file_done, stalled_s)

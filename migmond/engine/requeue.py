@@ -1,0 +1,33 @@
+"""Tasks that go back to be dispatched again, some only after a while."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+
+from migmond.domain.task import Task
+
+
+class Requeue:
+    """A queue by time. `now` is monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Task]] = []
+        self._order = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def put(self, task: Task, ready_at: float) -> None:
+        heapq.heappush(self._heap, (ready_at, next(self._order), task))
+
+    def take(self, now: float, limit: int) -> list[Task]:
+        """Remove and return at most `limit` tasks that are ready at `now`, the longest ready first."""
+        ready: list[Task] = []
+        while self._heap and self._heap[0][0] <= now and len(ready) < limit:
+            ready.append(heapq.heappop(self._heap)[2])
+        return ready
+
+    def wait_s(self, now: float) -> float:
+        """Return how long until the next task is ready; infinity when there is none."""
+        return max(0.0, self._heap[0][0] - now) if self._heap else float("inf")

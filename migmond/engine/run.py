@@ -1,0 +1,451 @@
+"""One running execution, from its first mover to its last directory: the scope in which everything else works."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import trio
+
+from migmond.domain.entry import EntryType
+from migmond.domain.errors import JournalError, MigmondError, MoverError
+from migmond.domain.events import ExecutionStateChanged, HoldChanged, MoverDied, MoverStarted
+from migmond.domain.execution import Execution, Stage
+from migmond.domain.hold import Hold, HoldReason
+from migmond.domain.names import to_text
+from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.domain.task import CommitGroup, Listing, Member
+from migmond.engine.commits import Commits
+from migmond.engine.crew import Crew, Handler, Station
+from migmond.engine.deleter import Deleter
+from migmond.engine.dispatch import Dispatcher
+from migmond.engine.faults import FaultDesk
+from migmond.engine.finish import Finisher
+from migmond.engine.gate import Gate, Mode
+from migmond.engine.observer import Observer
+from migmond.engine.opening import opening_for
+from migmond.engine.process import MoverProcess
+from migmond.engine.scan import Scanner
+from migmond.engine.scope import Orphan, Scope
+from migmond.engine.settings import Surroundings
+from migmond.engine.views import Live, execution_view
+from migmond.ports import AddListing, CancelPending, CloseGroup, OpenGroup, Record
+from migmond.wire.mover import Copied, Deleted, FromMover, Opened, Published, RenameRoot, RootRenamed, Synced
+
+CANCEL_GRACE_S = 10.0
+"""How long a cancel waits for movers to give up what they have in hand before it kills them."""
+
+FIRST_SLOT = 1
+
+
+class Run:
+    """A live execution. Control methods take effect at once and return; `finished` is set when the scope has ended.
+
+    Args:
+        surroundings: journal, bus, clock, settings.
+        execution: as the journal has it.
+        first: a mover that has opened the roots already, when the caller had to check them.
+        resumed: somebody worked on it before: settle and sweep what they left.
+    """
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        execution: Execution,
+        *,
+        first: tuple[MoverProcess, Opened] | None = None,
+        resumed: bool,
+    ) -> None:
+        self._surroundings = surroundings
+        self._first = first
+        self._resumed = resumed
+        mode = Mode.RUN
+        if execution.state is ExecutionState.CANCELLING:
+            mode = Mode.CANCEL
+        elif execution.holds:
+            mode = Mode.PAUSE
+        self._gate = Gate(mode)
+        self._execution = execution
+        self._suspending = False
+        self._scope: Scope | None = None
+        self._observer: Observer | None = None
+        self._failure = ""
+        self._hold_number = 0
+        self.finished = trio.Event()
+
+    @property
+    def execution(self) -> Execution:
+        """As it stands now."""
+        return self._scope.account.execution if self._scope is not None else self._execution
+
+    def replace_execution(self, execution: Execution) -> None:
+        """Put another execution in the place of the present one, when the scope has ended by an error."""
+        if self._scope is not None:
+            self._scope.account.execution = execution
+        self._execution = execution
+
+    @property
+    def live(self) -> Live | None:
+        return self._observer.live if self._observer is not None else None
+
+    def running_tasks(self) -> set[int]:
+        """Return the numbers of the tasks that movers have in hand."""
+        if self._scope is None:
+            return set()
+        stations = self._scope.crew.stations.values()
+        return {n for s in stations for batch in s.flight.batches.values() for n in batch.tasks}
+
+    # --- control -----------------------------------------------------------------------------------
+
+    def pause(self, reason: HoldReason, author: str, note: str, until: float | None) -> Hold:
+        """Set a hold on everything; movers stop at their next chunk."""
+        used = [int(h.id[1:]) for h in self.execution.holds]
+        self._hold_number = max([self._hold_number, *used]) + 1
+        hold = Hold(f"h{self._hold_number}", reason, author, self._surroundings.clock.wall(), until, note)
+        self._change(holds=(*self.execution.holds, hold))
+        if self.execution.state is ExecutionState.RUNNING:
+            self._enter(ExecutionState.PAUSED, note)
+        self._set_mode(Mode.PAUSE)
+        self._tell_hold(hold, "set")
+        return hold
+
+    def lift(self, picks: Callable[[Hold], bool], change: str) -> int:
+        """Lift the holds that `picks` names; the execution goes on when none is left. Returns how many."""
+        lifted = [h for h in self.execution.holds if picks(h)]
+        if not lifted:
+            return 0
+        self._change(holds=tuple(h for h in self.execution.holds if h not in lifted))
+        for hold in lifted:
+            self._tell_hold(hold, change)
+        if not self.execution.holds:
+            if self.execution.state is ExecutionState.PAUSED:
+                self._enter(ExecutionState.RUNNING)
+            self._set_mode(Mode.RUN)
+        return len(lifted)
+
+    def drain(self) -> None:
+        """Start nothing more; end as DRAINED when what runs is done."""
+        self._enter(ExecutionState.DRAINING)
+        self._set_mode(Mode.DRAIN)
+
+    def cancel(self) -> None:
+        """Abandon what runs, clean up, end as CANCELLED."""
+        self._enter(ExecutionState.CANCELLING)
+        self._set_mode(Mode.CANCEL)
+
+    def suspend(self) -> None:
+        """The daemon stops: end at a safe boundary without a change of state; the next daemon goes on."""
+        self._suspending = True
+        self._set_mode(Mode.DRAIN)
+
+    # --- the scope ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until the execution ends, is drained, or is cancelled from outside (then it is resumable)."""
+        try:
+            async with trio.open_nursery() as nursery:
+                scope = Scope(self._surroundings, self._execution, self._gate, nursery)
+                if self._resumed:
+                    scope.untidy = True
+                async with self._serving(scope, nursery):
+                    await self._guarded(scope)
+                nursery.cancel_scope.cancel()
+        finally:
+            self.finished.set()
+
+    @asynccontextmanager
+    async def _serving(self, scope: Scope, nursery: trio.Nursery) -> AsyncIterator[None]:
+        opening = await opening_for(scope.account.execution, self._surroundings)
+        handler = Handler(self._on_message, self._on_joined, self._on_lost, self._on_failing)
+        limit = self._surroundings.settings.restart_limit
+        scope.crew = Crew(scope.account.execution.identity, opening, self._gate, handler, limit, scope.now)
+        self._faults = FaultDesk(scope, self._hold_for)
+        self._deleter = Deleter(scope)
+        self._commits = Commits(scope, self._faults, self._deleter)
+        self._scanner = Scanner(scope, opening)
+        self._observer = Observer(scope, self._expire_holds)
+        self._scope = scope
+        nursery.start_soon(scope.ledger.run)
+        nursery.start_soon(self._observer.run)
+        nursery.start_soon(self._deleter.run)
+        try:
+            yield
+        finally:
+            await scope.crew.close()
+
+    async def _guarded(self, scope: Scope) -> None:
+        """Do the work; an error that no single task is to blame for fails the execution, not the daemon."""
+        try:
+            await self._work(scope)
+        except* JournalError:
+            raise
+        except* MigmondError as group:
+            self._fail(_first(group).message)
+        if self._failure and not self._suspending:
+            self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
+            self._end(ExecutionState.FAILED, self._failure)
+        await scope.ledger.settled()
+
+    def _fail(self, why: str) -> None:
+        self._failure = self._failure or why
+        self._gate.changed.set()
+
+    async def _work(self, scope: Scope) -> None:
+        if scope.account.execution.state is ExecutionState.CREATED:
+            scope.account.change(started_at=scope.wall())
+            self._enter(ExecutionState.RUNNING if self._gate.mode is not Mode.PAUSE else ExecutionState.PAUSED)
+        if scope.account.execution.state is ExecutionState.RUNNING and self._gate.mode is Mode.PAUSE:
+            self._enter(ExecutionState.PAUSED, scope.account.execution.reason)
+        await self._take_over(scope)
+        dispatcher = Dispatcher(scope, self._deleter)
+        finisher = Finisher(scope, self._deleter)
+        await self._gate.passed()
+        async with trio.open_nursery() as crew_nursery:
+            self._start_crew(scope, crew_nursery)
+            async with trio.open_nursery() as watch:
+                watch.start_soon(self._cancel_when_failing, scope, crew_nursery.cancel_scope)
+                await self._rename_roots(scope)
+                async with trio.open_nursery() as scanning:
+                    scanning.start_soon(self._scan)
+                    await dispatcher.entries()
+                    scanning.cancel_scope.cancel()
+                await self._rest(scope, dispatcher, finisher)
+                watch.cancel_scope.cancel()
+            await scope.crew.close()
+            crew_nursery.cancel_scope.cancel()
+        self._conclude(scope)
+
+    async def _scan(self) -> None:
+        try:
+            await self._scanner.run()
+        except MigmondError as e:
+            self._fail(e.message)
+
+    async def _take_over(self, scope: Scope) -> None:
+        """Read from the journal what an earlier scope left."""
+        journal, key = self._surroundings.journal, scope.key
+        groups = await journal.open_groups(key)
+        used = 0
+        stale = [
+            CloseGroup(key, g.id)
+            for g in groups
+            if all(m.outcome is Outcome.RENAMED and m.number <= len(scope.plan.sources) for m in g.members)
+        ]
+        for group in groups:
+            used = max(used, group.id)
+            if any(c.group == group.id for c in stale):
+                continue  # a whole root's rename: asking for it again tells whether it happened
+            tasks = await journal.get_tasks(key, [m.number for m in group.members])
+            pending = {n: t for n, t in tasks.items() if t.state is TaskState.PENDING}
+            scope.orphans.append(Orphan(group, pending))
+        scope.skip_groups_to(used)
+        scope.ledger.record(stale)
+        roots = await journal.get_tasks(key, range(1, len(scope.plan.sources) + 1))
+        scope.single_roots = tuple(n - 1 for n, t in sorted(roots.items()) if t.type is not EntryType.DIRECTORY)
+        if not await journal.unread_directories(key, limit=1):
+            scope.scan_done = True
+            if scope.account.totals.growing:
+                scope.account.scanned(complete=True)
+
+    def _start_crew(self, scope: Scope, nursery: trio.Nursery) -> None:
+        workers = scope.plan.workers or self._surroundings.settings.default_workers
+        first, self._first = self._first, None
+        for slot in range(FIRST_SLOT, FIRST_SLOT + workers):
+            process, opened = first if first is not None and slot == FIRST_SLOT else (None, None)
+            nursery.start_soon(scope.crew.serve, slot, process, opened)
+
+    async def _cancel_when_failing(self, scope: Scope, cancel_scope: trio.CancelScope) -> None:
+        """End everything when the execution cannot go on; give movers that ignore a cancel a deadline."""
+        while True:
+            mark = self._gate.changed.mark()
+            if self._failure:
+                cancel_scope.cancel()
+            if self._gate.mode is Mode.CANCEL:
+                await trio.sleep(CANCEL_GRACE_S)
+                for station in scope.crew.stations.values():
+                    if station.flight.batches:
+                        self._surroundings.log("killing a mover that does not stop", slot=station.slot)
+                        station.process.kill()
+                continue
+            await mark.wait()
+
+    async def _rename_roots(self, scope: Scope) -> None:
+        """Move whole trees by one rename each where that is possible: target missing, same file system."""
+        if (
+            not scope.moving
+            or not scope.plan.selector.selects_all
+            or scope.account.totals.planned.entries > len(scope.plan.sources)
+        ):
+            return
+        journal, key = self._surroundings.journal, scope.key
+        for number, task in (await journal.get_tasks(key, range(1, len(scope.plan.sources) + 1))).items():
+            if task.type is not EntryType.DIRECTORY or task.state is not TaskState.PENDING:
+                continue
+            if not await self._gate.passed():
+                return
+            station = await self._any_station(scope)
+            member = Member(number, task.inode, Outcome.RENAMED, task.lost, None, 0)
+            group = CommitGroup(scope.next_group(), (member,))
+            await scope.ledger.commit([OpenGroup(key, group)])
+            answer = await station.ask(RenameRoot(number - 1), RootRenamed)
+            close = CloseGroup(key, group.id)
+            if not answer.done:
+                await scope.ledger.commit([close])
+                continue
+            result = scope.account.settle(task, TaskState.DONE, Outcome.RENAMED, target_inode=task.inode)
+            read = Listing(number, task.device, await journal.last_number(key) + 1, (), {}, complete=True)
+            await scope.ledger.commit([Record(key, (result,)), AddListing(key, read), close])
+
+    async def _any_station(self, scope: Scope) -> Station:
+        while not scope.crew.stations:
+            mark = scope.crew.changed.mark()
+            await mark.wait()
+        return scope.crew.stations[min(scope.crew.stations)]
+
+    async def _rest(self, scope: Scope, dispatcher: Dispatcher, finisher: Finisher) -> None:
+        scope.account.stage(Stage.LINK)
+        while not self._gate.ending and await dispatcher.followers():
+            await dispatcher.entries()
+        await dispatcher.quiet()
+        if scope.moving and self._gate.mode is Mode.RUN:
+            scope.account.stage(Stage.DELETE)
+            await finisher.deletes()
+        if self._gate.mode is not Mode.DRAIN:
+            scope.account.stage(Stage.DIRECTORIES)
+            partial = self._gate.mode is Mode.CANCEL or not scope.plan.selector.selects_all
+            await finisher.directories(touched_only=partial)
+        if scope.untidy and self._gate.mode is not Mode.DRAIN:
+            scope.account.stage(Stage.CLEAN_UP)
+            await finisher.sweep()
+        if scope.moving and self._gate.mode is Mode.RUN:
+            scope.account.stage(Stage.CLEAN_UP)
+            await finisher.remove_source_directories()
+        if self._gate.mode is Mode.CANCEL:
+            scope.account.cancel_rest()
+            await scope.ledger.commit([CancelPending(scope.key)])
+        await scope.ledger.settled()
+
+    def _conclude(self, scope: Scope) -> None:
+        if self._failure or self._suspending:
+            return
+        if self._gate.mode is Mode.CANCEL:
+            self._end(ExecutionState.CANCELLED, "")
+        elif self._gate.mode is Mode.DRAIN:
+            self._enter(ExecutionState.DRAINED)
+        elif scope.account.totals.failed.entries:
+            failed = scope.account.totals.failed.entries
+            self._end(ExecutionState.COMPLETED_WITH_ERRORS, f"{failed:,} entries failed, their sources are untouched")
+        else:
+            self._end(ExecutionState.COMPLETED, "")
+
+    # --- what the crew tells -----------------------------------------------------------------------
+
+    async def _on_message(self, station: Station, message: FromMover) -> None:
+        match message:
+            case Copied():
+                self._commits.copied(station, message)
+            case Synced():
+                self._commits.synced(station, message)
+            case Published():
+                self._commits.published(station, message)
+            case Deleted():
+                self._deleter.deleted(station, message)
+            case _ if station.answered(message):
+                pass
+            case _:
+                raise MoverError(f"mover {station.slot} said {type(message).__name__}, which nobody asked for")
+
+    async def _on_joined(self, station: Station, opened: Opened) -> None:
+        scope = self._scope
+        assert scope is not None
+        self._share_limits(scope)
+        if scope.orphans:
+            await self._commits.settle(station)
+        pid, slot = station.process.pid, station.slot
+        self._surroundings.bus.publish(lambda i, at: MoverStarted(i, at, scope.id, slot, pid))
+        scope.progress.set()
+
+    async def _on_lost(self, station: Station, why: str) -> None:
+        scope = self._scope
+        assert scope is not None
+        returned = self._commits.lost(station)
+        name = station.last_glimpse.name if station.last_glimpse and station.last_glimpse.task else None
+        file = to_text(name) if name else None
+        self._surroundings.log("mover died", execution=scope.id, slot=station.slot, why=why, file=file)
+        pid, slot = station.process.pid, station.slot
+        self._surroundings.bus.publish(lambda i, at: MoverDied(i, at, scope.id, slot, pid, why, file, returned))
+        scope.progress.set()
+
+    def _on_failing(self, why: str, final: bool) -> None:  # noqa: FBT001 (called by the crew only)
+        """Movers cannot be had: hold when they keep dying, fail when the roots are gone or the scope is ending."""
+        if final or self._gate.ending:
+            self._fail(why)
+        else:
+            self._hold_for(HoldReason.DEVICE, why)
+
+    def _share_limits(self, scope: Scope) -> None:
+        limits = scope.account.execution.limits
+        share = scope.plan.workers or self._surroundings.settings.default_workers
+        for process in scope.crew.processes.values():
+            per_mover = max(1, (limits.io_bytes_per_s or 0) // share) if limits.io_bytes_per_s else 0
+            process.control.set_limits(per_mover, (limits.io_ops_per_s or 0.0) / share)
+
+    # --- state -------------------------------------------------------------------------------------
+
+    def _hold_for(self, reason: HoldReason, note: str) -> None:
+        """Set an engine's hold unless there is one of that kind; it lifts itself to try again."""
+        if any(h.reason is reason and h.author == "engine" for h in self.execution.holds) or self._gate.ending:
+            return
+        until = self._surroundings.clock.wall() + self._surroundings.settings.hold_s
+        self.pause(reason, "engine", note, until)
+
+    def _expire_holds(self) -> None:
+        now = self._surroundings.clock.wall()
+        self.lift(lambda h: h.until is not None and h.until <= now, "expired")
+
+    def _set_mode(self, mode: Mode) -> None:
+        self._gate.set(mode)
+        if self._scope is not None:
+            self._scope.crew.mirror_control()
+            self._scope.progress.set()
+
+    def _change(self, **fields: object) -> None:
+        if self._scope is None:
+            self._execution = msgspec.structs.replace(self._execution, **fields)
+        else:
+            self._scope.account.change(**fields)
+            self._scope.ledger.record([])
+
+    def _enter(self, state: ExecutionState, reason: str = "") -> None:
+        scope = self._scope
+        assert scope is not None
+        before = scope.account.execution.state
+        scope.account.enter(state, reason)
+
+        def durable() -> None:
+            view = execution_view(scope.account.execution, self.live, scope.wall())
+            self._surroundings.bus.publish(
+                lambda i, at: ExecutionStateChanged(i, at, scope.id, before.value, state.value, view)
+            )
+
+        scope.ledger.record([], durable)
+
+    def _end(self, state: ExecutionState, reason: str) -> None:
+        scope = self._scope
+        assert scope is not None
+        stage = Stage.FINISHED if state is not ExecutionState.FAILED else scope.account.execution.stage
+        scope.account.change(finished_at=scope.wall(), stage=stage, holds=())
+        self._enter(state, reason)
+
+    def _tell_hold(self, hold: Hold, change: str) -> None:
+        id_ = self.execution.id
+        self._surroundings.bus.publish(
+            lambda i, at: HoldChanged(i, at, id_, hold.id, change, hold.reason.value, hold.note)
+        )
+
+
+def _first(group: BaseExceptionGroup[MigmondError]) -> MigmondError:
+    """Return one of the errors in `group`: they have one cause."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

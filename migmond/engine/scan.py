@@ -1,0 +1,157 @@
+"""The scan: a mover of its own walks the sources, the daemon journals what it tells."""
+
+from __future__ import annotations
+
+import trio
+
+from migmond.domain.entry import EntryType
+from migmond.domain.errors import MoverError
+from migmond.domain.events import ScanCompleted
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.states import Outcome
+from migmond.domain.task import Directory, Listing, Task
+from migmond.engine.crew import open_mover
+from migmond.engine.process import MoverProcess
+from migmond.engine.scope import Scope
+from migmond.planning.selection import Candidate, Matcher
+from migmond.ports import AddListing
+from migmond.wire.mover import Open, Scan, ScanDirectory, ScanFailed, ScanFinished, Scanned
+
+SCAN_SLOT = 1000
+"""Slot number of the scanning mover, above those of the copying ones."""
+
+PAGE_DIRECTORIES = 1000
+MAX_DEATHS = 3
+
+
+class Scanner:
+    """Brings the journal from the directories that it knows but has not read to the whole tree."""
+
+    def __init__(self, scope: Scope, opening: Open) -> None:
+        self._scope = scope
+        self._opening = opening
+        self._matcher = Matcher(scope.plan.selector, scope.wall())
+
+    async def run(self) -> None:
+        """Scan until everything is journaled, or the execution ends.
+
+        Raises:
+            MoverError: scanning movers keep dying.
+            PlanInfeasible, NotPermitted: the roots cannot be opened (any more).
+        """
+        scope = self._scope
+        deaths = 0
+        while await scope.gate.passed():
+            await scope.ledger.settled()
+            if not await scope.surroundings.journal.unread_directories(scope.key, limit=1):
+                self._finished()
+                return
+            process, _ = await open_mover(SCAN_SLOT, scope.account.execution.identity, self._opening)
+            try:
+                with scope.crew.enlisted(process):
+                    await self._hand_over(process)
+                    if await self._listen(process):
+                        self._finished()
+                        return
+                why = "it ended in the middle of the scan"
+            except MoverError as e:
+                why = e.message
+            finally:
+                ended = await process.end()
+            if scope.gate.ending:
+                return
+            deaths += 1
+            if deaths >= MAX_DEATHS:
+                raise MoverError(f"the scan cannot go on: {why} ({ended})")
+            await trio.sleep(deaths * 0.5)
+
+    async def _hand_over(self, process: MoverProcess) -> None:
+        """Tell the mover which directories are known but unread.
+
+        The one whose listing a crash cut off is where the last task lies (a listing is journaled in one piece before
+        anything below it): it goes first, so that it is complete again before anything new is added behind it.
+        """
+        scope, journal, key = self._scope, self._scope.surroundings.journal, self._scope.key
+        last_number = await journal.last_number(key)
+        last = (await journal.get_tasks(key, [last_number])).get(last_number)
+        cut_off = last.directory if last is not None else 0
+        after, first = 0, True
+        while True:
+            page = await journal.unread_directories(key, after=after, limit=PAGE_DIRECTORIES)
+            if first and cut_off:
+                place = (await scope.places.find([cut_off])).get(cut_off)
+                if place is not None and await self._is_unread(place):
+                    known = tuple(await journal.names_in(key, cut_off))
+                    entry = ScanDirectory(place.number, place.root, place.path, known)
+                    await process.send(Scan((entry,), last_number + 1, last=False))
+            first = False
+            for place in page:
+                scope.places.add(place)
+            batch = tuple(ScanDirectory(d.number, d.root, d.path) for d in page if d.number != cut_off)
+            last_page = len(page) < PAGE_DIRECTORIES
+            await process.send(Scan(batch, last_number + 1, last=last_page))
+            if last_page:
+                return
+            after = page[-1].number
+
+    async def _is_unread(self, place: Directory) -> bool:
+        found = await self._scope.surroundings.journal.unread_directories(
+            self._scope.key, after=place.number - 1, limit=1
+        )
+        return bool(found) and found[0].number == place.number
+
+    async def _listen(self, process: MoverProcess) -> bool:
+        """Journal what it tells; True when the scan is complete."""
+        while (message := await process.receive()) is not None and not self._scope.gate.ending:
+            match message:
+                case Scanned():
+                    await self._journal([self._judge(listing) for listing in message.listings])
+                case ScanFailed():
+                    await self._failed(message.number, message.fault)
+                case ScanFinished():
+                    return True
+                case _:
+                    raise MoverError(f"a scanning mover said {type(message).__name__}")
+        return False
+
+    async def _journal(self, listings: list[Listing]) -> None:
+        scope = self._scope
+        for listing in listings:
+            scope.places.learn(listing)
+            scope.account.plan_entries(listing.entries, listing.outcomes)
+        await scope.ledger.commit([AddListing(scope.key, listing) for listing in listings])
+        scope.progress.set()
+
+    def _judge(self, listing: Listing) -> Listing:
+        """Mark the entries that the plan's selector leaves out. Directories are always walked."""
+        if self._scope.plan.selector.selects_all:
+            return listing
+        place = self._scope.places.known(listing.directory)
+        prefix = place.path + b"/" if place is not None and place.path else b""
+        outcomes = dict(listing.outcomes)
+        for position, entry in enumerate(listing.entries):
+            if entry.type is EntryType.DIRECTORY or position in outcomes:
+                continue
+            if not self._matcher.picks(Candidate(prefix + entry.name, entry.type, entry.size, entry.mtime_ns)):
+                outcomes[position] = Outcome.NOT_SELECTED
+        return Listing(
+            listing.directory, listing.device, listing.first, listing.entries, outcomes, complete=listing.complete
+        )
+
+    async def _failed(self, number: int, fault: Fault) -> None:
+        """A directory cannot be listed: its task fails; it stays unread, so a resume tries it again."""
+        scope = self._scope
+        await scope.ledger.settled()
+        task: Task | None = (await scope.surroundings.journal.get_tasks(scope.key, [number])).get(number)
+        if task is not None and task.state.name == "PENDING":
+            scope.fail(task, Fault(Phase.SCAN, fault.kind, fault.errno, fault.message))
+
+    def _finished(self) -> None:
+        scope = self._scope
+        scope.scan_done = True
+        if scope.account.totals.growing:
+            scope.account.scanned(complete=True)
+            scope.ledger.record([])
+            planned = scope.account.totals.planned
+            scope.surroundings.bus.publish(lambda i, at: ScanCompleted(i, at, scope.id, planned.entries, planned.bytes))
+        scope.progress.set()

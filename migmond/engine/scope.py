@@ -1,0 +1,142 @@
+"""What the parts of one running execution share."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from migmond.domain.events import TaskFailed
+from migmond.domain.execution import Execution
+from migmond.domain.fault import Fault
+from migmond.domain.plan import Operation, Plan
+from migmond.domain.states import TaskState
+from migmond.domain.task import CommitGroup, Directory, Task
+from migmond.engine.account import Account
+from migmond.engine.crew import Crew
+from migmond.engine.gate import Gate
+from migmond.engine.ledger import Ledger
+from migmond.engine.places import Places
+from migmond.engine.pulse import Pulse
+from migmond.engine.requeue import Requeue
+from migmond.engine.settings import Surroundings
+from migmond.engine.views import task_view
+from migmond.ports import AddFault, PutExecution, Record
+
+
+class Orphan(msgspec.Struct, frozen=True):
+    """A journaled commit group whose mover is gone, and the tasks in it that are not settled yet."""
+
+    group: CommitGroup
+    tasks: dict[int, Task]
+
+
+class Scope:
+    """The shared state of one running execution. Its parts change it only through the methods of its members.
+
+    Attributes:
+        requeue: tasks to be dispatched again.
+        orphans: groups that the next mover has to settle before it gets work.
+        scan_done: no more tasks will come.
+        untidy: a mover or the daemon died: temporaries may lie about and are swept at the end.
+        single_roots: indexes of the sources that are no directories.
+        progress: set whenever anything in flight has moved.
+    """
+
+    def __init__(self, surroundings: Surroundings, execution: Execution, gate: Gate, nursery: trio.Nursery) -> None:
+        self.surroundings = surroundings
+        self.account = Account(execution)
+        self.gate = gate
+        self.nursery = nursery
+        self.ledger = Ledger(surroundings.journal, lambda: (PutExecution(self.account.execution),))
+        self.places = Places(surroundings.journal, execution.key)
+        self.requeue = Requeue()
+        self.orphans: list[Orphan] = []
+        self.scan_done = False
+        self.untidy = False
+        self.progress = Pulse()
+        self.single_roots: tuple[int, ...] = ()
+        self.crew: Crew
+        self._batches = itertools.count(1)
+        self._groups = itertools.count(1)
+        self._failures = FailureThrottle(surroundings.clock.monotonic)
+
+    @property
+    def key(self) -> int:
+        return self.account.execution.key
+
+    @property
+    def id(self) -> str:
+        return self.account.execution.id
+
+    @property
+    def plan(self) -> Plan:
+        return self.account.execution.plan
+
+    @property
+    def moving(self) -> bool:
+        return self.plan.operation is Operation.MOVE
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self.surroundings.clock.monotonic()
+
+    def wall(self) -> float:
+        """Wall clock seconds, for people."""
+        return self.surroundings.clock.wall()
+
+    def next_batch(self) -> int:
+        return next(self._batches)
+
+    def next_group(self) -> int:
+        return next(self._groups)
+
+    def skip_groups_to(self, used: int) -> None:
+        """Number new groups above `used`."""
+        self._groups = itertools.count(used + 1)
+
+    async def directory_of(self, tasks: list[Task]) -> dict[int, Directory]:
+        """Return where each of `tasks` lies, by task number. A root that is no directory lies in (its root, b"")."""
+        places = await self.places.find(t.directory for t in tasks if t.directory)
+        return {t.number: places[t.directory] if t.directory else Directory(0, t.number - 1, b"") for t in tasks}
+
+    def fail(self, task: Task, fault: Fault) -> None:
+        """Settle `task` as failed, record why and tell subscribers."""
+        result = self.account.settle(task, TaskState.FAILED)
+        self.ledger.record(
+            [Record(self.key, (result,)), AddFault(self.key, task.number, self.wall(), fault)],
+        )
+        suppressed = self._failures.admit()
+        if suppressed is not None:
+            self.nursery.start_soon(self._tell_failure, task, fault, suppressed)
+
+    async def _tell_failure(self, task: Task, fault: Fault, suppressed: int) -> None:
+        place = (await self.directory_of([task]))[task.number]
+        view = task_view(task, place, self.plan, fault, state=TaskState.FAILED)
+        self.surroundings.bus.publish(lambda i, at: TaskFailed(i, at, self.id, view, suppressed))
+
+
+class FailureThrottle:
+    """At most 20 failure events a second: an unplugged disk must not become a storm of messages."""
+
+    PER_SECOND = 20
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._second = -1
+        self._sent = 0
+        self._suppressed = 0
+
+    def admit(self) -> int | None:
+        """Return how many were suppressed before this one, or None when this one is to be suppressed."""
+        second = int(self._now())
+        if second != self._second:
+            self._second, self._sent = second, 0
+        if self._sent >= self.PER_SECOND:
+            self._suppressed += 1
+            return None
+        self._sent += 1
+        suppressed, self._suppressed = self._suppressed, 0
+        return suppressed
