@@ -42,6 +42,8 @@ _ENVIRONMENTAL = frozenset(
     {_errno.ENOSPC, _errno.EDQUOT, _errno.ENODEV, _errno.ENOTCONN, _errno.ESTALE, _errno.EROFS, _errno.ENXIO}
 )
 
+_WORTH_ANOTHER_TRY = frozenset({"source_changed", "mover_died", "hash_mismatch"})
+
 
 class Fault(msgspec.Struct, frozen=True, array_like=True):
     """One failure. `errno` is 0 when no system call failed (then `kind` says what did).
@@ -63,8 +65,10 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
     @property
     def disposition(self) -> Disposition:
         """The error table (errno × phase): see ETA.md, "Errors". ENXIO is a hole's end only inside SEEK_*."""
-        if self.errno in _TRANSIENT or self.kind in {"source_changed", "mover_died"}:
+        if self.errno in _TRANSIENT or self.kind in _WORTH_ANOTHER_TRY:
             return Disposition.RETRY
         if self.errno in _ENVIRONMENTAL:
             return Disposition.HOLD
+        if self.phase is Phase.SYNC:  # what the failed write-back lost is copied again, into a new inode
+            return Disposition.RETRY
         return Disposition.FAIL

@@ -306,10 +306,6 @@ class RemoveDirectories(_Message, frozen=True):
     items: tuple[DirectoryItem, ...]
 
 
-class Discard(_Message, frozen=True):
-    """Cancel: remove the temporaries of every group that is not published, forget the groups."""
-
-
 class Sweep(_Message, frozen=True):
     """Remove this execution's temporaries from target directories, except those of the tasks in `keep`."""
 
@@ -360,7 +356,6 @@ ToMover: TypeAlias = (
     | Delete
     | MakeDirectories
     | RemoveDirectories
-    | Discard
     | Sweep
     | Settle
     | Verify
@@ -451,10 +446,6 @@ class DirectoriesRemoved(_Message, frozen=True):
     failures: tuple[ItemFault, ...]
 
 
-class Discarded(_Message, frozen=True):
-    removed: int
-
-
 class Swept(_Message, frozen=True):
     batch: int
     removed: int
@@ -517,7 +508,6 @@ FromMover: TypeAlias = (
     | Deleted
     | DirectoriesMade
     | DirectoriesRemoved
-    | Discarded
     | Swept
     | Settled
     | Verified

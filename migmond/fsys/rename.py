@@ -1,0 +1,61 @@
+"""Giving names: never over something that is there, unless that is wanted."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from migmond.fsys import libc
+
+_RENAME_NOREPLACE = 1
+_NO_FLAGS_HERE = frozenset({errno.EINVAL, errno.ENOSYS})
+
+
+def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+    """Rename, or raise FileExistsError when the target name is taken.
+
+    File systems without RENAME_NOREPLACE (NFS, some FUSE): link and unlink for anything but directories, which keeps
+    the promise; else a look before a plain rename, which leaves a window that no call can close there.
+    """
+    try:
+        libc.renameat2(source_dir, source, target_dir, target, _RENAME_NOREPLACE)
+    except OSError as e:
+        if e.errno not in _NO_FLAGS_HERE:
+            raise
+        _rename_without_flags(source_dir, source, target_dir, target)
+
+
+def _rename_without_flags(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+    try:
+        link(source_dir, source, target_dir, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        if exists(target_dir, target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(target)) from None
+        rename_replace(source_dir, source, target_dir, target)
+    else:
+        os.unlink(source, dir_fd=source_dir)
+
+
+def rename_replace(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+    """Rename; whatever has the target name is replaced atomically."""
+    os.rename(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
+
+
+def link(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
+    """Make a hard link; a symlink is linked itself. Raises FileExistsError when the name is taken."""
+    os.link(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir, follow_symlinks=False)
+
+
+def exists(dir_fd: int, name: bytes) -> bool:
+    """Whether there is anything under that name."""
+    return stat_or_none(dir_fd, name) is not None
+
+
+def stat_or_none(dir_fd: int, name: bytes) -> os.stat_result | None:
+    """lstat a name in a directory; None when there is nothing."""
+    try:
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None

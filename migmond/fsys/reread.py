@@ -1,0 +1,35 @@
+"""Reading content again, to compare hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+
+import xxhash
+
+from migmond.fsys.read_write import CHUNK_BYTES
+
+
+def digest_past_cache(fd: int, step: Callable[[int], None]) -> tuple[bytes, int]:
+    """Drop the file's own pages from the cache, then hash it from the device.
+
+    The file must be clean (synced): dirty pages cannot be dropped (HAZARDS.md row 12). Returns digest and bytes.
+    """
+    with contextlib.suppress(OSError):  # not every file system can drop pages; tmpfs has no device at all
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    result = digest_of(fd, step)
+    with contextlib.suppress(OSError):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    return result
+
+
+def digest_of(fd: int, step: Callable[[int], None]) -> tuple[bytes, int]:
+    """Hash the file from its start to its end (xxh3_128). Returns digest and bytes read."""
+    hasher, position = xxhash.xxh3_128(), 0
+    buffer = memoryview(bytearray(CHUNK_BYTES))
+    while count := os.preadv(fd, [buffer], position):
+        hasher.update(buffer[:count])
+        position += count
+        step(count)
+    return hasher.digest(), position

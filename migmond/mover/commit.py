@@ -1,0 +1,157 @@
+"""The committing thread: sync, read back, publish. Copying of the next group goes on meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import time
+
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.states import Outcome
+from migmond.fsys.durable import sync_file_system
+from migmond.fsys.reread import digest_past_cache
+from migmond.mover.conflict import place
+from migmond.mover.context import Context, fault_of
+from migmond.mover.group import Arrival, Group, reads_back
+from migmond.wire.mover import ItemFault, Publish, Published, PublishResult, Synced
+from migmond.wire.slots import Doing
+
+_LEFT_ALONE = (Outcome.EXISTS, Outcome.OLDER)
+
+
+class Committer:
+    """Runs in a thread of its own; `seal`, `publish` and `sync` only queue."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._targets = context.target_directories(make=False)
+        self._jobs: queue.SimpleQueue[Group | Publish | None] = queue.SimpleQueue()
+        self._groups: dict[int, Group] = {}
+        self._published: list[int] = []
+        self.last_publish_at = 0.0
+
+    @property
+    def waiting_for_sync(self) -> bool:
+        """Groups are published but not durable yet."""
+        return bool(self._published)
+
+    def seal(self, group: Group) -> None:
+        """Queue a group to be synced; number 0 with no members only makes published groups durable."""
+        self._jobs.put(group)
+
+    def publish(self, message: Publish) -> None:
+        self._jobs.put(message)
+
+    def run(self) -> None:
+        """Work until the process ends."""
+        while True:
+            job = self._jobs.get()
+            if isinstance(job, Group):
+                self._sync(job)
+            elif job is not None:
+                self._publish(job)
+
+    def _sync(self, group: Group) -> None:
+        context = self._context
+        durable = tuple(self._published)
+        context.controls.slot.began(Doing.SYNCING, time.monotonic_ns())
+        failures: list[ItemFault] = []
+        try:
+            self._sync_targets()
+        except OSError as e:
+            # Nothing written since the last sync can be trusted: all of the group is copied again (HAZARDS.md 4, 5).
+            fault = Fault.from_oserror(Phase.SYNC, e)
+            failures = [ItemFault(a.number, fault) for a in group.arrivals]
+            durable = ()
+        else:
+            self._published = self._published[len(durable) :]
+            if reads_back(context.options):
+                failures = self._read_back(group)
+        context.controls.slot.ended()
+        if group.number:
+            self._groups[group.number] = group
+        context.send(Synced(group.number, tuple(failures), durable))
+
+    def _sync_targets(self) -> None:
+        seen: set[int] = set()
+        for root in self._context.roots:
+            if not root.target_made:
+                continue
+            fd = root.target_fd()
+            device = os.fstat(fd).st_dev
+            if device not in seen:
+                seen.add(device)
+                sync_file_system(fd)
+
+    def _read_back(self, group: Group) -> list[ItemFault]:
+        failures: list[ItemFault] = []
+        slot = self._context.controls.slot
+        for arrival in group.arrivals:
+            if arrival.digest is None or not arrival.temporary:
+                continue
+            slot.began(Doing.VERIFYING, time.monotonic_ns())
+            try:
+                fd = os.open(
+                    arrival.temporary,
+                    os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                    dir_fd=self._targets.get(arrival.root, arrival.path),
+                )
+                try:
+                    digest, _ = digest_past_cache(fd, lambda _: slot.began(Doing.VERIFYING, time.monotonic_ns()))
+                finally:
+                    os.close(fd)
+            except OSError as e:
+                failures.append(ItemFault(arrival.number, fault_of(Phase.VERIFY, e)))
+                continue
+            if digest != arrival.digest:
+                fault = Fault(Phase.VERIFY, "hash_mismatch", 0, "the target read back differs from what was written")
+                failures.append(ItemFault(arrival.number, fault))
+        return failures
+
+    def _publish(self, message: Publish) -> None:
+        group = self._groups.pop(message.group)
+        skip = frozenset(message.skip)
+        results: list[PublishResult] = []
+        slot = self._context.controls.slot
+        for arrival in group.arrivals:
+            slot.began(Doing.PUBLISHING, time.monotonic_ns())
+            if arrival.number in skip:
+                self._discard(arrival)
+            elif (result := self._publish_one(arrival)) is not None:
+                results.append(result)
+        slot.ended()
+        self._published.append(group.number)
+        self.last_publish_at = time.monotonic()
+        self._context.send(Published(group.number, tuple(results)))
+
+    def _publish_one(self, arrival: Arrival) -> PublishResult | None:
+        """Give it its name; None when it simply got its own."""
+        if not arrival.temporary:
+            placed_name = arrival.placed if arrival.placed != arrival.name else None
+            return PublishResult(arrival.number, Outcome.NONE, placed_name, None) if placed_name else None
+        try:
+            directory = self._targets.get(arrival.root, arrival.path)
+            placed = place(
+                directory,
+                arrival.temporary,
+                directory,
+                arrival.name,
+                self._context.options.conflict,
+                arrival.mtime_ns,
+            )
+        except OSError as e:
+            self._discard(arrival)
+            return PublishResult(arrival.number, Outcome.NONE, None, fault_of(Phase.PUBLISH, e))
+        if placed.name is not None:
+            # rename(2) does nothing when both names are one inode already: the temporary would stay.
+            if placed.name == arrival.name:
+                return None
+            return PublishResult(arrival.number, Outcome.NONE, placed.name, None)
+        self._discard(arrival)
+        return PublishResult(arrival.number, placed.outcome, None, placed.fault)
+
+    def _discard(self, arrival: Arrival) -> None:
+        if arrival.temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(arrival.temporary, dir_fd=self._targets.get(arrival.root, arrival.path))

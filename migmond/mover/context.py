@@ -1,0 +1,74 @@
+"""What all parts of a mover share."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.plan import Operation, VerifyLevel
+from migmond.fsys.beneath import make_directories, open_directory
+from migmond.fsys.content import PairMemory
+from migmond.fsys.metadata import Rights
+from migmond.mover.control import Controls
+from migmond.mover.directory_cache import DirectoryCache
+from migmond.mover.roots import Root
+from migmond.wire.mover import FromMover, MoverOptions
+
+
+class Context:
+    """The opened plan, and where to send what becomes of it. `send` may be called by any thread."""
+
+    def __init__(
+        self, roots: list[Root], options: MoverOptions, controls: Controls, send: Callable[[FromMover], None]
+    ) -> None:
+        self.roots = roots
+        self.options = options
+        self.controls = controls
+        self.send = send
+        self.rights = Rights.of_process()
+        self.memory = PairMemory()
+        self.hashing = options.verify is not VerifyLevel.NONE
+        self.moving = options.operation is Operation.MOVE
+        self._no_rename: set[int] = set()
+
+    def temporary(self, number: int) -> bytes:
+        """Return the temporary name of a task's copy: the same in every attempt, so that none is ever forgotten."""
+        return b".migmond-%s-%d.part" % (self.options.execution.encode(), number)
+
+    def is_temporary(self, name: bytes) -> bool:
+        return name.startswith(b".migmond-%s-" % self.options.execution.encode()) and name.endswith(b".part")
+
+    def may_rename(self, root: int) -> bool:
+        return self.options.rename and root not in self._no_rename
+
+    def no_rename(self, root: int) -> None:
+        """Renaming crosses file systems (or bind mounts) here: copy from now on."""
+        self._no_rename.add(root)
+
+    def source_directories(self) -> DirectoryCache:
+        """Return a new cache of source directories."""
+        cross = not self.options.one_file_system
+        return DirectoryCache(lambda root, path: open_directory(self.roots[root].source_fd, path, cross_mounts=cross))
+
+    def target_directories(self, *, make: bool) -> DirectoryCache:
+        """Return a new cache of target directories; `make` makes missing ones."""
+
+        def opener(root: int, path: bytes) -> int:
+            if make:
+                return make_directories(self.roots[root].target_fd(), path)
+            root_fd = os.open(self.roots[root].target_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return open_directory(root_fd, path)
+            finally:
+                os.close(root_fd)
+
+        return DirectoryCache(opener)
+
+
+def fault_of(phase: Phase, error: OSError) -> Fault:
+    """Return the fault that `error` means; a symlink where a directory should be gets words of its own."""
+    if error.errno == errno.ELOOP:
+        return Fault(phase, "ELOOP", errno.ELOOP, "a symlink stands where it must not: it is not followed")
+    return Fault.from_oserror(phase, error)

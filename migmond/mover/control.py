@@ -1,0 +1,91 @@
+"""What the daemon wants right now: asked at every entry and every chunk."""
+
+from __future__ import annotations
+
+import time
+
+from migmond.mover.throttle import Throttle
+from migmond.wire.slots import Control, Doing, MoverSide
+
+_POLL_S = 0.01
+"""How often a waiting mover looks at its control word: pause and cancel are effective well within 100 ms."""
+
+
+class Abandoned(Exception):
+    """The daemon wants the work in hand given up."""
+
+
+class Controls:
+    """Pauses, abandons and throttles the copying thread, and counts for the daemon what it does."""
+
+    def __init__(self, slot: MoverSide) -> None:
+        self.slot = slot
+        self._bytes = Throttle()
+        self._entries = Throttle()
+        self._bytes_total = 0
+        self._entries_total = 0
+        self._file_done = 0
+
+    def check(self) -> None:
+        """Wait while paused.
+
+        Raises:
+            Abandoned: the daemon said so.
+        """
+        control = self.slot.control
+        if control is Control.RUN:
+            return
+        if control is Control.PAUSE:
+            self.slot.set_paused(1)
+            try:
+                while self.slot.control is Control.PAUSE:
+                    time.sleep(_POLL_S)
+            finally:
+                self.slot.set_paused(0)
+            self.slot.began(Doing.COPYING, time.monotonic_ns())
+        if self.slot.control is Control.ABANDON:
+            raise Abandoned
+
+    def entry(self, number: int, size: int, path: bytes) -> None:
+        """An entry begins: `path` is below its root.
+
+        Raises:
+            Abandoned: see `check`.
+        """
+        self.check()
+        self._file_done = 0
+        self.slot.file(number, size, path)
+        _, per_second = self.slot.limits
+        if per_second:
+            now = time.monotonic()
+            self._entries.set_rate(per_second, now)
+            self._wait(self._entries.take(1, now))
+        self.slot.began(Doing.COPYING, time.monotonic_ns())
+
+    def entry_done(self) -> None:
+        self._entries_total += 1
+        self.slot.count(self._entries_total)
+
+    def step(self, count: int) -> None:
+        """`count` more bytes of the entry at hand are copied.
+
+        Raises:
+            Abandoned: see `check`.
+        """
+        self._file_done += count
+        self._bytes_total += count
+        self.slot.progress(self._file_done, self._bytes_total)
+        self.check()
+        per_second, _ = self.slot.limits
+        if per_second:
+            now = time.monotonic()
+            self._bytes.set_rate(per_second, now)
+            self._wait(self._bytes.take(count, now))
+        self.slot.began(Doing.COPYING, time.monotonic_ns())
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.slot.ended()  # throttled is not stalled
+            time.sleep(min(left, _POLL_S * 2))
+            self.check()

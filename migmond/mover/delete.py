@@ -1,0 +1,119 @@
+"""Moves only: deletes a source when everything that makes it safe is still true."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import xxhash
+
+from migmond.domain.entry import EntryType
+from migmond.domain.fault import Fault, Phase
+from migmond.fsys.rename import stat_or_none
+from migmond.fsys.reread import digest_of
+from migmond.mover.context import Context, fault_of
+from migmond.wire.mover import Delete, Deleted, DeleteDirectory, DeleteItem, ItemFault
+from migmond.wire.slots import Doing
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class _Unsafe(Exception):
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Remover:
+    """Answers Delete messages."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def delete(self, message: Delete) -> None:
+        """Delete what is safe and send Deleted."""
+        failures: list[ItemFault] = []
+        changed_by_us: dict[tuple[int, int], int] = {}
+        for directory in message.directories:
+            self._context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
+            self._delete_in(directory, changed_by_us, failures)
+        self._context.controls.slot.ended()
+        self._context.send(Deleted(message.batch, tuple(failures)))
+
+    def _delete_in(
+        self, directory: DeleteDirectory, changed_by_us: dict[tuple[int, int], int], failures: list[ItemFault]
+    ) -> None:
+        context = self._context
+        sources, targets = context.source_directories(), context.target_directories(make=False)
+        try:
+            try:
+                source_dir = sources.get(directory.root, directory.path)
+            except FileNotFoundError:
+                return  # gone with its directory: deleted before a crash
+            target_dir = targets.get(directory.root, directory.path)
+            for item in directory.items:
+                try:
+                    self._delete_one(item, directory.root, source_dir, target_dir, changed_by_us)
+                except _Unsafe as e:
+                    failures.append(ItemFault(item.number, Fault(Phase.DELETE, e.kind, 0, str(e))))
+                except OSError as e:
+                    failures.append(ItemFault(item.number, fault_of(Phase.DELETE, e)))
+        except OSError as e:
+            fault = fault_of(Phase.DELETE, e)
+            failures.extend(ItemFault(item.number, fault) for item in directory.items)
+        finally:
+            sources.clear()
+            targets.clear()
+
+    def _delete_one(
+        self,
+        item: DeleteItem,
+        root: int,
+        source_dir: int,
+        target_dir: int,
+        changed_by_us: dict[tuple[int, int], int],
+    ) -> None:
+        source_name, own_target = self._context.roots[root].names(item.name)
+        target_name = item.target_name or own_target
+        source = stat_or_none(source_dir, source_name)
+        if source is None:
+            return
+        target = stat_or_none(target_dir, target_name)
+        if target is None or target.st_ino != item.target_inode:
+            raise _Unsafe("target_missing", "its copy is not under the target name any more: the source stays")
+        if (source.st_dev, source.st_ino) == (target.st_dev, target.st_ino):
+            raise _Unsafe("same_file", "source and target are the same file: the source stays")
+        key = (source.st_dev, source.st_ino)
+        if not self._as_scanned(item, source):
+            raise _Unsafe("source_changed", "the source changed after it was copied: both stay")
+        if source.st_ctime_ns != changed_by_us.get(key, item.ctime_ns):
+            self._allow_for_links(item, source_dir, source_name)
+        if item.links > 1 and item.type is EntryType.FILE:
+            fd = os.open(source_name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source_dir)
+            try:
+                os.unlink(source_name, dir_fd=source_dir)
+                changed_by_us[key] = os.fstat(fd).st_ctime_ns
+            finally:
+                os.close(fd)
+        else:
+            os.unlink(source_name, dir_fd=source_dir)
+
+    @staticmethod
+    def _as_scanned(item: DeleteItem, source: os.stat_result) -> bool:
+        return (source.st_ino, source.st_size, source.st_mtime_ns) == (item.inode, item.size, item.mtime_ns)
+
+    def _allow_for_links(self, item: DeleteItem, source_dir: int, source_name: bytes) -> None:
+        """Our own delete of another of its names moved ctime; equal content proves that nothing else happened."""
+        if item.links > 1 and item.digest is not None and item.type is EntryType.FILE:
+            fd = os.open(source_name, _READ, dir_fd=source_dir)
+            try:
+                digest, _ = digest_of(fd, lambda _: None)
+            finally:
+                os.close(fd)
+            if digest == item.digest:
+                return
+        if item.links > 1 and item.type is EntryType.SYMLINK and item.digest is not None:
+            text = os.readlink(source_name, dir_fd=source_dir)
+            if xxhash.xxh3_128_digest(text) == item.digest:
+                return
+        raise _Unsafe("source_changed", "the source changed after it was copied: both stay")

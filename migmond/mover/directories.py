@@ -1,0 +1,135 @@
+"""Directories: made and finished at the target, children before parents; removed at the source when empty."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import time
+
+from migmond.domain.entry import Lost
+from migmond.domain.fault import Fault, Phase
+from migmond.fsys.beneath import make_directories, open_directory
+from migmond.fsys.durable import sync_file_system
+from migmond.fsys.metadata import copy_metadata
+from migmond.fsys.rename import stat_or_none
+from migmond.mover.context import Context, fault_of
+from migmond.wire.mover import (
+    DirectoriesMade,
+    DirectoriesRemoved,
+    DirectoryItem,
+    ItemFault,
+    MakeDirectories,
+    RemoveDirectories,
+)
+from migmond.wire.slots import Doing
+
+_STAYS = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOENT})
+
+
+class DirectoryWorker:
+    """Answers MakeDirectories and RemoveDirectories."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def make(self, message: MakeDirectories) -> None:
+        """Make all first, then finish them in order: making a child moves its parent's times."""
+        context = self._context
+        failures: dict[int, Fault] = {}
+        lost: dict[int, Lost] = {}
+        for item in message.items:
+            context.controls.slot.began(Doing.DIRECTORIES, time.monotonic_ns())
+            try:
+                os.close(make_directories(context.roots[item.root].target_fd(), item.path))
+            except OSError as e:
+                failures[item.number] = fault_of(Phase.DIRECTORY, e)
+        for item in message.items:
+            context.controls.slot.began(Doing.DIRECTORIES, time.monotonic_ns())
+            if item.number in failures:
+                continue
+            try:
+                loss = self._finish(item)
+            except OSError as e:
+                failures[item.number] = fault_of(Phase.DIRECTORY, e)
+            else:
+                if loss:
+                    lost[item.number] = loss
+        try:
+            self._sync()
+        except OSError as e:
+            failures = {item.number: fault_of(Phase.SYNC, e) for item in message.items}
+        context.controls.slot.ended()
+        found = tuple(ItemFault(n, f) for n, f in failures.items())
+        context.send(DirectoriesMade(message.batch, found, lost))
+
+    def _finish(self, item: DirectoryItem) -> Lost:
+        context, root = self._context, self._context.roots[item.root]
+        target_fd = open_directory(root.target_fd(), item.path)
+        try:
+            try:
+                source_fd = open_directory(root.source_fd, item.path, cross_mounts=True)
+            except FileNotFoundError:  # moved away already, before a crash: its times are what is left to set
+                os.utime(target_fd, ns=(item.mtime_ns, item.mtime_ns))
+                return Lost.NOTHING
+            try:
+                source = os.fstat(source_fd)
+                if not stat.S_ISDIR(source.st_mode) or source.st_nlink == 0:
+                    os.utime(target_fd, ns=(item.mtime_ns, item.mtime_ns))
+                    return Lost.NOTHING
+                return copy_metadata(source_fd, target_fd, source, context.rights, mtime_ns=item.mtime_ns)
+            finally:
+                os.close(source_fd)
+        finally:
+            os.close(target_fd)
+
+    def _sync(self) -> None:
+        for root in self._context.roots:
+            if root.target_made:
+                sync_file_system(root.target_fd())
+
+    def remove(self, message: RemoveDirectories) -> None:
+        """Remove those that are empty and still the ones that were scanned."""
+        context, removed = self._context, 0
+        failures: list[ItemFault] = []
+        for item in message.items:
+            context.controls.slot.began(Doing.DIRECTORIES, time.monotonic_ns())
+            try:
+                removed += self._remove_one(item)
+            except OSError as e:
+                if e.errno not in _STAYS:
+                    failures.append(ItemFault(item.number, fault_of(Phase.DIRECTORY, e)))
+        context.controls.slot.ended()
+        context.send(DirectoriesRemoved(message.batch, removed, tuple(failures)))
+
+    def _remove_one(self, item: DirectoryItem) -> bool:
+        root = self._context.roots[item.root]
+        if not item.path:
+            return self._remove_root(item)
+        parent, name = os.path.split(item.path)
+        fd = open_directory(root.source_fd, parent)
+        try:
+            return _rmdir(fd, name, item.inode)
+        finally:
+            os.close(fd)
+
+    def _remove_root(self, item: DirectoryItem) -> bool:
+        path = self._context.roots[item.root].spec.source.rstrip(b"/")
+        if os.path.islink(path):
+            return False  # the operator's own symlink to the source: not ours to remove
+        with contextlib.suppress(FileNotFoundError):
+            fd = os.open(os.path.dirname(path) or b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                return _rmdir(fd, os.path.basename(path), item.inode)
+            finally:
+                os.close(fd)
+        return False
+
+
+def _rmdir(parent_fd: int, name: bytes, inode: int) -> bool:
+    st = stat_or_none(parent_fd, name)
+    if st is None or st.st_ino != inode:
+        return False
+    os.rmdir(name, dir_fd=parent_fd)
+    return True

@@ -1,0 +1,247 @@
+"""The process: a thread that reads messages, one that copies, one that commits."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+import msgspec
+
+from migmond.fsys.facts import target_facts
+from migmond.mover.commit import Committer
+from migmond.mover.context import Context
+from migmond.mover.control import Controls
+from migmond.mover.copy import Copier
+from migmond.mover.delete import Remover
+from migmond.mover.directories import DirectoryWorker
+from migmond.mover.group import Group
+from migmond.mover.roots import Refused, open_roots
+from migmond.mover.scan import Walker
+from migmond.mover.settle import Settler
+from migmond.mover.verify import Rereader
+from migmond.wire.framing import FrameReader, frame
+from migmond.wire.mover import (
+    MAX_FRAME_BYTES,
+    Copied,
+    CopyResult,
+    Crashed,
+    Delete,
+    Flush,
+    FromMover,
+    MakeDirectories,
+    Open,
+    Opened,
+    Probe,
+    Probed,
+    Publish,
+    RemoveDirectories,
+    RenameRoot,
+    Scan,
+    Settle,
+    Stop,
+    Sweep,
+    ToMover,
+    Verify,
+    Work,
+)
+from migmond.wire.slots import SLOT_BYTES, MoverSide
+
+_RECEIVE_BYTES = 1 << 20
+_IDLE_POLL_S = 0.02
+_LONE_SYNC_S = 0.2
+"""How long published groups wait for a sync that comes anyway before one is made for them alone."""
+
+
+class Connection:
+    """The socket to the daemon; `send` is safe in every thread."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+        self._lock = threading.Lock()
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def send(self, message: FromMover) -> None:
+        """Send one message. When the daemon is gone there is nobody to act for: the process ends at once."""
+        try:
+            with self._lock:
+                self._socket.sendall(frame(self._encoder.encode(message)))
+        except OSError:
+            os._exit(1)
+
+    def receive(self, handle: Callable[[ToMover], None]) -> None:
+        """Hand each message to `handle` until the daemon closes."""
+        reader = FrameReader(MAX_FRAME_BYTES)
+        decoder: msgspec.msgpack.Decoder[ToMover] = msgspec.msgpack.Decoder(ToMover)
+        while data := self._socket.recv(_RECEIVE_BYTES):
+            for payload in reader.feed(data):
+                handle(decoder.decode(payload))
+
+
+class Worker:
+    """The copying thread: everything that is asked of the mover, in order, but committing."""
+
+    def __init__(self, context: Context, committer: Committer) -> None:
+        self._context = context
+        self._committer = committer
+        self._copier = Copier(context)
+        self._remover = Remover(context)
+        self._directories = DirectoryWorker(context)
+        self._settler = Settler(context)
+        self._rereader = Rereader(context)
+        self._walker = Walker(context)
+        self._inbox: queue.SimpleQueue[ToMover] = queue.SimpleQueue()
+        self._group = Group(1)
+
+    def give(self, message: ToMover) -> None:
+        """Queue a message; Publish goes to the committing thread."""
+        if isinstance(message, Publish):
+            self._committer.publish(message)
+        else:
+            self._inbox.put(message)
+
+    def run(self) -> None:
+        """Work until Stop."""
+        while True:
+            try:
+                message = self._inbox.get(timeout=_IDLE_POLL_S if self._waiting else None)
+            except queue.Empty:
+                self._seal_if_due(idle=True)
+                continue
+            if isinstance(message, Stop):
+                return
+            self._handle(message)
+            self._seal_if_due(idle=False)
+
+    @property
+    def _waiting(self) -> bool:
+        return bool(self._group.arrivals) or self._committer.waiting_for_sync
+
+    def _handle(self, message: ToMover) -> None:
+        match message:
+            case Work():
+                self._work(message)
+            case Flush():
+                self._seal()
+            case Delete():
+                self._remover.delete(message)
+            case MakeDirectories():
+                self._directories.make(message)
+            case RemoveDirectories():
+                self._copier.forget_directories()
+                self._directories.remove(message)
+            case Settle():
+                self._settler.settle(message)
+            case Sweep():
+                self._settler.sweep(message)
+            case Verify():
+                self._rereader.verify(message)
+            case RenameRoot():
+                self._settler.rename_root(message)
+            case Scan():
+                if self._walker.add(message):
+                    self._walker.run()
+            case Probe():
+                self._probe()
+            case _:
+                raise ValueError(f"unexpected message {type(message).__name__}")
+
+    def _work(self, message: Work) -> None:
+        results: list[CopyResult] = []
+        for directory in message.directories:
+            for item in directory.items:
+                copied = self._copier.copy(item, directory.root, directory.path, self._group.number)
+                results.append(copied.result)
+                if copied.arrival is not None:
+                    self._group.add(copied.arrival)
+        slot = self._context.controls.slot
+        slot.file(0, 0, b"")
+        slot.ended()
+        # Before the group is sealed: the daemon must know all members when it hears that they are synced.
+        self._context.send(Copied(message.batch, tuple(results)))
+
+    def _seal_if_due(self, *, idle: bool) -> None:
+        now = time.monotonic()
+        lone = idle and not self._group.arrivals and self._committer.waiting_for_sync
+        if self._group.due(self._context.options, now, idle=idle) or (
+            lone and now - self._committer.last_publish_at >= _LONE_SYNC_S
+        ):
+            self._seal()
+
+    def _seal(self) -> None:
+        group = self._group
+        if group.arrivals:
+            self._group = Group(group.number + 1)
+            self._committer.seal(group)
+        else:
+            self._committer.seal(Group(0))
+
+    def _probe(self) -> None:
+        facts = []
+        for root in self._context.roots:
+            fd = root.existing_target_fd()
+            try:
+                facts.append(target_facts(fd))
+            finally:
+                os.close(fd)
+        self._context.send(Probed(tuple(facts)))
+
+
+class Process:
+    """Puts it together: the first message opens the plan, all others go to the worker."""
+
+    def __init__(self, connection: Connection, slot: MoverSide) -> None:
+        self._connection = connection
+        self._controls = Controls(slot)
+        self._worker: Worker | None = None
+
+    def handle(self, message: ToMover) -> None:
+        """Take one message in."""
+        if self._worker is not None:
+            self._worker.give(message)
+        elif isinstance(message, Open):
+            self._open(message)
+        else:
+            raise ValueError(f"{type(message).__name__} before Open")
+
+    def _open(self, message: Open) -> None:
+        try:
+            roots = open_roots(message)
+        except Refused as e:
+            self._connection.send(e.answer)
+            os._exit(0)
+        context = Context(roots, message.options, self._controls, self._connection.send)
+        committer = Committer(context)
+        self._worker = Worker(context, committer)
+        self._connection.send(Opened(tuple(r.info for r in roots)))
+        for run in (self._worker.run, committer.run):
+            threading.Thread(target=self._guarded, args=(run,), daemon=True).start()
+
+    def _guarded(self, run: Callable[[], None]) -> None:
+        """A bug in one thread ends the process, loudly: half a mover would be worse than none."""
+        try:
+            run()
+        except BaseException as e:  # the boundary of the thread: told, then the process ends
+            traceback.print_exc()
+            self._connection.send(Crashed(f"{type(e).__name__}: {e}"))
+        os._exit(1)
+
+
+def main() -> None:
+    """Run a mover on the inherited socket and slot, whose fds are the arguments."""
+    socket_fd, slot_fd = int(sys.argv[1]), int(sys.argv[2])
+    os.set_inheritable(socket_fd, False)  # noqa: FBT003
+    slot = MoverSide(mmap.mmap(slot_fd, SLOT_BYTES))
+    os.close(slot_fd)
+    # The copying and the committing thread hand over the interpreter often: short turns keep both going.
+    sys.setswitchinterval(0.001)
+    connection = Connection(socket_fd)
+    process = Process(connection, slot)
+    connection.receive(process.handle)
+    os._exit(0)

@@ -1,0 +1,275 @@
+"""The opened sources and targets of a plan, and the refusal of those that would eat themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+
+from migmond.domain.entry import EntryType, entry_type
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.names import to_text
+from migmond.fsys.beneath import open_root
+from migmond.fsys.facts import mount_id
+from migmond.fsys.rename import stat_or_none
+from migmond.wire.mover import Open, OpenFailed, RootInfo, RootSpec
+
+
+class Refused(Exception):
+    """The roots do not fit; `answer` says why."""
+
+    def __init__(self, answer: OpenFailed) -> None:
+        super().__init__(answer.message)
+        self.answer = answer
+
+
+class Root:
+    """One source and its target.
+
+    For a directory, `source_fd` and `target_fd` are the directories themselves and the names are b"". For anything
+    else they are the parents, and the names are the entry's names there.
+    """
+
+    def __init__(self, spec: RootSpec, info: RootInfo, source_fd: int, source_name: bytes, target_name: bytes) -> None:
+        self.spec = spec
+        self.info = info
+        self.source_fd = source_fd
+        self.source_name = source_name
+        self.target_name = target_name
+        self._target_fd = -1
+
+    @property
+    def single(self) -> bool:
+        return self.info.type is not EntryType.DIRECTORY
+
+    @property
+    def target_directory(self) -> bytes:
+        return os.path.dirname(self.spec.target) if self.single else self.spec.target
+
+    @property
+    def target_made(self) -> bool:
+        return self._target_fd >= 0
+
+    def target_fd(self) -> int:
+        """Open the target directory, making it (0700) and its parents when missing."""
+        if self._target_fd < 0:
+            os.makedirs(self.target_directory, mode=0o700, exist_ok=True)
+            self._target_fd = open_root(self.target_directory)
+        return self._target_fd
+
+    def existing_target_fd(self) -> int:
+        """Open the target directory, or the nearest parent that exists. The caller closes it."""
+        return open_nearest(self.target_directory)[0]
+
+    def names(self, name: bytes) -> tuple[bytes, bytes]:
+        """Return an item's names at the source and at the target; a single root's item has the empty name."""
+        return (name, name) if name else (self.source_name, self.target_name)
+
+
+def open_roots(opening: Open) -> list[Root]:
+    """Open all roots.
+
+    Raises:
+        Refused: a source is missing, unreadable, not the one that was scanned; a target is or lies in a source, or
+            the reverse, through whatever mounts and symlinks; a target's type does not fit.
+    """
+    expected = opening.expected or (0,) * len(opening.roots)
+    roots = [
+        _open_one(spec, inode, gone_allowed=opening.sources_may_be_gone)
+        for spec, inode in zip(opening.roots, expected, strict=True)
+    ]
+    for root in roots:
+        for other in roots:
+            _refuse_overlap(root, other)
+        if opening.make_targets:
+            try:
+                root.target_fd()
+            except OSError as e:
+                raise _refusal(e, root.spec.target, "cannot make the destination") from e
+    return roots
+
+
+def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
+    try:
+        st = os.stat(spec.source, follow_symlinks=spec.source.endswith(b"/"))
+        if stat.S_ISLNK(st.st_mode) and os.path.isdir(spec.source):
+            st = os.stat(spec.source)  # the operator's root may be a symlink to a directory
+    except FileNotFoundError as e:
+        target = stat_or_none(-100, spec.target)
+        if gone_allowed or (expected and target is not None and target.st_ino == expected):
+            return _gone(spec, target)
+        raise _refusal(e, spec.source, "the source does not exist") from e
+    except OSError as e:
+        raise _refusal(e, spec.source, "cannot look at the source") from e
+    if expected and st.st_ino != expected and not gone_allowed:
+        fault = Fault(Phase.OPEN, "source_changed", 0, "another directory stands there now")
+        message = f"{to_text(spec.source)} is not the directory that was scanned"
+        raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", spec.source))
+    kind = entry_type(st.st_mode)
+    try:
+        if kind is EntryType.DIRECTORY:
+            source_fd = open_root(spec.source)
+            source_name = target_name = b""
+        else:
+            source_fd = open_root(os.path.dirname(spec.source) or b"/")
+            source_name, target_name = os.path.basename(spec.source), os.path.basename(spec.target)
+    except OSError as e:
+        raise _refusal(e, spec.source, "cannot open the source") from e
+    return Root(spec, _info(spec, st, kind), source_fd, source_name, target_name)
+
+
+def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
+    """Stand-in for a source that was moved away already: a directory in which nothing can ever be found."""
+    path = tempfile.mkdtemp(prefix="migmond-").encode()
+    source_fd = open_root(path)
+    os.rmdir(path)
+    if target is not None and not stat.S_ISDIR(target.st_mode):
+        return Root(
+            spec,
+            _info(spec, target, entry_type(target.st_mode)),
+            source_fd,
+            os.path.basename(spec.source),
+            os.path.basename(spec.target),
+        )
+    return Root(spec, _info(spec, os.fstat(source_fd), EntryType.DIRECTORY), source_fd, b"", b"")
+
+
+def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
+    try:
+        target_st = os.stat(spec.target)
+    except OSError:
+        target_st = None
+    if target_st is not None and kind is EntryType.DIRECTORY and not stat.S_ISDIR(target_st.st_mode):
+        fault = Fault(Phase.OPEN, "ENOTDIR", errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        message = f"the source is a directory, the destination {to_text(spec.target)} is none"
+        raise Refused(OpenFailed(fault, message, "choose another destination", spec.target))
+    if target_st is not None and kind is not EntryType.DIRECTORY and stat.S_ISDIR(target_st.st_mode):
+        fault = Fault(Phase.OPEN, "EISDIR", errno.EISDIR, os.strerror(errno.EISDIR))
+        message = f"the source is a single file, the destination {to_text(spec.target)} is a directory"
+        name = to_text(os.path.join(spec.target, os.path.basename(spec.source)))
+        raise Refused(OpenFailed(fault, message, f"give the new name as well: {name}", spec.target))
+    fd, _ = open_nearest(os.path.dirname(spec.target) if kind is not EntryType.DIRECTORY else spec.target)
+    try:
+        device = os.fstat(fd).st_dev
+    finally:
+        os.close(fd)
+    return RootInfo(
+        kind,
+        st.st_size,
+        st.st_mtime_ns,
+        st.st_ctime_ns,
+        st.st_ino,
+        st.st_nlink,
+        st.st_dev,
+        device,
+        target_exists=target_st is not None,
+    )
+
+
+def open_nearest(path: bytes) -> tuple[int, bytes]:
+    """Open `path` or its nearest parent that is a directory; returns fd and that path."""
+    while True:
+        try:
+            return open_root(path or b"/"), path
+        except (FileNotFoundError, NotADirectoryError):
+            path = os.path.dirname(path.rstrip(b"/"))
+        except OSError as e:
+            raise _refusal(e, path, "cannot open the destination") from e
+
+
+def _refuse_overlap(source: Root, target: Root) -> None:
+    """Compare by device and inode up both trees, and by place inside the file system (bind mounts)."""
+    target_fd, existing = open_nearest(target.spec.target) if not target.single else (-1, b"")
+    if target.single or source.single:
+        if target_fd >= 0:
+            os.close(target_fd)
+        if source is target:
+            _refuse_same_file(source)
+        return
+    try:
+        exists = existing == target.spec.target
+        source_key, target_key = _key(source.source_fd), _key(target_fd)
+        where_source, where_target = _place(source.source_fd), _place(target_fd)
+        if exists and source_key == target_key:
+            raise _overlap("source and destination are the same directory", target.spec.target)
+        if source_key in _ancestors(target_fd) or _below(where_target, where_source):
+            raise _overlap("the destination lies inside the source", target.spec.target)
+        if exists and (target_key in _ancestors(source.source_fd) or _below(where_source, where_target)):
+            raise _overlap("the source lies inside the destination", source.spec.source)
+    finally:
+        os.close(target_fd)
+
+
+def _refuse_same_file(root: Root) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        st = os.stat(root.spec.target, follow_symlinks=False)
+        if (st.st_dev, st.st_ino) == (root.info.source_device, root.info.inode):
+            raise _overlap("source and destination are the same file", root.spec.target)
+
+
+def _key(fd: int) -> tuple[int, int]:
+    st = os.fstat(fd)
+    return st.st_dev, st.st_ino
+
+
+def _ancestors(fd: int) -> set[tuple[int, int]]:
+    """Return (device, inode) of the directory and all above it."""
+    seen: set[tuple[int, int]] = set()
+    at = os.dup(fd)
+    try:
+        while (key := _key(at)) not in seen:
+            seen.add(key)
+            try:
+                up = os.open(b"..", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
+            except OSError:
+                break
+            os.close(at)
+            at = up
+    finally:
+        os.close(at)
+    return seen
+
+
+def _place(fd: int) -> tuple[int, bytes] | None:
+    """Return device and path inside the file system, which is the same through every bind mount."""
+    path = os.fsencode(os.readlink(f"/proc/self/fd/{fd}"))
+    number = mount_id(fd)
+    with open("/proc/self/mountinfo", "rb") as mounts:
+        for line in mounts:
+            fields = line.split()
+            if int(fields[0]) == number:
+                root, point = _unescape(fields[3]), _unescape(fields[4])
+                inside = os.path.relpath(path, point) if path != point else b"."
+                if inside.startswith(b".."):
+                    return None
+                return os.fstat(fd).st_dev, os.path.normpath(os.path.join(root, inside))
+    return None
+
+
+def _unescape(field: bytes) -> bytes:
+    """mountinfo writes space, tab, newline and backslash as octal escapes."""
+    return field.replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\012", b"\n").replace(b"\\134", b"\\")
+
+
+def _below(inner: tuple[int, bytes] | None, outer: tuple[int, bytes] | None) -> bool:
+    if inner is None or outer is None or inner[0] != outer[0]:
+        return False
+    return inner[1] == outer[1] or inner[1].startswith(outer[1].rstrip(b"/") + b"/")
+
+
+def _overlap(message: str, path: bytes) -> Refused:
+    fault = Fault(Phase.OPEN, "overlap", errno.EINVAL, message)
+    return Refused(OpenFailed(fault, message, "choose a destination outside the source", path))
+
+
+def _refusal(error: OSError, path: bytes, what: str) -> Refused:
+    fault = Fault.from_oserror(Phase.OPEN, error)
+    hint = {
+        errno.ENOENT: "check the spelling, or mount its disk",
+        errno.EACCES: "run it as a user who may, or ask an admin for --privileged",
+        errno.EPERM: "run it as a user who may, or ask an admin for --privileged",
+        errno.EROFS: "remount it for writing, or choose another destination",
+    }.get(error.errno or 0, "")
+    return Refused(OpenFailed(fault, f"{what}: {to_text(path)} ({fault.message})", hint, path))

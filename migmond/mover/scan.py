@@ -1,0 +1,119 @@
+"""Walks the sources, depth first, and streams what it sees. Memory holds unread directories only."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+from migmond.domain.entry import EntryType
+from migmond.domain.fault import Phase
+from migmond.domain.states import Outcome
+from migmond.domain.task import Entry, Listing
+from migmond.fsys.beneath import open_directory
+from migmond.fsys.listing import list_directory
+from migmond.mover.context import Context, fault_of
+from migmond.mover.control import Abandoned
+from migmond.wire.mover import Scan, ScanDirectory, ScanFailed, ScanFinished, Scanned
+from migmond.wire.slots import Doing
+
+LISTING_ENTRIES = 2000
+MESSAGE_ENTRIES = 1000
+MESSAGE_S = 0.05
+
+
+class Walker:
+    """One scan. Directories to read are given by `Scan` messages; the first one given is read first."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._todo: list[ScanDirectory] = []
+        self._next_number = 0
+        self._listings: list[Listing] = []
+        self._entries = 0
+        self._sent_at = time.monotonic()
+
+    def add(self, message: Scan) -> bool:
+        """Take in what is to be read; True when that was all and the walk can begin."""
+        self._todo.extend(message.directories)
+        self._next_number = message.next_number
+        return message.last
+
+    def run(self) -> None:
+        """Walk to the end and say ScanFinished; on ABANDON just stop."""
+        stack = self._todo[::-1]
+        try:
+            while stack:
+                self._context.controls.check()
+                directory = stack.pop()
+                self._context.controls.slot.began(Doing.SCANNING, time.monotonic_ns())
+                # Deepest first: reversed, so that they are popped in the order of the listing.
+                stack.extend(reversed(list(self._read(directory))))
+        except Abandoned:
+            return
+        self._send()
+        self._context.controls.slot.ended()
+        self._context.send(ScanFinished())
+
+    def _read(self, directory: ScanDirectory) -> Iterator[ScanDirectory]:
+        """List one directory completely; yield the directories in it that are to be walked."""
+        context = self._context
+        context.controls.slot.file(directory.number, 0, directory.path)
+        known = frozenset(directory.known)
+        try:
+            fd = open_directory(
+                context.roots[directory.root].source_fd,
+                directory.path,
+                cross_mounts=not context.options.one_file_system,
+            )
+        except OSError as e:
+            self._send()
+            context.send(ScanFailed(directory.number, fault_of(Phase.SCAN, e)))
+            return
+        entries: list[Entry] = []
+        outcomes: dict[int, Outcome] = {}
+        try:
+            device = os.fstat(fd).st_dev
+            for entry, entry_device in list_directory(fd):
+                if known and entry.name in known:
+                    continue  # a directory among them is in the journal as an unread one of its own
+                if len(entries) >= LISTING_ENTRIES:
+                    self._list(directory, device, entries, outcomes, complete=False)
+                    entries, outcomes = [], {}
+                if entry.type is EntryType.DIRECTORY:
+                    if entry_device != device and context.options.one_file_system:
+                        outcomes[len(entries)] = Outcome.OTHER_FILE_SYSTEM
+                    else:
+                        path = directory.path + b"/" + entry.name if directory.path else entry.name
+                        yield ScanDirectory(self._next_number + len(entries), directory.root, path)
+                entries.append(entry)
+        except OSError as e:
+            self._list(directory, device, entries, outcomes, complete=False)
+            self._send()
+            context.send(ScanFailed(directory.number, fault_of(Phase.SCAN, e)))
+            return
+        finally:
+            os.close(fd)
+        self._list(directory, device, entries, outcomes, complete=True)
+
+    def _list(
+        self,
+        directory: ScanDirectory,
+        device: int,
+        entries: list[Entry],
+        outcomes: dict[int, Outcome],
+        *,
+        complete: bool,
+    ) -> None:
+        """Number the entries and queue them; send when enough has come together."""
+        first = self._next_number
+        self._next_number += len(entries)
+        self._listings.append(Listing(directory.number, device, first, tuple(entries), outcomes, complete))
+        self._entries += len(entries) + 1
+        if self._entries >= MESSAGE_ENTRIES or time.monotonic() - self._sent_at >= MESSAGE_S:
+            self._send()
+
+    def _send(self) -> None:
+        if self._listings:
+            self._context.send(Scanned(tuple(self._listings)))
+        self._listings, self._entries, self._sent_at = [], 0, time.monotonic()

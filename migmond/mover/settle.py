@@ -1,0 +1,145 @@
+"""After a crash: what became of groups that were being published, and what temporaries are left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.plan import ConflictPolicy
+from migmond.domain.states import Outcome
+from migmond.fsys.durable import sync_file_system
+from migmond.fsys.rename import rename_noreplace, stat_or_none
+from migmond.mover.conflict import free_names, place
+from migmond.mover.context import Context, fault_of
+from migmond.wire.mover import (
+    PublishResult,
+    RenameRoot,
+    RootRenamed,
+    Settle,
+    Settled,
+    SettleItem,
+    Sweep,
+    Swept,
+)
+from migmond.wire.slots import Doing
+
+
+class Settler:
+    """Answers Settle, Sweep and RenameRoot."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def settle(self, message: Settle) -> None:
+        """See `wire.mover.Settle`; everything reported as published is durable."""
+        context = self._context
+        targets = context.target_directories(make=False)
+        published: list[PublishResult] = []
+        lost: list[int] = []
+        for item in message.items:
+            context.controls.slot.began(Doing.PUBLISHING, time.monotonic_ns())
+            try:
+                result = self._settle_one(item, targets.get(item.root, item.path))
+            except FileNotFoundError:
+                result = None
+            except OSError as e:
+                result = PublishResult(item.number, Outcome.NONE, None, fault_of(Phase.PUBLISH, e))
+            if result is None:
+                lost.append(item.number)
+            else:
+                published.append(result)
+        targets.clear()
+        if published:
+            try:
+                for root in context.roots:
+                    sync_file_system(root.target_fd())
+            except OSError as e:
+                fault = fault_of(Phase.SYNC, e)
+                published = [PublishResult(p.number, Outcome.NONE, None, fault) for p in published]
+        context.controls.slot.ended()
+        context.send(Settled(message.batch, tuple(published), tuple(lost)))
+
+    def _settle_one(self, item: SettleItem, directory: int) -> PublishResult | None:
+        context = self._context
+        name = context.roots[item.root].names(item.name)[1]
+        temporary = context.temporary(item.number)
+        found = self._our_name(item, directory, name)
+        if found is not None:
+            # The temporary of a link is the same inode as its final name, and rename(2) between them does nothing.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
+            return PublishResult(item.number, Outcome.NONE, found if found != name else None, None)
+        left = stat_or_none(directory, temporary)
+        if left is None or left.st_ino != item.inode:
+            return None
+        placed = place(directory, temporary, directory, name, context.options.conflict, left.st_mtime_ns)
+        if placed.name is None:
+            os.unlink(temporary, dir_fd=directory)
+            return PublishResult(item.number, placed.outcome, None, placed.fault)
+        return PublishResult(item.number, Outcome.NONE, placed.name if placed.name != name else None, None)
+
+    def _our_name(self, item: SettleItem, directory: int, name: bytes) -> bytes | None:
+        """Return the name under which our inode already stands, chosen names of the policy RENAME included."""
+        st = stat_or_none(directory, name)
+        if st is not None and st.st_ino == item.inode:
+            return name
+        if st is None or self._context.options.conflict is not ConflictPolicy.RENAME:
+            return None
+        for candidate in free_names(name):
+            st = stat_or_none(directory, candidate)
+            if st is None:
+                return None
+            if st.st_ino == item.inode:
+                return candidate
+        return None
+
+    def sweep(self, message: Sweep) -> None:
+        """Remove this execution's temporaries from the given target directories."""
+        context, removed = self._context, 0
+        keep = {context.temporary(number) for number in message.keep}
+        failures: list[Fault] = []
+        targets = context.target_directories(make=False)
+        for root, path in message.directories:
+            context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
+            try:
+                fd = targets.get(root, path)
+                for name in map(os.fsencode, os.listdir(fd)):
+                    if context.is_temporary(name) and name not in keep:
+                        os.unlink(name, dir_fd=fd)
+                        removed += 1
+            except FileNotFoundError:
+                continue
+            except OSError as e:
+                failures.append(fault_of(Phase.DELETE, e))
+        targets.clear()
+        context.controls.slot.ended()
+        context.send(Swept(message.batch, removed, tuple(failures)))
+
+    def rename_root(self, message: RenameRoot) -> None:
+        """See `wire.mover.RenameRoot`."""
+        done, reason = self._rename_root(message.root)
+        self._context.send(RootRenamed(message.root, done, reason))
+
+    def _rename_root(self, index: int) -> tuple[bool, str]:
+        root = self._context.roots[index]
+        source, target = root.spec.source.rstrip(b"/"), root.spec.target.rstrip(b"/")
+        if not os.path.lexists(source):
+            if os.path.lexists(target):  # Open has checked that it is ours by its inode
+                return True, "renamed before"
+            return False, "the source is gone"
+        if os.path.islink(source):
+            return False, "the source is a symlink to the directory"
+        try:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            rename_noreplace(-100, source, -100, target)
+            for path in {os.path.dirname(source), os.path.dirname(target)}:
+                fd = os.open(path or b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    sync_file_system(fd)
+                finally:
+                    os.close(fd)
+        except OSError as e:
+            return False, str(e)
+        return True, ""

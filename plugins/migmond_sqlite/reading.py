@@ -1,0 +1,180 @@
+"""Each query as SQL, run on the reading connection in a worker thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+from migmond.domain.entry import EntryType, Lost
+from migmond.domain.execution import Execution
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.intervention import Intervention
+from migmond.domain.plan import Plan
+from migmond.domain.states import Outcome, TaskState
+from migmond.domain.task import CommitGroup, Directory, Task
+from migmond.ports import FaultGroup, FaultRecord
+
+from migmond_sqlite.database import run
+from migmond_sqlite.schema import NUMBER_BITS, NUMBER_MASK
+
+_MANY = 500
+"""Ids in one IN list."""
+_TYPES = tuple(EntryType)
+_STATES = tuple(TaskState)
+_OUTCOMES = tuple(Outcome)
+
+
+def _task(row: tuple[Any, ...]) -> Task:
+    return Task(
+        row[0] & NUMBER_MASK, row[1], row[2], _TYPES[row[3]], row[4], row[5], row[6], row[7], row[8], row[9],
+        _STATES[row[10]], _OUTCOMES[row[11]], row[12], row[13], Lost(row[14]), row[15], row[16], row[17],
+    )  # fmt: skip
+
+
+def _range(key: int) -> tuple[int, int]:
+    return key << NUMBER_BITS, key << NUMBER_BITS | NUMBER_MASK
+
+
+def _in_parts(base: int, numbers: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+    for start in range(0, len(numbers), _MANY):
+        part = [base | n for n in numbers[start : start + _MANY]]
+        yield ",".join("?" * len(part)), part
+
+
+def executions(db: apsw.Connection) -> list[Execution]:
+    decoder = msgspec.msgpack.Decoder(Execution)
+    return [decoder.decode(body) for (body,) in db.execute("SELECT body FROM execution ORDER BY key")]
+
+
+def find_request(db: apsw.Connection, request_id: str, uid: int) -> str | None:
+    found = run(db, "SELECT id FROM execution WHERE request_id=? AND uid=?", (request_id, uid))
+    return found[0][0] if found else None
+
+
+def last_number(db: apsw.Connection, key: int) -> int:
+    found = run(db, "SELECT max(id) FROM task WHERE id BETWEEN ? AND ?", _range(key))[0][0]
+    return 0 if found is None else found & NUMBER_MASK
+
+
+def tasks(
+    db: apsw.Connection,
+    key: int,
+    after: int,
+    limit: int,
+    states: tuple[TaskState, ...],
+    *,
+    followers: bool | None,
+    directories: bool | None,
+) -> list[Task]:
+    base, end = _range(key)
+    where = ["id > ?", "id <= ?"]
+    if states:
+        marks = ",".join(str(int(s)) for s in states)
+        where.append(f"state IN ({marks})")
+        if not {TaskState.PENDING, TaskState.DONE} & set(states):
+            where.append("state NOT IN (0, 3)")  # says so literally for the partial index
+    if followers is not None:
+        # `+` keeps the planner on the walk by id; the index of followers is for finding those there are.
+        where.append("leader > 0" if followers else "+leader = 0")
+    if directories is not None:
+        where.append(f"type {'=' if directories else '<>'} {int(EntryType.DIRECTORY)}")
+    sql = f"SELECT * FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
+    return [_task(row) for row in db.execute(sql, (base | after, end, limit))]
+
+
+def directories_backwards(db: apsw.Connection, key: int, before: int, limit: int) -> list[Task]:
+    base = key << NUMBER_BITS
+    top = min(base | min(before, NUMBER_MASK), base | NUMBER_MASK)
+    sql = (
+        "SELECT task.* FROM directory JOIN task USING (id)"
+        " WHERE directory.id >= ? AND directory.id < ? ORDER BY directory.id DESC LIMIT ?"
+    )
+    return [_task(row) for row in db.execute(sql, (base, top, limit))]
+
+
+def get_tasks(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, Task]:
+    found: dict[int, Task] = {}
+    for marks, ids in _in_parts(key << NUMBER_BITS, numbers):
+        for row in db.execute(f"SELECT * FROM task WHERE id IN ({marks})", ids):
+            found[row[0] & NUMBER_MASK] = _task(row)
+    return found
+
+
+def places(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, Directory]:
+    found: dict[int, Directory] = {}
+    for marks, ids in _in_parts(key << NUMBER_BITS, numbers):
+        for id_, root, path in db.execute(f"SELECT id, root, path FROM directory WHERE id IN ({marks})", ids):
+            found[id_ & NUMBER_MASK] = Directory(id_ & NUMBER_MASK, root, path)
+    return found
+
+
+def marked_directories(db: apsw.Connection, key: int, mark: str, after: int, limit: int) -> list[Directory]:
+    base, end = _range(key)
+    sql = f"SELECT id, root, path FROM directory WHERE {mark} = 1 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+    return [Directory(i & NUMBER_MASK, root, path) for i, root, path in db.execute(sql, (base | after, end, limit))]
+
+
+def names_in(db: apsw.Connection, key: int, directory: int) -> list[bytes]:
+    base, end = _range(key)
+    # Entries of a directory come after it: the walk starts there.
+    rows = db.execute(
+        "SELECT name FROM task WHERE id > ? AND id <= ? AND directory = ?", (base | directory, end, directory)
+    )
+    return [name for (name,) in rows]
+
+
+def open_groups(db: apsw.Connection, key: int) -> list[CommitGroup]:
+    decoder = msgspec.msgpack.Decoder(CommitGroup)
+    rows = db.execute("SELECT body FROM commit_group WHERE key=? ORDER BY number", (key,))
+    return [decoder.decode(body) for (body,) in rows]
+
+
+def faults(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
+    found: dict[int, FaultRecord] = {}
+    for marks, ids in _in_parts(key << NUMBER_BITS, numbers):
+        sql = f"SELECT id, phase, kind, errno, message, last_at FROM fault WHERE id IN ({marks})"
+        for id_, phase, kind, errno, message, at in db.execute(sql, ids):
+            number = id_ & NUMBER_MASK
+            found[number] = FaultRecord(number, at, Fault(Phase(phase), kind, errno, message))
+    return found
+
+
+def fault_groups(db: apsw.Connection, key: int) -> list[FaultGroup]:
+    base, end = _range(key)
+    where = "FROM fault JOIN task USING (id) WHERE id BETWEEN ? AND ? AND task.state = 5"
+    sql = (
+        "SELECT phase, kind, errno, max(message), count(*), min(first_at), max(last_at) "
+        f"{where} GROUP BY phase, kind, errno ORDER BY count(*) DESC, phase, kind"
+    )
+    groups: list[FaultGroup] = []
+    for phase, kind, errno, message, count, first_at, last_at in run(db, sql, (base, end)):
+        latest = run(
+            db,
+            f"SELECT id {where} AND phase=? AND kind=? AND errno=? ORDER BY last_at DESC, id DESC LIMIT 3",
+            (base, end, phase, kind, errno),
+        )
+        examples = tuple(row[0] & NUMBER_MASK for row in latest)
+        groups.append(FaultGroup(Fault(Phase(phase), kind, errno, message), count, first_at, last_at, examples))
+    return groups
+
+
+def interventions(db: apsw.Connection, execution: str) -> list[Intervention]:
+    decoder = msgspec.msgpack.Decoder(Intervention)
+    rows = db.execute("SELECT body FROM intervention WHERE execution=? ORDER BY number", (execution,))
+    return [decoder.decode(body) for (body,) in rows]
+
+
+def plans(db: apsw.Connection, uid: int) -> list[tuple[Plan, float]]:
+    decoder = msgspec.msgpack.Decoder(Plan)
+    rows = db.execute("SELECT body, saved_at FROM plan WHERE uid=? ORDER BY name", (uid,))
+    return [(decoder.decode(body), at) for body, at in rows]
+
+
+def check(db: apsw.Connection) -> list[str]:
+    found = [f"SQLite: {row[0]}" for row in run(db, "PRAGMA quick_check(20)") if row[0] != "ok"]
+    orphans = run(db, "SELECT count(*) FROM commit_group WHERE key NOT IN (SELECT key FROM execution)")[0][0]
+    if orphans:
+        found.append(f"{orphans} open commit groups belong to no execution")
+    return found

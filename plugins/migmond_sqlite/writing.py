@@ -1,0 +1,187 @@
+"""Each kind of change as SQL. All of these run inside one transaction in one thread."""
+
+from __future__ import annotations
+
+import apsw
+import msgspec
+from migmond.domain.entry import EntryType
+from migmond.domain.states import TaskState
+from migmond.ports import (
+    AddFault,
+    AddIntervention,
+    AddListing,
+    AddRoot,
+    CancelPending,
+    Change,
+    CloseGroup,
+    DirectoriesTouched,
+    OpenGroup,
+    Promote,
+    PutExecution,
+    Record,
+    RemovePlan,
+    Retry,
+    SavePlan,
+)
+
+from migmond_sqlite.database import run
+from migmond_sqlite.schema import NUMBER_BITS
+
+_INSERT_TASK = "INSERT INTO task VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_INSERT_DIRECTORY = "INSERT INTO directory VALUES (?,?,?,1,0)"
+_RECORD = "UPDATE task SET state=?, outcome=?, lost=?, digest=?, target_name=?, target_inode=? WHERE id=?"
+_ENCODE = msgspec.msgpack.encode
+
+
+def apply(connection: apsw.Connection, change: Change) -> None:
+    """Carry out one change."""
+    match change:
+        case AddListing():
+            _add_listing(connection, change)
+        case Record():
+            base = change.key << NUMBER_BITS
+            connection.executemany(
+                _RECORD,
+                [
+                    (r.state, r.outcome, r.lost, r.digest, r.target_name, r.target_inode, base | r.number)
+                    for r in change.results
+                ],
+            )
+        case PutExecution():
+            _put_execution(connection, change)
+        case DirectoriesTouched():
+            base = change.key << NUMBER_BITS
+            connection.executemany("UPDATE directory SET touched=1 WHERE id=?", [(base | n,) for n in change.numbers])
+        case OpenGroup():
+            run(
+                connection,
+                "INSERT OR REPLACE INTO commit_group VALUES (?,?,?)",
+                (change.key, change.group.id, _ENCODE(change.group)),
+            )
+        case CloseGroup():
+            run(connection, "DELETE FROM commit_group WHERE key=? AND number=?", (change.key, change.group))
+        case AddFault():
+            _add_fault(connection, change)
+        case AddRoot():
+            _add_root(connection, change)
+        case Retry():
+            _set_state(connection, change.key, (TaskState.FAILED,), TaskState.PENDING)
+        case CancelPending():
+            states = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
+            _set_state(connection, change.key, states, TaskState.CANCELLED)
+        case Promote():
+            _promote(connection, change)
+        case AddIntervention():
+            run(
+                connection,
+                "INSERT INTO intervention (execution, body) VALUES (?,?)",
+                (change.intervention.execution, _ENCODE(change.intervention)),
+            )
+        case SavePlan():
+            run(
+                connection,
+                "INSERT OR REPLACE INTO plan VALUES (?,?,?,?)",
+                (change.uid, change.plan.name, change.at, _ENCODE(change.plan)),
+            )
+        case RemovePlan():
+            run(connection, "DELETE FROM plan WHERE uid=? AND name=?", (change.uid, change.name))
+
+
+def _put_execution(connection: apsw.Connection, change: PutExecution) -> None:
+    execution = change.execution
+    run(
+        connection,
+        "INSERT INTO execution VALUES (?,?,?,?,?) ON CONFLICT (key) DO UPDATE SET body=excluded.body",
+        (execution.key, execution.id, execution.identity.uid, change.request_id or None, _ENCODE(execution)),
+    )
+
+
+def _add_root(connection: apsw.Connection, change: AddRoot) -> None:
+    t, base = change.task, change.key << NUMBER_BITS
+    run(
+        connection,
+        _INSERT_TASK,
+        (
+            base | t.number, t.directory, t.name, t.type, t.size, t.mtime_ns, t.ctime_ns, t.inode, t.device, t.links,
+            t.state, t.outcome, t.leader, t.attempts, t.lost, t.digest, t.target_name, t.target_inode,
+        ),
+    )  # fmt: skip
+    if t.type is EntryType.DIRECTORY:
+        run(connection, _INSERT_DIRECTORY, (base | t.number, change.root, b""))
+
+
+def _add_listing(connection: apsw.Connection, change: AddListing) -> None:
+    listing, base = change.listing, change.key << NUMBER_BITS
+    device, directory = listing.device, listing.directory
+    rows: list[tuple[object, ...]] = []
+    directories: list[tuple[int, bytes]] = []
+    linked: dict[int, int] = {}
+    number = listing.first
+    for position, e in enumerate(listing.entries):
+        outcome = listing.outcomes.get(position, 0)
+        state = TaskState.SKIPPED if outcome else TaskState.PENDING
+        leader = 0
+        if e.links > 1 and e.type is EntryType.FILE and not outcome:
+            leader = linked.get(e.inode) or _leader_of(connection, base, device, e.inode)
+            linked.setdefault(e.inode, leader or number)
+        rows.append(
+            (
+                base | number, directory, e.name, e.type, e.size, e.mtime_ns, e.ctime_ns, e.inode, device, e.links,
+                state, outcome, leader, 0, 0, None, None, 0,
+            )
+        )  # fmt: skip
+        if e.type is EntryType.DIRECTORY and not outcome:
+            directories.append((base | number, e.name))
+        number += 1
+    if rows:
+        connection.executemany(_INSERT_TASK, rows)
+    if directories:
+        root, path = run(connection, "SELECT root, path FROM directory WHERE id=?", (base | directory,))[0]
+        prefix = path + b"/" if path else b""
+        connection.executemany(_INSERT_DIRECTORY, [(id_, root, prefix + name) for id_, name in directories])
+    if listing.complete:
+        run(connection, "UPDATE directory SET unread=0 WHERE id=?", (base | directory,))
+
+
+def _leader_of(connection: apsw.Connection, base: int, device: int, inode: int) -> int:
+    found = run(
+        connection,
+        "SELECT id FROM task WHERE device=? AND inode=? AND id BETWEEN ? AND ? AND links>1 AND type=0 AND leader=0"
+        " AND state<>4 ORDER BY id LIMIT 1",
+        (device, inode, base, base | (1 << NUMBER_BITS) - 1),
+    )
+    return found[0][0] - base if found else 0
+
+
+def _set_state(connection: apsw.Connection, key: int, before: tuple[TaskState, ...], after: TaskState) -> None:
+    base = key << NUMBER_BITS
+    marks = ",".join(str(int(s)) for s in before)
+    run(
+        connection,
+        f"UPDATE task SET state=? WHERE id BETWEEN ? AND ? AND state IN ({marks})",
+        (after, base, base | (1 << NUMBER_BITS) - 1),
+    )
+
+
+def _promote(connection: apsw.Connection, change: Promote) -> None:
+    base = change.key << NUMBER_BITS
+    found = run(
+        connection,
+        "SELECT id FROM task WHERE leader=? AND id BETWEEN ? AND ? AND state=0 ORDER BY id",
+        (change.leader, base, base | (1 << NUMBER_BITS) - 1),
+    )
+    ids = [row[0] for row in found]
+    if ids:
+        run(connection, "UPDATE task SET leader=0 WHERE id=?", (ids[0],))
+        connection.executemany("UPDATE task SET leader=? WHERE id=?", [(ids[0] - base, i) for i in ids[1:]])
+
+
+def _add_fault(connection: apsw.Connection, change: AddFault) -> None:
+    id_, fault = change.key << NUMBER_BITS | change.number, change.fault
+    run(
+        connection,
+        "INSERT INTO fault VALUES (?,?,?,?,?,?,?,1) ON CONFLICT (id) DO UPDATE SET phase=excluded.phase,"
+        " kind=excluded.kind, errno=excluded.errno, message=excluded.message, last_at=excluded.last_at, count=count+1",
+        (id_, fault.phase, fault.kind, fault.errno, fault.message, change.at, change.at),
+    )
+    run(connection, "UPDATE task SET attempts=attempts+1 WHERE id=?", (id_,))
