@@ -418,7 +418,7 @@ class Samples(Result, frozen=True):
 class SubscribeParams(Params, frozen=True):
     """`types`: event types or prefixes (`execution.` matches all of them); empty for all.
 
-    `executions`: ids or prefixes; empty for all that the role may see.
+    `executions`: ids, unique prefixes or names; empty for all that the caller may see.
     `since`: id of the last event seen; the daemon replays what it still has after it and says if there is a gap.
     `interval_s`: least time between two progress events of one execution.
     """

@@ -31,6 +31,11 @@ class FrameReader:
         self._max_bytes = max_bytes
         self._buffer = bytearray()
 
+    @property
+    def pending_bytes(self) -> int:
+        """How much of an incomplete frame has come so far."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take `data` in and yield every frame that is complete now.
 
@@ -64,3 +69,47 @@ class FrameReader:
         """
         if self._buffer:
             raise ProtocolError(f"the stream ended {len(self._buffer)} bytes into an incomplete frame")
+
+
+class LineReader:
+    """Cuts a byte stream into lines without their newline; empty lines are left out.
+
+    Args:
+        max_bytes: longest line accepted.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._buffer = bytearray()
+
+    @property
+    def pending_bytes(self) -> int:
+        """How much of an incomplete line has come so far."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take `data` in and yield every line that is complete now.
+
+        Raises:
+            FrameTooLarge: a line is longer than `max_bytes`.
+        """
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            whole = bytes(self._buffer) + line
+            self._buffer.clear()
+            if len(whole) > self._max_bytes:
+                raise FrameTooLarge(f"a line of {len(whole)} bytes, the limit is {self._max_bytes}")
+            if whole.strip():
+                yield whole
+        self._buffer += rest
+        if len(self._buffer) > self._max_bytes:
+            raise FrameTooLarge(f"a line of more than {self._max_bytes} bytes", hint="end each message with a newline")
+
+    def finish(self) -> None:
+        """Say that the stream has ended.
+
+        Raises:
+            ProtocolError: in the middle of a line.
+        """
+        if self._buffer.strip():
+            raise ProtocolError(f"the stream ended {len(self._buffer)} bytes into an incomplete line")

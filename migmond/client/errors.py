@@ -1,0 +1,32 @@
+"""What can go wrong for a client."""
+
+from __future__ import annotations
+
+from migmond.wire.jsonrpc import ErrorObject
+
+
+class ClientError(Exception):
+    """Base of everything the client library raises."""
+
+
+class Unreachable(ClientError):
+    """Nobody answers at the socket, or the daemon closed the connection."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class RemoteError(ClientError):
+    """The daemon refused. `kind` is stable (`not_found`, `plan_infeasible`, ...), the message is for people."""
+
+    def __init__(self, error: ErrorObject) -> None:
+        super().__init__(error.message)
+        data = error.data or {}
+        self.code = error.code
+        self.message = error.message
+        self.kind = str(data.get("kind") or "error")
+        self.hint = str(data.get("hint") or "")
+        self.path = data.get("path")
+        self.retryable = bool(data.get("retryable"))

@@ -1,0 +1,185 @@
+"""Every method of the API, thin: parameters in, one call, result out."""
+
+from __future__ import annotations
+
+import msgspec
+
+import migmond
+from migmond.domain import api
+from migmond.domain.identity import Role
+from migmond.rpc.registry import Context, Method, Registry
+
+_VIEWER, _OPERATOR = Role.VIEWER, Role.OPERATOR
+
+
+async def _hello(ctx: Context, params: api.HelloParams) -> api.Hello:
+    peer, limits = ctx.session.peer, ctx.session.limits
+    return api.Hello(
+        "migmond",
+        migmond.__version__,
+        api.API_VERSION,
+        peer.role.name.lower(),
+        peer.identity.uid,
+        limits.max_frame_bytes,
+        limits.max_outstanding,
+        limits.max_write_queue_bytes,
+    )
+
+
+async def _methods(ctx: Context, params: api.Nothing) -> api.MethodList:
+    return ctx.registry.describe()
+
+
+async def _status(ctx: Context, params: api.Nothing) -> api.Status:
+    return await ctx.backend.status(ctx.session.peer)
+
+
+async def _doctor(ctx: Context, params: api.Nothing) -> api.Checks:
+    return await ctx.backend.doctor(ctx.session.peer)
+
+
+async def _plan_check(ctx: Context, params: api.PlanParams) -> api.PlanVerdict:
+    return await ctx.backend.check_plan(ctx.session.peer, params.plan)
+
+
+async def _plan_save(ctx: Context, params: api.PlanParams) -> api.SavedPlan:
+    return await ctx.backend.save_plan(ctx.session.peer, params.plan)
+
+
+async def _plan_list(ctx: Context, params: api.Nothing) -> api.SavedPlans:
+    return await ctx.backend.list_plans(ctx.session.peer)
+
+
+async def _plan_remove(ctx: Context, params: api.PlanNameParams) -> api.Acknowledged:
+    return await ctx.backend.remove_plan(ctx.session.peer, params.name)
+
+
+async def _start(ctx: Context, params: api.StartParams) -> api.ExecutionView:
+    return await ctx.backend.start(ctx.session.peer, params)
+
+
+async def _list(ctx: Context, params: api.ListParams) -> api.ExecutionPage:
+    return await ctx.backend.list_executions(ctx.session.peer, params)
+
+
+async def _get(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
+    return await ctx.backend.get_execution(ctx.session.peer, params.id)
+
+
+async def _files(ctx: Context, params: api.FilesParams) -> api.TaskPage:
+    return await ctx.backend.list_files(ctx.session.peer, params)
+
+
+async def _errors(ctx: Context, params: api.ExecutionParams) -> api.ErrorGroups:
+    return await ctx.backend.list_errors(ctx.session.peer, params.id)
+
+
+async def _interventions(ctx: Context, params: api.ExecutionParams) -> api.InterventionList:
+    return await ctx.backend.list_interventions(ctx.session.peer, params.id)
+
+
+async def _pause(ctx: Context, params: api.PauseParams) -> api.ExecutionView:
+    return await ctx.backend.pause(ctx.session.peer, params)
+
+
+async def _resume(ctx: Context, params: api.ReasonParams) -> api.ExecutionView:
+    return await ctx.backend.resume(ctx.session.peer, params)
+
+
+async def _cancel(ctx: Context, params: api.ReasonParams) -> api.ExecutionView:
+    return await ctx.backend.cancel(ctx.session.peer, params)
+
+
+async def _drain(ctx: Context, params: api.ReasonParams) -> api.ExecutionView:
+    return await ctx.backend.drain(ctx.session.peer, params)
+
+
+async def _verify(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
+    return await ctx.backend.verify(ctx.session.peer, params.id)
+
+
+async def _subscribe(ctx: Context, params: api.SubscribeParams) -> api.Subscription:
+    chosen = [await ctx.backend.get_execution(ctx.session.peer, name) for name in params.executions]
+    ids = tuple(e.id for e in chosen)
+    # The subscription begins before the snapshot: what happens meanwhile follows as events.
+    number, last_event, gap = ctx.session.subscribe(msgspec.structs.replace(params, executions=ids))
+    if ids:
+        views = tuple([await ctx.backend.get_execution(ctx.session.peer, i) for i in ids])
+    else:
+        views = (await ctx.backend.list_executions(ctx.session.peer, api.ListParams(limit=1000))).executions
+    return api.Subscription(number, last_event, gap, views)
+
+
+async def _unsubscribe(ctx: Context, params: api.UnsubscribeParams) -> api.Acknowledged:
+    ctx.session.unsubscribe(params.subscription)
+    return api.Acknowledged()
+
+
+async def _plugins(ctx: Context, params: api.Nothing) -> api.PluginList:
+    return await ctx.backend.plugins(ctx.session.peer)
+
+
+async def _config(ctx: Context, params: api.ConfigParams) -> api.ConfigValues:
+    return await ctx.backend.config(ctx.session.peer, params.key)
+
+
+async def _samples(ctx: Context, params: api.Nothing) -> api.Samples:
+    return await ctx.backend.samples(ctx.session.peer)
+
+
+def standard_registry() -> Registry:
+    """Return a registry with all of migmond's own methods."""
+    registry = Registry()
+    registry.add(
+        Method("system.hello", _VIEWER, api.HelloParams, api.Hello,
+               "Say who you are; returns versions, your role and this connection's limits.", _hello),
+        Method("system.methods", _VIEWER, api.Nothing, api.MethodList,
+               "List every method with the JSON Schema of its parameters and result.", _methods),
+        Method("system.status", _VIEWER, api.Nothing, api.Status,
+               "How the daemon is: executions by state, movers, clients, memory, plugins.", _status),
+        Method("system.doctor", _VIEWER, api.Nothing, api.Checks,
+               "Check journal, disk space, plugins and event loop.", _doctor),
+        Method("plan.check", _OPERATOR, api.PlanParams, api.PlanVerdict,
+               "Walk a plan and give a verdict; nothing is written.", _plan_check),
+        Method("plan.save", _OPERATOR, api.PlanParams, api.SavedPlan,
+               "Save a plan under its name, for the calling user; an older one of that name is replaced.", _plan_save),
+        Method("plan.list", _VIEWER, api.Nothing, api.SavedPlans,
+               "List the calling user's saved plans by name.", _plan_list),
+        Method("plan.remove", _OPERATOR, api.PlanNameParams, api.Acknowledged,
+               "Remove a saved plan; its executions stay.", _plan_remove),
+        Method("execution.start", _OPERATOR, api.StartParams, api.ExecutionView,
+               "Start a migration under the calling user's rights. With request_id, a repeated call starts nothing.",
+               _start),
+        Method("execution.list", _VIEWER, api.ListParams, api.ExecutionPage,
+               "List executions by pages.", _list),
+        Method("execution.get", _VIEWER, api.ExecutionParams, api.ExecutionView,
+               "One execution as it stands now.", _get),
+        Method("execution.files", _VIEWER, api.FilesParams, api.TaskPage,
+               "Page through an execution's entries in scan order, filtered by a selector.", _files),
+        Method("execution.errors", _VIEWER, api.ExecutionParams, api.ErrorGroups,
+               "The failures of an execution, grouped by phase and cause, with advice.", _errors),
+        Method("execution.interventions", _VIEWER, api.ExecutionParams, api.InterventionList,
+               "Who changed what about an execution, oldest first.", _interventions),
+        Method("execution.pause", _OPERATOR, api.PauseParams, api.ExecutionView,
+               "Hold an execution; movers stop at their next chunk. With for_s it goes on by itself.", _pause),
+        Method("execution.resume", _OPERATOR, api.ReasonParams, api.ExecutionView,
+               "Lift all holds; or set a drained, failed or partly failed execution going again.", _resume),
+        Method("execution.cancel", _OPERATOR, api.ReasonParams, api.ExecutionView,
+               "End an execution. What was done stays done; no partial file is left.", _cancel),
+        Method("execution.drain", _OPERATOR, api.ReasonParams, api.ExecutionView,
+               "Finish what runs, start nothing more; resume goes on from there.", _drain),
+        Method("execution.verify", _OPERATOR, api.ExecutionParams, api.ExecutionView,
+               "Start to re-read the targets of a finished execution and compare them with the journal; "
+               "the event execution.verified tells the result.", _verify),
+        Method("events.subscribe", _VIEWER, api.SubscribeParams, api.Subscription,
+               "Get a snapshot, then notifications named event with every matching event.", _subscribe),
+        Method("events.unsubscribe", _VIEWER, api.UnsubscribeParams, api.Acknowledged,
+               "End a subscription of this connection.", _unsubscribe),
+        Method("plugin.list", _VIEWER, api.Nothing, api.PluginList,
+               "Every plugin found, with its state and the reason when it is not active.", _plugins),
+        Method("config.get", _VIEWER, api.ConfigParams, api.ConfigValues,
+               "Effective settings with the file and line that set each.", _config),
+        Method("metrics.latest", _VIEWER, api.Nothing, api.Samples,
+               "The newest sample of every metric that collectors provide.", _samples),
+    )  # fmt: skip
+    return registry

@@ -1,0 +1,36 @@
+"""What a method may know of, and do to, the connection that it was called on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from migmond.domain import api
+from migmond.domain.identity import Peer
+
+
+class ConnectionLimits(Protocol):
+    """Per-connection limits."""
+
+    @property
+    def max_frame_bytes(self) -> int: ...
+    @property
+    def max_outstanding(self) -> int: ...
+    @property
+    def max_write_queue_bytes(self) -> int: ...
+
+
+class Session(Protocol):
+    """One connection."""
+
+    @property
+    def peer(self) -> Peer: ...
+
+    @property
+    def limits(self) -> ConnectionLimits: ...
+
+    def subscribe(self, params: api.SubscribeParams) -> tuple[int, int, bool]:
+        """Begin a subscription after the current answer; returns its number, the last event's id, and whether events
+        after `since` are no longer remembered."""
+
+    def unsubscribe(self, subscription: int) -> None:
+        """End a subscription. Raises NotFound."""
