@@ -47,7 +47,8 @@ class Observer:
         estimate = self._pace.estimate(totals.planned, growing=totals.growing)
         if scope.account.execution.state is ExecutionState.PAUSED:
             estimate = type(estimate)(0.0, 0.0, None, "paused")
-        done = None if totals.growing else self._percent
+        settled = percent(totals.settled, 0, totals.planned)
+        done = None if totals.growing else max(self._percent, settled)
         return Live(estimate, done, self.active_s, self._movers, self.note)
 
     @property

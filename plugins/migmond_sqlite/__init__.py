@@ -1,5 +1,19 @@
 """Storage on SQLite: the journal that comes with migmond, registered like anybody's plugin."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from migmond.plugin_api import StorageSpec, hookimpl
+
 from migmond_sqlite.journal import SqliteJournal, open_journal
 
-__all__ = ["SqliteJournal", "open_journal"]
+
+@hookimpl
+def migmond_storages(settings: Any) -> Iterable[StorageSpec]:
+    """Register the storage `sqlite`: journal.db in the state directory."""
+    return [StorageSpec("sqlite", lambda context: open_journal(context.state_directory))]
+
+
+__all__ = ["SqliteJournal", "migmond_storages", "open_journal"]

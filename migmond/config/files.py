@@ -1,0 +1,61 @@
+"""Which files count, and in which order: as systemd merges its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from migmond.domain.errors import ConfigError
+
+MAIN_FILE = "migmond.toml"
+DROP_INS = "migmond.conf.d"
+
+SYSTEM_DIRECTORIES = (Path("/usr/lib/migmond"), Path("/run/migmond"), Path("/etc/migmond"))
+"""From the lowest to the highest priority."""
+
+
+def files_to_read(directories: Sequence[Path]) -> list[Path]:
+    """Return the files that count, in the order in which they are applied.
+
+    The main file of the highest directory that has one; then the drop-ins of all directories by name, where a name
+    in a higher directory replaces the same name in a lower one. An empty file, or a link to /dev/null, masks.
+
+    Args:
+        directories: from the lowest to the highest priority.
+    """
+    chosen: list[Path] = []
+    mains = [d / MAIN_FILE for d in directories if os.path.lexists(d / MAIN_FILE)]
+    if mains and not _masks(mains[-1]):
+        chosen.append(mains[-1])
+    by_name: dict[str, Path] = {}
+    for directory in directories:
+        try:
+            names = sorted(os.listdir(directory / DROP_INS))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as e:
+            raise ConfigError(f"cannot list {directory / DROP_INS}: {e.strerror}") from e
+        by_name.update((n, directory / DROP_INS / n) for n in names if n.endswith(".toml") and not n.startswith("."))
+    chosen += [by_name[name] for name in sorted(by_name) if not _masks(by_name[name])]
+    return chosen
+
+
+def _masks(path: Path) -> bool:
+    try:
+        if path.is_symlink() and os.path.realpath(path) == os.devnull:
+            return True
+        return path.stat().st_size == 0
+    except OSError:
+        return False  # reading it will say what is wrong
+
+
+def check_ownership(path: Path) -> None:
+    """Refuse a file that somebody but root may write to.
+
+    Raises:
+        ConfigError: the owner is not root, or group or others may write.
+    """
+    st = path.stat()
+    if st.st_uid != 0 or st.st_mode & 0o022:
+        raise ConfigError(f"{path} may be written by others than root", hint=f"chown root {path} && chmod go-w {path}")

@@ -1,0 +1,132 @@
+"""Every setting: its section, type, default and help. Sizes and durations are text with a unit in the files."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any, get_args, get_type_hints
+
+import msgspec
+
+
+class Kind(enum.Enum):
+    """How a setting's text is read."""
+
+    PLAIN = "plain"
+    SIZE = "size"
+    DURATION = "duration"
+
+
+class Help(msgspec.Struct, frozen=True):
+    """What `migmon config` and conf.d/ say of a setting.
+
+    Attributes:
+        text: one sentence.
+        kind: how its text is read.
+        least, most: bounds of the parsed number, inclusive.
+        restart: a change takes effect only when the daemon starts again.
+    """
+
+    text: str
+    kind: Kind = Kind.PLAIN
+    least: float | None = None
+    most: float | None = None
+    restart: bool = True
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class DaemonSection(_Section, frozen=True):
+    """The daemon itself."""
+
+    state_directory: Annotated[str, Help("Where the journal lives; empty is the usual place.")] = ""
+    log_level: Annotated[str, Help("debug, info, warning or error.", restart=False)] = "info"
+    drain_timeout: Annotated[
+        str, Help("How long a stop waits for what is being copied.", Kind.DURATION, 0, 86400, restart=False)
+    ] = "90s"
+    storage: Annotated[str, Help("The storage plugin that keeps the journal.")] = "sqlite"
+
+
+class SocketSection(_Section, frozen=True):
+    """The socket that clients connect to."""
+
+    path: Annotated[str, Help("The socket's path; empty is the usual place. Socket activation overrides it.")] = ""
+    mode: Annotated[str, Help("Permissions of the socket, octal. Roles decide what a peer may do, not the mode.")] = (
+        "0666"
+    )
+    backlog: Annotated[int, Help("Connections that may wait to be accepted.", Kind.PLAIN, 1, 65535)] = 1024
+    max_connections: Annotated[int, Help("Clients at the same time.", Kind.PLAIN, 1, 1_000_000)] = 12_000
+    max_frame: Annotated[str, Help("Longest message.", Kind.SIZE, 4096, 1 << 30)] = "16MiB"
+    max_outstanding: Annotated[int, Help("Requests of one client running at a time.", Kind.PLAIN, 1, 10_000)] = 64
+    max_write_queue: Annotated[
+        str, Help("Unread answers after which a client is cut off.", Kind.SIZE, 65536, 1 << 32)
+    ] = "8MiB"
+
+
+class RolesSection(_Section, frozen=True):
+    """Which groups have which role. root is always admin."""
+
+    admin_group: Annotated[str, Help("Members steer everybody's migrations.")] = "migmond-admin"
+    operator_group: Annotated[str, Help("Members run and steer their own, under their own rights.")] = "migmond"
+    viewer_group: Annotated[str, Help("Members see everything and change nothing.")] = "migmond-ro"
+
+
+class MoversSection(_Section, frozen=True):
+    """The processes that copy."""
+
+    workers: Annotated[
+        int, Help("Movers of a migration that names no number; 0 is one per core.", Kind.PLAIN, 0, 256)
+    ] = 0
+    stall_after: Annotated[
+        str, Help("A mover that spends so long in one operation is reported as hanging.", Kind.DURATION, 0.5, 3600)
+    ] = "5s"
+    restart_limit: Annotated[
+        int, Help("Deaths of movers within a minute after which a migration is held.", Kind.PLAIN, 1, 1000)
+    ] = 5
+    retry_held: Annotated[
+        str, Help("After how long a migration held for space or a device tries again.", Kind.DURATION, 1, 86400)
+    ] = "30s"
+
+
+class CommitSection(_Section, frozen=True):
+    """Commit groups: entries made durable by one sync."""
+
+    entries: Annotated[int, Help("A group is synced when it has so many entries,", Kind.PLAIN, 1, 100_000)] = 2000
+    size: Annotated[str, Help("or so much data,", Kind.SIZE, 1 << 20, 1 << 40)] = "256MiB"
+    idle: Annotated[str, Help("or when nothing was added for so long,", Kind.DURATION, 0.001, 60)] = "50ms"
+    age: Annotated[str, Help("or when it is so old.", Kind.DURATION, 0.01, 600)] = "2s"
+
+
+class RetriesSection(_Section, frozen=True):
+    """What is tried again."""
+
+    attempts: Annotated[int, Help("Tries of an entry that met a passing fault.", Kind.PLAIN, 1, 100)] = 5
+    changed_attempts: Annotated[
+        int, Help("Tries of a file that is being written to while it is copied.", Kind.PLAIN, 1, 100)
+    ] = 3
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All sections. `plugins` is one table per plugin: `enabled`, and whatever settings the plugin has."""
+
+    daemon: DaemonSection = DaemonSection()
+    socket: SocketSection = SocketSection()
+    roles: RolesSection = RolesSection()
+    movers: MoversSection = MoversSection()
+    commit: CommitSection = CommitSection()
+    retries: RetriesSection = RetriesSection()
+    plugins: dict[str, dict[str, Any]] = {}
+
+
+def sections() -> dict[str, type[_Section]]:
+    """Return the typed sections by name."""
+    hints = get_type_hints(Settings)
+    return {name: kind for name, kind in hints.items() if isinstance(kind, type) and issubclass(kind, _Section)}
+
+
+def help_of(section: type[_Section], key: str) -> Help:
+    """Return the help of a setting."""
+    annotation = get_type_hints(section, include_extras=True)[key]
+    found = [a for a in get_args(annotation) if isinstance(a, Help)]
+    return found[0]

@@ -1,0 +1,33 @@
+"""conf.d/ from the model: `python -m migmond.config.reference DIRECTORY` writes it; a test compares."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from migmond.config.model import Kind, help_of, sections
+
+_NUMBERS = {"daemon": 10, "socket": 20, "roles": 30, "movers": 40, "commit": 50, "retries": 60}
+
+
+def default_files() -> dict[str, str]:
+    """Return name and text of one commented drop-in per section: every key with its default and help."""
+    files: dict[str, str] = {}
+    for name, section in sections().items():
+        lines = [f"# {section.__doc__}", "# Uncomment what you change; these are the defaults.", "", f"[{name}]"]
+        for key in section.__struct_fields__:
+            help_, value = help_of(section, key), getattr(section(), key)
+            shown = f'"{value}"' if isinstance(value, str) else str(value)
+            unit = {Kind.SIZE: " A size with unit.", Kind.DURATION: " A duration with unit.", Kind.PLAIN: ""}
+            when = "" if help_.restart else " Reloaded by SIGHUP."
+            lines += ["", f"# {help_.text}{unit[help_.kind]}{when}", f"#{key} = {shown}"]
+        files[f"{_NUMBERS[name]}-{name}.toml"] = "\n".join(lines) + "\n"
+    files["90-plugins.toml"] = (
+        "# One table per plugin: whether it is loaded, and its own settings.\n\n#[plugins.sqlite]\n#enabled = true\n"
+    )
+    return files
+
+
+if __name__ == "__main__":
+    for file_name, text in default_files().items():
+        (Path(sys.argv[1]) / file_name).write_text(text)

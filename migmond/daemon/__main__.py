@@ -1,0 +1,6 @@
+"""`python -m migmond.daemon`."""
+
+from migmond.daemon.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,287 @@
+"""The composition root: everything is made here, in order, each thing a scope inside the one before it.
+
+Stops from the outside in: accept loop, connections, movers to a safe boundary, journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import trio
+
+from migmond.config.load import Config, changed_keys
+from migmond.daemon.lifecycle import Lifecycle
+from migmond.daemon.notify import Notifier
+from migmond.daemon.service import Facts, Service
+from migmond.daemon.watchdog import LoopLag, feed
+from migmond.domain.errors import ConfigError
+from migmond.domain.events import DaemonStopping, PluginQuarantined
+from migmond.domain.units import show_duration, show_size
+from migmond.engine.bus import EventBus
+from migmond.engine.manager import Engine
+from migmond.engine.settings import EngineSettings, Surroundings
+from migmond.plugin_api.specs import StorageContext
+from migmond.plugin_host.discovery import installed
+from migmond.plugin_host.host import PluginHost
+from migmond.rpc.connection import Limits
+from migmond.rpc.methods import standard_registry
+from migmond.rpc.peer import RoleGroups
+from migmond.rpc.server import Server, bind_socket
+
+BUILTIN_PLUGINS = {"sqlite": "migmond_sqlite"}
+EVENT_IDS_PER_START = 1 << 32
+"""Event ids reserved at each start: enough for a start's life, and 2**21 starts stay exact in a browser's numbers."""
+
+_STATUS_S = 2.0
+_ANSWER_GRACE_S = 2.0
+_EXTENSION_S = 30.0
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+class Setup(msgspec.Struct, frozen=True):
+    """Where this daemon lives and what it was given.
+
+    Attributes:
+        inherited: listening sockets from systemd; if there are any, `socket_path` is only shown.
+        reload: reads the configuration again; raises ConfigError.
+        watchdog_s: how often to feed the watchdog, None for never.
+        exit_when_idle_s: end when no client and no running migration needed us for so long.
+        ready: called once everything is serving.
+    """
+
+    config: Config
+    user_daemon: bool
+    state_directory: Path
+    socket_path: str
+    inherited: tuple[socket.socket, ...]
+    notifier: Notifier
+    log: Callable[..., None]
+    reload: Callable[[], Config]
+    watchdog_s: float | None
+    exit_when_idle_s: float | None
+    ready: Callable[[], None]
+
+
+async def serve(setup: Setup) -> None:
+    """Run the daemon until it is told to stop.
+
+    Raises:
+        MigmondError: it cannot start: configuration, journal, socket.
+    """
+    clock, lag = SystemClock(), LoopLag()
+    config = setup.config
+    host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, clock.wall)
+    storage = host.storage(config.settings.daemon.storage)
+    async with trio.open_nursery() as background:
+        background.start_soon(lag.run)
+        if setup.watchdog_s is not None:
+            background.start_soon(feed, setup.notifier, setup.watchdog_s)
+        async with storage.open(StorageContext(setup.state_directory)) as journal:
+            bus = EventBus(await journal.next_event(EVENT_IDS_PER_START), clock.wall)
+
+            def tell_quarantine(name: str, why: str) -> None:
+                setup.log("plugin quarantined", plugin=name, why=why)
+                bus.publish(lambda i, at: PluginQuarantined(i, at, name, why))
+
+            host.on_quarantine = tell_quarantine
+            surroundings = Surroundings(journal, bus, clock, random.SystemRandom(), engine_settings(config), setup.log)
+            async with Engine.serving(surroundings) as engine, host.running(), _listening(setup) as sockets:
+                await _serve_clients(setup, surroundings, engine, host, lag, sockets)
+        background.cancel_scope.cancel()
+
+
+async def _serve_clients(
+    setup: Setup,
+    surroundings: Surroundings,
+    engine: Engine,
+    host: PluginHost,
+    lag: LoopLag,
+    sockets: Sequence[socket.socket],
+) -> None:
+    config, registry = setup.config, standard_registry()
+    holder: list[Config] = [config]
+    facts = Facts(
+        socket=setup.socket_path,
+        state_directory=str(setup.state_directory),
+        user_daemon=setup.user_daemon,
+        started_at=surroundings.clock.monotonic(),
+        clients=lambda: server.clients,
+        subscriptions=lambda: server.subscriptions,
+        loop_lag_max_s=lambda: lag.max_s,
+        plugins=host.views,
+        samples=host.samples,
+        config_values=lambda key: holder[0].values(key),
+    )
+    service = Service(engine, surroundings, facts)
+    limits = Limits(
+        config.size("socket", "max_frame"),
+        config.settings.socket.max_outstanding,
+        config.size("socket", "max_write_queue"),
+    )
+    maximum = config.settings.socket.max_connections
+    server = Server(registry, service, limits, role_groups(setup), maximum, setup.log)
+    lifecycle = Lifecycle(setup.log, lambda: _reload(setup, holder))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(lifecycle.watch_signals)
+        await nursery.start(server.serve, sockets)
+        nursery.start_soon(_show_status, setup.notifier, engine)
+        if setup.exit_when_idle_s is not None:
+            nursery.start_soon(_stop_when_idle, server, engine, lifecycle, setup.exit_when_idle_s)
+        setup.notifier.ready("serving")
+        setup.ready()
+        setup.log("serving", socket=setup.socket_path, state=str(setup.state_directory))
+        await lifecycle.stopping.wait()
+        await _stop(setup, surroundings, engine, server, lifecycle, holder[0].seconds("daemon", "drain_timeout"))
+        nursery.cancel_scope.cancel()
+
+
+async def _stop(
+    setup: Setup,
+    surroundings: Surroundings,
+    engine: Engine,
+    server: Server,
+    lifecycle: Lifecycle,
+    drain_timeout_s: float,
+) -> None:
+    """Stop from the outside in. A second signal, or the drain timeout, cuts movers off: that is safe, only slower to
+    resume."""
+    setup.notifier.stopping("stopping: finishing what is being copied")
+    setup.log("stopping", why=lifecycle.why)
+    surroundings.bus.publish(lambda i, at: DaemonStopping(i, at, lifecycle.why))
+    with trio.move_on_after(drain_timeout_s) as draining:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_keep_extending, setup.notifier)
+            nursery.start_soon(lifecycle.cancel_on_second_signal, draining)
+            await engine.suspend()
+            nursery.cancel_scope.cancel()
+    if draining.cancelled_caught:
+        setup.log("movers were cut off; their files are copied again at the next start")
+    await server.stop(_ANSWER_GRACE_S)
+
+
+async def _keep_extending(notifier: Notifier) -> None:
+    while True:
+        notifier.extend_timeout(_EXTENSION_S)
+        await trio.sleep(_EXTENSION_S / 3)
+
+
+async def _show_status(notifier: Notifier, engine: Engine) -> None:
+    """Keep `systemctl status` true."""
+    while True:
+        notifier.status(status_line(engine))
+        await trio.sleep(_STATUS_S)
+
+
+def status_line(engine: Engine) -> str:
+    """Return one line: the first live migrations with percent, rate and time left."""
+    views = [engine.view(e) for e in engine.all() if engine.run_of(e.id) is not None]
+    if not views:
+        return "idle"
+    parts = []
+    for view in views[:3]:
+        p = view.progress
+        percent = "scanning" if p.percent_done is None else f"{p.percent_done:.0f} %"
+        rate = "" if p.bytes_per_s is None else f", {show_size(p.bytes_per_s)}/s"
+        left = "" if p.seconds_remaining is None else f", {show_duration(p.seconds_remaining)} left"
+        parts.append(f"{view.name} {view.state} {percent}{rate}{left}")
+    more = f" and {len(views) - 3} more" if len(views) > 3 else ""
+    return "; ".join(parts) + more
+
+
+async def _stop_when_idle(server: Server, engine: Engine, lifecycle: Lifecycle, idle_s: float) -> None:
+    since = trio.current_time()
+    while True:
+        await trio.sleep(min(1.0, idle_s / 4))
+        if server.clients or any(engine.run_of(e.id) is not None for e in engine.all()):
+            since = trio.current_time()
+        elif trio.current_time() - since >= idle_s:
+            lifecycle.stop("nobody needs this daemon")
+            return
+
+
+def _reload(setup: Setup, holder: list[Config]) -> None:
+    """Take a changed configuration in; a bad one leaves everything as it is."""
+    setup.notifier.reloading()
+    try:
+        new = setup.reload()
+    except ConfigError as e:
+        setup.log("configuration not reloaded", why=e.message)
+    else:
+        at_once, restart = changed_keys(holder[0], new)
+        holder[0] = new
+        setup.log("configuration reloaded", now=at_once, after_restart=restart)
+    setup.notifier.ready("serving")
+
+
+@asynccontextmanager
+async def _listening(setup: Setup) -> AsyncIterator[Sequence[socket.socket]]:
+    """Yield the listening sockets; one that we bound ourselves is removed at the end."""
+    if setup.inherited:
+        yield setup.inherited
+        return
+    section = setup.config.settings.socket
+    try:
+        sock = bind_socket(setup.socket_path, mode=int(section.mode, 8), backlog=section.backlog)
+    except OSError as e:
+        raise ConfigError(
+            f"cannot listen on {setup.socket_path}: {e.strerror}", hint="make its directory, or give another --socket"
+        ) from e
+    try:
+        yield (sock,)
+    finally:
+        sock.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(setup.socket_path)
+
+
+def engine_settings(config: Config) -> EngineSettings:
+    """Return what the engine is told by the configuration."""
+    s = config.settings
+    return EngineSettings(
+        workers=s.movers.workers,
+        stall_after_s=config.seconds("movers", "stall_after"),
+        restart_limit=s.movers.restart_limit,
+        group_entries=s.commit.entries,
+        group_bytes=config.size("commit", "size"),
+        group_idle_s=config.seconds("commit", "idle"),
+        group_age_s=config.seconds("commit", "age"),
+        attempts=s.retries.attempts,
+        changed_attempts=s.retries.changed_attempts,
+        hold_s=config.seconds("movers", "retry_held"),
+    )
+
+
+def role_groups(setup: Setup) -> RoleGroups:
+    """Look up the groups of the configuration; those that this machine does not have give nobody a role."""
+    roles = setup.config.settings.roles
+    return RoleGroups(
+        _gid(roles.admin_group),
+        _gid(roles.operator_group),
+        _gid(roles.viewer_group),
+        os.geteuid() if setup.user_daemon else None,
+    )
+
+
+def _gid(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None

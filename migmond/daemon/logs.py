@@ -1,0 +1,60 @@
+"""The daemon's log: standard error, with journald's priorities when systemd runs us."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
+
+import structlog
+
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+def _with_priority(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["_priority"] = f"<{_PRIORITIES.get(event.get('level', 'info'), 6)}>"
+    return event
+
+
+def _render(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+    priority = event.pop("_priority")
+    event.pop("level", None)
+    text = str(event.pop("event"))
+    trace = event.pop("exception", "")
+    fields = " ".join(f"{key}={value!r}" for key, value in event.items() if value is not None)
+    # One line per record: journald would take a second line for another record of default priority.
+    return f"{priority}{text} {fields}".rstrip() + (
+        f"\n{priority}" + trace.replace("\n", f"\n{priority}") if trace else ""
+    )
+
+
+def make_log(level: str, environment: Mapping[str, str]) -> Callable[..., None]:
+    """Return `log(message, **fields)`; a field `exc_info` logs an exception as an error.
+
+    Args:
+        level: least level shown: debug, info, warning, error.
+        environment: JOURNAL_STREAM tells that systemd reads our standard error.
+    """
+    under_systemd = "JOURNAL_STREAM" in environment
+    processors: list[Any] = [structlog.processors.add_log_level, structlog.processors.format_exc_info]
+    if under_systemd:
+        processors += [_with_priority, _render]
+    else:
+        processors += [
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ]
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+    )
+
+    def log(message: str, **fields: Any) -> None:
+        if fields.get("exc_info") is not None:
+            logger.error(message, **fields)
+        else:
+            logger.info(message, **fields)
+
+    return log

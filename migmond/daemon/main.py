@@ -1,0 +1,124 @@
+"""`migmond`: from argv and environment to a running daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import trio
+
+from migmond.client.address import SYSTEM_SOCKET, make_private, runtime_directory
+from migmond.client.errors import Unreachable
+from migmond.config.files import SYSTEM_DIRECTORIES
+from migmond.config.load import Config, load
+from migmond.daemon.activation import inherited_sockets
+from migmond.daemon.app import Setup, serve
+from migmond.daemon.logs import make_log
+from migmond.daemon.notify import Notifier
+from migmond.daemon.options import Options, parse
+from migmond.daemon.watchdog import watchdog_interval_s
+from migmond.domain.errors import ConfigError, MigmondError
+
+_STATE_DIRECTORY = "/var/lib/migmond"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the daemon; exits 0 after an ordered stop, 1 when it could not start, 2 on bad usage."""
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        config = load(config_directories(options, os.environ), root_owned=_system(options))
+        if options.check_config:
+            for value in config.values():
+                print(f"{value.key} = {value.value}  # {value.origin}")
+            return
+        trio.run(serve, _setup(options, config))
+    except MigmondError as e:
+        _say(e)
+        sys.exit(1)
+    except BaseExceptionGroup as group:
+        expected, other = group.split(MigmondError)
+        if expected is None or other is not None:
+            raise
+        error: BaseException = expected
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        assert isinstance(error, MigmondError)
+        _say(error)
+        sys.exit(1)
+
+
+def _say(error: MigmondError) -> None:
+    print(f"migmond: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def _system(options: Options) -> bool:
+    """Whether this is the machine's daemon, whose configuration only root may write."""
+    return os.geteuid() == 0 and not options.user and not options.config_directories
+
+
+def config_directories(options: Options, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return where to look for configuration, from the lowest to the highest priority."""
+    if options.config_directories:
+        return options.config_directories
+    if options.user:
+        home = environment.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+        return (*SYSTEM_DIRECTORIES, Path(home) / "migmond")
+    return SYSTEM_DIRECTORIES
+
+
+def _setup(options: Options, config: Config) -> Setup:
+    environment, pid = os.environ, os.getpid()
+    log = make_log(config.settings.daemon.log_level, environment)
+    inherited = tuple(inherited_sockets(environment, pid))
+    directories, root_owned = config_directories(options, environment), _system(options)
+
+    def ready() -> None:
+        if options.ready_fd is not None:
+            os.write(options.ready_fd, b"\n")
+            os.close(options.ready_fd)
+
+    return Setup(
+        config=config,
+        user_daemon=options.user,
+        state_directory=_state_directory(options, config, environment),
+        socket_path=_socket_path(options, config, environment, inherited=bool(inherited)),
+        inherited=inherited,
+        notifier=Notifier(environment),
+        log=log,
+        reload=lambda: load(directories, root_owned=root_owned),
+        watchdog_s=watchdog_interval_s(environment, pid),
+        exit_when_idle_s=options.exit_when_idle_s,
+        ready=ready,
+    )
+
+
+def _state_directory(options: Options, config: Config, environment: Mapping[str, str]) -> Path:
+    if options.state_directory is not None:
+        return options.state_directory.absolute()
+    if config.settings.daemon.state_directory:
+        return Path(config.settings.daemon.state_directory)
+    if options.user:
+        home = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        return Path(home) / "migmond"
+    return Path(environment.get("STATE_DIRECTORY", _STATE_DIRECTORY).split(":")[0])
+
+
+def _socket_path(options: Options, config: Config, environment: Mapping[str, str], *, inherited: bool) -> str:
+    if options.socket is not None:
+        return str(Path(options.socket).absolute())
+    if config.settings.socket.path:
+        return config.settings.socket.path
+    if not options.user:
+        if not inherited:
+            Path(SYSTEM_SOCKET).parent.mkdir(mode=0o755, exist_ok=True)
+        return SYSTEM_SOCKET
+    directory = runtime_directory(environment, os.geteuid())
+    try:
+        make_private(directory, os.geteuid())
+    except Unreachable as e:
+        raise ConfigError(e.message, hint=e.hint) from e
+    return str(directory / "socket")

@@ -1,0 +1,139 @@
+"""What plugins register: collectors, alert actions, optimization strategies and storage."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from migmond.ports import Journal
+
+MAX_INTERVAL_S = 86_400.0
+
+
+class MetricKind(enum.StrEnum):
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+class MetricDesc(msgspec.Struct, frozen=True):
+    """One metric. `unit` is a base unit (`bytes`, `seconds`, `celsius`, `ratio`, ""); `labels` are label names."""
+
+    name: str
+    unit: str
+    kind: MetricKind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+class NoData(msgspec.Struct, frozen=True):
+    """Why there is no value. Missing data is never 0."""
+
+    reason: str
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One value of one metric; `labels` has a value for each of the metric's label names."""
+
+    metric: str
+    value: float | NoData
+    labels: Mapping[str, str] = {}
+
+
+class Collector(Protocol):
+    """An open collector."""
+
+    async def collect(self) -> Iterable[Sample]:
+        """Return one sample for each series there is now. Called once per interval, never twice at a time."""
+
+
+class CollectorSpec(msgspec.Struct, frozen=True):
+    """Something to measure.
+
+    Attributes:
+        name: unique among collectors.
+        interval_s: seconds from one collection to the next.
+        metrics: every metric that it may yield.
+        open: makes the collector; leaving the context closes it.
+        deadline_s: a collection that takes longer is abandoned and counts as a failure.
+    """
+
+    name: str
+    interval_s: float
+    metrics: tuple[MetricDesc, ...]
+    open: Callable[[], AbstractAsyncContextManager[Collector]]
+    deadline_s: float = 10.0
+
+
+class AlertNotice(msgspec.Struct, frozen=True):
+    """What an alert action is told."""
+
+    rule: str
+    severity: str
+    message: str
+    execution: str
+    firing: bool
+    at: str
+
+
+class AlertActionSpec(msgspec.Struct, frozen=True):
+    """Something to do about an alert.
+
+    Attributes:
+        name: unique among alert actions.
+        help: one sentence for people who choose it.
+        parameters: frozen Struct that a rule's parameters are decoded to.
+        run: does it; (notice, parameters).
+        deadline_s: it is abandoned after that.
+    """
+
+    name: str
+    help: str
+    parameters: type[msgspec.Struct]
+    run: Callable[[AlertNotice, Any], Awaitable[None]]
+    deadline_s: float = 30.0
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What a strategy decides on: one execution at one moment."""
+
+    execution: str
+    workers: int
+    bytes_per_s: float | None
+    entries_per_s: float | None
+    metrics: Mapping[str, float] = {}
+
+
+class Proposal(msgspec.Struct, frozen=True):
+    """A change that a strategy would like: `action` and `value` name an intervention, `why` is for people."""
+
+    action: str
+    value: float
+    why: str
+    expected_gain: float
+
+
+class StrategySpec(msgspec.Struct, frozen=True):
+    """An optimization strategy. `propose(snapshot, now)` is pure; `now` is monotonic seconds."""
+
+    name: str
+    help: str
+    propose: Callable[[Snapshot, float], Sequence[Proposal]]
+
+
+class StorageContext(msgspec.Struct, frozen=True):
+    """Where a storage may keep its files."""
+
+    state_directory: Path
+
+
+class StorageSpec(msgspec.Struct, frozen=True):
+    """A journal. `open(context)` yields one that keeps every promise of `migmond.ports.Journal`
+    (`migmond.plugin_api.conformance` checks them)."""
+
+    name: str
+    open: Callable[[StorageContext], AbstractAsyncContextManager[Journal]]

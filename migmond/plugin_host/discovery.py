@@ -1,0 +1,168 @@
+"""Which plugins there are, and what each registers, checked."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import pluggy
+
+from migmond.domain.errors import PluginError
+from migmond.plugin_api import API_VERSION, PROJECT
+from migmond.plugin_api.hooks import Hooks
+from migmond.plugin_api.specs import MAX_INTERVAL_S, AlertActionSpec, CollectorSpec, StorageSpec, StrategySpec
+from migmond.plugin_host.supervision import checked_list
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_HOOKS = ("migmond_collectors", "migmond_alert_actions", "migmond_strategies", "migmond_storages")
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """One plugin and what it registered; `state` and `reason` say why it registered nothing."""
+
+    name: str
+    package: str
+    version: str
+    state: str
+    reason: str
+    collectors: tuple[CollectorSpec, ...] = ()
+    alert_actions: tuple[AlertActionSpec, ...] = ()
+    strategies: tuple[StrategySpec, ...] = ()
+    storages: tuple[StorageSpec, ...] = ()
+
+    @property
+    def provides(self) -> tuple[str, ...]:
+        groups: dict[str, tuple[_Named, ...]] = {
+            "collector": self.collectors,
+            "alert action": self.alert_actions,
+            "strategy": self.strategies,
+            "storage": self.storages,
+        }
+        return tuple(f"{kind} {spec.name}" for kind, specs in groups.items() for spec in specs)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A plugin before it is loaded: `target` is a module's name or the plugin itself."""
+
+    name: str
+    target: Any
+    package: str = ""
+    version: str = ""
+
+
+def installed(builtin: Mapping[str, str]) -> list[Found]:
+    """Return the plugins of all installed distributions, and those of `builtin` (name → module) that a source
+    checkout without metadata would miss."""
+    found = {
+        e.name: Found(e.name, e.value, e.dist.name if e.dist else "", e.dist.version if e.dist else "")
+        for e in importlib.metadata.entry_points(group=PROJECT)
+    }
+    for name, module in builtin.items():
+        found.setdefault(name, Found(name, module, PROJECT))
+    return [found[name] for name in sorted(found)]
+
+
+def load_all(found: Sequence[Found], settings: Mapping[str, Mapping[str, Any]]) -> list[Loaded]:
+    """Load each plugin on its own. What is wrong with one is its reason and nobody else's problem; of two that
+    register the same name, the second by name is refused."""
+    taken: dict[str, str] = {}
+    result: list[Loaded] = []
+    for plugin in found:
+        table = dict(settings.get(plugin.name, {}))
+        enabled = table.pop("enabled", True)
+        if enabled is not True:
+            reason = "" if enabled is False else f"plugins.{plugin.name}.enabled must be true or false"
+            result.append(_without(plugin, "disabled" if enabled is False else "invalid", reason or "by configuration"))
+            continue
+        try:
+            loaded = _load(plugin, table)
+        except Exception as e:  # the boundary: importing and registering run foreign code
+            reason = e.message if isinstance(e, PluginError) else f"{type(e).__name__}: {e}"
+            result.append(_without(plugin, "invalid", reason))
+            continue
+        clash = [p for p in loaded.provides if p in taken]
+        if clash:
+            reason = f"{clash[0]} is registered by the plugin {taken[clash[0]]} already: disable one of them"
+            result.append(_without(plugin, "conflict", reason))
+            continue
+        taken.update((p, plugin.name) for p in loaded.provides)
+        result.append(loaded)
+    unknown = sorted(set(settings) - {p.name for p in found})
+    result += [Loaded(n, "", "", "invalid", "configured, but no such plugin is installed") for n in unknown]
+    return result
+
+
+def _without(plugin: Found, state: str, reason: str) -> Loaded:
+    return Loaded(plugin.name, plugin.package, plugin.version, state, reason)
+
+
+def _load(plugin: Found, table: dict[str, Any]) -> Loaded:
+    module = importlib.import_module(plugin.target) if isinstance(plugin.target, str) else plugin.target
+    wanted = getattr(module, "MIGMOND_API_VERSION", API_VERSION)
+    if wanted != API_VERSION:
+        raise PluginError(f"it needs plugin API version {wanted}, this is {API_VERSION}")
+    decoded = _settings(plugin.name, module, table)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Hooks)
+    manager.register(module, plugin.name)
+    manager.check_pending()
+    registered = {hook: _registered(manager, hook, decoded) for hook in _HOOKS}
+    loaded = Loaded(
+        plugin.name,
+        plugin.package,
+        plugin.version,
+        "active",
+        "",
+        tuple(checked_list("migmond_collectors", registered["migmond_collectors"], CollectorSpec)),
+        tuple(checked_list("migmond_alert_actions", registered["migmond_alert_actions"], AlertActionSpec)),
+        tuple(checked_list("migmond_strategies", registered["migmond_strategies"], StrategySpec)),
+        tuple(checked_list("migmond_storages", registered["migmond_storages"], StorageSpec)),
+    )
+    _check(loaded)
+    return loaded
+
+
+def _registered(manager: pluggy.PluginManager, hook: str, settings: Any) -> list[Any]:
+    answers = getattr(manager.hook, hook)(settings=settings)
+    return [spec for answer in answers for spec in checked_list(hook, answer, object)]
+
+
+def _settings(name: str, module: Any, table: dict[str, Any]) -> Any:
+    kind = getattr(module, "SETTINGS", None)
+    if kind is None:
+        if table:
+            raise PluginError(f"plugins.{name}.{min(table)}: this plugin has no settings")
+        return table
+    try:
+        return msgspec.convert(table, kind, strict=True)
+    except msgspec.ValidationError as e:
+        raise PluginError(f"plugins.{name}: {e}") from e
+
+
+def _check(loaded: Loaded) -> None:
+    specs: tuple[_Named, ...] = (
+        *loaded.collectors,
+        *loaded.alert_actions,
+        *loaded.strategies,
+        *loaded.storages,
+    )
+    for spec in specs:
+        if not _NAME.fullmatch(spec.name):
+            raise PluginError(f"the name {spec.name!r} is not lower case letters, digits, - and _")
+    for collector in loaded.collectors:
+        if not 0.1 <= collector.interval_s <= MAX_INTERVAL_S or collector.deadline_s <= 0:
+            raise PluginError(f"collector {collector.name}: interval or deadline out of range")
+        if not collector.metrics:
+            raise PluginError(f"collector {collector.name} describes no metric")
+        for metric in collector.metrics:
+            if not metric.help.strip():
+                raise PluginError(f"metric {metric.name} has no help")
