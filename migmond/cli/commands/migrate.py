@@ -1,0 +1,155 @@
+"""plan and run."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import Any
+
+import click
+
+from migmond.cli.connect import connect
+from migmond.cli.exits import Exit, complain
+from migmond.cli.follow import detaching, exit_after, follow
+from migmond.cli.parse import DURATION, RATE, absolute, global_options, selector_from, selector_options
+from migmond.cli.render.execution import summary, verdict
+from migmond.cli.render.text import rate_text
+from migmond.cli.state import State
+from migmond.client.sync import Client
+from migmond.domain import api
+from migmond.domain.limits import Limits
+from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+
+
+def plan_options(command: Any) -> Any:
+    """The flags that make a plan."""
+    for option in reversed(
+        (
+            click.option("--move", is_flag=True, help="Delete each source once its target is durable."),
+            click.option("--name", default="", help="Name for people."),
+            click.option(
+                "--verify", type=click.Choice([v.value for v in VerifyLevel]), default="hash", show_default=True,
+                help="read-back reads every target past the cache before it gets its name.",
+            ),
+            click.option(
+                "--conflict", type=click.Choice([c.value for c in ConflictPolicy]), default="fail", show_default=True,
+                help="What to do when the destination has a different entry of that name.",
+            ),
+            click.option("--io", type=RATE, metavar="RATE", help="At most so much, e.g. 50MiB/s; off for no limit."),
+            click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Movers (default: one per core)."),
+            click.option("--one-file-system/--cross-mounts", default=True, help="Stay on the source's file system."),
+            click.option("--reflink/--no-reflink", default=True, help="Share extents where the file system can."),
+            click.option("--privileged", is_flag=True, help="Move with root's rights (admins only)."),
+            selector_options(states=False),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _spec(source: str, destination: str, values: dict[str, Any]) -> api.PlanSpec:
+    io = values["io"]
+    return api.PlanSpec(
+        sources=(api.SourceSpec(absolute(source)),),
+        destination=absolute(destination),
+        name=values["name"],
+        operation=Operation.MOVE if values["move"] else Operation.COPY,
+        selector=selector_from(values),
+        conflict=ConflictPolicy(values["conflict"]),
+        verify=VerifyLevel(values["verify"]),
+        limits=Limits(io_bytes_per_s=io if isinstance(io, int) else None),
+        one_file_system=values["one_file_system"],
+        privileged=values["privileged"],
+        workers=values["workers"],
+        reflink=values["reflink"],
+    )
+
+
+def _check(state: State, client: Client, spec: api.PlanSpec) -> Exit:
+    found = client.call("plan.check", api.PlanParams(spec), api.PlanVerdict)
+    if state.json:
+        state.emit("verdict", found)
+    else:
+        print("\n".join(verdict(found, spec.destination)))
+    return Exit.DONE if found.feasible else Exit.INFEASIBLE
+
+
+@click.command()
+@click.argument("source", metavar="SRC")
+@click.argument("destination", metavar="DST")
+@click.option("--save", metavar="NAME", help="Keep the plan: migmon run NAME starts it.")
+@plan_options
+@global_options
+@click.pass_obj
+def plan(state: State, /, source: str, destination: str, save: str | None, **values: Any) -> None:
+    """Look a plan over: how much, can it work, what stands in the way. Nothing is written.
+
+    SRC/x becomes DST/x.
+    """
+    spec = _spec(source, destination, values)
+    with connect(state, timeout_s=None) as client:
+        result = _check(state, client, spec)
+        if save and result is Exit.DONE and not state.dry_run:
+            named = api.PlanSpec(**{f: getattr(spec, f) for f in spec.__struct_fields__} | {"name": save})
+            client.call("plan.save", api.PlanParams(named), api.SavedPlan)
+            state.say(f"saved as {save}: migmon run {save}")
+    sys.exit(result)
+
+
+@click.command()
+@click.argument("source", metavar="SRC|PLAN")
+@click.argument("destination", metavar="[DST]", required=False)
+@click.option("--detach/--wait", default=False, help="Return at once, or wait for the end (default).")
+@click.option("--timeout", type=DURATION, metavar="DURATION", help="With --wait: return 124 after that; it goes on.")
+@plan_options
+@global_options
+@click.pass_obj
+def run(state: State, /, source: str, destination: str | None, **values: Any) -> None:
+    """Copy (or --move) SRC to DST through the daemon, durably, and show how it goes.
+
+    SRC/x becomes DST/x, DST is made when missing. A saved plan's name in place of SRC DST runs that plan.
+    """
+    detach, timeout = values.pop("detach"), values.pop("timeout")
+    with connect(state, timeout_s=None) as client:
+        if destination is None:
+            params = api.StartParams(plan_name=source, name=values["name"], request_id=secrets.token_hex(8))
+            if state.dry_run:
+                spec = _saved(client, source)
+                sys.exit(_check(state, client, spec))
+        else:
+            spec = _spec(source, destination, values)
+            if state.dry_run:
+                sys.exit(_check(state, client, spec))
+            params = api.StartParams(plan=spec, request_id=secrets.token_hex(8))
+            if spec.limits.io_bytes_per_s:
+                state.say(f"limit: {rate_text(spec.limits.io_bytes_per_s)}")
+        started = client.call("execution.start", params, api.ExecutionView)
+        if detach:
+            _tell_started(state, started)
+            return
+        with detaching(state, started):
+            ended = follow(state, client, started.id, timeout)
+    if ended is None:
+        complain(f"{started.name} is not done yet; it goes on", f"migmon watch {started.id[:6]}")
+        sys.exit(Exit.TIMED_OUT)
+    if state.json:
+        state.emit("execution", ended)
+    else:
+        state.say("\n".join(summary(ended)))
+    sys.exit(exit_after(ended))
+
+
+def _tell_started(state: State, started: api.ExecutionView) -> None:
+    if state.json:
+        state.emit("execution", started)
+    else:
+        print(started.id)
+        state.say(f"{started.name} started; watch it: migmon watch {started.id[:6]}")
+
+
+def _saved(client: Client, name: str) -> api.PlanSpec:
+    for saved in client.call("plan.list", api.Nothing(), api.SavedPlans).plans:
+        if saved.name == name:
+            return saved.plan
+    complain(f"there is no saved plan {name!r}", "give SRC and DST; or save one: migmon plan SRC DST --save NAME")
+    sys.exit(Exit.NO_SUCH_ID)

@@ -1,0 +1,127 @@
+"""Commands that change a running migration: pause, resume, cancel, drain; and verify."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from migmond.cli.connect import connect
+from migmond.cli.exits import Exit, complain
+from migmond.cli.follow import wait_verified
+from migmond.cli.parse import DURATION, global_options
+from migmond.cli.render.execution import verification
+from migmond.cli.render.text import percent_text, show_duration
+from migmond.cli.state import State
+from migmond.client.sync import Client
+from migmond.domain import api
+
+
+def _get(client: Client, id_: str) -> api.ExecutionView:
+    return client.call("execution.get", api.ExecutionParams(id_), api.ExecutionView)
+
+
+def _done(state: State, view: api.ExecutionView, text: str, undo: str = "") -> None:
+    if state.json:
+        state.emit("execution", view)
+        return
+    print(f"{view.name} ({view.id[:6]}): {text}")
+    if undo:
+        state.say(f"Undo: {undo}")
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@click.option("--for", "for_s", type=DURATION, metavar="DURATION", help="Go on by itself after that.")
+@global_options
+@click.pass_obj
+def pause(state: State, id_: str, for_s: float | None) -> None:
+    """Hold a migration; it stops within a tenth of a second and keeps its place."""
+    with connect(state) as client:
+        if state.dry_run:
+            view = _get(client, id_)
+            _done(state, view, f"would be paused at {percent_text(view.progress.percent_done)}")
+            return
+        view = client.call("execution.pause", api.PauseParams(id_, for_s, state.reason), api.ExecutionView)
+    until = f" for {show_duration(for_s)}" if for_s is not None else ""
+    _done(state, view, f"paused{until} at {percent_text(view.progress.percent_done)}", f"migmon resume {view.id[:6]}")
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@global_options
+@click.pass_obj
+def resume(state: State, id_: str) -> None:
+    """Go on: lift all holds, or set a drained, failed or partly failed migration going again."""
+    with connect(state) as client:
+        if state.dry_run:
+            view = _get(client, id_)
+            _done(state, view, f"would be resumed (it is {view.state})")
+            return
+        view = client.call("execution.resume", api.ReasonParams(id_, state.reason), api.ExecutionView)
+    _done(state, view, "goes on", f"migmon pause {view.id[:6]}")
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@global_options
+@click.pass_obj
+def cancel(state: State, id_: str) -> None:
+    """End a migration. What was done stays done; no partial file is left."""
+    with connect(state) as client:
+        view = _get(client, id_)
+        if state.dry_run:
+            _done(state, view, f"would be cancelled at {percent_text(view.progress.percent_done)}")
+            return
+        if view.operation == "move" and not state.yes:
+            _ask_for_name(view)
+        view = client.call("execution.cancel", api.ReasonParams(view.id, state.reason), api.ExecutionView)
+    _done(state, view, f"cancelled; {view.progress.done.entries:,} entries stay at the destination")
+
+
+def _ask_for_name(view: api.ExecutionView) -> None:
+    """A cancelled move leaves files in two places: that is worth a moment's thought."""
+    if not sys.stdin.isatty():
+        complain(f"cancelling the move {view.name} needs its name or -y", f"migmon cancel {view.id[:6]} -y")
+        sys.exit(Exit.USAGE)
+    done = view.progress.done.entries
+    print(f"{view.name} has moved {done:,} entries; they stay at {view.destination}.", file=sys.stderr)
+    if click.prompt("Type its name to cancel it", err=True) != view.name:
+        complain("that is not its name: nothing was changed")
+        sys.exit(Exit.USAGE)
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@global_options
+@click.pass_obj
+def drain(state: State, id_: str) -> None:
+    """Finish what is being copied, start nothing more."""
+    with connect(state) as client:
+        if state.dry_run:
+            view = _get(client, id_)
+            _done(state, view, "would be drained")
+            return
+        view = client.call("execution.drain", api.ReasonParams(id_, state.reason), api.ExecutionView)
+    _done(state, view, "finishes what it has in hand", f"migmon resume {view.id[:6]}")
+
+
+@click.command()
+@click.argument("id_", metavar="ID")
+@global_options
+@click.pass_obj
+def verify(state: State, id_: str) -> None:
+    """Re-read every target of a finished migration past the cache and compare it with the journal."""
+    with connect(state, timeout_s=None) as client:
+        view = wait_verified(state, client, _get(client, id_).id)
+    found = view.verification
+    if found is None:
+        complain(view.why or "the verification did not end", f"migmon show {view.id[:6]}")
+        sys.exit(Exit.FAILED)
+    if state.json:
+        state.emit("verification", found)
+    else:
+        print(verification(found))
+        for example in found.examples:
+            print(f"  {example}")
+    sys.exit(Exit.DONE if not found.mismatches else Exit.SOME_FILES_FAILED)

@@ -1,0 +1,186 @@
+"""Waiting for an execution with its progress on view; the connection may break and come back meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol
+
+from migmond.cli.connect import connect
+from migmond.cli.exits import Exit
+from migmond.cli.render.execution import live_lines, progress_line
+from migmond.cli.state import State
+from migmond.client.errors import Unreachable
+from migmond.client.sync import Client
+from migmond.domain import api
+from migmond.domain.events import Delivery, Event, ExecutionVerified
+from migmond.domain.states import TERMINAL_EXECUTION_STATES
+
+ENDED = frozenset(s.value for s in TERMINAL_EXECUTION_STATES)
+RECONNECT_S = 30.0
+_PLAIN_EVERY_S = 5.0
+_POLL_S = 0.5
+
+
+class Screen(Protocol):
+    """Where progress is shown."""
+
+    def update(self, view: api.ExecutionView) -> None: ...
+    def __enter__(self) -> Screen: ...
+    def __exit__(self, k: type[BaseException] | None, e: BaseException | None, t: TracebackType | None) -> None: ...
+
+
+class PlainScreen:
+    """A line every few seconds, for scripts and logs."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._last = time.monotonic()
+
+    def __enter__(self) -> PlainScreen:
+        return self
+
+    def __exit__(self, k: type[BaseException] | None, e: BaseException | None, t: TracebackType | None) -> None:
+        return None
+
+    def update(self, view: api.ExecutionView) -> None:
+        """Show `view` if it is time to."""
+        if time.monotonic() - self._last >= _PLAIN_EVERY_S:
+            self._last = time.monotonic()
+            self._state.say(progress_line(view))
+
+
+class LiveScreen:
+    """Lines that are drawn over each other on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> LiveScreen:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, k: type[BaseException] | None, e: BaseException | None, t: TracebackType | None) -> None:
+        self._live.__exit__(k, e, t)
+
+    def update(self, view: api.ExecutionView) -> None:
+        """Draw `view`."""
+        from rich.text import Text
+
+        width = shutil.get_terminal_size().columns - 1
+        self._live.update(Text("\n".join(live_lines(view, width))), refresh=True)
+
+
+def follow(state: State, client: Client, execution: str, timeout_s: float | None = None) -> api.ExecutionView | None:
+    """Show progress until the execution has ended; None when `timeout_s` passed before.
+
+    Raises:
+        Unreachable: the daemon went away and did not come back in time.
+    """
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    screen: Screen = LiveScreen() if state.live() else PlainScreen(state)
+    with screen:
+        while True:
+            try:
+                for view in _views(client, execution):
+                    if view is not None:
+                        screen.update(view)
+                        if view.state in ENDED:
+                            return view
+                    if deadline is not None and time.monotonic() >= deadline:
+                        return None
+            except Unreachable:
+                client.close()
+                client = _again(state)
+
+
+def _views(client: Client, execution: str) -> Iterator[api.ExecutionView | None]:
+    """Yield the execution whenever something about it is new; None now and then when nothing is."""
+    subscribe = api.SubscribeParams(types=("execution.",), executions=(execution,), interval_s=0.4)
+    snapshot = client.call("events.subscribe", subscribe, api.Subscription)
+    yield snapshot.executions[0]
+    for delivery in client.events(timeout_s=_POLL_S):
+        if delivery is not None and delivery.missed:
+            yield client.call("execution.get", api.ExecutionParams(execution), api.ExecutionView)
+        yield getattr(delivery.event, "view", None) if delivery is not None else None
+
+
+def _again(state: State) -> Client:
+    """The daemon is gone: wait for it to come back. The journal keeps everything, a new daemon resumes by itself."""
+    state.say("the daemon is gone; waiting for it to come back (the journal keeps the state)")
+    deadline = time.monotonic() + RECONNECT_S
+    while True:
+        try:
+            return connect(state, start=False)
+        except Unreachable as e:
+            if time.monotonic() >= deadline:
+                raise Unreachable(
+                    f"the daemon did not come back within {RECONNECT_S:.0f} s",
+                    "nothing is lost: start it again and it resumes; then migmon ls",
+                ) from e
+            time.sleep(0.2)
+
+
+def events_of(client: Client, execution: str) -> Iterator[Event]:
+    """Yield every event of an execution until it has ended."""
+    snapshot = client.call("events.subscribe", api.SubscribeParams(executions=(execution,)), api.Subscription)
+    if snapshot.executions[0].state in ENDED:
+        return
+    for delivery in client.events():
+        assert isinstance(delivery, Delivery)
+        yield delivery.event
+        view = getattr(delivery.event, "view", None)
+        if view is not None and view.state in ENDED:
+            return
+
+
+def wait_verified(state: State, client: Client, execution: str) -> api.ExecutionView:
+    """Start a verification and wait for its result."""
+    client.call("events.subscribe", api.SubscribeParams(("execution.",), (execution,)), api.Subscription)
+    view = client.call("execution.verify", api.ExecutionParams(execution), api.ExecutionView)
+    last = time.monotonic()
+    for delivery in client.events(timeout_s=_POLL_S):
+        if delivery is not None and isinstance(delivery.event, ExecutionVerified):
+            break
+        now = client.call("execution.get", api.ExecutionParams(execution), api.ExecutionView)
+        if not now.why.startswith("verifying"):
+            break
+        if state.live():
+            sys.stderr.write(f"\r{now.why}   ")
+            sys.stderr.flush()
+        elif time.monotonic() - last >= _PLAIN_EVERY_S:
+            last = time.monotonic()
+            state.say(now.why)
+    if state.live():
+        sys.stderr.write("\r\x1b[K")
+    return client.call("execution.get", api.ExecutionParams(view.id), api.ExecutionView)
+
+
+def exit_after(view: api.ExecutionView) -> Exit:
+    """Return the exit code that an ended execution means."""
+    if view.state == "completed":
+        return Exit.DONE
+    if view.state == "completed_with_errors":
+        return Exit.SOME_FILES_FAILED
+    return Exit.FAILED
+
+
+@contextlib.contextmanager
+def detaching(state: State, execution: api.ExecutionView) -> Iterator[None]:
+    """Ctrl-C leaves the migration running and says how to get back to it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        short = execution.id[:6]
+        state.say()
+        state.say(f"detached: {execution.name} goes on in the background")
+        state.say(f"  watch it: migmon watch {short}    stop it: migmon cancel {short}")
+        sys.exit(Exit.DETACHED)

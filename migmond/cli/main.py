@@ -1,0 +1,89 @@
+"""`migmon`: the command, its global options, and where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+import migmond
+from migmond.cli.commands.daemon import completion, config, doctor, plugins, rpc, status
+from migmond.cli.commands.look import errors, files, interventions, ls, show, top, watch
+from migmond.cli.commands.migrate import plan, run
+from migmond.cli.commands.steer import cancel, drain, pause, resume, verify
+from migmond.cli.exits import Exit, complain, fail
+from migmond.cli.parse import global_options
+from migmond.cli.state import State
+from migmond.client.errors import ClientError
+from migmond.client.sync import Client
+from migmond.domain import api
+from migmond.domain.errors import MigmondError
+
+_CANDIDATES = 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(migmond.__version__, prog_name="migmon")
+@global_options
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Move files durably, and watch and steer every move.
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 usage, 3 daemon unreachable, 4 no such id, 5 not permitted,
+    6 finished but some files failed, 7 plan infeasible, 124 --wait timed out, 130 detached by Ctrl-C.
+    """
+    ctx.ensure_object(State)
+
+
+for _command in (
+    plan, run, ls, show, files, errors, watch, top, pause, resume, cancel, drain, verify, interventions,
+    status, doctor, config, plugins, rpc, completion,
+):  # fmt: skip
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run `migmon`; always ends by SystemExit."""
+    state = State()
+    try:
+        cli.main(standalone_mode=False, obj=state, prog_name="migmon")
+    except click.exceptions.Exit as e:
+        sys.exit(e.exit_code)
+    except click.UsageError as e:
+        where = f"{e.ctx.command_path} --help" if e.ctx is not None else "migmon --help"
+        complain(e.format_message(), where)
+        sys.exit(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(Exit.DETACHED)
+    except ClientError as e:
+        if getattr(e, "kind", "") == "not_found":
+            _suggest(state, e)
+        sys.exit(fail(e))
+    except MigmondError as e:
+        sys.exit(fail(e))
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left: there is nothing to say
+        sys.exit(Exit.FAILED)
+    sys.exit(Exit.DONE)
+
+
+def _suggest(state: State, error: ClientError) -> None:
+    """Put names near the one that was not found into the hint."""
+    import difflib
+    import re
+
+    wanted = re.search(r"matches '(.*)'", str(error))
+    if wanted is None:
+        return
+    from migmond.client.address import find_socket
+
+    try:
+        with Client(find_socket(state.socket).path, 2.0) as client:
+            page = client.call("execution.list", api.ListParams(limit=200), api.ExecutionPage)
+    except ClientError:
+        return
+    names = list(dict.fromkeys(e.name for e in page.executions))
+    near = difflib.get_close_matches(wanted.group(1), names, _CANDIDATES, 0.4)
+    if near:
+        error.hint = f"did you mean {' or '.join(near)}?  (migmon ls)"  # type: ignore[attr-defined]

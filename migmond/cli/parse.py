@@ -1,0 +1,116 @@
+"""Command-line values parsed to types, and the option groups that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from migmond.cli.state import State
+from migmond.domain import api
+from migmond.domain.errors import InvalidInput
+from migmond.domain.names import to_text
+from migmond.domain.units import parse_duration, parse_rate, parse_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Parsed(click.ParamType[Any]):
+    """A value read by one of the domain's parsers."""
+
+    def __init__(self, name: str, parser: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parser = parser
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parser(value)
+        except InvalidInput as e:
+            self.fail(f"{e.message} ({e.hint})", param, ctx)
+
+
+def absolute(text: str) -> str:
+    """Return a path of the caller as absolute path text, symlinks as they are."""
+    raw = os.fsencode(text)
+    path = raw if raw.startswith(b"/") else os.path.join(os.getcwdb(), raw)
+    return to_text(os.path.normpath(path) if b".." not in path.split(b"/") else path)
+
+
+def _relative(text: str) -> str:
+    return to_text(os.fsencode(text).strip(b"/"))
+
+
+SIZE = _Parsed("size", parse_size)
+RATE = _Parsed("rate", lambda text: parse_rate(text) or "off")
+DURATION = _Parsed("duration", parse_duration)
+PATH = _Parsed("path", absolute)
+BELOW = _Parsed("dir", _relative)
+
+
+def global_options(command: F) -> F:
+    """The options that stand before or after the command."""
+
+    def store(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+        def callback(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+            if value not in (None, False):
+                setattr(ctx.ensure_object(State), name, value)
+
+        return callback
+
+    for decorate in (
+        click.option("--json", is_flag=True, expose_value=False, callback=store("json"), help="JSON on stdout."),
+        click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=store("quiet"), help="No prose."),
+        click.option(
+            "-n", "--dry-run", is_flag=True, expose_value=False, callback=store("dry_run"), help="Change nothing."
+        ),
+        click.option("-y", "--yes", is_flag=True, expose_value=False, callback=store("yes"), help="Do not ask."),
+        click.option("--reason", expose_value=False, callback=store("reason"), help="Recorded with the change."),
+        click.option(
+            "--socket", metavar="PATH", expose_value=False, callback=store("socket"), help="The daemon's socket."
+        ),
+        click.option(
+            "--color",
+            type=click.Choice(["auto", "always", "never"]),
+            expose_value=False,
+            callback=store("color"),
+            help="Colour on stdout.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def selector_options(*, states: bool) -> Callable[[F], F]:
+    """The flags of a selector; the command gets them as one `selector` argument of type SelectorSpec."""
+
+    def decorate(command: F) -> F:
+        options = [
+            click.option("--include", multiple=True, metavar="GLOB", help="Only what matches (rclone's patterns)."),
+            click.option("--exclude", multiple=True, metavar="GLOB", help="Not what matches."),
+            click.option("--type", "types", multiple=True, metavar="TYPE", help="file, symlink, video, image, ..."),
+            click.option("--larger-than", type=SIZE, metavar="SIZE"),
+            click.option("--smaller-than", type=SIZE, metavar="SIZE"),
+            click.option("--newer", "newer_than", type=DURATION, metavar="AGE", help="Modified within, e.g. 7d."),
+            click.option("--older", "older_than", type=DURATION, metavar="AGE", help="Not modified within."),
+            click.option("--under", type=BELOW, default="", metavar="DIR", help="Below this directory of the source."),
+        ]
+        if states:
+            options += [
+                click.option("--state", "states", multiple=True, metavar="STATE", help="pending, failed, done, ..."),
+                click.option("--error", "errors", multiple=True, metavar="KIND", help="EIO, source_changed, ..."),
+            ]
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def selector_from(values: dict[str, Any]) -> api.SelectorSpec:
+    """Take a selector's values out of a command's arguments."""
+    names = [f for f in api.SelectorSpec.__struct_fields__ if f in values]
+    return api.SelectorSpec(**{name: values.pop(name) for name in names})

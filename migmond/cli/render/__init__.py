@@ -1,0 +1,1 @@
+"""Pure functions from what the API says to text; tested without a terminal."""

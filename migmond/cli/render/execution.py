@@ -1,0 +1,196 @@
+"""How executions look: a line in a list, a page of details, a summary at the end, a live view."""
+
+from __future__ import annotations
+
+from migmond.cli.render.text import (
+    bar,
+    clock,
+    count,
+    eta_text,
+    fit,
+    percent_text,
+    rate_text,
+    show_duration,
+    show_size,
+    table,
+)
+from migmond.domain import api
+
+_MARKS = {
+    "running": " run",
+    "paused": "‖paused",
+    "failed": "✗failed",
+    "completed": "✓done",
+    "completed_with_errors": "!errors",
+    "cancelled": "✗cancelled",
+    "cancelling": "…cancelling",
+    "draining": "…draining",
+    "drained": "‖drained",
+    "created": "…starting",
+}
+_NARROW = 80
+
+
+def listing(page: api.ExecutionPage, width: int) -> list[str]:
+    """Return the lines of `ls`, as wide as the terminal allows."""
+    if not page.executions:
+        return ["no migrations yet: migmon run SRC DST starts one"]
+    bar_width = 10 if width >= _NARROW else 0
+    rows = []
+    for e in page.executions:
+        p = e.progress
+        progress = percent_text(p.percent_done)
+        if bar_width:
+            progress = f"{bar(p.percent_done, bar_width)} {progress:>6}"
+        ended = e.finished_at is not None
+        rows.append(
+            [
+                _MARKS.get(e.state, e.state),
+                fit(e.name, 24),
+                e.id[:6],
+                progress,
+                "" if ended else rate_text(p.bytes_per_s),
+                clock(e.finished_at) if ended else eta_text(p),
+                str(p.failed.entries),
+                e.why,
+            ]
+        )
+    header = ["STATE", "NAME", "ID", "PROGRESS", "RATE", "ETA/ENDED", "ERR", "WHY"]
+    lines = [fit(line, width) for line in table(header, rows, right=frozenset({6}))]
+    hidden = page.total - len(page.executions)
+    return [*lines, f"and {hidden:,} older (--limit)"] if hidden > 0 else lines
+
+
+def details(e: api.ExecutionView) -> list[str]:
+    """Return the lines of `show`."""
+    p = e.progress
+    started = f" since {clock(e.started_at)}" if e.started_at else ""
+    lines = [
+        f"{e.name} {e.id}  {e.state}{f' ({e.why})' if e.why else ''}, {e.operation}, {e.stage}{started}",
+        *(f"  from {s}" for s in e.sources),
+        f"  to   {e.destination}",
+        f"  {percent_text(p.percent_done):>6}  {amounts(p)}   {rate_text(p.bytes_per_s)}",
+    ]
+    if e.finished_at:
+        lines.append(f"  ended {clock(e.finished_at)} after {show_duration(p.seconds_elapsed)}")
+    else:
+        lines.append(f"  left {eta_text(p)}, running for {show_duration(p.seconds_elapsed)}")
+    left = [
+        count(t.entries, what)
+        for t, what in ((p.skipped, "skipped"), (p.failed, "failed"), (p.cancelled, "cancelled"))
+        if t.entries
+    ]
+    left = [text.removesuffix("s") if text.endswith("eds") else text for text in left]
+    if left:
+        lines.append("  " + ", ".join(left))
+    if p.imperfect:
+        lines.append(
+            f"  {count(p.imperfect, 'entry', 'entries')} kept content but not all metadata (migmon files {e.id[:6]})"
+        )
+    lines += [
+        f"  hold {h.id}: {h.reason} by {h.author} since {clock(h.since)}{f' until {clock(h.until)}' if h.until else ''}{f': {h.note}' if h.note else ''}"
+        for h in e.holds
+    ]
+    for m in e.movers:
+        stall = f", hanging for {show_duration(m.stalled_s)}" if m.stalled_s is not None else ""
+        lines.append(f"  mover {m.slot} (pid {m.pid}) {m.doing}{stall}{f': {m.file}' if m.file else ''}")
+    if e.verification:
+        lines.append("  " + verification(e.verification))
+    if p.failed.entries:
+        lines.append(f"  next: migmon errors {e.id[:6]}")
+    return lines
+
+
+def amounts(p: api.Progress) -> str:
+    """Return `1.86 TiB of 2.25 TiB, 1,021,780 of 1,234,983 entries`; totals that still grow have a +."""
+    more = "+" if p.growing else ""
+    done_bytes = p.done.bytes + p.skipped.bytes
+    done = p.done.entries + p.skipped.entries
+    size = f"{show_size(done_bytes)} of {show_size(p.planned.bytes)}{more}"
+    return f"{size}, {done:,} of {p.planned.entries:,}{more} entries"
+
+
+def verification(v: api.VerificationView) -> str:
+    """Return one line about the last verification."""
+    result = "all as they were written" if not v.mismatches else f"{count(v.mismatches, 'DIFFERENCE')}"
+    unhashed = f" ({v.unhashed:,} without a hash: size and type only)" if v.unhashed else ""
+    size = show_size(v.checked.bytes)
+    return f"verified {clock(v.at)}: {count(v.checked.entries, 'entry', 'entries')}, {size} re-read, {result}{unhashed}"
+
+
+def summary(e: api.ExecutionView) -> list[str]:
+    """Return what is said when an execution has ended."""
+    p = e.progress
+    verb = "moved" if e.operation == "move" else "copied"
+    seconds = max(p.seconds_elapsed, 1e-3)
+    rate = f", {rate_text(p.done.bytes / seconds)}" if p.done.bytes else ""
+    head = f"{count(p.done.entries, 'entry', 'entries')}, {show_size(p.done.bytes)} {verb} in {show_duration(seconds)}{rate}"
+    state = {"completed": "done", "completed_with_errors": "finished with errors"}.get(e.state, e.state)
+    lines = [f"{e.name} ({e.id[:6]}) {state}: {head}"]
+    if e.why and e.state not in ("completed", "completed_with_errors"):
+        lines.append(f"  {e.why}")
+    if p.skipped.entries:
+        lines.append(f"  {p.skipped.entries:,} left alone (migmon files {e.id[:6]} --state skipped)")
+    if p.failed.entries:
+        lines.append(f"  {p.failed.entries:,} failed, their sources are untouched: migmon errors {e.id[:6]}")
+    if p.imperfect:
+        lines.append(f"  {p.imperfect:,} kept content but not all metadata: migmon files {e.id[:6]} --json has what")
+    if e.state in ("drained", "failed"):
+        lines.append(f"  go on: migmon resume {e.id[:6]}")
+    elif e.state == "completed":
+        lines.append(f"  check it at any time: migmon verify {e.id[:6]}")
+    return lines
+
+
+def progress_line(e: api.ExecutionView) -> str:
+    """Return one plain line of progress."""
+    p = e.progress
+    failed = f", {p.failed.entries:,} failed" if p.failed.entries else ""
+    why = f" ({e.why})" if e.why else ""
+    return f"{e.name} {e.state}{why}: {percent_text(p.percent_done)}, {amounts(p)}, {rate_text(p.bytes_per_s)}, left {eta_text(p)}{failed}"
+
+
+def live_lines(e: api.ExecutionView, width: int) -> list[str]:
+    """Return the lines of the live view, none wider than `width` cells."""
+    p = e.progress
+    head = f"{e.name} ({e.id[:6]})  {e.operation}, {e.stage}"
+    bar_width = max(10, min(50, width - 30))
+    lines = [
+        head,
+        f"{bar(p.percent_done, bar_width)}▏{percent_text(p.percent_done):>6}  {rate_text(p.bytes_per_s)}",
+        f"{amounts(p)}  left {eta_text(p)}",
+    ]
+    if e.state != "running":
+        lines.append(f"{e.state}: {e.why}" if e.why else e.state)
+    if p.failed.entries:
+        lines.append(f"! {p.failed.entries:,} failed (migmon errors {e.id[:6]})")
+    for m in e.movers:
+        if m.stalled_s is not None:
+            lines.append(f"! mover {m.slot} hangs for {show_duration(m.stalled_s)} in {m.doing}: {m.file or '?'}")
+        elif m.file and m.file_bytes >= 64 << 20:
+            lines.append(f"  {show_size(m.file_bytes_done)} of {show_size(m.file_bytes)}  {m.file}")
+    return [fit(line, width) for line in lines]
+
+
+def verdict(v: api.PlanVerdict, destination: str) -> list[str]:
+    """Return the lines of `plan`."""
+    free = "" if v.free_bytes is None else f" ({show_size(v.free_bytes)} free)"
+    lines = []
+    if v.entries:
+        lines.append(
+            f"{count(v.entries, 'entry', 'entries')}, {v.files:,} files, {show_size(v.bytes)} → {destination}{free}"
+        )
+    marks = {"blocker": "✗ ", "warning": "! ", "ok": "✓ "}
+    for f in v.findings:
+        word = "NOT FEASIBLE: " if f.severity == "blocker" else ""
+        lines.append(f"{marks.get(f.severity, '')}{word}{f.message}")
+        if f.hint and f.severity != "ok":
+            lines.append(f"    {f.hint}")
+    if v.feasible:
+        how = {
+            "rename": "by rename, instantly",
+            "copy": "by copying",
+            "reflink?": "by reflink where possible, else copying",
+        }
+        lines.append(f"✓ feasible, {how.get(v.method, v.method)}; nothing was written")
+    return lines

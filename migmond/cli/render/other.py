@@ -1,0 +1,86 @@
+"""How files, errors, interventions, status and checks look."""
+
+from __future__ import annotations
+
+from migmond.cli.render.text import clock, count, fit, show_duration, show_size, table
+from migmond.domain import api
+
+
+def task_lines(tasks: tuple[api.TaskView, ...], width: int) -> list[str]:
+    """Return a line per entry; the path comes last because it is the longest."""
+    lines = []
+    for t in tasks:
+        notes = [t.fault] if t.fault and t.state == "failed" else []
+        if t.lost:
+            notes.append("lost " + ", ".join(t.lost))
+        size = show_size(t.size) if t.type == "file" else t.type
+        head = f"{t.state:<9} {t.outcome if t.outcome != 'none' else '':<12} {size:>9}  "
+        tail = f"  [{'; '.join(notes)}]" if notes else ""
+        lines.append(head + fit(t.path, max(10, width - len(head) - min(len(tail), width // 2))) + tail)
+    return lines
+
+
+def error_lines(groups: api.ErrorGroups) -> list[str]:
+    """Return a table of causes with what to do next and examples."""
+    if not groups.groups:
+        return ["nothing has failed"]
+    rows = [[f"{g.count:,}", g.kind, g.phase, clock(g.first_at), clock(g.last_at), g.message] for g in groups.groups]
+    lines = table(["COUNT", "CLASS", "WHERE", "FIRST", "LAST", "CAUSE"], rows, right=frozenset({0}))
+    out = [lines[0]]
+    for line, group in zip(lines[1:], groups.groups, strict=True):
+        out += [line, *(f"       {path}" for path in group.examples), f"       next: {group.hint}"]
+    return out
+
+
+def intervention_lines(found: api.InterventionList) -> list[str]:
+    """Return who changed what."""
+    if not found.interventions:
+        return ["nobody has intervened"]
+    rows = [
+        [i.id, clock(i.at), i.author, i.kind, f"{i.before} → {i.after}", i.reason, i.undo] for i in found.interventions
+    ]
+    return table(["ID", "AT", "BY", "WHAT", "CHANGE", "REASON", "UNDO"], rows)
+
+
+def status_lines(s: api.Status) -> list[str]:
+    """Return how the daemon is."""
+    kind = "per-user daemon" if s.user_daemon else "system daemon"
+    states = ", ".join(f"{n:,} {state}" for state, n in sorted(s.executions.items())) or "none"
+    lines = [
+        f"migmond {s.version}, {kind}, pid {s.pid}, up {show_duration(s.uptime_s)}",
+        f"  socket      {s.socket}",
+        f"  journal     {s.state_directory}",
+        f"  migrations  {states}",
+        f"  movers      {s.movers}",
+        f"  clients     {count(s.clients, 'client')}, {count(s.subscriptions, 'subscription')}",
+        f"  memory      {show_size(s.resident_bytes)}",
+        f"  event loop  longest delay in the last minute {s.loop_lag_max_s * 1000:.0f} ms",
+    ]
+    return [*lines, *(f"  plugin      {line}" for line in plugin_lines(s.plugins))]
+
+
+def plugin_lines(plugins: tuple[api.PluginView, ...]) -> list[str]:
+    """Return a line per plugin; one that is not active says why."""
+    lines = []
+    for p in plugins:
+        provides = f": {', '.join(p.provides)}" if p.provides else ""
+        reason = f" ({p.reason})" if p.reason else ""
+        failures = f", {count(p.failures, 'failure')}" if p.failures else ""
+        lines.append(f"{p.name} {p.state}{reason}{failures}{provides}")
+    return lines
+
+
+def check_lines(checks: api.Checks) -> list[str]:
+    """Return a line per check, and what to do about what is wrong."""
+    marks = {"ok": "✓", "warning": "!", "error": "✗"}
+    lines = []
+    for c in checks.checks:
+        lines.append(f"{marks.get(c.severity, '?')} {c.name}: {c.message}")
+        if c.severity != "ok" and c.hint:
+            lines.append(f"    {c.hint}")
+    return lines
+
+
+def config_lines(values: api.ConfigValues) -> list[str]:
+    """Return effective settings with where each comes from."""
+    return table(["KEY", "VALUE", "FROM"], [[v.key, v.value, v.origin] for v in values.values])

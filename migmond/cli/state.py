@@ -1,0 +1,45 @@
+"""What the global options said, and how commands put things out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import msgspec
+
+ENVELOPE_VERSION = 1
+
+
+class State:
+    """The global options; commands change them too, because every command accepts them as well."""
+
+    def __init__(self) -> None:
+        self.json = False
+        self.quiet = False
+        self.dry_run = False
+        self.yes = False
+        self.reason = ""
+        self.socket: str | None = None
+        self.color = "auto"
+
+    def wants_color(self) -> bool:
+        """Whether standard output may be coloured (NO_COLOR and TERM=dumb are obeyed)."""
+        if self.color != "auto":
+            return self.color == "always"
+        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def live(self) -> bool:
+        """Whether standard error is a terminal that a live view can be drawn on."""
+        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not self.quiet and not self.json
+
+    def emit(self, kind: str, data: Any) -> None:
+        """Print one JSON envelope on a line of standard output."""
+        envelope = {"migmon": ENVELOPE_VERSION, "kind": kind, "data": data}
+        sys.stdout.write(msgspec.json.encode(envelope).decode() + "\n")
+        sys.stdout.flush()
+
+    def say(self, text: str = "") -> None:
+        """Print prose to standard error, unless quiet."""
+        if not self.quiet:
+            print(text, file=sys.stderr)
