@@ -84,6 +84,18 @@ class Record(msgspec.Struct, frozen=True):
     results: tuple[TaskResult, ...]
 
 
+class Refresh(msgspec.Struct, frozen=True):
+    """The source of a task changed after the scan; this is the version that was copied in the end."""
+
+    key: int
+    number: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    links: int
+
+
 class Retry(msgspec.Struct, frozen=True):
     """Failed tasks are pending again; their faults stay on record."""
 
@@ -137,6 +149,7 @@ Change: TypeAlias = (
     | OpenGroup
     | CloseGroup
     | Record
+    | Refresh
     | Retry
     | CancelPending
     | Promote

@@ -75,6 +75,11 @@ class Account:
         """Count one task as planned."""
         self._set_totals(planned=self.totals.planned.plus(1, task_bytes(task)))
 
+    def resize(self, task: Task, size: int) -> None:
+        """A task's source changed its size after it was planned."""
+        planned = self.totals.planned
+        self._set_totals(planned=planned.plus(0, size - task_bytes(task)))
+
     def scanned(self, *, complete: bool) -> None:
         self._set_totals(growing=not complete)
 

@@ -12,8 +12,8 @@ from migmond.engine.deleter import Deleter
 from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Group, GroupState
 from migmond.engine.scope import Orphan, Scope
-from migmond.ports import Change, CloseGroup, OpenGroup, Record
-from migmond.wire.mover import Copied, Publish, Published, Settle, Settled, SettleItem, Synced
+from migmond.ports import Change, CloseGroup, OpenGroup, Record, Refresh
+from migmond.wire.mover import Copied, Publish, Published, Seen, Settle, Settled, SettleItem, Synced
 
 _LEFT_ALONE = frozenset({Outcome.EXISTS, Outcome.OLDER})
 
@@ -44,12 +44,26 @@ class Commits:
                 group = groups.get(result.group)
                 if group is None:
                     group = groups[result.group] = Group(scope.next_group())
+                if result.seen is not None:
+                    task = self._refreshed(task, result.seen)
                 group.add(task, result)
         for task in batch.tasks.values():
             self._faults.meet(task, Fault(Phase.MOVER, "mover_died", 0, "the mover gave no answer for it"))
         if left_alone:
             scope.ledger.record([Record(scope.key, tuple(left_alone))])
         scope.progress.set()
+
+    def _refreshed(self, task: Task, seen: Seen) -> Task:
+        """The source changed after the scan and was copied as it was found: that version is now the promised one."""
+        scope = self._scope
+        scope.account.resize(task, seen.size)
+        scope.ledger.record(
+            [Refresh(scope.key, task.number, seen.size, seen.mtime_ns, seen.ctime_ns, seen.inode, seen.links)]
+        )
+        self._faults.changed.discard(task.number)
+        return msgspec.structs.replace(
+            task, size=seen.size, mtime_ns=seen.mtime_ns, ctime_ns=seen.ctime_ns, inode=seen.inode, links=seen.links
+        )
 
     def synced(self, station: Station, message: Synced) -> None:
         """A sync ended: its group may be published once the intent is journaled; earlier groups are done."""

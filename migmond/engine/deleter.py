@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable
 
@@ -77,7 +76,7 @@ class Deleter:
         directories: dict[tuple[int, bytes], list[DeleteItem]] = {}
         for task in tasks:
             place = places[task.number]
-            directories.setdefault((place.root, place.path), []).append(_item(scope, task))
+            directories.setdefault((place.root, place.path), []).append(_item(task))
         batch = scope.next_batch()
         station.flight.deletes[batch] = {t.number: t for t in tasks}
         await station.send(
@@ -110,8 +109,7 @@ class Deleter:
         scope.progress.set()
 
 
-def _item(scope: Scope, task: Task) -> DeleteItem:
-    root_name = os.path.basename(scope.plan.destination) if task.directory == 0 else task.name
+def _item(task: Task) -> DeleteItem:
     return DeleteItem(
         task.number,
         task.name,
@@ -122,7 +120,7 @@ def _item(scope: Scope, task: Task) -> DeleteItem:
         task.inode,
         task.device,
         task.links,
-        task.target_name or root_name,
+        task.target_name or task.name,
         task.target_inode,
         task.digest,
     )

@@ -11,7 +11,7 @@ from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.account import task_bytes
 from migmond.engine.crew import Station
-from migmond.engine.deleter import Deleter
+from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Batch
 from migmond.engine.scope import Scope
 from migmond.ports import DirectoriesTouched, Promote
@@ -27,9 +27,9 @@ _LEADER_READY = frozenset({TaskState.DONE, TaskState.DURABLE})
 class Dispatcher:
     """One pass over the pending tasks at a time. Directories are not its business: they are finished at the end."""
 
-    def __init__(self, scope: Scope, deleter: Deleter) -> None:
+    def __init__(self, scope: Scope, faults: FaultDesk) -> None:
         self._scope = scope
-        self._deleter = deleter
+        self._faults = faults
         self._touched: OrderedDict[int, None] = OrderedDict()
         self._orphaned_leaders: set[int] = set()
 
@@ -191,6 +191,7 @@ class Dispatcher:
             task.links,
             root,
             path,
+            as_found=task.number in self._faults.changed,
         )
 
 

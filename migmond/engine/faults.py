@@ -16,11 +16,16 @@ from migmond.ports import AddFault
 ABANDONED = "abandoned"
 """Kind of the fault of a task that the mover gave up because it was told to."""
 
+SOURCE_CHANGED = "source_changed"
+
 _SPACE_KINDS = frozenset({"ENOSPC", "EDQUOT"})
 
 
 class FaultDesk:
     """Decides by the fault's disposition.
+
+    Attributes:
+        changed: tasks whose source changed after the scan, to be taken as they are found next time.
 
     Args:
         hold: sets a hold on the whole execution: (reason, note).
@@ -30,6 +35,7 @@ class FaultDesk:
         self._scope = scope
         self._hold = hold
         self._delays: dict[int, float] = {}
+        self.changed: set[int] = set()
 
     def meet(self, task: Task, fault: Fault) -> None:
         """Deal with `fault` of `task`, which is in nobody's hands now."""
@@ -52,6 +58,8 @@ class FaultDesk:
 
     def _again(self, task: Task, fault: Fault) -> None:
         scope = self._scope
+        if fault.kind == SOURCE_CHANGED:
+            self.changed.add(task.number)
         delay = next_delay(self._delays.get(task.number, 0.0), scope.surroundings.rng)
         self._delays[task.number] = delay
         scope.ledger.record([AddFault(scope.key, task.number, scope.wall(), fault)])
@@ -59,4 +67,4 @@ class FaultDesk:
 
     def _limit(self, fault: Fault) -> int:
         settings = self._scope.surroundings.settings
-        return settings.changed_attempts if fault.kind == "source_changed" else settings.attempts
+        return settings.changed_attempts if fault.kind == SOURCE_CHANGED else settings.attempts

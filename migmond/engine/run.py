@@ -198,7 +198,7 @@ class Run:
         if scope.account.execution.state is ExecutionState.RUNNING and self._gate.mode is Mode.PAUSE:
             self._enter(ExecutionState.PAUSED, scope.account.execution.reason)
         await self._take_over(scope)
-        dispatcher = Dispatcher(scope, self._deleter)
+        dispatcher = Dispatcher(scope, self._faults)
         finisher = Finisher(scope, self._deleter)
         await self._gate.passed()
         async with trio.open_nursery() as crew_nursery:
@@ -435,6 +435,8 @@ class Run:
         scope = self._scope
         assert scope is not None
         stage = Stage.FINISHED if state is not ExecutionState.FAILED else scope.account.execution.stage
+        if self._observer is not None:
+            self._observer.tick()
         scope.account.change(finished_at=scope.wall(), stage=stage, holds=())
         self._enter(state, reason)
 

@@ -20,7 +20,7 @@ from migmond.mover.conflict import before_copy, place
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
 from migmond.mover.group import Arrival, reads_back
-from migmond.wire.mover import CopyResult, WorkItem
+from migmond.wire.mover import CopyResult, Seen, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -84,7 +84,7 @@ class Copier:
             return self._gone(item, root, path, name, group)
         target_dir = self._targets.get(root, path)
         existing = stat_or_none(target_dir, name)
-        if self._context.may_rename(root):
+        if self._context.may_rename(root) and not item.as_found:
             renamed = self._rename(item, root, path, source_dir, source_name, target_dir, name, existing, group)
             if renamed is not None:
                 return renamed
@@ -190,6 +190,9 @@ class Copier:
             return self._gone(item, root, path, name, group)
         try:
             source = os.fstat(source_fd)
+            seen: Seen | None = None
+            if item.as_found:
+                item, seen = _as_found(item, source)
             self._check_unchanged(item, source)
             if existing is not None:
                 done = self._existing_file(item, root, path, name, source_fd, source, target_dir, existing, group)
@@ -224,8 +227,9 @@ class Copier:
             os.close(source_fd)
         outcome = Outcome.REFLINKED if content.reflinked else Outcome.COPIED
         return self._member(
-            item, root, path, name, group, outcome, target.st_ino, lost=lost, digest=digest, temporary=temporary
-        )
+            item, root, path, name, group, outcome, target.st_ino, lost=lost, digest=digest, temporary=temporary,
+            seen=seen,
+        )  # fmt: skip
 
     def _special(
         self,
@@ -359,13 +363,23 @@ class Copier:
         digest: bytes | None = None,
         temporary: bytes = b"",
         placed: bytes = b"",
+        seen: Seen | None = None,
     ) -> Copied:
         size = item.size if item.type is EntryType.FILE else 0
         check = digest if item.type is EntryType.FILE and temporary and outcome is not Outcome.LINKED else None
         return Copied(
-            CopyResult(item.number, group, outcome, lost, digest, inode, size, None),
+            CopyResult(item.number, group, outcome, lost, digest, inode, size, None, seen),
             Arrival(item.number, root, path, name, temporary, placed, item.mtime_ns, size, check),
         )
+
+
+def _as_found(item: WorkItem, source: os.stat_result) -> tuple[WorkItem, Seen]:
+    """Take the source's present version for the one that was promised."""
+    seen = Seen(source.st_size, source.st_mtime_ns, source.st_ctime_ns, source.st_ino, source.st_nlink)
+    fresh = msgspec.structs.replace(
+        item, size=seen.size, mtime_ns=seen.mtime_ns, ctime_ns=seen.ctime_ns, inode=seen.inode, links=seen.links
+    )
+    return fresh, seen
 
 
 def _create(target_dir: int, temporary: bytes) -> int:

@@ -31,6 +31,7 @@ from migmond.ports import (
     Promote,
     PutExecution,
     Record,
+    Refresh,
     RemovePlan,
     Retry,
     SavePlan,
@@ -212,6 +213,15 @@ def _apply(state: _State, change: Change) -> None:
                     target_name=r.target_name,
                     target_inode=r.target_inode,
                 )
+        case Refresh():
+            state.update(
+                (change.key, change.number),
+                size=change.size,
+                mtime_ns=change.mtime_ns,
+                ctime_ns=change.ctime_ns,
+                inode=change.inode,
+                links=change.links,
+            )
         case Retry():
             _set_state(state, change.key, (TaskState.FAILED,), TaskState.PENDING)
         case CancelPending():

@@ -105,6 +105,7 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True):
     """One task of a batch: what the scan saw of it, and for a hard link where its leader's target is.
 
     `leader_root` is -1 for an ordinary entry. `leader_path` is the leader's final path below its target root.
+    `as_found`: the source has changed since the scan; take it as it is now and tell in the result what that is.
     """
 
     number: int
@@ -118,6 +119,7 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True):
     links: int
     leader_root: int = -1
     leader_path: bytes = b""
+    as_found: bool = False
 
 
 class WorkDirectory(msgspec.Struct, frozen=True, array_like=True):
@@ -126,6 +128,16 @@ class WorkDirectory(msgspec.Struct, frozen=True, array_like=True):
     root: int
     path: bytes
     items: tuple[WorkItem, ...]
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """The version of a source that was copied, when it is another one than the scan saw."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    links: int
 
 
 class CopyResult(msgspec.Struct, frozen=True, array_like=True):
@@ -146,6 +158,7 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True):
     inode: int
     size: int
     fault: Fault | None
+    seen: Seen | None = None
 
 
 class ItemFault(msgspec.Struct, frozen=True, array_like=True):

@@ -19,6 +19,7 @@ from migmond.ports import (
     Promote,
     PutExecution,
     Record,
+    Refresh,
     RemovePlan,
     Retry,
     SavePlan,
@@ -64,6 +65,19 @@ def apply(connection: apsw.Connection, change: Change) -> None:
             _add_fault(connection, change)
         case AddRoot():
             _add_root(connection, change)
+        case Refresh():
+            run(
+                connection,
+                "UPDATE task SET size=?, mtime_ns=?, ctime_ns=?, inode=?, links=? WHERE id=?",
+                (
+                    change.size,
+                    change.mtime_ns,
+                    change.ctime_ns,
+                    change.inode,
+                    change.links,
+                    change.key << NUMBER_BITS | change.number,
+                ),
+            )
         case Retry():
             _set_state(connection, change.key, (TaskState.FAILED,), TaskState.PENDING)
         case CancelPending():

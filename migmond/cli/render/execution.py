@@ -64,9 +64,9 @@ def listing(page: api.ExecutionPage, width: int) -> list[str]:
 def details(e: api.ExecutionView) -> list[str]:
     """Return the lines of `show`."""
     p = e.progress
-    started = f" since {clock(e.started_at)}" if e.started_at else ""
+    started = f"; started {clock(e.started_at)}" if e.started_at else ""
     lines = [
-        f"{e.name} {e.id}  {e.state}{f' ({e.why})' if e.why else ''}, {e.operation}, {e.stage}{started}",
+        f"{e.name} {e.id}  {e.state}{f' ({e.why})' if e.why else ''}: {e.operation}, {e.stage}{started}",
         *(f"  from {s}" for s in e.sources),
         f"  to   {e.destination}",
         f"  {percent_text(p.percent_done):>6}  {amounts(p)}   {rate_text(p.bytes_per_s)}",
@@ -75,22 +75,16 @@ def details(e: api.ExecutionView) -> list[str]:
         lines.append(f"  ended {clock(e.finished_at)} after {show_duration(p.seconds_elapsed)}")
     else:
         lines.append(f"  left {eta_text(p)}, running for {show_duration(p.seconds_elapsed)}")
-    left = [
-        count(t.entries, what)
-        for t, what in ((p.skipped, "skipped"), (p.failed, "failed"), (p.cancelled, "cancelled"))
-        if t.entries
-    ]
-    left = [text.removesuffix("s") if text.endswith("eds") else text for text in left]
-    if left:
-        lines.append("  " + ", ".join(left))
+    left = [(p.skipped, "skipped"), (p.failed, "failed"), (p.cancelled, "cancelled")]
+    if any(tally.entries for tally, _ in left):
+        lines.append("  " + ", ".join(f"{tally.entries:,} {what}" for tally, what in left if tally.entries))
     if p.imperfect:
         lines.append(
             f"  {count(p.imperfect, 'entry', 'entries')} kept content but not all metadata (migmon files {e.id[:6]})"
         )
-    lines += [
-        f"  hold {h.id}: {h.reason} by {h.author} since {clock(h.since)}{f' until {clock(h.until)}' if h.until else ''}{f': {h.note}' if h.note else ''}"
-        for h in e.holds
-    ]
+    for h in e.holds:
+        until, note = f" until {clock(h.until)}" if h.until else "", f": {h.note}" if h.note else ""
+        lines.append(f"  hold {h.id}: {h.reason} by {h.author} since {clock(h.since)}{until}{note}")
     for m in e.movers:
         stall = f", hanging for {show_duration(m.stalled_s)}" if m.stalled_s is not None else ""
         lines.append(f"  mover {m.slot} (pid {m.pid}) {m.doing}{stall}{f': {m.file}' if m.file else ''}")
@@ -124,7 +118,8 @@ def summary(e: api.ExecutionView) -> list[str]:
     verb = "moved" if e.operation == "move" else "copied"
     seconds = max(p.seconds_elapsed, 1e-3)
     rate = f", {rate_text(p.done.bytes / seconds)}" if p.done.bytes else ""
-    head = f"{count(p.done.entries, 'entry', 'entries')}, {show_size(p.done.bytes)} {verb} in {show_duration(seconds)}{rate}"
+    done = f"{count(p.done.entries, 'entry', 'entries')}, {show_size(p.done.bytes)} {verb}"
+    head = f"{done} in {show_duration(seconds)}{rate}"
     state = {"completed": "done", "completed_with_errors": "finished with errors"}.get(e.state, e.state)
     lines = [f"{e.name} ({e.id[:6]}) {state}: {head}"]
     if e.why and e.state not in ("completed", "completed_with_errors"):
@@ -147,7 +142,8 @@ def progress_line(e: api.ExecutionView) -> str:
     p = e.progress
     failed = f", {p.failed.entries:,} failed" if p.failed.entries else ""
     why = f" ({e.why})" if e.why else ""
-    return f"{e.name} {e.state}{why}: {percent_text(p.percent_done)}, {amounts(p)}, {rate_text(p.bytes_per_s)}, left {eta_text(p)}{failed}"
+    done = f"{percent_text(p.percent_done)}, {amounts(p)}, {rate_text(p.bytes_per_s)}"
+    return f"{e.name} {e.state}{why}: {done}, left {eta_text(p)}{failed}"
 
 
 def live_lines(e: api.ExecutionView, width: int) -> list[str]:
