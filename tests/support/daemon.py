@@ -1,0 +1,126 @@
+"""A daemon of one's own for tests and scripts: started, killed, started again on the same state."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+
+
+class EmbeddedDaemon:
+    """`python -m migmond.daemon --user` on its own socket and state. A context manager that stops it at the end.
+
+    Args:
+        home: directory for socket, state and log; made when missing.
+        configuration: text of a migmond.toml of its own.
+    """
+
+    def __init__(self, home: Path, configuration: str = "") -> None:
+        self.home = home
+        self.socket = str(home / "socket")
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "config").mkdir(exist_ok=True)
+        (home / "config" / "migmond.toml").write_text(configuration or "# defaults\n")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> EmbeddedDaemon:
+        self.start()
+        return self
+
+    def __exit__(self, k: type[BaseException] | None, e: BaseException | None, t: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `migmon` needs to find it."""
+        path = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
+        return {**os.environ, "MIGMOND_SOCKET": self.socket, "PYTHONPATH": path, "TERM": "dumb"}
+
+    def start(self) -> None:
+        """Start it and wait until it serves."""
+        ready, theirs = os.pipe()
+        with open(self.home / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "migmond.daemon", "--user", "--socket", self.socket,
+                    "--state-directory", str(self.home / "state"), "--config-directory", str(self.home / "config"),
+                    "--foreground-ready-fd", str(theirs),
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, pass_fds=(theirs,),
+            )  # fmt: skip
+        os.close(theirs)
+        with open(ready, "rb") as answer:
+            if not answer.read(1):
+                raise RuntimeError("the daemon did not start:\n" + self.log())
+
+    def log(self) -> str:
+        """Everything it has logged."""
+        return (self.home / "log").read_text()
+
+    def movers(self) -> list[int]:
+        """Pids of its mover processes."""
+        assert self.process is not None
+        try:
+            return [child.pid for child in psutil.Process(self.process.pid).children()]
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill(self, *, movers: bool) -> None:
+        """SIGKILL the daemon, and its movers at the same moment or not at all."""
+        assert self.process is not None
+        children = self.movers()
+        self.process.kill()
+        if movers:
+            kill_all(children)
+        self.process.wait()
+        wait_gone(children)
+
+    def stop(self) -> None:
+        """Stop it in order; kill it when that takes too long."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill(movers=True)
+
+    def migmon(self, *arguments: str, check: bool = True, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run `migmon` against it."""
+        return subprocess.run(
+            [sys.executable, "-m", "migmond.cli", *arguments],
+            env=self.environment, capture_output=True, text=True, check=check, timeout=timeout_s,
+        )  # fmt: skip
+
+
+def kill_all(pids: list[int]) -> None:
+    """SIGKILL processes that may be gone already."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def wait_gone(pids: list[int], timeout_s: float = 10) -> None:
+    """Wait until none of `pids` lives (orphans are reaped by init)."""
+    deadline = time.monotonic() + timeout_s
+    while any(_alive(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"processes {pids} live on")
+        time.sleep(0.01)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
