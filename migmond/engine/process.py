@@ -139,16 +139,15 @@ async def _spawn(identity: Identity, socket_fd: int, memory_fd: int) -> trio.Pro
     root = os.geteuid() == 0
     if not root and identity.uid != os.geteuid():
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    # It becomes the asking user itself, once its code is loaded: that code may lie where the user cannot read.
+    become = [str(identity.uid), str(identity.gid), ",".join(map(str, identity.groups))] if root else []
     # -P and a PYTHONPATH of our own: nothing of the asking user's environment or directory decides what code runs.
     return await trio.lowlevel.open_process(
-        [sys.executable, "-P", "-s", "-m", "migmond.mover", str(socket_fd), str(memory_fd)],
+        [sys.executable, "-P", "-s", "-m", "migmond.mover", str(socket_fd), str(memory_fd), *become],
         pass_fds=(socket_fd, memory_fd),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         cwd="/",
         env={"PYTHONPATH": package_root, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
         umask=0o077,
-        user=identity.uid if root else None,
-        group=identity.gid if root else None,
-        extra_groups=identity.groups if root else None,
     )

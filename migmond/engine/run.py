@@ -194,7 +194,7 @@ class Run:
     async def _work(self, scope: Scope) -> None:
         if scope.account.execution.state is ExecutionState.CREATED:
             scope.account.change(started_at=scope.wall())
-            self._enter(ExecutionState.RUNNING if self._gate.mode is not Mode.PAUSE else ExecutionState.PAUSED)
+            self._enter(ExecutionState.RUNNING)
         if scope.account.execution.state is ExecutionState.RUNNING and self._gate.mode is Mode.PAUSE:
             self._enter(ExecutionState.PAUSED, scope.account.execution.reason)
         await self._take_over(scope)

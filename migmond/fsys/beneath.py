@@ -9,20 +9,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
+from typing import NoReturn
 
 from migmond.fsys import libc
 
-RESOLVE_NO_XDEV = 0x01
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_BENEATH = 0x08
-_RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+_RESOLVE_NO_XDEV = 0x01
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+_RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOP_BYTES = 3500
 """Longer paths are opened in hops of whole components: the kernel takes at most 4,095 bytes."""
 _RACE_TRIES = 64
-"""openat2 answers EAGAIN when a rename anywhere in the path raced with it."""
+"""openat2 answers EAGAIN when a rename or mount anywhere in the system raced with a path that has `..` in it."""
 
 
 def open_root(path: bytes) -> int:
@@ -31,32 +33,34 @@ def open_root(path: bytes) -> int:
 
 
 def open_beneath(root_fd: int, path: bytes, flags: int, mode: int = 0, *, cross_mounts: bool = True) -> int:
-    """Open `path` (relative, at most `b""` for the root itself) below `root_fd`.
+    """Open `path` below `root_fd`; returns an fd that is closed on exec.
 
     Args:
+        path: relative, of any length; `b""` is the root itself.
         flags, mode: as for open(2).
         cross_mounts: False refuses mount points with EXDEV.
 
     Raises:
-        OSError: ELOOP for a symlink, EXDEV for an escape or a mount point, and whatever open(2) raises.
+        OSError: ELOOP for a symlink anywhere in the path, EXDEV for an escape or a mount point, and whatever
+            open(2) raises.
     """
     if path.startswith(b"/"):
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), os.fsdecode(path))
-    resolve = _RESOLVE | (0 if cross_mounts else RESOLVE_NO_XDEV)
+        _escapes(path)
+    resolve = _RESOLVE | (0 if cross_mounts else _RESOLVE_NO_XDEV)
     if len(path) <= _HOP_BYTES:
         return _open(root_fd, path or b".", flags, mode, resolve)
-    at, fd = root_fd, -1
+    *hops, last = _hops(path)
+    at = root_fd
     try:
-        *hops, last = _hops(path)
         for hop in hops:
             deeper = _open(at, hop, _DIRECTORY, 0, resolve)
-            if fd >= 0:
-                os.close(fd)
-            at = fd = deeper
+            if at != root_fd:
+                os.close(at)
+            at = deeper
         return _open(at, last, flags, mode, resolve)
     finally:
-        if fd >= 0:
-            os.close(fd)
+        if at != root_fd:
+            os.close(at)
 
 
 def open_directory(root_fd: int, path: bytes, *, cross_mounts: bool = True) -> int:
@@ -68,12 +72,16 @@ def make_directories(root_fd: int, path: bytes) -> int:
     """Open a directory below `root_fd`, making it and its parents (0700) where missing; returns its fd.
 
     Another process may do the same at the same time.
+
+    Raises:
+        OSError: ELOOP for a symlink anywhere in the path, ENOTDIR where something else has the name, EXDEV for an
+            escape, and whatever mkdir(2) raises. Parents made so far stay.
     """
     with contextlib.suppress(FileNotFoundError):
         return open_directory(root_fd, path)
     fd = open_directory(root_fd, b"")
     try:
-        for name in path.split(b"/"):
+        for name in _components(path):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, 0o700, dir_fd=fd)
             deeper = open_directory(fd, name)
@@ -85,9 +93,13 @@ def make_directories(root_fd: int, path: bytes) -> int:
     return fd
 
 
+def _components(path: bytes) -> list[bytes]:
+    return [name for name in path.split(b"/") if name not in (b"", b".")]
+
+
 def _hops(path: bytes) -> list[bytes]:
     hops: list[bytes] = []
-    for name in path.split(b"/"):
+    for name in _components(path) or [b"."]:
         if hops and len(hops[-1]) + 1 + len(name) <= _HOP_BYTES:
             hops[-1] += b"/" + name
         else:
@@ -101,29 +113,45 @@ def _open(dir_fd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
             return libc.openat2(dir_fd, path, flags, mode, resolve)
         except OSError as e:
             if e.errno == errno.ENOSYS:
-                return _open_by_steps(dir_fd, path, flags, mode, cross_mounts=not resolve & RESOLVE_NO_XDEV)
+                return _open_by_steps(dir_fd, path, flags, mode, cross_mounts=not resolve & _RESOLVE_NO_XDEV)
             if e.errno not in (errno.EAGAIN, errno.EINTR):
                 raise
     raise OSError(errno.EAGAIN, "the path kept changing while it was opened", os.fsdecode(path))
 
 
 def _open_by_steps(dir_fd: int, path: bytes, flags: int, mode: int, *, cross_mounts: bool) -> int:
-    """For kernels before 5.6: one component at a time with O_NOFOLLOW."""
-    *parents, last = [n for n in path.split(b"/") if n not in (b"", b".")] or [b"."]
+    """For kernels before 5.6: one component at a time with O_NOFOLLOW. `..` is refused even inside the root."""
+    names = _components(path)
+    if b".." in names:
+        _escapes(path)
+    *parents, last = names or [b"."]
     device = os.fstat(dir_fd).st_dev
-    fd = os.dup(dir_fd)
+    at = dir_fd
     try:
-        for name in (*parents, last):
-            if name == b"..":
-                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), os.fsdecode(path))
         for name in parents:
-            deeper = os.open(name, _DIRECTORY, dir_fd=fd)
-            os.close(fd)
-            fd = deeper
-        found = os.open(last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=fd)
-        if not cross_mounts and os.fstat(found).st_dev != device:
-            os.close(found)
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), os.fsdecode(path))
-        return found
+            deeper = _open_step(at, name, _DIRECTORY, 0)
+            if at != dir_fd:
+                os.close(at)
+            at = deeper
+        found = _open_step(at, last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     finally:
-        os.close(fd)
+        if at != dir_fd:
+            os.close(at)
+    if not cross_mounts and os.fstat(found).st_dev != device:
+        os.close(found)
+        _escapes(path)
+    return found
+
+
+def _open_step(dir_fd: int, name: bytes, flags: int, mode: int) -> int:
+    try:
+        return os.open(name, flags, mode, dir_fd=dir_fd)
+    except NotADirectoryError:
+        # O_DIRECTORY makes open(2) say ENOTDIR for a symlink, where openat2 says what it is.
+        if stat.S_ISLNK(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fsdecode(name)) from None
+        raise
+
+
+def _escapes(path: bytes) -> NoReturn:
+    raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), os.fsdecode(path))

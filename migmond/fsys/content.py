@@ -9,35 +9,53 @@ from collections.abc import Callable
 import msgspec
 import xxhash
 
-from migmond.fsys import reflink
+from migmond.fsys import libc
 from migmond.fsys.holes import data_ranges, looks_sparse
-from migmond.fsys.read_write import Hasher, Writer, copy_range
+from migmond.fsys.read_write import CHUNK_BYTES, Hasher, Writer, copy_range
+from migmond.fsys.reflink import Clone, clone
 
 SMALL_BYTES = 256 * 1024
 """Up to here a file is one read and one write: no fallocate, no hints."""
 
+_CANNOT_ALLOCATE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+
 
 class Content(msgspec.Struct, frozen=True):
-    """What was copied. `digest` is None when no hash was wanted or no byte passed through us (reflink)."""
+    """What was copied.
+
+    Attributes:
+        bytes_copied: bytes that passed through us, or that are shared now; holes do not count.
+        digest: None when no hash was wanted or no byte passed through us (reflink).
+        holes_kept: False when the source has holes that the target's file system filled with zeros.
+    """
 
     bytes_copied: int
     digest: bytes | None
-    reflinked: bool
+    reflinked: bool = False
+    holes_kept: bool = True
 
 
 class PairMemory:
-    """What a pair of file systems cannot do, learnt once, so that no file pays for finding out again."""
+    """What the file systems at hand cannot do, learnt once, so that no file pays for finding out again.
+
+    For one thread: it also holds the buffer that large files are copied through.
+    """
 
     def __init__(self) -> None:
         self._no_reflink: set[tuple[int, int]] = set()
         self._no_fallocate: set[int] = set()
-        self.writer = Writer()
+        self._no_uncached: set[int] = set()
+        self.buffer = memoryview(bytearray(CHUNK_BYTES))
 
-    def may_reflink(self, source_device: int, target_device: int) -> bool:
-        return (source_device, target_device) not in self._no_reflink
-
-    def no_reflink(self, source_device: int, target_device: int) -> None:
-        self._no_reflink.add((source_device, target_device))
+    def reflink(self, source_fd: int, target_fd: int, source_device: int, target_device: int) -> bool:
+        """Share the content if these two can; see `migmond.fsys.reflink.clone`. Raises OSError."""
+        pair = (source_device, target_device)
+        if pair in self._no_reflink:
+            return False
+        result = clone(source_fd, target_fd)
+        if result is Clone.NOT_THIS_PAIR:
+            self._no_reflink.add(pair)
+        return result is Clone.DONE
 
     def allocate(self, fd: int, size: int, device: int) -> None:
         """Reserve the blocks of a large file at once: one extent, and a full disk shows before the copy.
@@ -48,11 +66,20 @@ class PairMemory:
         if device in self._no_fallocate:
             return
         try:
-            os.posix_fallocate(fd, 0, size)
+            libc.fallocate(fd, 0, 0, size)
         except OSError as e:
-            if e.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            if e.errno not in _CANNOT_ALLOCATE:
                 raise
             self._no_fallocate.add(device)
+
+    def writer(self, fd: int, device: int) -> Writer:
+        """Return what writes a large file there in the best known way."""
+        return Writer(fd, uncached=device not in self._no_uncached)
+
+    def learn(self, writer: Writer, device: int) -> None:
+        """Remember what a file's writer found out."""
+        if not writer.uncached:
+            self._no_uncached.add(device)
 
 
 def copy_content(
@@ -66,37 +93,57 @@ def copy_content(
     memory: PairMemory,
     step: Callable[[int], None],
 ) -> Content:
-    """Copy the whole content into the fresh, empty file `target_fd`.
+    """Copy the whole content into the fresh, empty file `target_fd`. Both fds stand at offset 0.
 
     Args:
-        source: fstat of the source, taken before; a file that grows or shrinks meanwhile is copied to its end as
-            found, and the caller's second fstat tells.
+        source: fstat of the source, taken before. A file that grows meanwhile is copied at least up to the size in
+            it, one that shrinks up to its new end; the caller's second fstat tells. A file of size 0 is read to its
+            end all the same: pseudo files have a content without a size.
         digest: hash on the way (xxh3_128 of the logical content, 16 bytes).
-        step: called after each chunk of at most 1 MiB with its length; it may block (pause) or raise (abandon).
+        step: called after each chunk of at most 1 MiB with its length, and with 0 now and then while none is
+            copied; it may block (pause) or raise (abandon).
 
     Raises:
         OSError: reading or writing failed; the target is to be thrown away.
     """
     size = source.st_size
-    if reflink_wanted and size and memory.may_reflink(source.st_dev, target_device):
-        if reflink.clone(source_fd, target_fd):
-            return Content(size, None, reflinked=True)
-        memory.no_reflink(source.st_dev, target_device)
+    if reflink_wanted and size and memory.reflink(source_fd, target_fd, source.st_dev, target_device):
+        return Content(size, None, reflinked=True)
     if size <= SMALL_BYTES and not looks_sparse(source):
         return _copy_small(source_fd, target_fd, size, digest=digest, step=step)
     return _copy_large(source_fd, target_fd, source, target_device, digest=digest, memory=memory, step=step)
 
 
 def _copy_small(source_fd: int, target_fd: int, size: int, *, digest: bool, step: Callable[[int], None]) -> Content:
+    # One byte more than there should be: a read that comes back short of it has met the end.
     data = os.read(source_fd, size + 1)
+    if size == 0 and data:
+        return _copy_unsized(source_fd, target_fd, data, digest=digest, step=step)
     while len(data) < size and (more := os.read(source_fd, size + 1 - len(data))):
         data += more
     if data:
-        written = os.write(target_fd, data)
-        while written < len(data):
-            written += os.write(target_fd, data[written:])
+        _write_all(target_fd, data)
         step(len(data))
-    return Content(len(data), xxhash.xxh3_128_digest(data) if digest else None, reflinked=False)
+    return Content(len(data), xxhash.xxh3_128_digest(data) if digest else None)
+
+
+def _copy_unsized(
+    source_fd: int, target_fd: int, first: bytes, *, digest: bool, step: Callable[[int], None]
+) -> Content:
+    hasher, copied, chunk = Hasher(active=digest), 0, first
+    while chunk:
+        _write_all(target_fd, chunk)
+        hasher.data(chunk)
+        copied += len(chunk)
+        step(len(chunk))
+        chunk = os.read(source_fd, CHUNK_BYTES)
+    return Content(copied, hasher.digest())
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
 
 
 def _copy_large(
@@ -110,19 +157,37 @@ def _copy_large(
     step: Callable[[int], None],
 ) -> Content:
     size, sparse = source.st_size, looks_sparse(source)
-    hasher, copied, position = Hasher(active=digest), 0, 0
+    hasher, writer = Hasher(active=digest), memory.writer(target_fd, target_device)
+    copied = position = 0
+    largest_hole = (0, 0)
     if sparse:
         os.ftruncate(target_fd, size)
     else:
         memory.allocate(target_fd, size, target_device)
     os.posix_fadvise(source_fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     for start, end in data_ranges(source_fd, size) if sparse else ((0, size),):
-        hasher.hole(start - position)
-        count = copy_range(source_fd, target_fd, start, end, hasher, memory.writer, step)
+        largest_hole = max(largest_hole, (start - position, position))
+        hasher.hole(start - position, step)
+        count = copy_range(source_fd, start, end, writer, hasher, memory.buffer, step)
         copied += count
         position = start + count
-        if position < end:  # it shrank; the caller will see
-            os.ftruncate(target_fd, position)
-            return Content(copied, hasher.digest(), reflinked=False)
-    hasher.hole(size - position)
-    return Content(copied, hasher.digest(), reflinked=False)
+        if position < end:  # it shrank, or never had what its size says (sysfs)
+            size = position
+            os.ftruncate(target_fd, size)
+            break
+    memory.learn(writer, target_device)
+    largest_hole = max(largest_hole, (size - position, position))
+    hasher.hole(size - position, step)
+    return Content(copied, hasher.digest(), holes_kept=_has_hole(target_fd, *largest_hole))
+
+
+def _has_hole(fd: int, length: int, start: int) -> bool:
+    """Whether there is a hole somewhere in that stretch, unless it is empty."""
+    if not length:
+        return True
+    try:
+        return os.lseek(fd, start, os.SEEK_HOLE) < start + length
+    except OSError as e:
+        if e.errno != errno.EINVAL:  # the file system knows no holes
+            raise
+        return False

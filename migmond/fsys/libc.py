@@ -1,73 +1,101 @@
-"""The few system calls that Python's `os` does not have."""
+"""The few system calls that Python's `os` does not have.
+
+Calls that the C library wraps are taken from there: their numbers differ between machines, its symbols do not.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from functools import cache
+from typing import Any, NoReturn
 
-AT_FDCWD = -100
+SYNC_FILE_RANGE_WAIT_BEFORE = 1
+SYNC_FILE_RANGE_WRITE = 2
+SYNC_FILE_RANGE_WAIT_AFTER = 4
+
+_PR_SET_DUMPABLE = 4
 _SYS_OPENAT2 = 437
-_SYS_RENAMEAT2 = 316
-_SYS_SYNC_FILE_RANGE = 277
+"""No C library wraps it; newer than the split of the tables, so the number is the same on every machine."""
 
 
 class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+_OPEN_HOW_BYTES = ctypes.sizeof(_OpenHow)
+
+
 @cache
-def _libc() -> ctypes.CDLL:
+def _function(name: str, *arguments: Any, result: Any = ctypes.c_int) -> Any:
+    """Look a function up once. Raises OSError(ENOSYS) when the C library has none of that name."""
     library = ctypes.CDLL(None, use_errno=True)
-    library.syscall.restype = ctypes.c_long
-    return library
+    try:
+        function = library[name]
+    except AttributeError:
+        raise OSError(errno.ENOSYS, f"the C library has no {name}") from None
+    function.argtypes, function.restype = arguments, result
+    return function
 
 
-def _check(result: int, name: bytes | None = None) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), os.fsdecode(name) if name is not None else None)
-    return result
+def _fail(name: bytes | None = None) -> NoReturn:
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number), os.fsdecode(name) if name is not None else None)
+
+
+def _checked(path: bytes) -> bytes:
+    """A NUL would silently cut the path short."""
+    if b"\0" in path:
+        raise OSError(errno.EINVAL, "a path cannot contain a NUL byte", os.fsdecode(path))
+    return path
 
 
 def openat2(dir_fd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
-    """openat2(2). Raises OSError."""
-    how = _OpenHow(flags | os.O_CLOEXEC, mode if flags & (os.O_CREAT | os.O_TMPFILE) else 0, resolve)
-    result = _libc().syscall(
-        ctypes.c_long(_SYS_OPENAT2),
-        ctypes.c_int(dir_fd),
-        ctypes.c_char_p(path),
-        ctypes.byref(how),
-        ctypes.c_size_t(ctypes.sizeof(how)),
-    )
-    return _check(int(result), path)
+    """openat2(2), with O_CLOEXEC always. Raises OSError."""
+    call = _function(
+        "syscall", ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_OpenHow), ctypes.c_size_t,
+        result=ctypes.c_long,
+    )  # fmt: skip
+    creates = flags & os.O_CREAT or flags & os.O_TMPFILE == os.O_TMPFILE
+    how = _OpenHow(flags | os.O_CLOEXEC, mode if creates else 0, resolve)
+    fd = call(_SYS_OPENAT2, dir_fd, _checked(path), how, _OPEN_HOW_BYTES)
+    return int(fd) if fd >= 0 else _fail(path)
 
 
 def renameat2(source_dir: int, source: bytes, target_dir: int, target: bytes, flags: int) -> None:
     """renameat2(2). Raises OSError."""
-    result = _libc().syscall(
-        ctypes.c_long(_SYS_RENAMEAT2),
-        ctypes.c_int(source_dir),
-        ctypes.c_char_p(source),
-        ctypes.c_int(target_dir),
-        ctypes.c_char_p(target),
-        ctypes.c_uint(flags),
-    )
-    _check(int(result), target)
+    call = _function("renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    if call(source_dir, _checked(source), target_dir, _checked(target), flags):
+        _fail(target)
+
+
+def set_dumpable() -> None:
+    """prctl(PR_SET_DUMPABLE, 1): /proc/self belongs to the process's user again. Raises OSError."""
+    call = _function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+    if call(_PR_SET_DUMPABLE, 1, 0, 0, 0):
+        _fail()
 
 
 def syncfs(fd: int) -> None:
-    """syncfs(2). Raises OSError, also for write-back errors since the last call on this fd's file system."""
-    _check(int(_libc().syncfs(ctypes.c_int(fd))))
+    """syncfs(2). Raises OSError, also for write-back errors since `fd` was opened or last synced through."""
+    if _function("syncfs", ctypes.c_int)(fd):
+        _fail()
+
+
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    """fallocate(2). Raises OSError; EOPNOTSUPP where the file system cannot.
+
+    Not posix_fallocate: there the C library writes to every block of the file instead.
+    """
+    call = _function("fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    while call(fd, mode, offset, length):
+        if ctypes.get_errno() != errno.EINTR:
+            _fail()
 
 
 def sync_file_range(fd: int, offset: int, length: int, flags: int) -> None:
     """sync_file_range(2). Raises OSError."""
-    result = _libc().syscall(
-        ctypes.c_long(_SYS_SYNC_FILE_RANGE),
-        ctypes.c_int(fd),
-        ctypes.c_int64(offset),
-        ctypes.c_int64(length),
-        ctypes.c_uint(flags),
-    )
-    _check(int(result))
+    call = _function("sync_file_range", ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    if call(fd, offset, length, flags):
+        _fail()

@@ -6,22 +6,22 @@ What the target or the caller's rights do not allow is returned as Lost, never s
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from typing import NoReturn
 
 import msgspec
 
 from migmond.domain.entry import Lost
+from migmond.fsys.xattrs import Pinned, copy_xattrs
 
-_NOT_HERE = frozenset(
-    {errno.EOPNOTSUPP, errno.EPERM, errno.EACCES, errno.ENODATA, errno.EINVAL, errno.ENOSYS, errno.ERANGE}
-)
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.E2BIG})
-_ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
-_CAPABILITY = "security.capability"
-_CAP_CHOWN, _CAP_SYS_ADMIN = 0, 21
+_CAP_CHOWN, _CAP_FSETID, _CAP_SYS_ADMIN = 0, 4, 21
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
+_REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EOVERFLOW})
+"""EINVAL and EOVERFLOW: the id has no meaning in this user namespace or on this file system."""
 
 
 class Rights(msgspec.Struct, frozen=True):
@@ -32,21 +32,24 @@ class Rights(msgspec.Struct, frozen=True):
     groups: frozenset[int]
     may_chown: bool
     may_trusted: bool
+    may_setgid: bool = False
+    """Keep setgid on files of groups that it is not in; without that right chmod drops the bit and says nothing."""
 
     @classmethod
     def of_process(cls) -> Rights:
         """Read them from the kernel; they do not change in a mover's life."""
         capabilities = 0
-        with open("/proc/self/status") as lines:
+        with open("/proc/self/status", "rb") as lines:
             for line in lines:
-                if line.startswith("CapEff:"):
+                if line.startswith(b"CapEff:"):
                     capabilities = int(line.split()[1], 16)
         return cls(
             os.geteuid(),
             os.getegid(),
             frozenset(os.getgroups()),
-            bool(capabilities >> _CAP_CHOWN & 1),
-            bool(capabilities >> _CAP_SYS_ADMIN & 1),
+            may_chown=bool(capabilities >> _CAP_CHOWN & 1),
+            may_trusted=bool(capabilities >> _CAP_SYS_ADMIN & 1),
+            may_setgid=bool(capabilities >> _CAP_FSETID & 1),
         )
 
 
@@ -75,22 +78,12 @@ def copy_metadata(
     if target is None:
         target = os.fstat(target_fd)
     lost = _copy_owner(target_fd, source, target, rights)
-    lost |= _copy_xattrs(source_fd, target_fd, rights, fresh=not stat.S_ISDIR(source.st_mode))
-    mode = stat.S_IMODE(source.st_mode)
-    if lost & (Lost.OWNER | Lost.GROUP) and mode & _SPECIAL_BITS and not stat.S_ISDIR(source.st_mode):
-        # A setuid program that would run as somebody else than intended is worse than one that does not.
-        mode &= ~_SPECIAL_BITS
-        lost |= Lost.MODE
-    if mode != stat.S_IMODE(target.st_mode) or target.st_uid != source.st_uid or target.st_gid != source.st_gid:
-        try:
-            os.fchmod(target_fd, mode)
-        except PermissionError:
-            lost |= Lost.MODE
-    try:
-        os.utime(target_fd, ns=(source.st_atime_ns, source.st_mtime_ns if mtime_ns is None else mtime_ns))
-    except PermissionError:
-        lost |= Lost.TIMES
-    return lost
+    # A directory may have been there before; a file is always our fresh one.
+    mirror = stat.S_ISDIR(source.st_mode)
+    loss, acl_changed = copy_xattrs(source_fd, target_fd, trusted=rights.may_trusted, mirror=mirror)
+    lost |= loss
+    lost |= _copy_mode(target_fd, source, target, rights, lost, changed=acl_changed)
+    return lost | _copy_times(target_fd, source, mtime_ns)
 
 
 def copy_link_metadata(
@@ -101,102 +94,107 @@ def copy_link_metadata(
     source: os.stat_result,
     rights: Rights,
 ) -> Lost:
-    """The same for an entry that cannot be opened: symlink, fifo, socket, device. Nothing is followed."""
-    lost = Lost.NOTHING
-    target = os.stat(target_name, dir_fd=target_dir, follow_symlinks=False)
-    wanted = (source.st_uid, source.st_gid)
-    if wanted != (target.st_uid, target.st_gid):
-        lost |= _try_chown(target_name, wanted, rights, target, dir_fd=target_dir)
-    lost |= _copy_link_xattrs(source_dir, source_name, target_dir, target_name, rights)
-    mode = stat.S_IMODE(source.st_mode)
-    if not stat.S_ISLNK(source.st_mode) and (mode != stat.S_IMODE(target.st_mode) or lost & Lost.OWNER):
-        # The temporary name is ours and not a symlink: nothing is followed although fchmodat cannot promise it.
-        os.chmod(target_name, mode, dir_fd=target_dir)
-    os.utime(target_name, ns=(source.st_atime_ns, source.st_mtime_ns), dir_fd=target_dir, follow_symlinks=False)
-    return lost
+    """The same for an entry that cannot be opened: symlink, fifo, socket, device.
+
+    Nothing is followed: both are pinned first, so that nobody can put a symlink to something precious in the
+    target's place between two calls (HAZARDS.md row 40).
+
+    Args:
+        source: lstat of the source.
+
+    Returns:
+        What could not be kept.
+
+    Raises:
+        OSError: EAGAIN when the source is not the one of `source` any more or the target is of another type;
+            else the target failed in another way (EIO, ENOSPC, EROFS, ...).
+    """
+    with _pin(source_dir, source_name) as source_fd, _pin(target_dir, target_name) as target_fd:
+        target = os.fstat(target_fd)
+        if not os.path.samestat(os.fstat(source_fd), source):
+            _replaced(source_name)
+        if stat.S_IFMT(target.st_mode) != stat.S_IFMT(source.st_mode):
+            _replaced(target_name)
+        from_there, to_here = b"/proc/self/fd/%d" % source_fd, b"/proc/self/fd/%d" % target_fd
+        lost = _copy_owner(to_here, source, target, rights)
+        loss, acl_changed = copy_xattrs(from_there, to_here, trusted=rights.may_trusted, mirror=False)
+        lost |= loss
+        if not stat.S_ISLNK(source.st_mode):
+            lost |= _copy_mode(to_here, source, target, rights, lost, changed=acl_changed)
+        return lost | _copy_times(to_here, source, None)
 
 
-def _copy_owner(target_fd: int, source: os.stat_result, target: os.stat_result, rights: Rights) -> Lost:
-    wanted = (source.st_uid, source.st_gid)
-    if wanted == (target.st_uid, target.st_gid):
+@contextlib.contextmanager
+def _pin(dir_fd: int, name: bytes) -> Iterator[int]:
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _replaced(name: bytes) -> NoReturn:
+    raise OSError(errno.EAGAIN, "somebody put something else in its place", os.fsdecode(name))
+
+
+def _copy_owner(target: Pinned, source: os.stat_result, now: os.stat_result, rights: Rights) -> Lost:
+    uid, gid = source.st_uid, source.st_gid
+    new_uid, new_gid = uid != now.st_uid, gid != now.st_gid
+    if not new_uid and not new_gid:
         return Lost.NOTHING
-    return _try_chown(target_fd, wanted, rights, target)
-
-
-def _try_chown(
-    target: int | bytes, wanted: tuple[int, int], rights: Rights, now: os.stat_result, dir_fd: int | None = None
-) -> Lost:
-    uid, gid = wanted
+    if (rights.may_chown or not new_uid) and _chown(target, uid if new_uid else -1, gid if new_gid else -1):
+        return Lost.NOTHING
     lost = Lost.NOTHING
-    if not rights.may_chown:
-        if uid != now.st_uid:
-            lost |= Lost.OWNER
-            uid = -1
-        if gid != now.st_gid and gid != rights.gid and gid not in rights.groups:
+    if new_gid:
+        theirs = rights.may_chown or gid == rights.gid or gid in rights.groups
+        if not (theirs and _chown(target, -1, gid)):
             lost |= Lost.GROUP
-            gid = -1
-        if uid == -1 and gid == -1:
-            return lost
+    if new_uid and not (rights.may_chown and _chown(target, uid, -1)):
+        lost |= Lost.OWNER
+    return lost
+
+
+def _chown(target: Pinned, uid: int, gid: int) -> bool:
     try:
-        if isinstance(target, int):
-            os.fchown(target, uid, gid)
-        else:
-            os.chown(target, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
+        os.chown(target, uid, gid)
     except OSError as e:
-        if e.errno not in (errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP):
+        if e.errno not in _REFUSED:
             raise
-        lost |= (Lost.OWNER if uid != -1 and uid != now.st_uid else Lost.NOTHING) | (
-            Lost.GROUP if gid != -1 and gid != now.st_gid else Lost.NOTHING
-        )
-    return lost
+        return False
+    return True
 
 
-def _names(path: int | str, *, follow: bool) -> list[str]:
+def _copy_mode(
+    target: Pinned, source: os.stat_result, before: os.stat_result, rights: Rights, lost: Lost, *, changed: bool
+) -> Lost:
+    """Set the mode unless it is right already. `changed`: something else than chown may have changed it."""
+    mode = stat.S_IMODE(source.st_mode)
+    loss = Lost.NOTHING
+    if mode & _SPECIAL_BITS and not stat.S_ISDIR(source.st_mode) and lost & (Lost.OWNER | Lost.GROUP):
+        # A setuid program that runs as somebody else than intended is worse than one that does not.
+        mode &= ~_SPECIAL_BITS
+        loss = Lost.MODE
+    same_owner = (before.st_uid, before.st_gid) == (source.st_uid, source.st_gid)
+    if mode == stat.S_IMODE(before.st_mode) and same_owner and not changed:
+        return loss
+    if mode & stat.S_ISGID and not rights.may_setgid:
+        group = before.st_gid if lost & Lost.GROUP else source.st_gid
+        if group != rights.gid and group not in rights.groups:
+            loss |= Lost.MODE
     try:
-        return os.listxattr(path, follow_symlinks=follow) if not isinstance(path, int) else os.listxattr(path)
+        os.chmod(target, mode)
     except OSError as e:
-        if e.errno in _NOT_HERE:
-            return []
-        raise
+        if e.errno not in _REFUSED:
+            raise
+        loss |= Lost.MODE
+    return loss
 
 
-def _copy_xattrs(source_fd: int, target_fd: int, rights: Rights, *, fresh: bool) -> Lost:
-    names = _names(source_fd, follow=True)
-    lost = Lost.NOTHING
-    for name in names:
-        if name.startswith("trusted.") and not rights.may_trusted:
-            continue
-        try:
-            os.setxattr(target_fd, name, os.getxattr(source_fd, name))
-        except OSError as e:
-            if e.errno not in _NOT_HERE and e.errno not in _NO_ROOM:
-                raise
-            lost |= _loss_of(name)
-    # An ACL that the target inherited from its directory but the source does not have would grant others access.
-    for name in _names(target_fd, follow=True):
-        if (name in _ACLS and name not in names) or (not fresh and name.startswith("user.") and name not in names):
-            os.removexattr(target_fd, name)
-    return lost
-
-
-def _copy_link_xattrs(source_dir: int, source: bytes, target_dir: int, target: bytes, rights: Rights) -> Lost:
-    source_path = f"/proc/self/fd/{source_dir}/{os.fsdecode(source)}"
-    target_path = f"/proc/self/fd/{target_dir}/{os.fsdecode(target)}"
-    lost = Lost.NOTHING
-    for name in _names(source_path, follow=False):
-        if name.startswith("trusted.") and not rights.may_trusted:
-            continue
-        try:
-            value = os.getxattr(source_path, name, follow_symlinks=False)
-            os.setxattr(target_path, name, value, follow_symlinks=False)
-        except OSError as e:
-            if e.errno not in _NOT_HERE and e.errno not in _NO_ROOM:
-                raise
-            lost |= _loss_of(name)
-    return lost
-
-
-def _loss_of(name: str) -> Lost:
-    if name in _ACLS:
-        return Lost.ACL
-    return Lost.CAPABILITIES if name == _CAPABILITY else Lost.XATTRS
+def _copy_times(target: Pinned, source: os.stat_result, mtime_ns: int | None) -> Lost:
+    try:
+        os.utime(target, ns=(source.st_atime_ns, source.st_mtime_ns if mtime_ns is None else mtime_ns))
+    except OSError as e:
+        if e.errno not in _REFUSED:
+            raise
+        return Lost.TIMES
+    return Lost.NOTHING

@@ -1,12 +1,12 @@
 """Copying by read and write, hashed on the way, without pushing other people's pages out of the cache.
 
 Measured (PERF.md): pwritev2 with RWF_DONTCACHE is the fastest durable way for large files, and drops our own pages
-by itself; where the kernel lacks it, sync_file_range behind the write head starts the write-back early.
+by itself; where the kernel or the file system lacks it, sync_file_range behind the write head starts the write-back
+early. The source is read plainly: RWF_DONTCACHE halves the rate of reading (0.15 s against 0.28 s for 512 MiB).
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable
@@ -17,9 +17,10 @@ from migmond.fsys import libc
 
 CHUNK_BYTES = 1 << 20
 _RWF_DONTCACHE = 0x80
-_SYNC_FILE_RANGE_WRITE = 2
-_FLUSH_EVERY_BYTES = 8 << 20
-_ZEROS = bytes(CHUNK_BYTES)
+_WINDOW_BYTES = 8 << 20
+_HOLE_STEP_BYTES = 16 << 20
+_ZEROS = memoryview(bytes(CHUNK_BYTES))
+_NOT_HERE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE})
 
 
 class Hasher:
@@ -32,64 +33,94 @@ class Hasher:
         if self._hash is not None:
             self._hash.update(chunk)
 
-    def hole(self, length: int) -> None:
-        if self._hash is not None:
-            while length > 0:
-                self._hash.update(memoryview(_ZEROS)[: min(length, CHUNK_BYTES)])
-                length -= CHUNK_BYTES
+    def hole(self, length: int, step: Callable[[int], None]) -> None:
+        """Hash `length` zeros. `step(0)` is called now and then: the zeros of a huge hole take their time."""
+        if self._hash is None:
+            return
+        done = 0
+        while done < length:
+            self._hash.update(_ZEROS[: length - done])
+            done += CHUNK_BYTES
+            if done % _HOLE_STEP_BYTES == 0:
+                step(0)
 
     def digest(self) -> bytes | None:
         return None if self._hash is None else self._hash.digest()
 
 
 class Writer:
-    """Writes large files by whatever the kernel has. One per mover; it learns once and remembers.
+    """Writes one large file, from its start to its end.
 
     Attributes:
-        buffer: reused for all reads: allocating a new megabyte for each costs more than the copy.
+        uncached: RWF_DONTCACHE is used; False once the target has refused it.
     """
 
-    def __init__(self) -> None:
-        self.buffer = memoryview(bytearray(CHUNK_BYTES))
-        self._flags = _RWF_DONTCACHE
+    def __init__(self, fd: int, *, uncached: bool) -> None:
+        self.uncached = uncached
+        self._fd = fd
+        self._window = (0, 0)
+        self._before = (0, 0)
 
-    def write(self, fd: int, data: memoryview, offset: int) -> None:
-        """Write all of `data` at `offset`. Raises OSError."""
+    def write(self, data: memoryview, offset: int) -> None:
+        """Write all of `data` at `offset`, which only ever grows.
+
+        Raises:
+            OSError: also one of an earlier write that came to light only now.
+        """
         while data:
             try:
-                written = os.pwritev(fd, [data], offset, self._flags)
+                written = os.pwritev(self._fd, [data], offset, _RWF_DONTCACHE if self.uncached else 0)
             except OSError as e:
-                if e.errno in (errno.EOPNOTSUPP, errno.EINVAL) and self._flags:
-                    self._flags = 0
+                if self.uncached and e.errno in _NOT_HERE:
+                    self.uncached = False
                     continue
                 raise
             data = data[written:]
             offset += written
+        if not self.uncached:
+            self._written(offset)
 
-    def behind(self, fd: int, offset: int) -> None:
-        """Start the write-back of the stretch before `offset` where RWF_DONTCACHE does not do it."""
-        if not self._flags and offset % _FLUSH_EVERY_BYTES == 0:
-            with contextlib.suppress(OSError):  # a hint: errors of the data itself come with the sync
-                libc.sync_file_range(fd, offset - _FLUSH_EVERY_BYTES, _FLUSH_EVERY_BYTES, _SYNC_FILE_RANGE_WRITE)
+    def _written(self, end: int) -> None:
+        """Start the write-back of each full window; drop the one before it, which has reached the device by then."""
+        start = self._window[1]
+        if end - start < _WINDOW_BYTES:
+            return
+        self._before, self._window = self._window, (start, end)
+        try:
+            libc.sync_file_range(self._fd, start, end - start, libc.SYNC_FILE_RANGE_WRITE)
+            start, end = self._before
+            if end > start:
+                wait = libc.SYNC_FILE_RANGE_WAIT_BEFORE | libc.SYNC_FILE_RANGE_WRITE | libc.SYNC_FILE_RANGE_WAIT_AFTER
+                libc.sync_file_range(self._fd, start, end - start, wait)
+                os.posix_fadvise(self._fd, start, end - start, os.POSIX_FADV_DONTNEED)
+        except OSError as e:
+            if e.errno not in _NOT_HERE:  # it is but a hint, unless it brings news of a failed write
+                raise
 
 
 def copy_range(
-    source_fd: int, target_fd: int, start: int, end: int, hasher: Hasher, writer: Writer, step: Callable[[int], None]
+    source_fd: int,
+    start: int,
+    end: int,
+    writer: Writer,
+    hasher: Hasher,
+    buffer: memoryview,
+    step: Callable[[int], None],
 ) -> int:
     """Copy bytes `start` to `end`; returns how many there were (fewer when the file shrank).
 
-    `step(n)` is called after each chunk of n bytes; it may block or raise.
+    Args:
+        buffer: reused for all reads: allocating a new megabyte for each costs more than the copy.
+        step: called after each chunk of n bytes with n; it may block or raise.
     """
     position = start
-    buffer = writer.buffer
     while position < end:
-        count = os.preadv(source_fd, [buffer[: min(CHUNK_BYTES, end - position)]], position)
+        count = os.preadv(source_fd, [buffer[: end - position]], position)
         if count == 0:
             break
         chunk = buffer[:count]
-        writer.write(target_fd, chunk, position)
+        writer.write(chunk, position)
         hasher.data(chunk)
         position += count
-        writer.behind(target_fd, position)
         step(count)
     return position - start

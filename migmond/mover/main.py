@@ -22,6 +22,7 @@ from migmond.mover.copy import Copier
 from migmond.mover.delete import Remover
 from migmond.mover.directories import DirectoryWorker
 from migmond.mover.group import Group
+from migmond.mover.identity import become
 from migmond.mover.roots import Refused, open_roots
 from migmond.mover.scan import Walker
 from migmond.mover.settle import Settler
@@ -234,8 +235,12 @@ class Process:
 
 
 def main() -> None:
-    """Run a mover on the inherited socket and slot, whose fds are the arguments."""
+    """Run a mover on the inherited socket and slot, whose fds are the first arguments. A root daemon also passes the
+    uid, gid and groups to become before anything else is done."""
     socket_fd, slot_fd = int(sys.argv[1]), int(sys.argv[2])
+    if len(sys.argv) > 3:
+        groups = [int(g) for g in sys.argv[5].split(",") if g]
+        become(int(sys.argv[3]), int(sys.argv[4]), groups)
     os.set_inheritable(socket_fd, False)  # noqa: FBT003
     slot = MoverSide(mmap.mmap(slot_fd, SLOT_BYTES))
     os.close(slot_fd)

@@ -28,6 +28,8 @@ class Refused(Exception):
 class Root:
     """One source and its target.
 
+    `gone`: the source was moved away already; a stand-in is open in its place.
+
     For a directory, `source_fd` and `target_fd` are the directories themselves and the names are b"". For anything
     else they are the parents, and the names are the entry's names there.
     """
@@ -38,6 +40,7 @@ class Root:
         self.source_fd = source_fd
         self.source_name = source_name
         self.target_name = target_name
+        self.gone = False
         self._target_fd = -1
 
     @property
@@ -82,7 +85,8 @@ def open_roots(opening: Open) -> list[Root]:
     ]
     for root in roots:
         for other in roots:
-            _refuse_overlap(root, other)
+            if not root.gone:
+                _refuse_overlap(root, other)
         if opening.make_targets:
             try:
                 root.target_fd()
@@ -126,14 +130,12 @@ def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
     source_fd = open_root(path)
     os.rmdir(path)
     if target is not None and not stat.S_ISDIR(target.st_mode):
-        return Root(
-            spec,
-            _info(spec, target, entry_type(target.st_mode)),
-            source_fd,
-            os.path.basename(spec.source),
-            os.path.basename(spec.target),
-        )
-    return Root(spec, _info(spec, os.fstat(source_fd), EntryType.DIRECTORY), source_fd, b"", b"")
+        info = _info(spec, target, entry_type(target.st_mode))
+        root = Root(spec, info, source_fd, os.path.basename(spec.source), os.path.basename(spec.target))
+    else:
+        root = Root(spec, _info(spec, os.fstat(source_fd), EntryType.DIRECTORY), source_fd, b"", b"")
+    root.gone = True
+    return root
 
 
 def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:

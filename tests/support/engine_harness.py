@@ -35,7 +35,7 @@ class SystemClock:
 class Laboratory:
     """Engine, journal and every event since it was opened."""
 
-    def __init__(self, engine: Engine, journal: SqliteJournal, events: list[Event], changed: trio.Condition) -> None:
+    def __init__(self, engine: Engine, journal: SqliteJournal, events: list[Event]) -> None:
         self.engine = engine
         self.journal = journal
         self.events = events
@@ -46,7 +46,7 @@ class Laboratory:
     async def until(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait until `condition` holds; it is looked at every few milliseconds."""
         with trio.fail_after(timeout_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 (the state of other processes sets no event)
                 await trio.sleep(0.005)
 
     async def ended(self, execution: Execution, timeout_s: float = 60.0) -> Execution:
@@ -76,7 +76,7 @@ async def laboratory(state: Path, settings: EngineSettings | None = None) -> Asy
             journal, bus, clock, random.Random(0), settings or EngineSettings(workers=2), lambda *a, **k: None
         )
         async with Engine.serving(surroundings) as engine:
-            yield Laboratory(engine, journal, events, trio.Condition())
+            yield Laboratory(engine, journal, events)
 
 
 def plan(

@@ -15,8 +15,8 @@ BLOCK = 4096
 
 
 def differences(
-    a: bytes | str,
-    b: bytes | str,
+    a: bytes | str | os.PathLike[str],
+    b: bytes | str | os.PathLike[str],
     *,
     holes: bool = False,
     owners: bool = True,
@@ -50,6 +50,19 @@ def differences(
     if _link_sets(entries_a) != _link_sets(entries_b):
         found.append("hard links: names are grouped differently")
     return found
+
+
+def names_starting(root: bytes | str | os.PathLike[str], prefix: bytes) -> list[bytes]:
+    """Return the paths below `root` whose last part starts with `prefix`."""
+    if not os.path.lexists(root):
+        return []
+    return [path for path, _ in _walk(os.fsencode(root)) if os.path.basename(path).startswith(prefix)]
+
+
+def count(root: bytes | str | os.PathLike[str], *, directories: bool = False) -> int:
+    """How many entries there are below and with `root`, or only how many directories."""
+    entries = dict(_walk(os.fsencode(root)))
+    return sum(stat.S_ISDIR(st.st_mode) for st in entries.values()) if directories else len(entries)
 
 
 def _walk(root: bytes) -> Iterator[tuple[bytes, os.stat_result]]:

@@ -1,0 +1,274 @@
+"""Pause, resume, cancel, drain, killed and hung movers, daemons that die: on the real engine."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import trees
+import trio
+from engine_harness import Laboratory, laboratory, plan
+from migmond.domain.errors import Conflict, NotFound
+from migmond.domain.events import ExecutionStateChanged, MoverDied, MoverStalled, MoverStarted
+from migmond.domain.execution import Execution
+from migmond.domain.limits import Limits
+from migmond.domain.plan import Operation
+from migmond.domain.states import ExecutionState, TaskState
+from migmond.engine.settings import EngineSettings
+from oracle import differences, names_starting
+
+SLOW = Limits(io_bytes_per_s=4 << 20)
+
+
+def one_large_file(source: Path, size: int = 64 << 20) -> None:
+    source.mkdir()
+    (source / "large").write_bytes(random.Random(1).randbytes(1 << 20) * (size >> 20))
+
+
+def movers() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children() if "migmond.mover" in p.cmdline()]
+
+
+def temporaries(target: Path) -> list[bytes]:
+    return names_starting(target, b".migmond-")
+
+
+async def copying(lab: Laboratory, execution: Execution) -> None:
+    """Wait until a mover is in the middle of a file."""
+    run = lab.engine.run_of(execution.id)
+    assert run is not None
+    await lab.until(lambda: run.live is not None and any(m.file_bytes_done > 0 for m in run.live.movers))
+
+
+async def test_pause_stops_within_100_ms_and_keeps_its_place(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    one_large_file(source)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, reflink=False, limits=SLOW))
+        await copying(lab, execution)
+        run = lab.engine.run_of(execution.id)
+        assert run is not None
+        assert run._scope is not None
+        process = next(p for s, p in run._scope.crew.processes.items() if p.control.look().task)
+        began = time.monotonic()
+        paused = await lab.engine.pause(execution, "ana", "lunch", None)
+        await lab.until(lambda: process.control.look().paused)
+        took = time.monotonic() - began
+        done_before = process.control.look().file_done
+        await trio.sleep(0.3)
+        assert process.control.look().file_done == done_before
+        assert paused.state is ExecutionState.PAUSED
+        assert took < 0.1 * 5  # a shared machine: the goal is 0.1 s, ten polls of the control word
+        with pytest.raises(Conflict, match="is paused"):
+            await lab.engine.verify(lab.engine.find(execution.id))
+        await lab.engine.resume(lab.engine.find(execution.id), "ana", "")
+        await lab.until(lambda: process.control.look().file_done > done_before)
+        await lab.engine.cancel(lab.engine.find(execution.id), "ana", "")
+        await lab.ended(execution)
+
+
+async def test_a_timed_pause_lifts_itself(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    one_large_file(source, 8 << 20)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, limits=SLOW))
+        await lab.engine.pause(execution, "ana", "", 0.3)
+        done = await lab.ended(execution)
+    changes = [(e.before, e.after) for e in lab.events if isinstance(e, ExecutionStateChanged)]
+    assert done.state is ExecutionState.COMPLETED
+    assert ("paused", "running") in changes
+    assert differences(source, target) == []
+
+
+async def test_cancel_leaves_nothing_partial(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    trees.random_tree(source, random.Random(2), 100)
+    (source / "zz-large").write_bytes(random.Random(1).randbytes(1 << 20) * 64)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, reflink=False, limits=SLOW))
+        await copying(lab, execution)
+        await lab.engine.cancel(lab.engine.find(execution.id), "ana", "enough")
+        done = await lab.ended(execution)
+        states = {t.state for t in await lab.journal.tasks(done.key, limit=10_000)}
+        with pytest.raises(Conflict, match="cancelled already"):
+            await lab.engine.cancel(done, "ana", "")
+    assert done.state is ExecutionState.CANCELLED
+    assert temporaries(target) == []
+    for path in target.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert path.read_bytes() == (source / path.relative_to(target)).read_bytes()
+    assert states <= {TaskState.DONE, TaskState.SKIPPED, TaskState.CANCELLED}
+    totals = done.totals
+    assert totals.settled == totals.planned
+
+
+async def test_drain_finishes_what_runs_and_resume_goes_on(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    trees.small_files(source, 600, 2000, random.Random(1), per_directory=50)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, limits=Limits(io_ops_per_s=800)))
+        await lab.until(lambda: target.exists() and any(target.iterdir()))
+        await lab.engine.drain(lab.engine.find(execution.id), "ana", "")
+        drained = await lab.ended(execution)
+        assert drained.state is ExecutionState.DRAINED
+        assert drained.totals.done.entries < drained.totals.planned.entries or drained.totals.growing
+        assert temporaries(target) == []
+        inodes = {p: p.stat().st_ino for p in target.rglob("f*") if p.is_file()}
+        await lab.engine.resume(drained, "ana", "")
+        done = await lab.ended(execution)
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert differences(source, target) == []
+    assert {p: p.stat().st_ino for p in inodes} == inodes  # nothing was done twice
+
+
+async def test_a_killed_mover_is_replaced(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    trees.small_files(source, 3000, 3000, random.Random(1), per_directory=100)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, limits=Limits(io_ops_per_s=3000)))
+        for _ in range(3):
+            await lab.until(lambda: len(movers()) >= 2)
+            movers()[0].kill()
+            await trio.sleep(0.15)
+        done = await lab.ended(execution)
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert differences(source, target) == []
+    assert any(isinstance(e, MoverDied) for e in lab.events)
+    assert temporaries(target) == []
+
+
+async def test_a_file_that_kills_movers_fails_alone(tmp_path: Path) -> None:
+    """A mover that dies with the same file at hand every time does not keep the rest waiting for ever."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    one_large_file(source)
+    (source / "small").write_bytes(b"fine")
+    settings = EngineSettings(workers=1, attempts=2, restart_limit=50)
+    async with laboratory(tmp_path / "state", settings) as lab:
+        execution = await lab.start(plan(source, target, reflink=False, limits=Limits(io_bytes_per_s=2 << 20)))
+        for _ in range(2):
+            await copying(lab, execution)
+            run = lab.engine.run_of(execution.id)
+            assert run is not None
+            assert run.live is not None
+            pid = next(m.pid for m in run.live.movers if m.file_bytes_done > 0)
+            os.kill(pid, signal.SIGKILL)
+            await lab.until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
+        done = await lab.ended(execution)
+        groups = await lab.journal.fault_groups(done.key)
+    assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
+    assert [g.fault.kind for g in groups] == ["mover_died"]
+    assert (target / "small").read_bytes() == b"fine"
+    assert temporaries(target) == []
+
+
+async def test_a_hanging_mover_is_shown_with_its_file(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    one_large_file(source)
+    settings = EngineSettings(workers=1, stall_after_s=0.5)
+    async with laboratory(tmp_path / "state", settings) as lab:
+        execution = await lab.start(plan(source, target, reflink=False, limits=Limits(io_bytes_per_s=64 << 20)))
+        await copying(lab, execution)
+        run = lab.engine.run_of(execution.id)
+        assert run is not None
+        assert run.live is not None
+        pid = next(m.pid for m in run.live.movers if m.file_bytes_done > 0)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await lab.until(lambda: any(isinstance(e, MoverStalled) for e in lab.events), 20)
+            view = lab.engine.view(lab.engine.find(execution.id))
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        done = await lab.ended(execution)
+    stall = next(e for e in lab.events if isinstance(e, MoverStalled))
+    assert (stall.file, stall.pid) == ("large", pid)
+    assert "hangs" in view.why
+    assert "large" in view.why
+    assert done.state is ExecutionState.COMPLETED
+
+
+@pytest.mark.parametrize("operation", [Operation.COPY, Operation.MOVE])
+async def test_resume_after_the_engine_was_cut_off(tmp_path: Path, other_fs: Path, operation: Operation) -> None:
+    source, pristine, target = tmp_path / "source", tmp_path / "pristine", other_fs / "target"
+    trees.small_files(source, 2000, 3000, random.Random(1), per_directory=70)
+    trees.sparse_and_links(source / "more", 10, random.Random(2))
+    subprocess.run(["cp", "-a", source, pristine], check=True)
+    rng = random.Random(7)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, operation, limits=Limits(io_ops_per_s=3000)))
+        await trio.sleep(rng.uniform(0.1, 0.4))
+    for _ in range(4):
+        async with laboratory(tmp_path / "state") as lab:
+            await trio.sleep(rng.uniform(0.05, 0.3))
+    async with laboratory(tmp_path / "state") as lab:
+        done = await lab.ended(execution)
+        names = [(t.directory, t.name) for t in await lab.journal.tasks(done.key, limit=100_000)]
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert differences(pristine, target) == []
+    assert source.exists() is (operation is Operation.COPY)
+    assert len(names) == len(set(names))  # no entry was scanned twice
+    assert done.totals.planned == done.totals.done
+
+
+async def test_a_paused_execution_stays_paused_over_a_restart(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    one_large_file(source)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, reflink=False, limits=SLOW))
+        await copying(lab, execution)
+        await lab.engine.pause(execution, "ana", "", None)
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
+        await trio.sleep(0.2)
+    async with laboratory(tmp_path / "state") as lab:
+        found = lab.engine.find(execution.id)
+        assert found.state is ExecutionState.PAUSED
+        assert found.holds[0].author == "ana"
+        await trio.sleep(0.3)
+        assert not any(isinstance(e, MoverStarted) for e in lab.events)
+        await lab.engine.cancel(found, "ana", "")
+        done = await lab.ended(execution)
+    assert done.state is ExecutionState.CANCELLED
+    assert temporaries(target) == []
+
+
+async def test_another_disk_in_the_place_of_the_source_is_refused_on_resume(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    one_large_file(source)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, Operation.COPY, reflink=False, limits=SLOW))
+        await copying(lab, execution)
+    source.rename(tmp_path / "unmounted")
+    source.mkdir()
+    async with laboratory(tmp_path / "state") as lab:
+        failed = await lab.ended(execution)
+        assert failed.state is ExecutionState.FAILED
+        assert "not the directory that was scanned" in failed.reason
+        source.rmdir()
+        (tmp_path / "unmounted").rename(source)
+        await lab.engine.resume(failed, "ana", "")
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.RUNNING)
+        await lab.engine.cancel(lab.engine.find(execution.id), "ana", "")
+        await lab.ended(execution)
+
+
+async def test_names(tmp_path: Path) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+    async with laboratory(tmp_path / "state") as lab:
+        first = await lab.run(plan(source, tmp_path / "a"))
+        assert lab.engine.find("photos").id == first.id
+        assert lab.engine.find(first.id[:4]).id == first.id
+        second = await lab.run(plan(source, tmp_path / "b"))
+        with pytest.raises(NotFound, match="2 migrations"):
+            lab.engine.find("photos")
+        with pytest.raises(NotFound, match="no migration"):
+            lab.engine.find("nothing")
+        repeated = await lab.engine.start(plan(source, tmp_path / "c"), second.identity, "", "same request")
+        again = await lab.engine.start(plan(source, tmp_path / "c"), second.identity, "", "same request")
+        assert again.id == repeated.id
+        await lab.ended(repeated)

@@ -1,0 +1,79 @@
+"""Real file systems in image files, mounted through loop devices. Needs root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAKE = {
+    "ext4": ("mkfs.ext4", "-q", "-F"),
+    "xfs": ("mkfs.xfs", "-q", "-f", "-m", "reflink=1"),
+    "btrfs": ("mkfs.btrfs", "-q", "-f"),
+}
+_ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+SIZE_BYTES = 320 << 20
+"""The least that mkfs.xfs accepts is 300 MiB; the image is sparse."""
+
+
+@dataclass(frozen=True)
+class LoopFs:
+    """A mounted image. What is written to `image` behind the file system's back is what a failing disk does."""
+
+    root: Path
+    image: Path
+    kind: str
+
+    def remount(self, options: str) -> None:
+        """Change mount options, e.g. "ro"."""
+        _run("mount", "-o", f"remount,{options}", os.fspath(self.root))
+
+
+def missing(kind: str) -> str:
+    """Why such a file system cannot be had here; "" when it can."""
+    if os.geteuid() != 0:
+        return f"a {kind} image needs root"
+    if not os.path.exists("/dev/loop-control"):
+        return "there are no loop devices here"
+    if shutil.which(_MAKE[kind][0], path=_ENVIRONMENT["PATH"]) is None:
+        return f"{_MAKE[kind][0]} is not installed"
+    subprocess.run(["modprobe", "-q", kind], env=_ENVIRONMENT, check=False, capture_output=True)
+    with open("/proc/filesystems") as known:
+        if kind not in known.read().split():
+            return f"this kernel has no {kind}"
+    return ""
+
+
+@contextlib.contextmanager
+def mounted(directory: Path, kind: str, *, size_bytes: int = SIZE_BYTES, options: str = "") -> Iterator[LoopFs]:
+    """Make and mount a file system below `directory`; it is unmounted at the end.
+
+    Raises:
+        subprocess.CalledProcessError: mkfs or mount failed; its output is in the message.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    image, root = directory / f"{kind}.img", directory / kind
+    with image.open("wb") as file:
+        file.truncate(size_bytes)
+    _run(*_MAKE[kind], os.fspath(image))
+    root.mkdir()
+    _run("mount", "-o", f"loop{',' if options else ''}{options}", os.fspath(image), os.fspath(root))
+    try:
+        yield LoopFs(root, image, kind)
+    finally:
+        _run("umount", os.fspath(root))
+        image.unlink()
+
+
+def _run(*command: str) -> None:
+    try:
+        subprocess.run(command, env=_ENVIRONMENT, check=True, capture_output=True, text=True)
+    except FileNotFoundError as e:
+        raise RuntimeError(f"{command[0]} is not installed") from e
+    except subprocess.CalledProcessError as e:
+        e.add_note(e.stderr)
+        raise
