@@ -86,6 +86,7 @@ class Dispatcher:
                     cursor = page[-1].number
                     waiting.extend(page)
                 elif scan_done and not scope.requeue and self._quiet():
+                    await scope.ledger.settled()  # the next pass reads from the journal what became of this one
                     return
                 else:
                     if scan_done:

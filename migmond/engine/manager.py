@@ -223,7 +223,7 @@ class Engine:
         Raises:
             Conflict: it is not running.
         """
-        run = self._live(execution, "paused")
+        run = await self._live(execution, "paused")
         until = None if for_s is None else self._wall() + for_s
         run.pause(HoldReason.USER, author, reason, until)
         await self._record(execution, InterventionKind.PAUSE, author, reason, f"migmon resume {execution.id[:6]}")
@@ -235,7 +235,7 @@ class Engine:
         Raises:
             Conflict: it runs already, or there is nothing left to do.
         """
-        run = self._runs.get(execution.id)
+        run = await self._controllable(execution)
         if run is not None:
             if not run.lift(lambda hold: True, "lifted"):
                 raise Conflict(f"{execution.name} is not paused: it is {execution.state}")
@@ -252,9 +252,9 @@ class Engine:
         Raises:
             Conflict: it has ended already.
         """
-        run = self._runs.get(execution.id)
+        run = await self._controllable(execution)
         if run is not None:
-            if execution.state is not ExecutionState.CANCELLING:
+            if run.execution.state is not ExecutionState.CANCELLING:
                 run.cancel()
         elif ExecutionState.CANCELLING in EXECUTION_TRANSITIONS[execution.state]:
             cancelling = msgspec.structs.replace(execution, state=ExecutionState.CANCELLING, finished_at=None)
@@ -271,7 +271,7 @@ class Engine:
         Raises:
             Conflict: it is not running.
         """
-        run = self._live(execution, "drained")
+        run = await self._live(execution, "drained")
         run.drain()
         await self._record(execution, InterventionKind.DRAIN, author, reason, f"migmon resume {execution.id[:6]}")
         return run.execution
@@ -325,10 +325,17 @@ class Engine:
 
     # --- helpers -----------------------------------------------------------------------------------
 
-    def _live(self, execution: Execution, done: str) -> Run:
+    async def _controllable(self, execution: Execution) -> Run | None:
+        """Return the live run as soon as it listens, None when there is none (any more)."""
         run = self._runs.get(execution.id)
+        if run is not None:
+            await run.ready.wait()
+        return None if run is None or run.finished.is_set() else run
+
+    async def _live(self, execution: Execution, done: str) -> Run:
+        run = await self._controllable(execution)
         if run is None:
-            raise Conflict(f"{execution.name} cannot be {done}: it is {execution.state}")
+            raise Conflict(f"{execution.name} cannot be {done}: it is {self._now(execution).state}")
         return run
 
     async def _restart(self, execution: Execution) -> None:

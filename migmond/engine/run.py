@@ -40,7 +40,11 @@ FIRST_SLOT = 1
 
 
 class Run:
-    """A live execution. Control methods take effect at once and return; `finished` is set when the scope has ended.
+    """A live execution. Control methods take effect at once and return.
+
+    Attributes:
+        ready: set when it can be controlled.
+        finished: set when the scope has ended.
 
     Args:
         surroundings: journal, bus, clock, settings.
@@ -72,6 +76,7 @@ class Run:
         self._observer: Observer | None = None
         self._failure = ""
         self._hold_number = 0
+        self.ready = trio.Event()
         self.finished = trio.Event()
 
     @property
@@ -152,6 +157,7 @@ class Run:
                     await self._guarded(scope)
                 nursery.cancel_scope.cancel()
         finally:
+            self.ready.set()
             self.finished.set()
 
     @asynccontextmanager
@@ -197,6 +203,7 @@ class Run:
             self._enter(ExecutionState.RUNNING)
         if scope.account.execution.state is ExecutionState.RUNNING and self._gate.mode is Mode.PAUSE:
             self._enter(ExecutionState.PAUSED, scope.account.execution.reason)
+        self.ready.set()
         await self._take_over(scope)
         dispatcher = Dispatcher(scope, self._faults)
         finisher = Finisher(scope, self._deleter)

@@ -20,7 +20,8 @@ _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 _RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+"""Without O_NOFOLLOW: RESOLVE_NO_SYMLINKS says ELOOP for a symlink, O_NOFOLLOW would make it ENOTDIR."""
 _HOP_BYTES = 3500
 """Longer paths are opened in hops of whole components: the kernel takes at most 4,095 bytes."""
 _RACE_TRIES = 64
@@ -133,7 +134,7 @@ def _open_by_steps(dir_fd: int, path: bytes, flags: int, mode: int, *, cross_mou
             if at != dir_fd:
                 os.close(at)
             at = deeper
-        found = _open_step(at, last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        found = _open_step(at, last, flags | os.O_CLOEXEC, mode)
     finally:
         if at != dir_fd:
             os.close(at)
@@ -145,7 +146,7 @@ def _open_by_steps(dir_fd: int, path: bytes, flags: int, mode: int, *, cross_mou
 
 def _open_step(dir_fd: int, name: bytes, flags: int, mode: int) -> int:
     try:
-        return os.open(name, flags, mode, dir_fd=dir_fd)
+        return os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=dir_fd)
     except NotADirectoryError:
         # O_DIRECTORY makes open(2) say ENOTDIR for a symlink, where openat2 says what it is.
         if stat.S_ISLNK(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):

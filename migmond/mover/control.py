@@ -86,6 +86,6 @@ class Controls:
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            self.slot.ended()  # throttled is not stalled
+            self.slot.began(Doing.COPYING, time.monotonic_ns())  # throttled is not stalled
             time.sleep(min(left, _POLL_S * 2))
             self.check()

@@ -20,6 +20,7 @@ from migmond.domain.execution import Execution
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Operation
 from migmond.domain.states import ExecutionState, TaskState
+from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
 from oracle import differences, names_starting
 
@@ -39,11 +40,17 @@ def temporaries(target: Path) -> list[bytes]:
     return names_starting(target, b".migmond-")
 
 
-async def copying(lab: Laboratory, execution: Execution) -> None:
-    """Wait until a mover is in the middle of a file."""
+async def copying(lab: Laboratory, execution: Execution) -> MoverProcess:
+    """Wait until a mover is in the middle of a file and return it."""
     run = lab.engine.run_of(execution.id)
     assert run is not None
-    await lab.until(lambda: run.live is not None and any(m.file_bytes_done > 0 for m in run.live.movers))
+
+    def at_work() -> list[MoverProcess]:
+        crew = run._scope.crew if run._scope is not None else None
+        return [p for p in crew.processes.values() if p.control.look().file_done > 0] if crew is not None else []
+
+    await lab.until(lambda: bool(at_work()))
+    return at_work()[0]
 
 
 async def test_pause_stops_within_100_ms_and_keeps_its_place(tmp_path: Path) -> None:
@@ -51,11 +58,7 @@ async def test_pause_stops_within_100_ms_and_keeps_its_place(tmp_path: Path) -> 
     one_large_file(source)
     async with laboratory(tmp_path / "state") as lab:
         execution = await lab.start(plan(source, target, reflink=False, limits=SLOW))
-        await copying(lab, execution)
-        run = lab.engine.run_of(execution.id)
-        assert run is not None
-        assert run._scope is not None
-        process = next(p for s, p in run._scope.crew.processes.items() if p.control.look().task)
+        process = await copying(lab, execution)
         began = time.monotonic()
         paused = await lab.engine.pause(execution, "ana", "lunch", None)
         await lab.until(lambda: process.control.look().paused)
@@ -152,11 +155,7 @@ async def test_a_file_that_kills_movers_fails_alone(tmp_path: Path) -> None:
     async with laboratory(tmp_path / "state", settings) as lab:
         execution = await lab.start(plan(source, target, reflink=False, limits=Limits(io_bytes_per_s=2 << 20)))
         for _ in range(2):
-            await copying(lab, execution)
-            run = lab.engine.run_of(execution.id)
-            assert run is not None
-            assert run.live is not None
-            pid = next(m.pid for m in run.live.movers if m.file_bytes_done > 0)
+            pid = (await copying(lab, execution)).pid
             os.kill(pid, signal.SIGKILL)
             await lab.until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
         done = await lab.ended(execution)
@@ -173,11 +172,7 @@ async def test_a_hanging_mover_is_shown_with_its_file(tmp_path: Path) -> None:
     settings = EngineSettings(workers=1, stall_after_s=0.5)
     async with laboratory(tmp_path / "state", settings) as lab:
         execution = await lab.start(plan(source, target, reflink=False, limits=Limits(io_bytes_per_s=64 << 20)))
-        await copying(lab, execution)
-        run = lab.engine.run_of(execution.id)
-        assert run is not None
-        assert run.live is not None
-        pid = next(m.pid for m in run.live.movers if m.file_bytes_done > 0)
+        pid = (await copying(lab, execution)).pid
         os.kill(pid, signal.SIGSTOP)
         try:
             await lab.until(lambda: any(isinstance(e, MoverStalled) for e in lab.events), 20)

@@ -13,6 +13,7 @@ def fails_with(number: int) -> Iterator[None]:
     try:
         yield
     except OSError as e:
-        assert e.errno == number, f"{e!r} instead of {errno.errorcode[number]}"
+        if e.errno != number:
+            raise AssertionError(f"{e!r} instead of {errno.errorcode[number]}") from e
     else:
         raise AssertionError(f"nothing was raised instead of {errno.errorcode[number]}")
