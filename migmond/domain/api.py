@@ -6,6 +6,8 @@ times RFC 3339 text with zone. Unknown is null.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from migmond.domain.limits import Limits
@@ -326,13 +328,13 @@ class MethodView(Result, frozen=True):
     name: str
     role: str
     help: str
-    params: dict[str, object]
-    result: dict[str, object]
+    params: dict[str, Any]
+    result: dict[str, Any]
 
 
 class MethodList(Result, frozen=True):
     methods: tuple[MethodView, ...]
-    schemas: dict[str, object]
+    schemas: dict[str, Any]
 
 
 class PluginView(Result, frozen=True):

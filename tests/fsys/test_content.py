@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -294,7 +294,7 @@ def test_a_file_system_without_fallocate_is_asked_once(pair: Pair, monkeypatch: 
 
 
 @pytest.fixture
-def clones(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[reflink.Clone]]:
+def clones(monkeypatch: pytest.MonkeyPatch) -> list[reflink.Clone]:
     """What became of every attempt to clone."""
     seen: list[reflink.Clone] = []
 

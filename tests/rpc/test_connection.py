@@ -1,0 +1,325 @@
+"""The protocol on a real socket: encodings, batches, errors, limits, hostile bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+from fake_backend import FakeBackend, Lines, an_execution, connected
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from migmond.domain.events import Event, ExecutionProgress, ExecutionStateChanged
+from migmond.domain.identity import Role
+from migmond.rpc import connection as connection_module
+from migmond.rpc.connection import Limits
+from migmond.rpc.methods import standard_registry
+from migmond.rpc.subscriptions import QUEUE_EVENTS
+from migmond.wire.framing import frame
+from migmond.wire.jsonrpc import Codec, Encoding, Malformed
+
+
+def call(method: str, params: Any = None, id_: Any = 1) -> dict[str, Any]:
+    message = {"jsonrpc": "2.0", "method": method, "id": id_}
+    return message if params is None else {**message, "params": params}
+
+
+async def test_json_lines_and_msgpack_give_the_same_answer() -> None:
+    async with connected(FakeBackend()) as client:
+        by_lines = await client.ask(call("system.hello", {"client": "test"}))
+    async with connected(FakeBackend()) as client:
+        await client.send(frame(msgspec.msgpack.encode(call("system.hello", {"client": "test"}))))
+        by_frames = await client.frame()
+    assert by_lines == by_frames
+    assert by_lines["result"]["role"] == "admin"
+    assert (by_lines["jsonrpc"], by_lines["id"]) == ("2.0", 1)
+
+
+async def test_a_frame_in_single_bytes_and_many_in_one_piece() -> None:
+    data = frame(msgspec.msgpack.encode(call("system.hello")))
+    async with connected(FakeBackend()) as client:
+        for byte in data:
+            await client.send(bytes([byte]))
+        assert (await client.frame())["id"] == 1
+        await client.send(data * 10)
+        assert [(await client.frame())["id"] for _ in range(10)] == [1] * 10
+
+
+async def test_batches_and_notifications() -> None:
+    backend = FakeBackend()
+    async with connected(backend) as client:
+        answers = await client.ask(
+            [
+                call("execution.get", {"id": "x"}, "a"),
+                {"jsonrpc": "2.0", "method": "execution.list"},
+                1,
+                call("no.way", {}, 2),
+            ]
+        )
+        assert {a["id"]: "result" if "result" in a else a["error"]["code"] for a in answers} == {
+            "a": "result", None: -32600, 2: -32601,
+        }  # fmt: skip
+        only_notifications = [{"jsonrpc": "2.0", "method": "execution.list"}] * 3
+        after = await client.ask(only_notifications, call("system.hello", id_="next"))
+        assert after["id"] == "next"
+    assert [name for name, _ in backend.calls].count("list_executions") == 4
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"{", -32700),
+        (b'{"jsonrpc": "2.0", "method": 1, "id": 1}', -32600),
+        (b'{"jsonrpc": "1.0", "method": "system.hello", "id": 1}', -32600),
+        (b'{"method": "system.hello", "id": 1}', -32600),
+        (b'{"jsonrpc": "2.0", "method": "system.hello", "id": [1]}', -32600),
+        (b'{"jsonrpc": "2.0", "method": "system.hello", "id": 1.5}', -32600),
+        (b'{"jsonrpc": "2.0", "method": "nothing.here", "id": 1}', -32601),
+        (b'{"jsonrpc": "2.0", "method": "execution.get", "id": 1}', -32602),
+        (b'{"jsonrpc": "2.0", "method": "execution.get", "params": ["x"], "id": 1}', -32602),
+        (b'{"jsonrpc": "2.0", "method": "execution.get", "params": {"id": 5}, "id": 1}', -32602),
+        (b'{"jsonrpc": "2.0", "method": "execution.get", "params": {"id": "x", "uid": 0}, "id": 1}', -32602),
+        (b'{"jsonrpc": "2.0", "method": "execution.get", "params": {"id": "missing"}, "id": 1}', -32020),
+        (b"[]", -32600),
+        (b'{"a":' * 2000 + b"1" + b"}" * 2000, -32700),
+        (b'{"jsonrpc": "2.0", "method": "\xff", "id": 1}', -32700),
+    ],
+)
+async def test_errors_have_their_codes_and_the_connection_lives(line: bytes, code: int) -> None:
+    async with connected(FakeBackend()) as client:
+        await client.send(line + b"\n")
+        answer = await client.line()
+        assert answer["error"]["code"] == code, answer
+        assert answer["error"]["message"]
+        assert (await client.ask(call("system.hello", id_=7)))["id"] == 7
+
+
+async def test_an_error_says_what_and_what_next() -> None:
+    async with connected(FakeBackend()) as client:
+        answer = await client.ask(call("execution.get", {"id": "missing"}))
+    assert answer["error"]["data"] == {
+        "kind": "not_found", "retryable": False, "path": None, "errno": None, "hint": "migmon ls",
+    }  # fmt: skip
+
+
+async def test_a_bug_is_an_incident_and_reveals_nothing() -> None:
+    log: list[dict[str, Any]] = []
+    async with connected(FakeBackend(), log=log) as client:
+        answer = await client.ask(call("execution.get", {"id": "bug"}))
+        assert answer["error"]["code"] == -32603
+        assert "secret" not in str(answer)
+        assert log[0]["incident"] in answer["error"]["message"]
+        assert isinstance(log[0]["exc_info"], ZeroDivisionError)
+        assert (await client.ask(call("system.hello", id_=2)))["id"] == 2
+
+
+@pytest.mark.parametrize("first", [b"\x7f\xff\xff\xff", b"\x00\x00\x00\x02\xc1\xc1", b"GET / HTTP/1.1\r\n\r\n"])
+async def test_garbage_gets_an_error_and_an_end(first: bytes) -> None:
+    async with connected(FakeBackend()) as client:
+        await client.send(first)
+        await client.stream.send_eof()
+        answer = await client.frame()
+        assert answer["error"]["code"] in (-32700, -32600, -32011)
+
+
+async def test_a_truncated_frame_is_answered_before_the_end() -> None:
+    async with connected(FakeBackend()) as client:
+        await client.send(b"\x00\x00\x00\x40abc")
+        await client.stream.send_eof()
+        answer = await client.frame()
+        assert "incomplete" in answer["error"]["message"]
+        assert await client.frame() is None
+
+
+async def test_a_frame_over_the_limit_ends_the_connection_at_its_header() -> None:
+    async with connected(FakeBackend(), limits=Limits(max_frame_bytes=1000)) as client:
+        await client.send((1001).to_bytes(4, "big"))
+        assert (await client.frame())["error"]["data"]["kind"] == "frame_too_large"
+        assert await client.frame() is None
+
+
+async def test_a_line_over_the_limit_ends_the_connection() -> None:
+    async with connected(FakeBackend(), limits=Limits(max_frame_bytes=1000)) as client:
+        await client.send(b"{" + b" " * 2000)
+        assert (await client.line())["error"]["data"]["kind"] == "frame_too_large"
+        assert await client.line() is None
+
+
+async def test_a_begun_message_must_go_on(autojump_clock: trio.testing.MockClock) -> None:
+    async with connected(FakeBackend()) as client:
+        await client.send(b"\x00\x00")
+        before = trio.current_time()
+        data = await client.stream.receive_some(1000)
+        assert trio.current_time() - before == pytest.approx(connection_module.PARTIAL_FRAME_S, abs=1)
+        assert b"begun" in bytes(data)
+
+
+async def test_too_many_running_requests_are_refused_not_queued() -> None:
+    backend = FakeBackend()
+    backend.gate = trio.Event()
+    async with connected(backend, limits=Limits(max_outstanding=4)) as client:
+        for number in range(6):
+            await client.send(msgspec.json.encode(call("execution.get", {"id": "slow"}, number)) + b"\n")
+        refused = [await client.line() for _ in range(2)]
+        assert [a["error"]["data"]["kind"] for a in refused] == ["limit_exceeded"] * 2
+        assert all(a["error"]["data"]["retryable"] for a in refused)
+        backend.gate.set()
+        assert len([await client.line() for _ in range(4)]) == 4
+
+
+async def test_a_client_that_does_not_read_is_cut_off_and_others_are_not_kept_waiting() -> None:
+    backend, log = FakeBackend(), list[dict[str, Any]]()
+    small = Limits(max_frame_bytes=8192, max_write_queue_bytes=65536)
+    async with connected(backend, limits=small, log=log) as deaf, connected(backend) as other:
+        request = msgspec.json.encode(call("system.methods")) + b"\n"
+        cut_off = False
+        with trio.fail_after(20):
+            while not cut_off:
+                try:
+                    await deaf.send(request * 10)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    cut_off = True
+                with trio.fail_after(1):
+                    assert (await other.ask(call("system.hello")))["id"] == 1
+    assert any("does not read" in r["message"] for r in log)
+
+
+@pytest.mark.parametrize("method", [m.name for m in standard_registry().all()])
+@pytest.mark.parametrize("role", list(Role))
+async def test_every_method_refuses_every_lower_role(method: str, role: Role) -> None:
+    found = standard_registry().get(method)
+    assert found is not None
+    backend = FakeBackend()
+    async with connected(backend, role) as client:
+        answer = await client.ask(call(method, _parameters(found.params)))
+    if role < found.role:
+        assert answer["error"]["data"]["kind"] == "not_permitted"
+        assert backend.calls == []
+    else:
+        refused = answer.get("error", {}).get("data", {}).get("kind")
+        assert refused == ("not_found" if method == "events.unsubscribe" else None), answer
+        assert all(peer.role is role for _, peer in backend.calls)
+
+
+def _parameters(kind: Any) -> dict[str, Any]:
+    """The fewest parameters that a method takes."""
+    samples = {"id": "x", "name": "x", "subscription": 1, "plan": {"sources": [{"path": "/a"}], "destination": "/b"}}
+    required = [f.name for f in msgspec.structs.fields(kind) if f.required]
+    return {name: samples[name] for name in required}
+
+
+# --- events ----------------------------------------------------------------------------------------
+
+
+def state_event(execution: str = "aaaaaaaaaaaa") -> Any:
+    view = an_execution(execution)
+    return lambda i, at: ExecutionStateChanged(i, at, execution, "running", "paused", view)
+
+
+def progress_event(execution: str = "aaaaaaaaaaaa") -> Any:
+    view = an_execution(execution)
+    return lambda i, at: ExecutionProgress(i, at, execution, view)
+
+
+async def subscribe(client: Lines, **params: Any) -> Any:
+    return (await client.ask(call("events.subscribe", params)))["result"]
+
+
+async def test_snapshot_then_stream() -> None:
+    backend = FakeBackend()
+    async with connected(backend) as client:
+        snapshot = await subscribe(client)
+        assert [e["id"] for e in snapshot["executions"]] == ["aaaaaaaaaaaa"]
+        backend.bus.publish(state_event())
+        note = await client.line()
+    assert note["method"] == "event"
+    assert "id" not in note
+    assert note["params"]["subscription"] == snapshot["subscription"]
+    assert note["params"]["missed"] == 0
+    assert note["params"]["event"]["type"] == "execution.state"
+    assert note["params"]["event"]["id"] == snapshot["last_event"] + 1
+
+
+async def test_types_and_rights_filter() -> None:
+    backend = FakeBackend()
+    backend.hidden = {"bbbbbbbbbbbb"}
+    async with connected(backend) as client:
+        await subscribe(client, types=["execution.state"])
+        backend.bus.publish(progress_event())
+        backend.bus.publish(state_event("bbbbbbbbbbbb"))
+        backend.bus.publish(state_event())
+        note = await client.line()
+    assert (note["params"]["event"]["type"], note["params"]["event"]["execution"]) == (
+        "execution.state",
+        "aaaaaaaaaaaa",
+    )
+
+
+async def test_progress_is_coalesced_and_states_are_not(autojump_clock: trio.testing.MockClock) -> None:
+    backend = FakeBackend()
+    async with connected(backend) as client:
+        await subscribe(client, interval_s=1.0)
+        for _ in range(100):
+            backend.bus.publish(progress_event())
+            backend.bus.publish(state_event())
+        last: Event = backend.bus.publish(progress_event())
+        kinds: list[str] = []
+        while len(kinds) < 101:
+            note = await client.line()
+            kinds.append(note["params"]["event"]["type"])
+        assert kinds.count("execution.state") == 100
+        assert kinds.count("execution.progress") == 1
+        assert note["params"]["event"]["id"] == last.id
+
+
+async def test_since_replays_and_tells_of_a_gap() -> None:
+    backend = FakeBackend()
+    for _ in range(3):
+        backend.bus.publish(state_event())
+    async with connected(backend) as client:
+        snapshot = await subscribe(client, since=1)
+        assert snapshot["gap"] is False
+        assert [(await client.line())["params"]["event"]["id"] for _ in range(2)] == [2, 3]
+    async with connected(backend) as client:
+        assert (await subscribe(client, since=99))["gap"] is True
+
+
+async def test_a_subscriber_that_falls_behind_gets_a_gap_marker() -> None:
+    backend = FakeBackend()
+    async with connected(backend) as client:
+        await subscribe(client)
+        total = QUEUE_EVENTS + 500
+        for _ in range(total):
+            backend.bus.publish(state_event())
+        missed = received = 0
+        while missed + received < total:
+            note = await client.line()
+            missed += note["params"]["missed"]
+            received += 1
+        assert missed > 0
+
+
+async def test_unsubscribe() -> None:
+    backend = FakeBackend()
+    async with connected(backend) as client:
+        number = (await subscribe(client))["subscription"]
+        assert (await client.ask(call("events.unsubscribe", {"subscription": number})))["result"] == {"ok": True}
+        backend.bus.publish(state_event())
+        assert (await client.ask(call("system.hello", id_=9)))["id"] == 9
+        again = await client.ask(call("events.unsubscribe", {"subscription": number}))
+        assert again["error"]["data"]["kind"] == "not_found"
+
+
+# --- fuzz ------------------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=200), st.sampled_from(list(Encoding)))
+@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
+def test_no_bytes_raise_anything_but_malformed(data: bytes, encoding: Encoding) -> None:
+    code = None
+    try:
+        Codec(encoding).decode(data)
+    except Malformed as e:
+        code = e.code
+    assert code in (None, -32700, -32600)
