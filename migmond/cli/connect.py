@@ -50,7 +50,12 @@ def connect(state: State, *, start: bool = True, timeout_s: float | None = 60.0)
 def _start_daemon(socket_path: str) -> None:
     state_home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     log_path = Path(state_home) / "migmond" / "daemon.log"
-    log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as e:
+        raise Unreachable(
+            f"cannot make {log_path.parent} for the daemon's journal: {e.strerror}", "set XDG_STATE_HOME"
+        ) from e
     ready, ready_daemon = os.pipe()
     with open(log_path, "ab") as log, open(ready, "rb", buffering=0) as answer:
         arguments = ["--user", "--socket", socket_path, "--exit-when-idle", IDLE_LIFE]

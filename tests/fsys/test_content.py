@@ -127,6 +127,32 @@ def test_a_huge_hole_can_be_given_up_while_it_is_hashed(pair: Pair) -> None:
         pair.copy(step=step)
 
 
+def test_data_beyond_the_promised_size_is_not_reported(tmp_path: Path, opened: Callable[..., int]) -> None:
+    write_sparse(tmp_path / "file", MIB, [(MIB // 2, b"d" * BLOCK), (MIB // 4, b"d" * 2 * BLOCK)])
+    fd = opened(tmp_path / "file")
+    assert list(data_ranges(fd, MIB // 4)) == []
+    assert list(data_ranges(fd, MIB // 4 + 100)) == [(MIB // 4, MIB // 4 + 100)]
+
+
+@pytest.mark.parametrize("size", [1000, 2 * MIB + 5])
+def test_writes_that_come_back_short_are_continued(pair: Pair, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.source_path.write_bytes(os.urandom(size))
+    write, pwritev = os.write, os.pwritev
+
+    def half_write(fd: int, data: bytes | memoryview) -> int:
+        return write(fd, memoryview(data)[: (len(data) + 1) // 2])
+
+    def half_pwritev(fd: int, buffers: list[memoryview], offset: int, flags: int) -> int:
+        return pwritev(fd, [buffers[0][: (len(buffers[0]) + 1) // 2]], offset, flags)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", half_write)
+        patched.setattr(os, "pwritev", half_pwritev)
+        copied = pair.copy()
+    assert pair.same()
+    assert copied.bytes_copied == size
+
+
 @st.composite
 def _layouts(draw: st.DrawFn) -> tuple[list[tuple[bool, int]], int]:
     """Runs of blocks, each of data or a hole, and bytes in a last partial block of data."""

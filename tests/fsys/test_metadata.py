@@ -148,9 +148,11 @@ def test_calls_that_change_nothing_are_left_out(files: Files, opened: Opened, mo
     files.target.chmod(0o640)
     source, target = opened(files.source), opened(files.target)
     before = os.fstat(target)
-    for call in ("chown", "chmod", "setxattr", "getxattr", "removexattr", "fstat"):
-        monkeypatch.setattr(os, call, unwanted)
-    assert copy_metadata(source, target, files.source.stat(), Rights.of_process(), target=before) == Lost.NOTHING
+    with monkeypatch.context() as patched:  # pytest needs these calls itself as soon as the test is over
+        for call in ("chown", "chmod", "setxattr", "getxattr", "removexattr", "fstat"):
+            patched.setattr(os, call, unwanted)
+        lost = copy_metadata(source, target, files.source.stat(), Rights.of_process(), target=before)
+    assert lost == Lost.NOTHING
 
 
 def test_attributes_that_do_not_fit_are_a_loss(
@@ -236,6 +238,27 @@ def test_setgid_that_the_kernel_drops_without_a_word_is_a_loss(tmp_path: Path, o
     assert as_user(copy) == Lost.MODE
     st = (directory / "target").stat()
     assert (st.st_gid, stat.S_IMODE(st.st_mode)) == (1235, 0o755)
+
+
+@needs_root
+def test_setgid_that_setting_an_acl_drops_is_a_loss(tmp_path: Path, opened: Opened) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for directory in (source, target):
+        directory.mkdir()
+        os.chown(directory, NOBODY, 1235)
+        directory.chmod(0o2660)
+    os.setxattr(source, ACCESS, acl_for(4711, 6))
+    source.chmod(0o2660)
+    source_fd, target_fd = opened(source), opened(target)
+    before = source.stat()
+    target.chmod(stat.S_IMODE(before.st_mode))
+
+    def copy() -> Lost:
+        return copy_metadata(source_fd, target_fd, before, Rights.of_process())
+
+    assert as_user(copy) == Lost.MODE
+    assert attributes(target) == attributes(source)
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(before.st_mode) & ~stat.S_ISGID
 
 
 @needs_root

@@ -52,6 +52,25 @@ def test_a_taken_name_is_never_replaced(here: int, name: bytes, taken: bytes) ->
     assert stat_or_none(here, taken) == before
 
 
+def test_without_flags_and_links_a_taken_name_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(libc, "renameat2", _no_flags)
+    monkeypatch.setattr(os, "link", no_links)
+    (tmp_path / "file").write_text("file")
+    (tmp_path / "taken").symlink_to("nowhere")
+    here = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(FileExistsError):
+            rename_noreplace(here, b"file", here, b"taken")
+        rename_noreplace(here, b"file", here, b"free")
+    finally:
+        os.close(here)
+    assert sorted(os.listdir(tmp_path)) == ["free", "taken"]
+    assert (tmp_path / "taken").is_symlink()
+
+
 def test_what_is_not_there_cannot_be_renamed(here: int) -> None:
     with pytest.raises(FileNotFoundError):
         rename_noreplace(here, b"missing", here, b"new")

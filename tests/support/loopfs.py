@@ -69,7 +69,8 @@ def mounted(directory: Path, kind: str, *, size_bytes: int = SIZE_BYTES, options
     try:
         yield LoopFs(root, image, kind)
     finally:
-        _run("umount", os.fspath(root))
+        # A test that failed may have left something open in it: detached, it goes when that is closed.
+        _run("umount", "-l", os.fspath(root))
         image.unlink()
 
 

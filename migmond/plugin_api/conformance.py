@@ -1,0 +1,252 @@
+"""Does a storage keep the promises of `migmond.ports.Journal`? For authors of storages, to be run in their tests:
+
+    class TestMine(JournalConformance):
+        def open(self, directory):
+            return open_my_journal(directory)
+
+Run by pytest with pytest-trio; nothing of pytest is imported here.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from migmond.domain.entry import EntryType, Lost
+from migmond.domain.execution import Execution, Tally, Totals
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.identity import Identity
+from migmond.domain.intervention import Intervention, InterventionKind
+from migmond.domain.plan import Plan, Source
+from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.domain.task import CommitGroup, Directory, Entry, Listing, Member, Task, TaskResult
+from migmond.ports import (
+    AddFault,
+    AddIntervention,
+    AddListing,
+    AddRoot,
+    CancelPending,
+    CloseGroup,
+    DirectoriesTouched,
+    Journal,
+    OpenGroup,
+    Promote,
+    PutExecution,
+    Record,
+    Refresh,
+    RemovePlan,
+    Retry,
+    SavePlan,
+)
+
+PLAN = Plan("photos", (Source(b"/src/\xff"),), b"/dst")
+FILE, DIRECTORY = EntryType.FILE, EntryType.DIRECTORY
+
+
+def execution(key: int = 1, **fields: Any) -> Execution:
+    """Return an execution to put into a journal."""
+    made = Execution(f"{key:012x}", key, "photos", PLAN, Identity(1000, 100, (1, 2)), ExecutionState.CREATED, 5.0)
+    return msgspec.structs.replace(made, **fields)
+
+
+def root(key: int = 1) -> AddRoot:
+    """Return the root of an execution's only source, a directory."""
+    return AddRoot(key, 0, Task(1, 0, b"", DIRECTORY, 0, 1, 1, 99, 7, 2))
+
+
+def entry(name: bytes, kind: EntryType = FILE, inode: int = 1, links: int = 1, size: int = 10) -> Entry:
+    return Entry(name, kind, size, 1_000_000_001, 2_000_000_002, inode, links)
+
+
+def listing(
+    directory: int,
+    first: int,
+    *entries: Entry,
+    outcomes: dict[int, Outcome] | None = None,
+    complete: bool = True,
+    key: int = 1,
+) -> AddListing:
+    """Return a listing on device 7."""
+    return AddListing(key, Listing(directory, 7, first, entries, outcomes or {}, complete))
+
+
+class JournalConformance:
+    """One check per promise. Subclass it, say how to open your storage, and let pytest find the checks."""
+
+    def open(self, directory: Path) -> AbstractAsyncContextManager[Journal]:
+        """Open an empty journal with its files, if any, in `directory`. To be overridden."""
+        raise TypeError("say how your storage is opened")
+
+    async def test_executions_come_back_whole_and_in_order(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            assert await journal.executions() == []
+            two, one = execution(2), execution(1)
+            await journal.apply([PutExecution(two, "request"), PutExecution(one)])
+            changed = msgspec.structs.replace(
+                two, state=ExecutionState.RUNNING, totals=Totals(Tally(5, 6), growing=False), reason="ü"
+            )
+            await journal.apply([PutExecution(changed)])
+            assert await journal.executions() == [one, changed]
+            assert await journal.find_request("request", 1000) == two.id
+            assert await journal.find_request("request", 0) is None
+            assert await journal.find_request("", 1000) is None
+
+    async def test_keys_and_event_ids_never_repeat(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            keys = [await journal.next_key() for _ in range(5)]
+            assert keys == sorted(set(keys))
+            first = await journal.next_event(1000)
+            assert await journal.next_event(1) >= first + 1000
+
+    async def test_a_listing_becomes_tasks_and_places(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root()])
+            assert await journal.unread_directories(1) == [Directory(1, 0, b"")]
+            names = (entry(b"a\n\xff", size=2**40), entry(b"sub", DIRECTORY), entry(b"skipped"))
+            await journal.apply([listing(1, 2, *names, outcomes={2: Outcome.NOT_SELECTED})])
+            await journal.apply([listing(3, 5, entry(b"deep", DIRECTORY), complete=False)])
+            tasks = await journal.tasks(1)
+            assert [(t.number, t.directory, t.name, t.state) for t in tasks] == [
+                (1, 0, b"", TaskState.PENDING),
+                (2, 1, b"a\n\xff", TaskState.PENDING),
+                (3, 1, b"sub", TaskState.PENDING),
+                (4, 1, b"skipped", TaskState.SKIPPED),
+                (5, 3, b"deep", TaskState.PENDING),
+            ]
+            assert (tasks[1].size, tasks[1].mtime_ns, tasks[1].device) == (2**40, 1_000_000_001, 7)
+            assert tasks[3].outcome is Outcome.NOT_SELECTED
+            assert await journal.unread_directories(1) == [Directory(3, 0, b"sub"), Directory(5, 0, b"sub/deep")]
+            assert await journal.places(1, [1, 3, 99]) == {1: Directory(1, 0, b""), 3: Directory(3, 0, b"sub")}
+            assert await journal.names_in(1, 1) == [b"a\n\xff", b"sub", b"skipped"]
+            assert await journal.last_number(1) == 5
+            assert await journal.last_number(2) == 0
+
+    async def test_tasks_are_paged_and_filtered(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            entries = [entry(b"%d" % i, inode=i, links=1 + (i < 3)) for i in range(10)]
+            same = [entry(b"again", inode=1, links=2), entry(b"dir", DIRECTORY)]
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries, *same)])
+            assert [t.number for t in await journal.tasks(1, after=3, limit=4)] == [4, 5, 6, 7]
+            assert [t.number for t in await journal.tasks(1, followers=True)] == [12]
+            assert [t.number for t in await journal.tasks(1, directories=True)] == [1, 13]
+            only = await journal.tasks(1, states=(TaskState.PENDING,), followers=False, directories=False)
+            assert [t.number for t in only] == list(range(2, 12))
+            assert await journal.tasks(1, states=(TaskState.DURABLE, TaskState.FAILED)) == []
+            assert [t.number for t in await journal.directories_backwards(1, before=13, limit=5)] == [1]
+            assert [t.number for t in await journal.directories_backwards(1, before=1 << 62, limit=5)] == [13, 1]
+
+    async def test_hard_links_have_one_leader(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), PutExecution(execution(2)), root(), root(2)])
+            one = [entry(b"a", inode=5, links=3), entry(b"b", inode=5, links=3), entry(b"c", inode=6, links=2)]
+            await journal.apply([listing(1, 2, *one, complete=False)])
+            await journal.apply([listing(1, 5, entry(b"d", inode=5, links=3), entry(b"e", inode=6, links=2))])
+            await journal.apply([listing(1, 2, entry(b"other execution", inode=5, links=3), key=2)])
+            leaders = {t.name: t.leader for t in await journal.tasks(1) if t.type is FILE}
+            assert leaders == {b"a": 0, b"b": 2, b"c": 0, b"d": 2, b"e": 4}
+            assert [t.leader for t in await journal.tasks(2)] == [0, 0]
+            await journal.apply([Promote(1, 2)])
+            leaders = {t.name: t.leader for t in await journal.tasks(1) if t.type is FILE}
+            assert leaders == {b"a": 0, b"b": 0, b"c": 0, b"d": 3, b"e": 4}
+
+    async def test_results_are_recorded(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, entry(b"a"), entry(b"b"))])
+            result = TaskResult(2, TaskState.DONE, Outcome.COPIED, Lost.OWNER | Lost.ACL, b"d" * 16, b"a (1)", 77)
+            await journal.apply([Record(1, (result,)), Refresh(1, 3, 11, 12, 13, 14, 2)])
+            tasks = await journal.get_tasks(1, [2, 3, 50])
+            done, other = tasks[2], tasks[3]
+            assert set(tasks) == {2, 3}
+            assert (done.state, done.outcome, done.lost) == (TaskState.DONE, Outcome.COPIED, Lost.OWNER | Lost.ACL)
+            assert (done.digest, done.target_name, done.target_inode) == (b"d" * 16, b"a (1)", 77)
+            assert (other.size, other.mtime_ns, other.ctime_ns, other.inode, other.links) == (11, 12, 13, 14, 2)
+
+    async def test_groups_stay_open_until_they_are_closed(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root()])
+            members = (
+                Member(2, 77, Outcome.COPIED, Lost.NOTHING, b"x" * 16, 10),
+                Member(3, 78, Outcome.LINKED, Lost.MODE, None, 0),
+            )
+            groups = [CommitGroup(4, members), CommitGroup(9, ())]
+            await journal.apply([OpenGroup(1, g) for g in groups])
+            assert await journal.open_groups(1) == groups
+            assert await journal.open_groups(2) == []
+            await journal.apply([CloseGroup(1, 4), CloseGroup(1, 5)])
+            assert await journal.open_groups(1) == groups[1:]
+
+    async def test_touched_directories(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, entry(b"s", DIRECTORY))])
+            await journal.apply([DirectoriesTouched(1, (2,)), DirectoriesTouched(1, (2, 1))])
+            assert [d.number for d in await journal.touched_directories(1)] == [1, 2]
+            assert [d.path for d in await journal.touched_directories(1, after=1)] == [b"s"]
+
+    async def test_faults_are_grouped_while_their_tasks_are_failed(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            entries = [entry(b"%d" % i) for i in range(5)]
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries)])
+            io = Fault(Phase.COPY, "EIO", 5, "Input/output error")
+            exists = Fault(Phase.PUBLISH, "exists", 0, "taken")
+            await journal.apply([AddFault(1, 2, 10.0, exists), AddFault(1, 2, 11.0, io), AddFault(1, 3, 12.0, io)])
+            await journal.apply([AddFault(1, 4, 13.0, exists), AddFault(1, 5, 14.0, io)])
+            await journal.apply([Record(1, tuple(TaskResult(n, TaskState.FAILED) for n in (2, 3, 4)))])
+            groups = await journal.fault_groups(1)
+            assert [(g.fault, g.count, g.first_at, g.last_at, g.examples) for g in groups] == [
+                (io, 2, 10.0, 12.0, (3, 2)),
+                (exists, 1, 13.0, 13.0, (4,)),
+            ]
+            assert {n: r.fault.kind for n, r in (await journal.faults(1, [2, 5, 6])).items()} == {2: "EIO", 5: "EIO"}
+            assert (await journal.get_tasks(1, [2]))[2].attempts == 2
+            await journal.apply([Retry(1)])
+            assert await journal.fault_groups(1) == []
+            states = {t.number: t.state for t in await journal.tasks(1)}
+            assert set(states.values()) == {TaskState.PENDING}
+
+    async def test_cancelling_spares_what_is_done(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            entries = [entry(b"%d" % i) for i in range(5)]
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries)])
+            states = (TaskState.DONE, TaskState.SKIPPED, TaskState.FAILED, TaskState.DURABLE)
+            await journal.apply([Record(1, tuple(TaskResult(n + 2, s) for n, s in enumerate(states)))])
+            await journal.apply([CancelPending(1)])
+            assert [t.state.name for t in await journal.tasks(1)] == [
+                "CANCELLED", "DONE", "SKIPPED", "CANCELLED", "CANCELLED", "CANCELLED",
+            ]  # fmt: skip
+
+    async def test_plans_and_interventions(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            other = msgspec.structs.replace(PLAN, name="albums")
+            await journal.apply([SavePlan(1000, PLAN, 1.0), SavePlan(1000, other, 2.0), SavePlan(1, PLAN, 3.0)])
+            assert await journal.plans(1000) == [(other, 2.0), (PLAN, 1.0)]
+            await journal.apply([SavePlan(1000, PLAN, 4.0), RemovePlan(1000, "albums"), RemovePlan(1000, "no")])
+            assert await journal.plans(1000) == [(PLAN, 4.0)]
+            done = [
+                Intervention(f"i-{n}", "aa", InterventionKind.PAUSE, "ana", 5.0, "why", "running", "paused", "undo")
+                for n in range(3)
+            ]
+            await journal.apply([AddIntervention(i) for i in done])
+            assert await journal.interventions("aa") == done
+            assert await journal.interventions("bb") == []
+
+    async def test_a_transaction_happens_whole_or_not_at_all(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root()])
+            broken: Any = listing(1, 2, entry(b"a"), Entry(b"b", FILE, "no size", 0, 0, 0, 1))  # type: ignore[arg-type]
+            try:
+                await journal.apply([listing(1, 2, entry(b"first")), AddRoot(1, 0, None), broken])  # type: ignore[arg-type]
+            except Exception:  # whatever it raises: nothing of it may be there
+                refused = True
+            else:
+                refused = False
+            assert refused
+            assert [t.number for t in await journal.tasks(1)] == [1]
+            assert await journal.unread_directories(1) == [Directory(1, 0, b"")]
+
+    async def test_a_healthy_journal_has_nothing_to_report(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root()])
+            assert await journal.check() == []

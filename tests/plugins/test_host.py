@@ -1,0 +1,209 @@
+"""Plugins found, checked, supervised: whatever one does wrong concerns nobody else."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from migmond.domain import api
+from migmond.domain.errors import PluginError
+from migmond.plugin_api import (
+    AlertNotice,
+    CollectorSpec,
+    MetricDesc,
+    MetricKind,
+    NoData,
+    Sample,
+    Snapshot,
+    StorageSpec,
+    StrategySpec,
+    example,
+    hookimpl,
+)
+from migmond.plugin_host.discovery import Found, installed, load_all
+from migmond.plugin_host.host import PluginHost
+from migmond.plugin_host.supervision import FAILURES_TO_QUARANTINE
+
+METRIC = MetricDesc("m_value", "", MetricKind.GAUGE, "A value.")
+
+
+class Counting:
+    """A collector that does what it is told."""
+
+    def __init__(self, *actions: Any) -> None:
+        self.actions = list(actions)
+        self.calls = 0
+
+    async def collect(self) -> Iterable[Sample]:
+        action = self.actions[min(self.calls, len(self.actions) - 1)]
+        self.calls += 1
+        if action == "hang":
+            await trio.sleep_forever()
+        if isinstance(action, Exception):
+            raise action
+        return [Sample("m_value", action)]
+
+
+def plugin(collector: Any, name: str = "c", interval_s: float = 1.0, metrics: Any = (METRIC,)) -> Any:
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Any]:
+        if isinstance(collector, Exception):
+            raise collector
+        yield collector
+
+    module = types.SimpleNamespace()
+
+    @hookimpl
+    def migmond_collectors(settings: Any) -> Any:
+        return [CollectorSpec(name, interval_s, metrics, opened, deadline_s=2.0)]
+
+    module.migmond_collectors = migmond_collectors
+    return module
+
+
+def host(settings: dict[str, Any] | None = None, **plugins: Any) -> PluginHost:
+    return PluginHost([Found(n, p) for n, p in plugins.items()], settings or {}, lambda: 0.0)
+
+
+def view(found: PluginHost, name: str) -> api.PluginView:
+    return next(v for v in found.views() if v.name == name)
+
+
+def hook(name: str, function: Any) -> Any:
+    function.__name__ = name
+    return types.SimpleNamespace(**{name: hookimpl(function)})
+
+
+def raises(settings: Any) -> Any:
+    raise RuntimeError("broken at home")
+
+
+def a_storage(settings: Any) -> Any:
+    return [StorageSpec("mine", lambda context: contextlib.nullcontext())]  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("no_such_module_anywhere", "No module named"),
+        (hook("migmond_storages", raises), "broken at home"),
+        (hook("migmond_storages", lambda settings: 5), "int instead of"),
+        (hook("migmond_storages", lambda settings: [5]), "a int instead of a StorageSpec"),
+        (plugin(Counting(1.0), name="Bad Name"), "lower case"),
+        (plugin(Counting(1.0), interval_s=0.0), "out of range"),
+        (plugin(Counting(1.0), metrics=()), "describes no metric"),
+        (types.SimpleNamespace(MIGMOND_API_VERSION=99), "needs plugin API version 99"),
+    ],
+)
+def test_a_bad_plugin_is_invalid_with_its_reason_and_others_load(target: Any, words: str) -> None:
+    loaded = host(bad=target, good=hook("migmond_storages", a_storage))
+    assert view(loaded, "bad").state == "invalid"
+    assert words in view(loaded, "bad").reason
+    assert (view(loaded, "good").state, view(loaded, "good").provides) == ("active", ("storage mine",))
+
+
+def test_settings() -> None:
+    loaded = load_all([Found("example", example)], {"example": {"directory": 5}})
+    assert (loaded[0].state, loaded[0].reason) == (
+        "invalid",
+        "plugins.example: Expected `str`, got `int` - at `$.directory`",
+    )
+    loaded = load_all([Found("example", example)], {"example": {"directry": "/"}})
+    assert "unknown field `directry`" in loaded[0].reason
+    loaded = load_all([Found("x", hook("migmond_storages", a_storage))], {"x": {"some": 1}})
+    assert loaded[0].reason == "plugins.x.some: this plugin has no settings"
+    off = load_all([Found("example", example)], {"example": {"enabled": False}})
+    assert off[0].state == "disabled"
+    maybe = load_all([Found("example", example)], {"example": {"enabled": "maybe"}})
+    assert maybe[0].state == "invalid"
+    unknown = load_all([], {"nothing": {"enabled": True}})
+    assert (unknown[0].name, unknown[0].state) == ("nothing", "invalid")
+
+
+def test_two_plugins_with_one_name_are_a_conflict() -> None:
+    loaded = host(a=hook("migmond_storages", a_storage), b=hook("migmond_storages", a_storage))
+    assert view(loaded, "a").state == "active"
+    assert view(loaded, "b").state == "conflict"
+    assert "registered by the plugin a already" in view(loaded, "b").reason
+    assert loaded.storage("mine").name == "mine"
+    with pytest.raises(PluginError, match="there is: mine"):
+        loaded.storage("sqlite")
+
+
+def test_the_built_in_storage_is_found_like_anybodys() -> None:
+    found = installed({"sqlite": "migmond_sqlite"})
+    loaded = PluginHost(found, {}, lambda: 0.0)
+    assert loaded.storage("sqlite").name == "sqlite"
+
+
+async def test_a_collector_that_keeps_failing_is_quarantined(autojump_clock: trio.testing.MockClock) -> None:
+    bad, good = Counting(1.0, RuntimeError("gone")), Counting(2.0)
+    loaded = host(bad=plugin(bad, "bad"), good=plugin(good, "good"))
+    told: list[tuple[str, str]] = []
+    loaded.on_quarantine = lambda name, reason: told.append((name, reason))
+    async with loaded.running():
+        await trio.sleep(0.5)
+        assert sorted(s.value or 0 for s in loaded.samples()) == [1.0, 2.0]
+        await trio.sleep(20)
+    assert bad.calls == 1 + FAILURES_TO_QUARANTINE
+    assert good.calls > 15
+    assert view(loaded, "bad").state == "quarantined"
+    assert "gone" in view(loaded, "bad").reason
+    assert view(loaded, "bad").failures == FAILURES_TO_QUARANTINE
+    assert told == [("bad", view(loaded, "bad").reason)]
+    missing = [s for s in loaded.samples() if s.value is None]
+    assert len(missing) == 1
+    assert "gone" in missing[0].no_data
+
+
+@pytest.mark.parametrize("action", ["hang", RuntimeError("x")])
+async def test_one_failure_is_forgiven(action: Any, autojump_clock: trio.testing.MockClock) -> None:
+    collector = Counting(1.0, action, 3.0)
+    loaded = host(c=plugin(collector))
+    async with loaded.running():
+        await trio.sleep(30)
+    assert view(loaded, "c").state == "active"
+    assert view(loaded, "c").failures == 1
+    assert [s.value for s in loaded.samples()] == [3.0]
+
+
+async def test_a_collector_that_cannot_be_opened_is_quarantined(autojump_clock: trio.testing.MockClock) -> None:
+    loaded = host(c=plugin(OSError("no device")))
+    async with loaded.running():
+        await trio.sleep(30)
+    assert view(loaded, "c").state == "quarantined"
+    assert "no device" in view(loaded, "c").reason
+
+
+async def test_no_data_is_never_zero(autojump_clock: trio.testing.MockClock) -> None:
+    loaded = host(c=plugin(Counting(NoData("asleep"))))
+    async with loaded.running():
+        await trio.sleep(1.5)
+    assert [(s.value, s.no_data) for s in loaded.samples()] == [(None, "asleep")]
+
+
+async def test_the_example_plugin_runs(tmp_path: Path) -> None:
+    found = PluginHost([Found("example", example)], {"example": {"directory": str(tmp_path)}}, lambda: 0.0)
+    assert view(found, "example").state == "active"
+    assert len(view(found, "example").provides) == 3
+    async with found.running():
+        with trio.fail_after(10):
+            while not found.samples():  # noqa: ASYNC110 (a host tells nobody of samples)
+                await trio.sleep(0.01)
+    (sample,) = found.samples()
+    assert sample.value is not None
+    assert sample.value > 0
+    loaded = load_all([Found("example", example)], {})[0]
+    (action,) = loaded.alert_actions
+    await action.run(
+        AlertNotice("rule", "warning", "slow", "aa", True, "now"), action.parameters(path=str(tmp_path / "n"))
+    )
+    assert (tmp_path / "n").read_text() == "now warning rule: slow\n"
+    strategy: StrategySpec = loaded.strategies[0]
+    assert [p.action for p in strategy.propose(Snapshot("aa", 4, 10.0, 1.0), 0.0)] == ["workers"]
+    assert strategy.propose(Snapshot("aa", 1, 10.0, 1.0), 0.0) == []
