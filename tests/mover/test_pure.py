@@ -1,0 +1,95 @@
+"""The mover's decisions: names, policies, throttling."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migmond.domain.plan import ConflictPolicy
+from migmond.domain.states import Outcome
+from migmond.mover.conflict import backup_names, free_names, place
+from migmond.mover.throttle import Throttle
+
+NAMES = st.binary(min_size=1, max_size=255).filter(lambda n: b"/" not in n and b"\0" not in n)
+
+
+@given(NAMES)
+def test_offered_names_are_names_and_never_repeat(name: bytes) -> None:
+    for offer in (free_names, backup_names):
+        names = [n for n, _ in zip(offer(name), range(20), strict=False)]
+        assert len(set(names)) == 20
+        assert all(0 < len(n) <= 255 and b"/" not in n and n != name for n in names)
+
+
+def test_examples_of_names() -> None:
+    assert next(free_names(b"photo.jpg")) == b"photo (1).jpg"
+    assert next(free_names(b"noext")) == b"noext (1)"
+    assert next(backup_names(b"photo.jpg")) == b"photo.jpg.~1~"
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.integers(1, 5000)), min_size=1), st.integers(1, 10_000))
+def test_a_throttle_never_lets_more_pass_than_its_rate_and_burst(steps: list[tuple[float, int]], rate: int) -> None:
+    """A caller that waits as told passes at most rate × time + burst + one chunk."""
+    throttle, now, passed = Throttle(burst_s=0.1), 0.0, 0
+    throttle.set_rate(rate, now)
+    for pause, amount in steps:
+        now += pause
+        now += throttle.take(amount, now)
+        passed += amount
+        assert passed <= rate * now + 0.1 * rate + amount + 1e-6
+
+
+def test_no_rate_is_no_wait() -> None:
+    throttle = Throttle()
+    assert throttle.take(10**12, 1.0) == 0
+    throttle.set_rate(10, 1.0)
+    assert throttle.take(10, 1.0) == pytest.approx(1.0)
+    throttle.set_rate(0, 1.0)
+    assert throttle.take(10**12, 1.0) == 0
+
+
+def arrival(directory: Path, existing: str = "file") -> int:
+    (directory / "temporary").write_bytes(b"new")
+    if existing == "file":
+        (directory / "name").write_bytes(b"old")
+        os.utime(directory / "name", ns=(1, 1000))
+    elif existing == "directory":
+        (directory / "name").mkdir()
+        (directory / "name" / "inside").write_bytes(b"kept")
+    return os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+
+
+@pytest.mark.parametrize("existing", ["nothing", "file", "directory"])
+@pytest.mark.parametrize("policy", list(ConflictPolicy))
+def test_placing_never_loses_what_was_there(tmp_path: Path, policy: ConflictPolicy, existing: str) -> None:
+    fd = arrival(tmp_path, existing)
+    try:
+        placed = place(fd, b"temporary", fd, b"name", policy, 2000)
+    finally:
+        os.close(fd)
+    there = {p.name for p in tmp_path.iterdir()}
+    if existing == "nothing":
+        assert (placed.name, there) == (b"name", {"name"})
+        return
+    kept = [p for p in tmp_path.rglob("*") if p.is_file() and p.read_bytes() in (b"old", b"kept")]
+    replaced = policy is ConflictPolicy.NEWER and existing == "file"
+    assert bool(kept) is not replaced
+    if placed.name is None:
+        assert placed.fault is not None or placed.outcome in (Outcome.EXISTS, Outcome.OLDER)
+        assert (tmp_path / "temporary").exists()
+    else:
+        assert (tmp_path / os.fsdecode(placed.name)).read_bytes() == b"new"
+        assert "temporary" not in there
+
+
+def test_older_sources_do_not_replace(tmp_path: Path) -> None:
+    fd = arrival(tmp_path)
+    try:
+        assert place(fd, b"temporary", fd, b"name", ConflictPolicy.NEWER, 999).outcome is Outcome.OLDER
+    finally:
+        os.close(fd)
+    assert (tmp_path / "name").read_bytes() == b"old"
