@@ -5,15 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from migmond.cli.state import State
 from migmond.client.address import find_socket, make_private
 from migmond.client.errors import Unreachable
 from migmond.client.sync import Client
+
+if TYPE_CHECKING:
+    import subprocess
 
 START_TIMEOUT_S = 10.0
 IDLE_LIFE = "10m"
@@ -48,6 +51,8 @@ def connect(state: State, *, start: bool = True, timeout_s: float | None = 60.0)
 
 
 def _start_daemon(socket_path: str) -> None:
+    import subprocess
+
     state_home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     log_path = Path(state_home) / "migmond" / "daemon.log"
     try:

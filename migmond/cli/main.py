@@ -7,22 +7,30 @@ import sys
 import click
 
 import migmond
-from migmond.cli.commands.daemon import completion, config, doctor, plugins, rpc, status
-from migmond.cli.commands.look import errors, files, interventions, ls, show, top, watch
-from migmond.cli.commands.migrate import plan, run
-from migmond.cli.commands.steer import cancel, drain, pause, resume, verify
 from migmond.cli.exits import Exit, complain, fail
+from migmond.cli.lazy import LazyGroup
 from migmond.cli.parse import global_options
 from migmond.cli.state import State
 from migmond.client.errors import ClientError
-from migmond.client.sync import Client
 from migmond.domain import api
 from migmond.domain.errors import MigmondError
 
 _CANDIDATES = 3
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_COMMANDS = {
+    "migrate": ("plan", "run"),
+    "look": ("ls", "show", "files", "errors", "watch", "top", "interventions"),
+    "steer": ("pause", "resume", "cancel", "drain", "verify"),
+    "daemon": ("status", "doctor", "config", "plugins", "rpc", "completion"),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={name: f"migmond.cli.commands.{module}:{name}" for module, names in _COMMANDS.items() for name in names},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(migmond.__version__, prog_name="migmon")
 @global_options
 @click.pass_context
@@ -34,13 +42,6 @@ def cli(ctx: click.Context) -> None:
     6 finished but some files failed, 7 plan infeasible, 124 --wait timed out, 130 detached by Ctrl-C.
     """
     ctx.ensure_object(State)
-
-
-for _command in (
-    plan, run, ls, show, files, errors, watch, top, pause, resume, cancel, drain, verify, interventions,
-    status, doctor, config, plugins, rpc, completion,
-):  # fmt: skip
-    cli.add_command(_command)
 
 
 def main() -> None:
@@ -77,6 +78,7 @@ def _suggest(state: State, error: ClientError) -> None:
     if wanted is None:
         return
     from migmond.client.address import find_socket
+    from migmond.client.sync import Client
 
     try:
         with Client(find_socket(state.socket).path, 2.0) as client:

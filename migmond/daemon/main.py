@@ -21,6 +21,7 @@ from migmond.daemon.options import Options, parse
 from migmond.daemon.watchdog import watchdog_interval_s
 from migmond.domain.errors import ConfigError, MigmondError
 
+SWITCH_INTERVAL_S = 0.0005
 _STATE_DIRECTORY = "/var/lib/migmond"
 
 
@@ -33,6 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
             for value in config.values():
                 print(f"{value.key} = {value.value}  # {value.origin}")
             return
+        # The journal's threads build rows while the loop answers clients: short turns keep the answers quick.
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         trio.run(serve, _setup(options, config))
     except MigmondError as e:
         _say(e)

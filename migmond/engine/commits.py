@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from migmond.domain.errors import MoverError
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Member, Task, TaskResult
@@ -161,8 +162,7 @@ class Commits:
         while answer is not None and not isinstance(answer, Settled):
             answer = await station.process.receive()
         if answer is None:
-            await station.process.send(Settle(0, ()))  # raises MoverError: it is gone
-            return
+            raise MoverError(f"mover {station.slot} died while it settled what another one left")
         names: dict[int, bytes] = {}
         settled: dict[int, Task] = {}
         for result in answer.published:

@@ -10,6 +10,7 @@ import trio
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Task, TaskResult
 from migmond.engine.crew import Station
+from migmond.engine.gate import Mode
 from migmond.engine.pulse import Pulse
 from migmond.engine.scope import Scope
 from migmond.ports import Record
@@ -55,7 +56,7 @@ class Deleter:
                 await trio.sleep_forever()
             station = await self._free_station()
             tasks = [self._queue.popleft() for _ in range(min(BATCH_TASKS, len(self._queue)))]
-            if tasks and scope.gate.mode.name == "RUN":
+            if tasks and scope.gate.mode is Mode.RUN:
                 self._preparing = len(tasks)
                 await self._give(station, tasks)
                 self._preparing = 0

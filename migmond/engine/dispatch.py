@@ -13,6 +13,7 @@ from migmond.engine.account import task_bytes
 from migmond.engine.crew import Station
 from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Batch
+from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
 from migmond.ports import DirectoriesTouched, Promote
 from migmond.wire.mover import Flush, Work, WorkDirectory, WorkItem
@@ -150,7 +151,7 @@ class Dispatcher:
     async def _free_station(self) -> Station | None:
         """Wait for a mover that can take a batch; None when the execution ends or is paused."""
         scope = self._scope
-        while scope.gate.mode.name == "RUN":
+        while scope.gate.mode is Mode.RUN:
             stations = [s for s in scope.crew.stations.values() if len(s.flight.batches) < BATCHES_OUT]
             if stations:
                 return min(stations, key=lambda s: len(s.flight.batches))

@@ -224,6 +224,8 @@ class Engine:
             Conflict: it is not running.
         """
         run = await self._live(execution, "paused")
+        if run.execution.state not in (ExecutionState.RUNNING, ExecutionState.PAUSED):
+            raise Conflict(f"{execution.name} cannot be paused: it is {run.execution.state}")
         until = None if for_s is None else self._wall() + for_s
         run.pause(HoldReason.USER, author, reason, until)
         await self._record(execution, InterventionKind.PAUSE, author, reason, f"migmon resume {execution.id[:6]}")

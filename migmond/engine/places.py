@@ -28,10 +28,6 @@ class Places:
         if len(self._known) > CAPACITY:
             self._known.popitem(last=False)
 
-    def known(self, number: int) -> Directory | None:
-        """Return where a directory is if it is remembered; the scan's present directories always are."""
-        return self._known.get(number)
-
     def learn(self, listing: Listing) -> None:
         """Remember the directories in a listing whose own directory is known."""
         parent = self._known.get(listing.directory)

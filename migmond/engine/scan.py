@@ -8,7 +8,7 @@ from migmond.domain.entry import EntryType
 from migmond.domain.errors import MoverError
 from migmond.domain.events import ScanCompleted
 from migmond.domain.fault import Fault, Phase
-from migmond.domain.states import Outcome
+from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Listing, Task
 from migmond.engine.crew import open_mover
 from migmond.engine.process import MoverProcess
@@ -105,7 +105,7 @@ class Scanner:
         while (message := await process.receive()) is not None and not self._scope.gate.ending:
             match message:
                 case Scanned():
-                    await self._journal([self._judge(listing) for listing in message.listings])
+                    await self._journal([await self._judge(listing) for listing in message.listings])
                 case ScanFailed():
                     await self._failed(message.number, message.fault)
                 case ScanFinished():
@@ -122,12 +122,13 @@ class Scanner:
         await scope.ledger.commit([AddListing(scope.key, listing) for listing in listings])
         scope.progress.set()
 
-    def _judge(self, listing: Listing) -> Listing:
+    async def _judge(self, listing: Listing) -> Listing:
         """Mark the entries that the plan's selector leaves out. Directories are always walked."""
         if self._scope.plan.selector.selects_all:
             return listing
-        place = self._scope.places.known(listing.directory)
-        prefix = place.path + b"/" if place is not None and place.path else b""
+        await self._scope.ledger.settled()  # its directory may have come with the message before
+        place = (await self._scope.places.find([listing.directory]))[listing.directory]
+        prefix = place.path + b"/" if place.path else b""
         outcomes = dict(listing.outcomes)
         for position, entry in enumerate(listing.entries):
             if entry.type is EntryType.DIRECTORY or position in outcomes:
@@ -143,7 +144,7 @@ class Scanner:
         scope = self._scope
         await scope.ledger.settled()
         task: Task | None = (await scope.surroundings.journal.get_tasks(scope.key, [number])).get(number)
-        if task is not None and task.state.name == "PENDING":
+        if task is not None and task.state is TaskState.PENDING:
             scope.fail(task, Fault(Phase.SCAN, fault.kind, fault.errno, fault.message))
 
     def _finished(self) -> None:

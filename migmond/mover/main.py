@@ -54,6 +54,7 @@ from migmond.wire.mover import (
 )
 from migmond.wire.slots import SLOT_BYTES, MoverSide
 
+NICENESS = 5
 _RECEIVE_BYTES = 1 << 20
 _IDLE_POLL_S = 0.02
 _LONE_SYNC_S = 0.2
@@ -244,6 +245,9 @@ def main() -> None:
     os.set_inheritable(socket_fd, False)  # noqa: FBT003
     slot = MoverSide(mmap.mmap(slot_fd, SLOT_BYTES))
     os.close(slot_fd)
+    # People at the terminal and the daemon that answers them come first; a machine with nothing else to do does not
+    # slow a mover down for it.
+    os.nice(NICENESS)
     # The copying and the committing thread hand over the interpreter often: short turns keep both going.
     sys.setswitchinterval(0.001)
     connection = Connection(socket_fd)

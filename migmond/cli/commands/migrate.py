@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import sys
 from typing import Any
 
@@ -112,7 +112,7 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
     detach, timeout = values.pop("detach"), values.pop("timeout")
     with connect(state, timeout_s=None) as client:
         if destination is None:
-            params = api.StartParams(plan_name=source, name=values["name"], request_id=secrets.token_hex(8))
+            params = api.StartParams(plan_name=source, name=values["name"], request_id=os.urandom(8).hex())
             if state.dry_run:
                 spec = _saved(client, source)
                 sys.exit(_check(state, client, spec))
@@ -120,7 +120,7 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
             spec = _spec(source, destination, values)
             if state.dry_run:
                 sys.exit(_check(state, client, spec))
-            params = api.StartParams(plan=spec, request_id=secrets.token_hex(8))
+            params = api.StartParams(plan=spec, request_id=os.urandom(8).hex())
             if spec.limits.io_bytes_per_s:
                 state.say(f"limit: {rate_text(spec.limits.io_bytes_per_s)}")
         started = client.call("execution.start", params, api.ExecutionView)
