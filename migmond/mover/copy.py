@@ -214,6 +214,8 @@ class Copier:
                         step=context.controls.step,
                     )
                     lost = self._metadata(source_fd, target_fd, source, target)
+                    if not content.holes_kept:
+                        lost |= Lost.HOLES
                     self._check_unchanged(item, os.fstat(source_fd))
                     digest = content.digest
                     if content.reflinked and reads_back(context.options):

@@ -488,7 +488,7 @@ class RootRenamed(_Message, frozen=True):
 
 
 class TargetFacts(msgspec.Struct, frozen=True, array_like=True):
-    """statvfs for an unprivileged user; `file_system` is the type's name from statfs's magic, or its number in hex."""
+    """statvfs for an unprivileged user; `file_system` is the type's name from mountinfo, or `unknown`."""
 
     free_bytes: int
     free_inodes: int
