@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from migmond.plugin_api import StorageSpec, hookimpl
-
 from migmond_sqlite.journal import SqliteJournal, open_journal
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-from migmond.domain.errors import JournalDamaged, JournalError, JournalFull
 
+from migmond.domain.errors import JournalDamaged, JournalError, JournalFull
 from migmond_sqlite.schema import APPLICATION_ID, PRAGMAS, SCHEMA_VERSION, TABLES
 
 CACHE_KIB = 32 * 1024

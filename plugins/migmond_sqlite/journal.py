@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 import apsw
 import trio
+
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.ports import Change, FaultGroup, FaultRecord
-
 from migmond_sqlite import reading, writing
 from migmond_sqlite.database import DirectoryLock, open_reader, open_writer, run, translated
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import apsw
 import msgspec
+
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
@@ -15,7 +16,6 @@ from migmond.domain.plan import Plan
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.ports import FaultGroup, FaultRecord
-
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import NUMBER_BITS, NUMBER_MASK
 

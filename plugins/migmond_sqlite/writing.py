@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import apsw
 import msgspec
+
 from migmond.domain.entry import EntryType
 from migmond.domain.states import TaskState
 from migmond.ports import (
@@ -24,7 +25,6 @@ from migmond.ports import (
     Retry,
     SavePlan,
 )
-
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import NUMBER_BITS
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trees
 
+import trees
 from daemon import EmbeddedDaemon, kill_all
 from oracle import differences
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from migmond.config.files import DROP_INS, MAIN_FILE, files_to_read
 from migmond.config.load import changed_keys, load
 from migmond.config.model import help_of, sections

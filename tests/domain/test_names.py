@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from migmond.domain.errors import InvalidInput
 from migmond.domain.names import from_text, to_text
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-import trees
 import trio
+
+import trees
 from engine_harness import Laboratory, laboratory, plan
 from migmond.domain.errors import Conflict, NotFound
 from migmond.domain.events import ExecutionStateChanged, MoverDied, MoverStalled, MoverStarted

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 import trees
 from engine_harness import Laboratory, laboratory, plan
 from migmond.domain.errors import NotPermitted, PlanInfeasible

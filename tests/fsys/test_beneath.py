@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from errnos import fails_with
 from migmond.fsys import libc
 from migmond.fsys.beneath import make_directories, open_beneath, open_directory, open_root

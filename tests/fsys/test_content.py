@@ -11,6 +11,7 @@ import pytest
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from loopfs import LoopFs
 from migmond.fsys import libc, reflink
 from migmond.fsys.content import SMALL_BYTES, Content, PairMemory, copy_content

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import xxhash
+
 from errnos import fails_with
 from loopfs import LoopFs
 from migmond.fsys.durable import sync_file_system

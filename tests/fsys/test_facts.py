@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from as_user import as_user
 from loopfs import LoopFs, missing, mounted
 from migmond.fsys.facts import mount_id, target_facts

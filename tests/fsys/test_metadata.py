@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from as_user import NOBODY, as_user
 from errnos import fails_with
 from loopfs import LoopFs

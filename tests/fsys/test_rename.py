@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from errnos import fails_with
 from migmond.fsys import libc
 from migmond.fsys.rename import exists, link, rename_noreplace, rename_replace, stat_or_none

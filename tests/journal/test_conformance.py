@@ -10,6 +10,7 @@ from typing import Any
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
@@ -30,7 +31,6 @@ from migmond.ports import (
     Refresh,
     Retry,
 )
-
 from migmond_sqlite import open_journal
 
 

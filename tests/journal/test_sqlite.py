@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from migmond.domain.errors import JournalDamaged, JournalError, JournalFull
 from migmond.plugin_api.conformance import entry, execution, listing, root
 from migmond.ports import PutExecution
-
 from migmond_sqlite import open_journal
 from migmond_sqlite.database import open_writer, run
 from migmond_sqlite.schema import PRAGMAS

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.mover.conflict import backup_names, free_names, place

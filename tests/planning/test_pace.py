@@ -4,6 +4,7 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from migmond.domain.execution import Tally
 from migmond.planning.backoff import MAX_DELAY_S, MIN_DELAY_S, next_delay
 from migmond.planning.batching import MAX_LIMIT, MIN_LIMIT, BatchSizer

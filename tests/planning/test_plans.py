@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, MigmondError, NotPermitted, PlanInfeasible
 from migmond.domain.identity import Identity, Peer, Role

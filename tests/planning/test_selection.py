@@ -5,6 +5,7 @@ import fnmatch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import InvalidInput
 from migmond.domain.selector import Selector

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+
 from migmond.domain import api
 from migmond.domain.errors import PluginError
 from migmond.plugin_api import (

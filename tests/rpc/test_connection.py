@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from fake_backend import FakeBackend, Lines, an_execution, connected
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from fake_backend import FakeBackend, Lines, an_execution, connected
 from migmond.domain.events import Event, ExecutionProgress, ExecutionStateChanged
 from migmond.domain.identity import Role
 from migmond.rpc import connection as connection_module

@@ -7,6 +7,7 @@ import typing
 
 import msgspec
 import pytest
+
 from migmond.domain import api, errors, events
 from migmond.domain.errors import PluginError
 from migmond.domain.identity import Role

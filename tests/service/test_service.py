@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 import trio
+
+from daemon import EmbeddedDaemon
 from migmond.daemon.activation import inherited_sockets
 from migmond.daemon.notify import Notifier
 from migmond.daemon.watchdog import LoopLag, feed, watchdog_interval_s
 from migmond.domain.errors import ConfigError
-
-from daemon import EmbeddedDaemon
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "contrib" / "systemd"

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import trio
+
 from migmond.domain.events import Event
 from migmond.domain.execution import Execution
 from migmond.domain.identity import Identity
@@ -18,7 +19,6 @@ from migmond.domain.states import TERMINAL_EXECUTION_STATES
 from migmond.engine.bus import EventBus
 from migmond.engine.manager import Engine
 from migmond.engine.settings import EngineSettings, Surroundings
-
 from migmond_sqlite import SqliteJournal, open_journal
 
 ME = Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))

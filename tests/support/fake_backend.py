@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import trio
+
 from migmond.domain import api
 from migmond.domain.errors import NotFound
 from migmond.domain.execution import Execution, Tally, Totals

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from migmond.domain.errors import FrameTooLarge, ProtocolError
 from migmond.wire.framing import FrameReader, LineReader, frame
 
