@@ -105,7 +105,7 @@ class Scanner:
         while (message := await process.receive()) is not None and not self._scope.gate.ending:
             match message:
                 case Scanned():
-                    await self._journal([await self._judge(listing) for listing in message.listings])
+                    await self._journal(message.listings)
                 case ScanFailed():
                     await self._failed(message.number, message.fault)
                 case ScanFinished():
@@ -114,20 +114,22 @@ class Scanner:
                     raise MoverError(f"a scanning mover said {type(message).__name__}")
         return False
 
-    async def _journal(self, listings: list[Listing]) -> None:
+    async def _journal(self, listings: tuple[Listing, ...]) -> None:
+        """Journal a message. A listing's directory is in the journal already, or in an earlier listing of it."""
         scope = self._scope
+        judged: list[Listing] = []
         for listing in listings:
-            scope.places.learn(listing)
-            scope.account.plan_entries(listing.entries, listing.outcomes)
-        await scope.ledger.commit([AddListing(scope.key, listing) for listing in listings])
+            place = (await scope.places.find([listing.directory]))[listing.directory]
+            judged.append(self._judge(listing, place))
+            scope.places.learn(judged[-1])
+            scope.account.plan_entries(judged[-1].entries, judged[-1].outcomes)
+        await scope.ledger.commit([AddListing(scope.key, listing) for listing in judged])
         scope.progress.set()
 
-    async def _judge(self, listing: Listing) -> Listing:
+    def _judge(self, listing: Listing, place: Directory) -> Listing:
         """Mark the entries that the plan's selector leaves out. Directories are always walked."""
         if self._scope.plan.selector.selects_all:
             return listing
-        await self._scope.ledger.settled()  # its directory may have come with the message before
-        place = (await self._scope.places.find([listing.directory]))[listing.directory]
         prefix = place.path + b"/" if place.path else b""
         outcomes = dict(listing.outcomes)
         for position, entry in enumerate(listing.entries):
