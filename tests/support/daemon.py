@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -31,7 +32,7 @@ class EmbeddedDaemon:
         (home / "config" / "migmond.toml").write_text(configuration or "# defaults\n")
         self.process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> EmbeddedDaemon:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -1,0 +1,187 @@
+"""A system daemon as root: who may do what, by the kernel's word, on the real socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from as_user import as_user
+from daemon import ROOT, EmbeddedDaemon
+from migmond.cli.follow import ENDED
+from migmond.client.errors import RemoteError
+from migmond.client.sync import Client
+from migmond.domain import api
+from migmond.domain.names import to_text
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a daemon that serves several users")
+
+ANA, BEN, GUEST, NOBODY = 40001, 40002, 40003, 40004
+OPERATORS, VIEWERS = "games", "news"
+"""Groups that every Debian has and that give nobody anything."""
+
+
+class SystemDaemon(EmbeddedDaemon):
+    """Serves several users: not --user."""
+
+    def start(self) -> None:
+        ready, theirs = os.pipe()
+        with open(self.home / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "migmond.daemon", "--socket", self.socket, "--state-directory",
+                 str(self.home / "state"), "--config-directory", str(self.home / "config"),
+                 "--foreground-ready-fd", str(theirs)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs,),
+                env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"},
+            )  # fmt: skip
+        os.close(theirs)
+        with open(ready, "rb") as answer:
+            assert answer.read(1), self.log()
+
+
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """tmp_path, passable for everybody."""
+    for directory in [tmp_path, *tmp_path.parents]:
+        if str(directory) != "/":
+            directory.chmod(directory.stat().st_mode | 0o011)
+    return tmp_path
+
+
+@pytest.fixture
+def daemon(open_path: Path) -> Iterator[SystemDaemon]:
+    roles = f'[roles]\noperator_group = "{OPERATORS}"\nviewer_group = "{VIEWERS}"\n'
+    with SystemDaemon(open_path / "daemon", roles) as running:
+        yield running
+
+
+def gid(name: str) -> int:
+    import grp
+
+    return grp.getgrnam(name).gr_gid
+
+
+def run(path: str, source: Path, target: Path, **fields: object) -> str:
+    """Start a copy, wait for its end, return its state or the kind of the error."""
+    plan = api.PlanSpec((api.SourceSpec(to_text(bytes(source))),), to_text(bytes(target)), **fields)  # type: ignore[arg-type]
+    with Client(path) as client:
+        try:
+            view = client.call("execution.start", api.StartParams(plan), api.ExecutionView)
+            client.call("events.subscribe", api.SubscribeParams(("execution.",), (view.id,)), api.Subscription)
+            while view.state not in ENDED:
+                view = client.call("execution.get", api.ExecutionParams(view.id), api.ExecutionView)
+        except RemoteError as e:
+            return e.kind
+    return view.state
+
+
+def seen(path: str) -> int:
+    """How many executions the caller sees."""
+    with Client(path) as client:
+        return len(client.call("execution.list", api.ListParams(), api.ExecutionPage).executions)
+
+
+def hello(path: str) -> str:
+    """The caller's role, or the kind of the refusal."""
+    try:
+        with Client(path) as client:
+            return client.call("system.hello", api.HelloParams(), api.Hello).role
+    except RemoteError as e:
+        return e.kind
+
+
+def test_roles_come_from_the_kernel(daemon: SystemDaemon) -> None:
+    operators, viewers = gid(OPERATORS), gid(VIEWERS)
+    assert hello(daemon.socket) == "admin"
+    assert as_user(lambda: hello(daemon.socket), uid=ANA, gid=ANA, groups=(operators,)) == "operator"
+    assert as_user(lambda: hello(daemon.socket), uid=ANA, gid=operators, groups=()) == "operator"
+    assert as_user(lambda: hello(daemon.socket), uid=GUEST, gid=GUEST, groups=(viewers,)) == "viewer"
+    assert as_user(lambda: hello(daemon.socket), uid=NOBODY, gid=NOBODY, groups=()) == "not_permitted"
+
+
+def test_a_user_moves_own_files_with_own_rights_and_sees_only_them(daemon: SystemDaemon, open_path: Path) -> None:
+    home, secret = open_path / "home", open_path / "secret"
+    for directory, uid, mode in ((home, ANA, 0o755), (secret, BEN, 0o700)):
+        (directory / "data").mkdir(parents=True)
+        (directory / "data" / "file").write_bytes(b"mine")
+        for path in (directory, directory / "data", directory / "data" / "file"):
+            os.chown(path, uid, uid)
+        directory.chmod(mode)
+    operators = (gid(OPERATORS),)
+
+    def as_ana(source: Path, target: Path, **fields: object) -> str:
+        return as_user(lambda: run(daemon.socket, source, target, **fields), uid=ANA, gid=ANA, groups=operators)
+
+    assert as_ana(home / "data", home / "copy") == "completed"
+    assert (home / "copy" / "file").read_bytes() == b"mine"
+    assert (home / "copy" / "file").stat().st_uid == ANA
+    assert as_ana(secret / "data", home / "stolen") == "not_permitted"
+    assert as_ana(home / "data", secret / "planted") in ("not_permitted", "plan_infeasible", "failed")
+    assert as_ana(home / "data", home / "p", privileged=True) == "not_permitted"
+    assert not (home / "stolen").exists()
+    assert not (secret / "planted").exists()
+    assert run(daemon.socket, secret / "data", secret / "copy") == "completed"
+    assert (secret / "copy" / "file").stat().st_uid == BEN
+
+    assert as_user(lambda: seen(daemon.socket), uid=ANA, gid=ANA, groups=operators) < seen(daemon.socket)
+    assert as_user(lambda: seen(daemon.socket), uid=BEN, gid=BEN, groups=operators) == 0
+    viewers = (gid(VIEWERS),)
+    assert as_user(lambda: seen(daemon.socket), uid=GUEST, gid=GUEST, groups=viewers) == seen(daemon.socket)
+    assert (
+        as_user(lambda: run(daemon.socket, home, home / "x"), uid=GUEST, gid=GUEST, groups=viewers) == "not_permitted"
+    )
+
+
+def test_others_executions_are_not_there_for_an_operator(daemon: SystemDaemon, open_path: Path) -> None:
+    (open_path / "s").mkdir()
+    assert run(daemon.socket, open_path / "s", open_path / "t") == "completed"
+    with Client(daemon.socket) as client:
+        id_ = client.call("execution.list", api.ListParams(), api.ExecutionPage).executions[0].id
+
+    def look(method: str) -> str:
+        with Client(daemon.socket) as client:
+            try:
+                client.call(method, {"id": id_}, dict)
+            except RemoteError as e:
+                return e.kind
+        return "done"
+
+    for method in ("get", "files", "errors", "interventions", "pause", "resume", "cancel", "drain", "verify"):
+        name = f"execution.{method}"
+        assert as_user(lambda name=name: look(name), uid=BEN, gid=BEN, groups=(gid(OPERATORS),)) == "not_found"  # type: ignore[misc]
+
+
+def test_hostile_clients_leave_the_daemon_unharmed(daemon: SystemDaemon) -> None:
+    hostile = [
+        b"\xff" * 4096,
+        b"\0\0\0\0" * 100,
+        b"\0\xff\xff\xff" + b"x" * 100,
+        b"{" * 100_000 + b"\n",
+        b'{"jsonrpc":"2.0","method":"execution.start","params":{"plan":' + b"[" * 50_000 + b"]" * 50_000 + b"}}\n",
+        (200).to_bytes(4, "big") + b"truncated",
+        b"",
+    ]
+    for data in hostile:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(daemon.socket)
+            try:
+                sock.sendall(data)
+            except OSError:
+                continue
+    idle = [socket.socket(socket.AF_UNIX) for _ in range(300)]
+    for sock in idle:
+        sock.connect(daemon.socket)
+    assert hello(daemon.socket) == "admin"
+    for sock in idle:
+        sock.close()
+    assert daemon.process is not None
+    assert daemon.process.poll() is None
+    assert "Traceback" not in daemon.log()
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(20) == 0
