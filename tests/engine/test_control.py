@@ -42,13 +42,13 @@ def temporaries(target: Path) -> list[bytes]:
 
 
 async def copying(lab: Laboratory, execution: Execution) -> MoverProcess:
-    """Wait until a mover is in the middle of a file and return it."""
+    """Wait until a mover is in the middle of a large file and return it."""
     run = lab.engine.run_of(execution.id)
     assert run is not None
 
     def at_work() -> list[MoverProcess]:
         crew = run._scope.crew if run._scope is not None else None
-        return [p for p in crew.processes.values() if p.control.look().file_done > 0] if crew is not None else []
+        return [p for p in crew.processes.values() if p.control.look().file_done > 4096] if crew is not None else []
 
     await lab.until(lambda: bool(at_work()))
     return at_work()[0]
