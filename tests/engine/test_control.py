@@ -268,3 +268,43 @@ async def test_names(tmp_path: Path) -> None:
         again = await lab.engine.start(plan(source, tmp_path / "c"), second.identity, "", "same request")
         assert again.id == repeated.id
         await lab.ended(repeated)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+async def test_a_full_target_holds_the_execution_which_goes_on_by_itself(tmp_path: Path) -> None:
+    source, mount = tmp_path / "source", tmp_path / "mount"
+    trees.large_files(source, 4, 4 << 20, random.Random(1))
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "none", mount], check=True)
+    try:
+        async with laboratory(tmp_path / "state", EngineSettings(workers=2, hold_s=0.5)) as lab:
+            execution = await lab.start(plan(source, mount / "target"))
+            await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
+            held = lab.engine.find(execution.id)
+            assert [h.reason.value for h in held.holds] == ["space"]
+            assert "No space left" in lab.engine.view(held).why
+            subprocess.run(["mount", "-o", "remount,size=64m", mount], check=True)
+            done = await lab.ended(execution)
+        assert done.state is ExecutionState.COMPLETED, done.reason
+        assert differences(source, mount / "target") == []
+        assert temporaries(mount) == []
+    finally:
+        subprocess.run(["umount", mount], check=True)
+
+
+async def test_hard_links_of_a_failing_leader_are_copied_all_the_same(tmp_path: Path) -> None:
+    """A leader that may not be published does not take its further names down with it."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    (source / "a").write_bytes(b"shared")
+    for name in ("b", "c", "d"):
+        os.link(source / "a", source / name)
+    leader = os.listdir(source)[0]  # the scan meets it first
+    (target / leader).write_bytes(b"in the way")
+    async with laboratory(tmp_path / "state") as lab:
+        done = await lab.run(plan(source, target))
+    assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
+    copied = [p for p in target.iterdir() if p.read_bytes() == b"shared"]
+    assert len(copied) == 3
+    assert len({p.stat().st_ino for p in copied}) == 1
