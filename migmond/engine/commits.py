@@ -141,13 +141,17 @@ class Commits:
         """
         scope = self._scope
         await scope.ledger.settled()
-        orphans, scope.orphans = scope.orphans, []
-        try:
-            while orphans:
-                await self._settle_one(station, orphans[-1])
-                orphans.pop()
-        finally:
-            scope.orphans += orphans
+        while scope.orphans:
+            orphan = scope.orphans.pop()
+            scope.settling += 1
+            try:
+                await self._settle_one(station, orphan)
+            except BaseException:
+                scope.orphans.append(orphan)
+                raise
+            finally:
+                scope.settling -= 1
+        scope.progress.set()
 
     async def _settle_one(self, station: Station, orphan: Orphan) -> None:
         scope = self._scope

@@ -62,7 +62,7 @@ class Dispatcher:
 
     def _quiet(self) -> bool:
         crew = self._scope.crew
-        return not self._scope.orphans and all(s.flight.empty for s in crew.stations.values())
+        return not self._scope.unsettled and all(s.flight.empty for s in crew.stations.values())
 
     async def _pass(self, *, followers: bool) -> None:
         scope, journal = self._scope, self._scope.surroundings.journal
@@ -73,6 +73,10 @@ class Dispatcher:
             if not waiting:
                 waiting.extend(scope.requeue.take(scope.now(), PAGE_TASKS))
             if not waiting:
+                if scope.unsettled:
+                    with trio.move_on_after(1.0):
+                        await scope.progress.wait()
+                    continue
                 scan_done = scope.scan_done  # read before the query: what it adds later wakes us
                 woken = scope.progress.mark()
                 page = await journal.tasks(

@@ -46,24 +46,30 @@ class Scanner:
             if not await scope.surroundings.journal.unread_directories(scope.key, limit=1):
                 self._finished()
                 return
-            process, _ = await open_mover(SCAN_SLOT, scope.account.execution.identity, self._opening)
             try:
-                with scope.crew.enlisted(process):
-                    await self._hand_over(process)
-                    if await self._listen(process):
-                        self._finished()
-                        return
-                why = "it ended in the middle of the scan"
+                if await self._scan():
+                    self._finished()
+                    return
+                why = "a mover ended in the middle of it"
             except MoverError as e:
                 why = e.message
-            finally:
-                ended = await process.end()
             if scope.gate.ending:
                 return
             deaths += 1
             if deaths >= MAX_DEATHS:
-                raise MoverError(f"the scan cannot go on: {why} ({ended})")
+                raise MoverError(f"the scan cannot go on: {why}")
             await trio.sleep(deaths * 0.5)
+
+    async def _scan(self) -> bool:
+        """Let one mover scan what is unread; True when it has told everything."""
+        scope = self._scope
+        process, _ = await open_mover(SCAN_SLOT, scope.account.execution.identity, self._opening)
+        try:
+            with scope.crew.enlisted(process):
+                await self._hand_over(process)
+                return await self._listen(process)
+        finally:
+            await process.end()
 
     async def _hand_over(self, process: MoverProcess) -> None:
         """Tell the mover which directories are known but unread.

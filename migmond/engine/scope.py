@@ -39,6 +39,7 @@ class Scope:
     Attributes:
         requeue: tasks to be dispatched again.
         orphans: groups that the next mover has to settle before it gets work.
+        settling: how many groups a mover is settling right now.
         scan_done: no more tasks will come.
         untidy: a mover or the daemon died: temporaries may lie about and are swept at the end.
         single_roots: indexes of the sources that are no directories.
@@ -54,6 +55,7 @@ class Scope:
         self.places = Places(surroundings.journal, execution.key)
         self.requeue = Requeue()
         self.orphans: list[Orphan] = []
+        self.settling = 0
         self.scan_done = False
         self.untidy = False
         self.progress = Pulse()
@@ -78,6 +80,12 @@ class Scope:
     @property
     def moving(self) -> bool:
         return self.plan.operation is Operation.MOVE
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there are groups of which nobody knows yet what became of them. Their tasks are pending in the
+        journal, but must not be dispatched: they may be published already."""
+        return bool(self.orphans or self.settling)
 
     def now(self) -> float:
         """Monotonic seconds."""

@@ -87,7 +87,7 @@ class Remover:
         if not self._as_scanned(item, source):
             raise _Unsafe("source_changed", "the source changed after it was copied: both stay")
         if source.st_ctime_ns != changed_by_us.get(key, item.ctime_ns):
-            self._allow_for_links(item, source_dir, source_name)
+            self._allow_for_links(item, source_dir, source_name, target_dir, target_name)
         if item.links > 1 and item.type is EntryType.FILE:
             fd = os.open(source_name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source_dir)
             try:
@@ -102,18 +102,25 @@ class Remover:
     def _as_scanned(item: DeleteItem, source: os.stat_result) -> bool:
         return (source.st_ino, source.st_size, source.st_mtime_ns) == (item.inode, item.size, item.mtime_ns)
 
-    def _allow_for_links(self, item: DeleteItem, source_dir: int, source_name: bytes) -> None:
-        """Our own delete of another of its names moved ctime; equal content proves that nothing else happened."""
-        if item.links > 1 and item.digest is not None and item.type is EntryType.FILE:
-            fd = os.open(source_name, _READ, dir_fd=source_dir)
-            try:
-                digest, _ = digest_of(fd, lambda _: None)
-            finally:
-                os.close(fd)
-            if digest == item.digest:
+    def _allow_for_links(
+        self, item: DeleteItem, source_dir: int, source_name: bytes, target_dir: int, target_name: bytes
+    ) -> None:
+        """Our own delete of another of its names, before a crash, moved ctime; equal content proves that nothing else
+        happened. A further name has no digest of its own (its content was not copied again): the target is read."""
+        if item.links > 1 and item.type is EntryType.FILE:
+            wanted = item.digest if item.digest is not None else _digest_in(target_dir, target_name)
+            if _digest_in(source_dir, source_name) == wanted:
                 return
         if item.links > 1 and item.type is EntryType.SYMLINK and item.digest is not None:
             text = os.readlink(source_name, dir_fd=source_dir)
             if xxhash.xxh3_128_digest(text) == item.digest:
                 return
         raise _Unsafe("source_changed", "the source changed after it was copied: both stay")
+
+
+def _digest_in(directory: int, name: bytes) -> bytes:
+    fd = os.open(name, _READ, dir_fd=directory)
+    try:
+        return digest_of(fd, lambda _: None)[0]
+    finally:
+        os.close(fd)

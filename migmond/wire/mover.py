@@ -183,8 +183,9 @@ class DeleteItem(msgspec.Struct, frozen=True, array_like=True):
     """A source to delete, with everything that must still be true of it.
 
     `target_name` and `target_inode` say where its durable copy is: the mover checks that the name is there with
-    that inode on the target's device, and that it is not the source itself. `digest` lets it accept a changed
-    ctime of a file with several links (our own deletes of its other names change it) by hashing the source again.
+    that inode on the target's device, and that it is not the source itself. A changed ctime of a file with several
+    links (our own deletes of its other names change it) is accepted when its content hashes to `digest`, or, when
+    there is none, to the same as the target.
     """
 
     number: int
