@@ -16,7 +16,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class Hooks:
-    """All hooks. `settings` is the plugin's own settings, decoded to its `SETTINGS` type, or an empty dict."""
+    """All hooks. `settings` is the plugin's own table of the configuration, decoded to the frozen Struct type that the
+    plugin has as `SETTINGS` (unknown keys are refused), or an empty dict when it has none."""
 
     @hookspec
     def migmond_collectors(self, settings: Any) -> Iterable[CollectorSpec]:  # type: ignore[empty-body]

@@ -59,7 +59,9 @@ class CollectorSpec(msgspec.Struct, frozen=True):
         interval_s: seconds from one collection to the next.
         metrics: every metric that it may yield.
         open: makes the collector; leaving the context closes it.
-        deadline_s: a collection that takes longer is abandoned and counts as a failure.
+        deadline_s: opening, collecting or closing that takes longer is cancelled and counts as a failure. What may
+            block (a dead mount, a sleeping disk) belongs in a thread with `abandon_on_cancel=True`: a call that goes
+            on after it was cancelled has its plugin quarantined at once.
     """
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -14,10 +13,10 @@ import pluggy
 from migmond.domain.errors import PluginError
 from migmond.plugin_api import API_VERSION, PROJECT
 from migmond.plugin_api.hooks import Hooks
-from migmond.plugin_api.specs import MAX_INTERVAL_S, AlertActionSpec, CollectorSpec, StorageSpec, StrategySpec
+from migmond.plugin_api.specs import AlertActionSpec, CollectorSpec, StorageSpec, StrategySpec
+from migmond.plugin_host.checking import check_collector, check_spec, is_struct_type
 from migmond.plugin_host.supervision import checked_list
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _HOOKS = ("migmond_collectors", "migmond_alert_actions", "migmond_strategies", "migmond_storages")
 
 
@@ -85,7 +84,7 @@ def load_all(found: Sequence[Found], settings: Mapping[str, Mapping[str, Any]]) 
             continue
         try:
             loaded = _load(plugin, table)
-        except Exception as e:  # the boundary: importing and registering run foreign code
+        except (Exception, SystemExit) as e:  # the boundary: foreign code runs; some modules exit when imported
             reason = e.message if isinstance(e, PluginError) else f"{type(e).__name__}: {e}"
             result.append(_without(plugin, "invalid", reason))
             continue
@@ -127,7 +126,20 @@ def _load(plugin: Found, table: dict[str, Any]) -> Loaded:
         tuple(checked_list("migmond_strategies", registered["migmond_strategies"], StrategySpec)),
         tuple(checked_list("migmond_storages", registered["migmond_storages"], StorageSpec)),
     )
-    _check(loaded)
+    provides = loaded.provides
+    if twice := [p for p in provides if provides.count(p) > 1]:
+        raise PluginError(f"it registers {twice[0]} twice")
+    for collector in loaded.collectors:
+        check_spec(collector.name, collector.open, deadline_s=collector.deadline_s)
+        check_collector(collector)
+    for action in loaded.alert_actions:
+        check_spec(action.name, action.run, text=action.help, deadline_s=action.deadline_s)
+        if not is_struct_type(action.parameters):
+            raise PluginError(f"alert action {action.name}: its parameters are no msgspec.Struct type")
+    for strategy in loaded.strategies:
+        check_spec(strategy.name, strategy.propose, text=strategy.help)
+    for storage in loaded.storages:
+        check_spec(storage.name, storage.open)
     return loaded
 
 
@@ -142,27 +154,21 @@ def _settings(name: str, module: Any, table: dict[str, Any]) -> Any:
         if table:
             raise PluginError(f"plugins.{name}.{min(table)}: this plugin has no settings")
         return table
+    if not is_struct_type(kind):
+        raise PluginError("its SETTINGS is no msgspec.Struct type")
+    _refuse_unknown(f"plugins.{name}", kind, table)
     try:
         return msgspec.convert(table, kind, strict=True)
     except msgspec.ValidationError as e:
         raise PluginError(f"plugins.{name}: {e}") from e
 
 
-def _check(loaded: Loaded) -> None:
-    specs: tuple[_Named, ...] = (
-        *loaded.collectors,
-        *loaded.alert_actions,
-        *loaded.strategies,
-        *loaded.storages,
-    )
-    for spec in specs:
-        if not _NAME.fullmatch(spec.name):
-            raise PluginError(f"the name {spec.name!r} is not lower case letters, digits, - and _")
-    for collector in loaded.collectors:
-        if not 0.1 <= collector.interval_s <= MAX_INTERVAL_S or collector.deadline_s <= 0:
-            raise PluginError(f"collector {collector.name}: interval or deadline out of range")
-        if not collector.metrics:
-            raise PluginError(f"collector {collector.name} describes no metric")
-        for metric in collector.metrics:
-            if not metric.help.strip():
-                raise PluginError(f"metric {metric.name} has no help")
+def _refuse_unknown(path: str, kind: type[msgspec.Struct], table: Mapping[str, Any]) -> None:
+    # By hand: whether a Struct forbids unknown fields is its author's choice, and a mistyped key must not be lost.
+    fields = {f.encode_name: f.type for f in msgspec.structs.fields(kind)}
+    for key, value in table.items():
+        if key not in fields:
+            raise PluginError(f"{path}.{key}: no such setting; there are: {', '.join(sorted(fields)) or 'none'}")
+        inner = fields[key]
+        if isinstance(value, dict) and is_struct_type(inner):
+            _refuse_unknown(f"{path}.{key}", inner, value)

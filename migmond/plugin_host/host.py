@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import trio
 
 from migmond.domain import api
 from migmond.domain.errors import PluginError
-from migmond.plugin_api.specs import Collector, CollectorSpec, MetricDesc, NoData, Sample, StorageSpec
+from migmond.plugin_api.specs import AlertActionSpec, AlertNotice, Proposal, Snapshot, StorageSpec, StrategySpec
+from migmond.plugin_host.collecting import Collecting
 from migmond.plugin_host.discovery import Found, Loaded, load_all
-from migmond.plugin_host.supervision import Health, guarded
+from migmond.plugin_host.supervision import Health, checked_list, guarded
+
+S = TypeVar("S", AlertActionSpec, StrategySpec)
+
+PROPOSE_DEADLINE_S = 2.0
+"""A strategy computes; one that takes longer than this is late for the next snapshot."""
 
 
 class PluginHost:
@@ -27,11 +33,10 @@ class PluginHost:
     def __init__(
         self, found: Sequence[Found], settings: Mapping[str, Mapping[str, Any]], wall: Callable[[], float]
     ) -> None:
-        self._wall = wall
         self._loaded = load_all(found, settings)
         self.on_quarantine: Callable[[str, str], None] = lambda name, reason: None
         self._health = {p.name: Health(p.name, self._quarantined) for p in self._loaded}
-        self._latest: dict[tuple[str, str], tuple[api.SampleView, ...]] = {}
+        self._collecting = [Collecting(c, self._health[p.name], wall) for p in self._loaded for c in p.collectors]
 
     def _quarantined(self, name: str, reason: str) -> None:
         self.on_quarantine(name, reason)
@@ -66,64 +71,61 @@ class PluginHost:
 
     def samples(self) -> tuple[api.SampleView, ...]:
         """Return the newest sample of every series."""
-        return tuple(s for group in self._latest.values() for s in group)
+        return tuple(sample for collecting in self._collecting for sample in collecting.latest)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run every collector in a task of its own until the context is left."""
         async with trio.open_nursery() as nursery:
-            for plugin in self._loaded:
-                for spec in plugin.collectors:
-                    nursery.start_soon(self._collect, plugin, spec)
+            for collecting in self._collecting:
+                nursery.start_soon(collecting.run)
             yield
             nursery.cancel_scope.cancel()
 
-    async def _collect(self, plugin: Loaded, spec: CollectorSpec) -> None:
-        """Collect once per interval for as long as the plugin is healthy; a failing one is opened afresh."""
-        health, what = self._health[plugin.name], f"collector {spec.name}"
-        while not health.quarantined:
-            try:
-                async with spec.open() as collector:
-                    if not await self._collect_from(plugin, spec, collector, health, what):
-                        return
-            except Exception as e:  # the boundary: opening and closing run foreign code
-                health.failed(f"{what} could not be opened: {type(e).__name__}: {e}")
-            await trio.sleep(spec.interval_s)
+    async def act(self, action: str, notice: AlertNotice, parameters: Mapping[str, Any]) -> str:
+        """Run the alert action called `action`; return "" or, in one sentence, why it was not done.
 
-    async def _collect_from(
-        self, plugin: Loaded, spec: CollectorSpec, collector: Collector, health: Health, what: str
-    ) -> bool:
-        metrics = {m.name: m for m in spec.metrics}
-        key = (plugin.name, spec.name)
-        while not health.quarantined:
-            due = trio.current_time() + spec.interval_s
+        Raises:
+            PluginError: no active plugin has it, or `parameters` do not fit it.
+        """
+        plugin, spec = self._find("alert action", action, [(p, a) for p in self._loaded for a in p.alert_actions])
+        try:
+            decoded = msgspec.convert(parameters, spec.parameters, strict=True)
+        except msgspec.ValidationError as e:
+            raise PluginError(f"alert action {action}: {e}") from e
+        health = self._health[plugin.name]
+        if health.quarantined:
+            return f"{plugin.name} is quarantined: {health.reason}"
 
-            async def collect() -> list[api.SampleView]:
-                return self._checked(await collector.collect(), metrics)
+        async def run() -> bool:
+            await spec.run(notice, decoded)
+            return True
 
-            views = await guarded(health, what, collect, spec.deadline_s)
-            if views is None:
-                reason = health.reason or "the last collection failed"
-                self._latest[key] = tuple(self._missing(m, reason) for m in spec.metrics)
-            else:
-                self._latest[key] = tuple(views)
-            await trio.sleep_until(due)
-        return False
+        done = await guarded(health, f"alert action {action}", run, spec.deadline_s)
+        return "" if done else health.last_failure
 
-    def _checked(self, samples: Iterable[Sample], metrics: Mapping[str, MetricDesc]) -> list[api.SampleView]:
-        views: list[api.SampleView] = []
-        at = self._now()
-        for sample in samples:
-            metric = metrics.get(sample.metric)
-            if metric is None or set(sample.labels) != set(metric.labels):
-                raise PluginError(f"sample {sample.metric!r} {dict(sample.labels)} was not described by any metric")
-            missing = sample.value.reason if isinstance(sample.value, NoData) else ""
-            value = None if isinstance(sample.value, NoData) else float(sample.value)
-            views.append(api.SampleView(metric.name, metric.unit, dict(sample.labels), value, missing, at))
-        return views
+    async def propose(self, strategy: str, snapshot: Snapshot, now: float) -> tuple[Proposal, ...]:
+        """Ask the strategy called `strategy`; a failing or quarantined one proposes nothing.
 
-    def _missing(self, metric: MetricDesc, reason: str) -> api.SampleView:
-        return api.SampleView(metric.name, metric.unit, {}, None, reason, self._now())
+        Args:
+            now: monotonic seconds.
 
-    def _now(self) -> str:
-        return datetime.datetime.fromtimestamp(self._wall(), datetime.UTC).isoformat(timespec="milliseconds")
+        Raises:
+            PluginError: no active plugin has it.
+        """
+        plugin, spec = self._find("strategy", strategy, [(p, s) for p in self._loaded for s in p.strategies])
+        what = f"strategy {strategy}"
+
+        async def ask() -> tuple[Proposal, ...]:
+            # In a thread: foreign code that computes for long must not hold up the event loop.
+            found = await trio.to_thread.run_sync(spec.propose, snapshot, now, abandon_on_cancel=True)
+            return tuple(checked_list(what, found, Proposal))
+
+        return await guarded(self._health[plugin.name], what, ask, PROPOSE_DEADLINE_S) or ()
+
+    def _find(self, kind: str, name: str, specs: Sequence[tuple[Loaded, S]]) -> tuple[Loaded, S]:
+        for plugin, spec in specs:
+            if spec.name == name:
+                return plugin, spec
+        known = ", ".join(sorted(spec.name for _, spec in specs)) or "none"
+        raise PluginError(f"no {kind} {name!r}; there is: {known}", hint="see migmon plugins")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -20,12 +21,14 @@ class Health:
 
     Attributes:
         failures: all failures so far.
+        last_failure: what the latest one was, "" when there was none.
         reason: why it is quarantined, "" while it is not.
     """
 
     def __init__(self, name: str, on_quarantine: Callable[[str, str], None]) -> None:
         self.name = name
         self.failures = 0
+        self.last_failure = ""
         self.reason = ""
         self._in_a_row = 0
         self._on_quarantine = on_quarantine
@@ -40,10 +43,16 @@ class Health:
     def failed(self, what: str) -> None:
         """Count a failure; the third in a row quarantines the plugin with `what` as the reason."""
         self.failures += 1
+        self.last_failure = what
         self._in_a_row += 1
-        if self._in_a_row >= FAILURES_TO_QUARANTINE and not self.reason:
-            self.reason = f"{what} ({self._in_a_row} times in a row)"
-            self._on_quarantine(self.name, self.reason)
+        if self._in_a_row >= FAILURES_TO_QUARANTINE:
+            self.quarantine(f"{what} ({self._in_a_row} times in a row)")
+
+    def quarantine(self, reason: str) -> None:
+        """Never call the plugin again. The first reason stays."""
+        if not self.reason:
+            self.reason = reason
+            self._on_quarantine(self.name, reason)
 
 
 async def guarded(health: Health, what: str, call: Callable[[], Awaitable[T]], deadline_s: float) -> T | None:
@@ -74,6 +83,9 @@ def checked_list(what: str, found: object, kind: type[T]) -> list[T]:
     Raises:
         PluginError: it is no iterable of that spec type.
     """
+    if inspect.iscoroutine(found):
+        found.close()  # or Python warns of it later, far from here
+        raise PluginError(f"{what} must not be async: it only registers")
     try:
         items: list[T] = list(found)  # type: ignore[call-overload]
     except TypeError as e:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import threading
 import types
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
 from migmond.domain import api
 from migmond.domain.errors import PluginError
 from migmond.plugin_api import (
+    AlertActionSpec,
     AlertNotice,
     CollectorSpec,
     MetricDesc,
     MetricKind,
     NoData,
+    Proposal,
     Sample,
     Snapshot,
     StorageSpec,
@@ -88,6 +93,14 @@ def a_storage(settings: Any) -> Any:
     return [StorageSpec("mine", lambda context: contextlib.nullcontext())]  # type: ignore[arg-type, return-value]
 
 
+async def an_async_hook(settings: Any) -> Any:
+    return []
+
+
+def bad_parameters(settings: Any) -> Any:
+    return [AlertActionSpec("note", "Note it.", dict, example.note)]  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("target", "words"),
     [
@@ -99,13 +112,40 @@ def a_storage(settings: Any) -> Any:
         (plugin(Counting(1.0), interval_s=0.0), "out of range"),
         (plugin(Counting(1.0), metrics=()), "describes no metric"),
         (types.SimpleNamespace(MIGMOND_API_VERSION=99), "needs plugin API version 99"),
+        (plugin(Counting(1.0), metrics=(METRIC, METRIC)), "describes m_value twice"),
+        (plugin(Counting(1.0), metrics=(MetricDesc("Bad name", "", MetricKind.GAUGE, "x"),)), "the metric's name"),
+        (plugin(Counting(1.0), metrics=(MetricDesc("m", "", MetricKind.GAUGE, " "),)), "metric m has no help"),
+        (plugin(Counting(1.0), metrics=("m_value",)), "is no MetricDesc"),
+        (plugin(Counting(1.0), interval_s="often"), "'often' is out of range"),  # type: ignore[arg-type]
+        (hook("migmond_storages", lambda settings: a_storage(settings) * 2), "registers storage mine twice"),
+        (hook("migmond_storages", lambda settings: [StorageSpec("mine", 5)]), "nothing to call: 5"),  # type: ignore[arg-type]
+        (hook("migmond_storages", an_async_hook), "must not be async"),
+        (
+            hook("migmond_strategies", lambda settings: [StrategySpec("s", "", lambda snapshot, now: [])]),
+            "s has no help",
+        ),
+        (hook("migmond_alert_actions", bad_parameters), "parameters are no msgspec.Struct"),
+        (types.SimpleNamespace(SETTINGS=dict), "SETTINGS is no msgspec.Struct"),
+        ("module_that_exits", "SystemExit"),
     ],
 )
-def test_a_bad_plugin_is_invalid_with_its_reason_and_others_load(target: Any, words: str) -> None:
+def test_a_bad_plugin_is_invalid_with_its_reason_and_others_load(
+    target: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "module_that_exits.py").write_text("import sys\nsys.exit('not on this machine')\n")
+    monkeypatch.syspath_prepend(tmp_path)
     loaded = host(bad=target, good=hook("migmond_storages", a_storage))
     assert view(loaded, "bad").state == "invalid"
     assert words in view(loaded, "bad").reason
     assert (view(loaded, "good").state, view(loaded, "good").provides) == ("active", ("storage mine",))
+
+
+class Inner(msgspec.Struct, frozen=True):
+    wing: int = 0
+
+
+class Outer(msgspec.Struct, frozen=True):
+    inner: Inner = Inner()
 
 
 def test_settings() -> None:
@@ -115,7 +155,9 @@ def test_settings() -> None:
         "plugins.example: Expected `str`, got `int` - at `$.directory`",
     )
     loaded = load_all([Found("example", example)], {"example": {"directry": "/"}})
-    assert "unknown field `directry`" in loaded[0].reason
+    assert loaded[0].reason == "plugins.example.directry: no such setting; there are: directory"
+    loaded = load_all([Found("x", types.SimpleNamespace(SETTINGS=Outer))], {"x": {"inner": {"thing": 1}}})
+    assert loaded[0].reason == "plugins.x.inner.thing: no such setting; there are: wing"
     loaded = load_all([Found("x", hook("migmond_storages", a_storage))], {"x": {"some": 1}})
     assert loaded[0].reason == "plugins.x.some: this plugin has no settings"
     off = load_all([Found("example", example)], {"example": {"enabled": False}})
@@ -181,11 +223,145 @@ async def test_a_collector_that_cannot_be_opened_is_quarantined(autojump_clock: 
     assert "no device" in view(loaded, "c").reason
 
 
-async def test_no_data_is_never_zero(autojump_clock: trio.testing.MockClock) -> None:
-    loaded = host(c=plugin(Counting(NoData("asleep"))))
+@pytest.mark.parametrize("phase", ["open", "close"])
+async def test_a_collector_that_hangs_while_it_is_opened_or_closed(
+    phase: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    closed = 0
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Any]:
+        nonlocal closed
+        if phase == "open":
+            await trio.sleep_forever()
+        yield Counting(RuntimeError("no use"))
+        try:
+            await trio.sleep_forever()
+        finally:
+            closed += 1
+
+    def collectors(settings: Any) -> Any:
+        return [CollectorSpec("c", 1.0, (METRIC,), opened, deadline_s=2.0)]
+
+    loaded = host(c=hook("migmond_collectors", collectors), good=plugin(Counting(2.0), "good"))
+    async with loaded.running():
+        await trio.sleep(60)
+        assert view(loaded, "c").state == "quarantined"
+        if phase == "open":
+            assert view(loaded, "c").reason.startswith("collector c could not be opened within 2 s")
+        else:
+            assert closed == 1
+            assert view(loaded, "c").failures == FAILURES_TO_QUARANTINE + 1
+        assert sorted((s.value or 0, bool(s.no_data)) for s in loaded.samples()) == [(0, True), (2.0, False)]
+
+
+async def test_a_collector_stuck_in_a_thread_is_seen_and_others_go_on(autojump_clock: trio.testing.MockClock) -> None:
+    autojump_clock.autojump_threshold = 0.01
+    release = threading.Event()
+
+    class Stuck:
+        calls = 0
+
+        async def collect(self) -> Iterable[Sample]:
+            self.calls += 1
+            if self.calls > 1:
+                await trio.to_thread.run_sync(release.wait)
+            return [Sample("m_value", 1.0)]
+
+    stuck, good = Stuck(), Counting(2.0)
+    loaded = host(stuck=plugin(stuck, "stuck"), good=plugin(good, "good"))
+    async with loaded.running():
+        try:
+            await trio.sleep(20)
+            assert view(loaded, "stuck").state == "quarantined"
+            assert "cannot be stopped" in view(loaded, "stuck").reason
+            assert stuck.calls == 2
+            assert good.calls > 15
+            assert sorted((s.value or 0, bool(s.no_data)) for s in loaded.samples()) == [(0, True), (2.0, False)]
+        finally:
+            release.set()
+
+
+async def test_the_collectors_of_a_quarantined_plugin_have_no_data(autojump_clock: trio.testing.MockClock) -> None:
+    rare, broken = plugin(Counting(1.0), "rare", interval_s=9000.0), plugin(RuntimeError("gone"), "broken")
+
+    def both(settings: Any) -> Any:
+        return [*rare.migmond_collectors(settings), *broken.migmond_collectors(settings)]
+
+    loaded = host(c=hook("migmond_collectors", both))
+    async with loaded.running():
+        await trio.sleep(0.5)
+        assert [s.value for s in loaded.samples()] == [1.0, None]
+        await trio.sleep(10)
+        assert [s.value for s in loaded.samples()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(NoData("asleep"), "asleep"), (math.nan, "said nan"), (math.inf, "said inf")]
+)
+async def test_no_data_is_never_zero(value: Any, words: str, autojump_clock: trio.testing.MockClock) -> None:
+    loaded = host(c=plugin(Counting(value)))
     async with loaded.running():
         await trio.sleep(1.5)
-    assert [(s.value, s.no_data) for s in loaded.samples()] == [(None, "asleep")]
+    (sample,) = loaded.samples()
+    assert sample.value is None
+    assert words in sample.no_data
+    assert view(loaded, "c").state == "active"
+
+
+NOTICE = AlertNotice("rule", "warning", "slow", "aa", True, "now")
+
+
+async def test_alert_actions_are_called_one_by_one_and_supervised(autojump_clock: trio.testing.MockClock) -> None:
+    calls: list[Any] = []
+
+    class Parameters(msgspec.Struct, frozen=True):
+        how: str
+
+    async def act(notice: AlertNotice, parameters: Parameters) -> None:
+        calls.append(parameters.how)
+        if parameters.how == "hang":
+            await trio.sleep_forever()
+        if parameters.how == "raise":
+            raise RuntimeError("line busy")
+
+    def actions(settings: Any) -> Any:
+        return [AlertActionSpec("phone", "Call somebody.", Parameters, act, deadline_s=2.0)]
+
+    loaded = host(p=hook("migmond_alert_actions", actions))
+    with pytest.raises(PluginError, match="there is: phone"):
+        await loaded.act("mail", NOTICE, {})
+    with pytest.raises(PluginError, match="missing required field `how`"):
+        await loaded.act("phone", NOTICE, {})
+    assert calls == []
+    assert "longer than 2 s" in await loaded.act("phone", NOTICE, {"how": "hang"})
+    assert "line busy" in await loaded.act("phone", NOTICE, {"how": "raise"})
+    assert await loaded.act("phone", NOTICE, {"how": "well"}) == ""
+    for _ in range(FAILURES_TO_QUARANTINE):
+        await loaded.act("phone", NOTICE, {"how": "raise"})
+    assert view(loaded, "p").state == "quarantined"
+    assert "quarantined" in await loaded.act("phone", NOTICE, {"how": "well"})
+    assert calls == ["hang", "raise", "well", "raise", "raise", "raise"]
+
+
+async def test_strategies_are_asked_and_supervised() -> None:
+    answers: list[Any] = [[Proposal("workers", 1, "why", 0.5)], 5, ["no proposal"], RuntimeError("bug"), []]
+
+    def propose(snapshot: Snapshot, now: float) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    loaded = host(p=hook("migmond_strategies", lambda settings: [StrategySpec("wise", "Be wise.", propose)]))
+    snapshot = Snapshot("aa", 4, None, None)
+    with pytest.raises(PluginError, match="there is: wise"):
+        await loaded.propose("other", snapshot, 0.0)
+    assert await loaded.propose("wise", snapshot, 0.0) == (Proposal("workers", 1, "why", 0.5),)
+    for _ in range(5):
+        assert await loaded.propose("wise", snapshot, 0.0) == ()
+    assert answers == [[]]  # after three failures in a row it was not asked any more
+    assert "bug" in view(loaded, "p").reason
 
 
 async def test_the_example_plugin_runs(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""What a spec must be to be accepted. Structs do not look at what they are made of, so the host does."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, TypeGuard
+
+import msgspec
+
+from migmond.domain.errors import PluginError
+from migmond.plugin_api.specs import MAX_INTERVAL_S, CollectorSpec, MetricDesc
+
+MIN_INTERVAL_S = 0.1
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def check_spec(name: Any, call: Any, *, text: Any = "none is asked for", deadline_s: Any = 1.0) -> None:
+    """Check what specs of all kinds have.
+
+    Args:
+        call: what the host will call.
+        text: its help.
+
+    Raises:
+        PluginError: says which spec and what is wrong with it.
+    """
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise PluginError(f"the name {name!r} is not lower case letters, digits, - and _")
+    if not callable(call):
+        raise PluginError(f"{name} has nothing to call: {call!r}")
+    if not (isinstance(text, str) and text.strip()):
+        raise PluginError(f"{name} has no help")
+    if not _is_number(deadline_s) or deadline_s <= 0:
+        raise PluginError(f"{name}: the deadline {deadline_s!r} is out of range")
+
+
+def check_collector(spec: CollectorSpec) -> None:
+    """Check interval and metrics.
+
+    Raises:
+        PluginError: says what is wrong.
+    """
+    if not _is_number(spec.interval_s) or not MIN_INTERVAL_S <= spec.interval_s <= MAX_INTERVAL_S:
+        raise PluginError(f"collector {spec.name}: the interval {spec.interval_s!r} is out of range")
+    names: set[str] = set()
+    for metric in spec.metrics:
+        _check_metric(metric)
+        if metric.name in names:
+            raise PluginError(f"collector {spec.name} describes {metric.name} twice")
+        names.add(metric.name)
+    if not names:
+        raise PluginError(f"collector {spec.name} describes no metric")
+
+
+def is_struct_type(kind: Any) -> TypeGuard[type[msgspec.Struct]]:
+    """Can msgspec decode a table to it, key by key?"""
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _check_metric(metric: Any) -> None:
+    if not isinstance(metric, MetricDesc):
+        raise PluginError(f"{metric!r} is no MetricDesc")
+    name: Any = metric.name
+    text: Any = metric.help
+    if not (isinstance(name, str) and _METRIC_NAME.fullmatch(name)):
+        raise PluginError(f"the metric's name {name!r} is not lower case letters, digits and _")
+    if not (isinstance(text, str) and text.strip()):
+        raise PluginError(f"metric {name} has no help")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,0 +1,124 @@
+"""Running collectors: each in a task of its own, its newest samples kept, its failures its own."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import trio
+
+from migmond.domain import api
+from migmond.domain.errors import PluginError
+from migmond.plugin_api.specs import Collector, CollectorSpec, MetricDesc, NoData, Sample
+from migmond.plugin_host.supervision import Health, guarded
+
+OVERDUE_GRACE_S = 5.0
+"""A call that is still not over so long after it was cancelled at its deadline will not end by itself."""
+OVERDUE_LOOK_S = 1.0
+
+
+class Collecting:
+    """The collector of one spec.
+
+    Attributes:
+        latest: the newest sample of every series; after a failure each metric once, without a value.
+
+    Args:
+        wall: wall clock seconds, for people.
+    """
+
+    def __init__(self, spec: CollectorSpec, health: Health, wall: Callable[[], float]) -> None:
+        self._spec = spec
+        self._health = health
+        self._wall = wall
+        self._what = f"collector {spec.name}"
+        self._metrics = {m.name: m for m in spec.metrics}
+        self._due = math.inf
+        self.latest: tuple[api.SampleView, ...] = ()
+
+    async def run(self) -> None:
+        """Collect once per interval for as long as the plugin is healthy; after a failure to open, open it afresh."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch)
+            await self._life()
+            while not self._health.quarantined:
+                await trio.sleep(self._spec.interval_s)
+                await self._life()
+            self._missing(self._health.reason)
+            nursery.cancel_scope.cancel()
+
+    async def _life(self) -> None:
+        """Open the collector, collect until its plugin is quarantined, close it."""
+        deadline_s, doing = self._spec.deadline_s, "opened"
+        # One scope whose deadline moves: an open context may hold a nursery, and scopes must nest.
+        with trio.CancelScope() as scope:
+            try:
+                scope.deadline = self._expect_within(deadline_s)
+                async with self._spec.open() as collector:
+                    scope.deadline = self._due = math.inf
+                    await self._collect(collector)
+                    doing = "closed"
+                    scope.deadline = self._expect_within(deadline_s)
+            except Exception as e:  # the boundary: opening and closing run foreign code
+                self._failed(f"{self._what} could not be {doing}: {type(e).__name__}: {e}")
+        self._due = math.inf
+        if scope.cancelled_caught:
+            self._failed(f"{self._what} could not be {doing} within {deadline_s:g} s")
+
+    async def _collect(self, collector: Collector) -> None:
+        while not self._health.quarantined:
+            next_at = trio.current_time() + self._spec.interval_s
+            self._expect_within(self._spec.deadline_s)
+            failures = self._health.failures
+
+            async def collect() -> tuple[api.SampleView, ...]:
+                return tuple(self._checked(await collector.collect()))
+
+            views = await guarded(self._health, self._what, collect, self._spec.deadline_s)
+            self._due = math.inf
+            if views is not None:
+                self.latest = views
+            elif self._health.failures > failures:
+                self._missing(self._health.reason or self._health.last_failure)
+            await trio.sleep_until(next_at)
+
+    async def _watch(self) -> None:
+        """Notice a call that its cancellation does not end, such as a thread stuck in a dead network mount, and a
+        quarantine that another collector of the plugin brought on: from then on the last value is no news."""
+        while not self._health.quarantined:
+            await trio.sleep(OVERDUE_LOOK_S)
+            if trio.current_time() > self._due + OVERDUE_GRACE_S:
+                self._health.quarantine(f"{self._what} goes on after its deadline and cannot be stopped")
+        self._missing(self._health.reason)
+
+    def _expect_within(self, seconds: float) -> float:
+        self._due = trio.current_time() + seconds
+        return self._due
+
+    def _failed(self, what: str) -> None:
+        self._health.failed(what)
+        self._missing(self._health.reason or what)
+
+    def _missing(self, reason: str) -> None:
+        at = self._now()
+        self.latest = tuple(api.SampleView(m.name, m.unit, {}, None, reason, at) for m in self._spec.metrics)
+
+    def _checked(self, samples: Iterable[Sample]) -> list[api.SampleView]:
+        at = self._now()
+        return [_view(sample, self._metrics, at) for sample in samples]
+
+    def _now(self) -> str:
+        return datetime.datetime.fromtimestamp(self._wall(), datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _view(sample: Sample, metrics: Mapping[str, MetricDesc], at: str) -> api.SampleView:
+    metric = metrics.get(sample.metric)
+    if metric is None or set(sample.labels) != set(metric.labels):
+        raise PluginError(f"sample {sample.metric!r} {dict(sample.labels)} was not described by any metric")
+    if isinstance(sample.value, NoData):
+        return api.SampleView(metric.name, metric.unit, dict(sample.labels), None, sample.value.reason, at)
+    value = float(sample.value)
+    if not math.isfinite(value):
+        return api.SampleView(metric.name, metric.unit, dict(sample.labels), None, f"the collector said {value}", at)
+    return api.SampleView(metric.name, metric.unit, dict(sample.labels), value, "", at)
