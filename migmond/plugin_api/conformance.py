@@ -4,6 +4,7 @@
         def open(self, directory):
             return open_my_journal(directory)
 
+A storage that keeps anything after it is closed subclasses `DurableJournalConformance` instead.
 Run by pytest with pytest-trio; nothing of pytest is imported here.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import trio
 
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution, Tally, Totals
@@ -152,6 +154,72 @@ class JournalConformance:
             leaders = {t.name: t.leader for t in await journal.tasks(1) if t.type is FILE}
             assert leaders == {b"a": 0, b"b": 0, b"c": 0, b"d": 3, b"e": 4}
 
+    async def test_a_skipped_link_leads_nobody(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            links = [entry(b"%d" % i, inode=5, links=3) for i in range(3)]
+            skipped = {0: Outcome.NOT_SELECTED}
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *links, outcomes=skipped)])
+            assert {t.number: t.leader for t in await journal.tasks(1)} == {1: 0, 2: 0, 3: 0, 4: 3}
+
+    async def test_times_and_inodes_of_any_size(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            times = (-(1 << 63), -1, 0, (1 << 63) - 1, 1 << 63, 13_569_465_600_000_000_000)  # the last: year 2400
+            inodes = (1, (1 << 63) - 1, 1 << 63, (1 << 63) + 1, (1 << 64) - 2, (1 << 64) - 1)
+            entries = [Entry(b"%d" % t, FILE, 1, t, t + 1, i, 2) for t, i in zip(times, inodes, strict=True)]
+            again = entry(b"again", inode=inodes[-1], links=2)
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries, again)])
+            tasks = (await journal.tasks(1))[1:]
+            assert [(t.mtime_ns, t.ctime_ns, t.inode, t.leader) for t in tasks[:-1]] == [
+                (t, t + 1, i, 0) for t, i in zip(times, inodes, strict=True)
+            ]
+            assert tasks[-1].leader == 7
+            done = TaskResult(2, TaskState.DONE, target_inode=inodes[-1])
+            await journal.apply([Record(1, (done,)), Refresh(1, 3, 1, times[-1], times[0], inodes[2], 1)])
+            found = await journal.get_tasks(1, [2, 3])
+            assert found[2].target_inode == inodes[-1]
+            assert (found[3].mtime_ns, found[3].ctime_ns, found[3].inode) == (times[-1], times[0], inodes[2])
+
+    async def test_directories_are_paged(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            directories = [entry(b"%d" % i, DIRECTORY) for i in range(5)]
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *directories)])
+            await journal.apply([DirectoriesTouched(1, (2, 4, 6))])
+            assert [d.number for d in await journal.unread_directories(1, after=2, limit=3)] == [3, 4, 5]
+            assert [d.number for d in await journal.touched_directories(1, after=2, limit=1)] == [4]
+            assert [t.number for t in await journal.directories_backwards(1, before=5, limit=2)] == [4, 3]
+            await journal.apply([listing(4, 7)])
+            assert [d.number for d in await journal.unread_directories(1)] == [2, 3, 5, 6]
+
+    async def test_many_callers_at_once(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *[entry(b"x")] * 20)])
+
+            async def settle(number: int) -> None:
+                await journal.apply([Record(1, (TaskResult(number, TaskState.DONE),))])
+                assert (await journal.get_tasks(1, [number]))[number].state is TaskState.DONE
+
+            async with trio.open_nursery() as nursery:
+                for number in range(2, 22):
+                    nursery.start_soon(settle, number)
+            assert [t.number for t in await journal.tasks(1, states=(TaskState.PENDING,))] == [1]
+
+    async def test_a_cancelled_transaction_happens_whole_or_not_at_all(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root()])
+            number = 2
+            for steps in range(6):
+                entries = [entry(b"%d" % i) for i in range(200)]
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(journal.apply, [listing(1, number, *entries, complete=False)])
+                    for _ in range(steps):
+                        await trio.lowlevel.checkpoint()
+                    nursery.cancel_scope.cancel()
+                last = await journal.last_number(1)
+                assert last in (number - 1, number + 199)
+                number = last + 1
+            await journal.apply([listing(1, number, entry(b"afterwards"))])
+            assert await journal.last_number(1) == number
+
     async def test_results_are_recorded(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:
             await journal.apply([PutExecution(execution()), root(), listing(1, 2, entry(b"a"), entry(b"b"))])
@@ -250,3 +318,31 @@ class JournalConformance:
         async with self.open(tmp_path) as journal:
             await journal.apply([PutExecution(execution()), root()])
             assert await journal.check() == []
+
+
+class DurableJournalConformance(JournalConformance):
+    """Further promises of a storage that is to be trusted with people's files."""
+
+    async def test_everything_is_there_after_reopening(self, tmp_path: Path) -> None:
+        group = CommitGroup(4, (Member(2, 77, Outcome.COPIED, Lost.NOTHING, b"x" * 16, 10),))
+        fault = Fault(Phase.COPY, "EIO", 5, "Input/output error")
+        done = Intervention("i-1", "aa", InterventionKind.PAUSE, "ana", 5.0, "", "running", "paused")
+        async with self.open(tmp_path) as journal:
+            key, event = await journal.next_key(), await journal.next_event(1000)
+            await journal.apply([PutExecution(execution(), "request"), root()])
+            await journal.apply([listing(1, 2, entry(b"a"), entry(b"s", DIRECTORY)), DirectoriesTouched(1, (3,))])
+            await journal.apply([OpenGroup(1, group), AddFault(1, 2, 10.0, fault), AddIntervention(done)])
+            await journal.apply([SavePlan(1000, PLAN, 1.0)])
+            tasks = await journal.tasks(1)
+        async with self.open(tmp_path) as journal:
+            assert await journal.executions() == [execution()]
+            assert await journal.find_request("request", 1000) == execution().id
+            assert await journal.tasks(1) == tasks
+            assert await journal.unread_directories(1) == [Directory(3, 0, b"s")]
+            assert await journal.touched_directories(1) == [Directory(3, 0, b"s")]
+            assert await journal.open_groups(1) == [group]
+            assert (await journal.faults(1, [2]))[2].fault == fault
+            assert await journal.interventions("aa") == [done]
+            assert await journal.plans(1000) == [(PLAN, 1.0)]
+            assert await journal.next_key() > key
+            assert await journal.next_event(1) >= event + 1000

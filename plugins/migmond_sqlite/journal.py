@@ -18,7 +18,7 @@ from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.ports import Change, FaultGroup, FaultRecord
 from migmond_sqlite import reading, writing
-from migmond_sqlite.database import DirectoryLock, open_reader, open_writer, run, translated
+from migmond_sqlite.database import DirectoryLock, damaged_settings, open_reader, open_writer, run, translated
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class SqliteJournal:
 
     async def apply(self, changes: Sequence[Change]) -> None:
         def transaction() -> None:
-            with translated(self._path):
+            with translated(self._path, self._writer):
                 run(self._writer, "BEGIN IMMEDIATE")
                 try:
                     for change in changes:
@@ -52,7 +52,7 @@ class SqliteJournal:
 
     async def _read(self, query: Callable[..., T], *args: Any) -> T:
         def call() -> T:
-            with translated(self._path):
+            with translated(self._path, self._reader):
                 return query(self._reader, *args)
 
         async with self._read_lock:
@@ -76,7 +76,7 @@ class SqliteJournal:
                 "INSERT INTO counter VALUES (?1, 1 + ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2"
                 " RETURNING value"
             )
-            with translated(self._path):
+            with translated(self._path, self._writer):
                 return int(run(self._writer, sql, (name, count))[0][0]) - count
 
         async with self._write_lock:
@@ -132,7 +132,18 @@ class SqliteJournal:
         return await self._read(reading.plans, uid)
 
     async def check(self) -> list[str]:
-        return await self._read(reading.check)
+        def settings() -> list[str]:
+            with translated(self._path, self._writer):
+                return damaged_settings(self._writer)
+
+        def rows() -> list[str]:
+            # On a connection of its own: it reads the whole file, and the engine's queries must not wait for that.
+            with translated(self._path), contextlib.closing(open_reader(self._path)) as connection:
+                return reading.check(connection)
+
+        async with self._write_lock:
+            found = await trio.to_thread.run_sync(settings)
+        return found + await trio.to_thread.run_sync(rows)
 
 
 @contextlib.asynccontextmanager
@@ -140,7 +151,9 @@ async def open_journal(directory: Path) -> AsyncIterator[SqliteJournal]:
     """Open `journal.db` in `directory` (made when missing) for this daemon alone.
 
     Raises:
-        JournalError: another daemon has it, it is damaged, or a setting did not take.
+        JournalError: another daemon has it, it was written by a newer version, or a setting did not take.
+        JournalDamaged: it is there but not whole; nothing is replaced.
+        JournalFull: no room.
     """
 
     def opening() -> tuple[DirectoryLock, apsw.Connection, apsw.Connection]:
@@ -148,7 +161,12 @@ async def open_journal(directory: Path) -> AsyncIterator[SqliteJournal]:
         lock = DirectoryLock(directory)
         try:
             path = directory / "journal.db"
-            return lock, open_writer(path), open_reader(path)
+            writer = open_writer(path)
+            try:
+                return lock, writer, open_reader(path)
+            except BaseException:
+                writer.close()
+                raise
         except BaseException:
             lock.release()
             raise

@@ -13,23 +13,30 @@ from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
-from migmond.domain.states import Outcome, TaskState
+from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.ports import FaultGroup, FaultRecord
 from migmond_sqlite.database import run
-from migmond_sqlite.schema import NUMBER_BITS, NUMBER_MASK
+from migmond_sqlite.schema import NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 
 _MANY = 500
 """Ids in one IN list."""
 _TYPES = tuple(EntryType)
 _STATES = tuple(TaskState)
 _OUTCOMES = tuple(Outcome)
+_FINAL = (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.CANCELLED)
 
 
 def _task(row: tuple[Any, ...]) -> Task:
+    mtime_ns, ctime_ns = row[5], row[6]
+    if mtime_ns.__class__ is bytes:
+        mtime_ns = int.from_bytes(mtime_ns, "big", signed=True)
+    if ctime_ns.__class__ is bytes:
+        ctime_ns = int.from_bytes(ctime_ns, "big", signed=True)
     return Task(
-        row[0] & NUMBER_MASK, row[1], row[2], _TYPES[row[3]], row[4], row[5], row[6], row[7], row[8], row[9],
-        _STATES[row[10]], _OUTCOMES[row[11]], row[12], row[13], Lost(row[14]), row[15], row[16], row[17],
+        row[0] & NUMBER_MASK, row[1], row[2], _TYPES[row[3]], row[4], mtime_ns, ctime_ns, row[7] & UINT64_MASK, row[8],
+        row[9], _STATES[row[10]], _OUTCOMES[row[11]], row[12], row[13], Lost(row[14]), row[15], row[16],
+        row[17] & UINT64_MASK,
     )  # fmt: skip
 
 
@@ -72,12 +79,11 @@ def tasks(
     where = ["id > ?", "id <= ?"]
     if states:
         marks = ",".join(str(int(s)) for s in states)
-        where.append(f"state IN ({marks})")
+        where.append(f"state IN ({marks})" if len(states) > 1 else f"state = {marks}")
         if not {TaskState.PENDING, TaskState.DONE} & set(states):
             where.append("state NOT IN (0, 3)")  # says so literally for the partial index
     if followers is not None:
-        # `+` keeps the planner on the walk by id; the index of followers is for finding those there are.
-        where.append("leader > 0" if followers else "+leader = 0")
+        where.append("leader > 0" if followers else "leader = 0")
     if directories is not None:
         where.append(f"type {'=' if directories else '<>'} {int(EntryType.DIRECTORY)}")
     sql = f"SELECT * FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
@@ -177,4 +183,8 @@ def check(db: apsw.Connection) -> list[str]:
     orphans = run(db, "SELECT count(*) FROM commit_group WHERE key NOT IN (SELECT key FROM execution)")[0][0]
     if orphans:
         found.append(f"{orphans} open commit groups belong to no execution")
+    decoder = msgspec.msgpack.Decoder(Execution)
+    with_groups = run(db, "SELECT body FROM execution WHERE key IN (SELECT key FROM commit_group) ORDER BY key")
+    executions = [decoder.decode(body) for (body,) in with_groups]
+    found += [f"execution {e.id} is {e.state}, but has open commit groups" for e in executions if e.state in _FINAL]
     return found

@@ -26,7 +26,7 @@ from migmond.ports import (
     SavePlan,
 )
 from migmond_sqlite.database import run
-from migmond_sqlite.schema import NUMBER_BITS
+from migmond_sqlite.schema import INT64_MAX, INT64_MIN, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 
 _INSERT_TASK = "INSERT INTO task VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _INSERT_DIRECTORY = "INSERT INTO directory VALUES (?,?,?,1,0)"
@@ -44,7 +44,7 @@ def apply(connection: apsw.Connection, change: Change) -> None:
             connection.executemany(
                 _RECORD,
                 [
-                    (r.state, r.outcome, r.lost, r.digest, r.target_name, r.target_inode, base | r.number)
+                    (r.state, r.outcome, r.lost, r.digest, r.target_name, _inode(r.target_inode), base | r.number)
                     for r in change.results
                 ],
             )
@@ -71,9 +71,9 @@ def apply(connection: apsw.Connection, change: Change) -> None:
                 "UPDATE task SET size=?, mtime_ns=?, ctime_ns=?, inode=?, links=? WHERE id=?",
                 (
                     change.size,
-                    change.mtime_ns,
-                    change.ctime_ns,
-                    change.inode,
+                    _time(change.mtime_ns),
+                    _time(change.ctime_ns),
+                    _inode(change.inode),
                     change.links,
                     change.key << NUMBER_BITS | change.number,
                 ),
@@ -101,6 +101,14 @@ def apply(connection: apsw.Connection, change: Change) -> None:
             run(connection, "DELETE FROM plan WHERE uid=? AND name=?", (change.uid, change.name))
 
 
+def _inode(number: int) -> int:
+    return number if number <= INT64_MAX else number - UINT64_MASK - 1
+
+
+def _time(time_ns: int) -> int | bytes:
+    return time_ns if INT64_MIN <= time_ns <= INT64_MAX else time_ns.to_bytes(16, "big", signed=True)
+
+
 def _put_execution(connection: apsw.Connection, change: PutExecution) -> None:
     execution = change.execution
     run(
@@ -116,8 +124,9 @@ def _add_root(connection: apsw.Connection, change: AddRoot) -> None:
         connection,
         _INSERT_TASK,
         (
-            base | t.number, t.directory, t.name, t.type, t.size, t.mtime_ns, t.ctime_ns, t.inode, t.device, t.links,
-            t.state, t.outcome, t.leader, t.attempts, t.lost, t.digest, t.target_name, t.target_inode,
+            base | t.number, t.directory, t.name, t.type, t.size, _time(t.mtime_ns), _time(t.ctime_ns),
+            _inode(t.inode), t.device, t.links, t.state, t.outcome, t.leader, t.attempts, t.lost, t.digest,
+            t.target_name, _inode(t.target_inode),
         ),
     )  # fmt: skip
     if t.type is EntryType.DIRECTORY:
@@ -126,21 +135,26 @@ def _add_root(connection: apsw.Connection, change: AddRoot) -> None:
 
 def _add_listing(connection: apsw.Connection, change: AddListing) -> None:
     listing, base = change.listing, change.key << NUMBER_BITS
-    device, directory = listing.device, listing.directory
+    device, directory, outcomes = listing.device, listing.directory, listing.outcomes
     rows: list[tuple[object, ...]] = []
     directories: list[tuple[int, bytes]] = []
     linked: dict[int, int] = {}
     number = listing.first
     for position, e in enumerate(listing.entries):
-        outcome = listing.outcomes.get(position, 0)
+        mtime_ns: int | bytes = e.mtime_ns
+        ctime_ns: int | bytes = e.ctime_ns
+        inode = e.inode
+        if not (INT64_MIN <= e.mtime_ns <= INT64_MAX and INT64_MIN <= e.ctime_ns <= INT64_MAX and inode <= INT64_MAX):
+            mtime_ns, ctime_ns, inode = _time(e.mtime_ns), _time(e.ctime_ns), _inode(inode)
+        outcome = outcomes.get(position, 0)
         state = TaskState.SKIPPED if outcome else TaskState.PENDING
         leader = 0
         if e.links > 1 and e.type is EntryType.FILE and not outcome:
-            leader = linked.get(e.inode) or _leader_of(connection, base, device, e.inode)
-            linked.setdefault(e.inode, leader or number)
+            leader = linked.get(inode) or _leader_of(connection, base, device, inode)
+            linked.setdefault(inode, leader or number)
         rows.append(
             (
-                base | number, directory, e.name, e.type, e.size, e.mtime_ns, e.ctime_ns, e.inode, device, e.links,
+                base | number, directory, e.name, e.type, e.size, mtime_ns, ctime_ns, inode, device, e.links,
                 state, outcome, leader, 0, 0, None, None, 0,
             )
         )  # fmt: skip
@@ -162,19 +176,20 @@ def _leader_of(connection: apsw.Connection, base: int, device: int, inode: int) 
         connection,
         "SELECT id FROM task WHERE device=? AND inode=? AND id BETWEEN ? AND ? AND links>1 AND type=0 AND leader=0"
         " AND state<>4 ORDER BY id LIMIT 1",
-        (device, inode, base, base | (1 << NUMBER_BITS) - 1),
+        (device, inode, base, base | NUMBER_MASK),
     )
     return found[0][0] - base if found else 0
 
 
 def _set_state(connection: apsw.Connection, key: int, before: tuple[TaskState, ...], after: TaskState) -> None:
     base = key << NUMBER_BITS
-    marks = ",".join(str(int(s)) for s in before)
-    run(
-        connection,
-        f"UPDATE task SET state=? WHERE id BETWEEN ? AND ? AND state IN ({marks})",
-        (after, base, base | (1 << NUMBER_BITS) - 1),
-    )
+    for state in before:  # one at a time: each then has an index of its own
+        literally = "" if state is TaskState.PENDING else " AND state NOT IN (0, 3)"
+        run(
+            connection,
+            f"UPDATE task SET state=? WHERE id BETWEEN ? AND ? AND state = {int(state)}{literally}",
+            (after, base, base | NUMBER_MASK),
+        )
 
 
 def _promote(connection: apsw.Connection, change: Promote) -> None:
@@ -182,7 +197,7 @@ def _promote(connection: apsw.Connection, change: Promote) -> None:
     found = run(
         connection,
         "SELECT id FROM task WHERE leader=? AND id BETWEEN ? AND ? AND state=0 ORDER BY id",
-        (change.leader, base, base | (1 << NUMBER_BITS) - 1),
+        (change.leader, base, base | NUMBER_MASK),
     )
     ids = [row[0] for row in found]
     if ids:
