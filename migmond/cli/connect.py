@@ -41,12 +41,15 @@ def connect(state: State, *, start: bool = True, timeout_s: float | None = 60.0)
             raise Unreachable(e.message, e.hint or hint) from e
     directory = Path(address.path).parent
     make_private(directory, os.getuid())
-    with open(directory / "start.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at once start one daemon
-        try:
-            return Client(address.path, timeout_s)
-        except Unreachable:
-            _start_daemon(address.path)
+    try:
+        with open(directory / "start.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at once start one daemon
+            try:
+                return Client(address.path, timeout_s)
+            except Unreachable:
+                _start_daemon(address.path)
+    except OSError as e:
+        raise Unreachable(f"no daemon could be started: {e.strerror}: {e.filename}") from e
     return Client(address.path, timeout_s)
 
 
@@ -62,7 +65,8 @@ def _start_daemon(socket_path: str) -> None:
             f"cannot make {log_path.parent} for the daemon's journal: {e.strerror}", "set XDG_STATE_HOME"
         ) from e
     ready, ready_daemon = os.pipe()
-    with open(log_path, "ab") as log, open(ready, "rb", buffering=0) as answer:
+    with open(ready, "rb", buffering=0) as answer, open(log_path, "ab") as log:
+        said_before = log.tell()
         arguments = ["--user", "--socket", socket_path, "--exit-when-idle", IDLE_LIFE]
         process = subprocess.Popen(
             [sys.executable, "-m", "migmond.daemon", *arguments, "--foreground-ready-fd", str(ready_daemon)],
@@ -78,7 +82,7 @@ def _start_daemon(socket_path: str) -> None:
         # The pipe closes when the daemon dies; a byte comes when it serves.
         if select.select([answer], [], [], START_TIMEOUT_S)[0] and answer.read(1):
             return
-    raise Unreachable(_why_not(process, log_path), f"the whole log is {log_path}")
+    raise Unreachable(_why_not(process, log_path, said_before), f"the whole log is {log_path}")
 
 
 def _module_path() -> dict[str, str]:
@@ -87,12 +91,13 @@ def _module_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in paths)}
 
 
-def _why_not(process: subprocess.Popen[bytes], log_path: Path) -> str:
+def _why_not(process: subprocess.Popen[bytes], log_path: Path, said_before: int) -> str:
+    """Return what the daemon itself said; earlier daemons' words, before that offset, would mislead."""
     deadline = time.monotonic() + 1
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     if process.returncode is None:
         process.terminate()
         return f"the daemon that was started did not get ready within {START_TIMEOUT_S:.0f} s"
-    last = log_path.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-    return "the daemon could not be started:\n  " + "\n  ".join(last)
+    said = log_path.read_bytes()[said_before:].decode(errors="replace").splitlines()[-_LOG_LINES:]
+    return "the daemon could not be started:\n  " + "\n  ".join(said or [f"it ended with {process.returncode}"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import sys
 
+from migmond.cli.render.text import printable
 from migmond.client.errors import ClientError, RemoteError, Unreachable
-from migmond.domain.errors import InvalidInput, MigmondError
+from migmond.domain.errors import InvalidInput, MigmondError, ProtocolError
 
 
 class Exit(enum.IntEnum):
@@ -38,14 +39,15 @@ def exit_of(error: Exception) -> Exit:
         return Exit.UNREACHABLE
     if isinstance(error, RemoteError):
         return _BY_KIND.get(error.kind, Exit.FAILED)
-    return Exit.USAGE if isinstance(error, InvalidInput) else Exit.FAILED
+    # A daemon whose answer makes no sense is a failure, not the caller's typing.
+    return Exit.USAGE if isinstance(error, InvalidInput) and not isinstance(error, ProtocolError) else Exit.FAILED
 
 
 def complain(message: str, hint: str = "") -> None:
     """Print an error and what to do next to standard error."""
-    print(f"error: {message}", file=sys.stderr)
+    print("\n".join(printable(line) for line in f"error: {message}".split("\n")), file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {printable(hint)}", file=sys.stderr)
 
 
 def fail(error: ClientError | MigmondError) -> Exit:

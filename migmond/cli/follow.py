@@ -6,18 +6,19 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Protocol
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.render.execution import live_lines, progress_line
+from migmond.cli.render.text import printable
 from migmond.cli.state import State
 from migmond.client.errors import Unreachable
 from migmond.client.sync import Client
 from migmond.domain import api
-from migmond.domain.events import Delivery, Event, ExecutionVerified
+from migmond.domain.events import Event, ExecutionVerified
 from migmond.domain.states import TERMINAL_EXECUTION_STATES
 
 ENDED = frozenset(s.value for s in TERMINAL_EXECUTION_STATES)
@@ -99,7 +100,10 @@ def follow(state: State, client: Client, execution: str, timeout_s: float | None
                         return None
             except Unreachable:
                 client.close()
-                client = _again(state)
+                try:
+                    client = reconnected(state, state.say, deadline)
+                except TimeoutError:
+                    return None
 
 
 def _views(client: Client, execution: str) -> Iterator[api.ExecutionView | None]:
@@ -113,33 +117,63 @@ def _views(client: Client, execution: str) -> Iterator[api.ExecutionView | None]
         yield getattr(delivery.event, "view", None) if delivery is not None else None
 
 
-def _again(state: State) -> Client:
-    """The daemon is gone: wait for it to come back. The journal keeps everything, a new daemon resumes by itself."""
-    state.say("the daemon is gone; waiting for it to come back (the journal keeps the state)")
-    deadline = time.monotonic() + RECONNECT_S
+def reconnected(state: State, say: Callable[[str], None], deadline: float | None = None) -> Client:
+    """The daemon is gone: wait for it to come back. The journal keeps everything, a new daemon resumes by itself.
+
+    Args:
+        say: tells people.
+        deadline: monotonic time when the caller's own patience ends.
+
+    Raises:
+        TimeoutError: `deadline` passed first.
+        Unreachable: it did not come back in time.
+    """
+    say("the daemon is gone; waiting for it to come back (the journal keeps the state)")
+    give_up = time.monotonic() + RECONNECT_S
     while True:
         try:
             return connect(state, start=False)
         except Unreachable as e:
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                raise TimeoutError from e
+            if now >= give_up:
                 raise Unreachable(
                     f"the daemon did not come back within {RECONNECT_S:.0f} s",
-                    "nothing is lost: start it again and it resumes; then migmon ls",
+                    "nothing is lost: the journal keeps the state; start it again and it resumes; then migmon ls",
                 ) from e
             time.sleep(0.2)
 
 
-def events_of(client: Client, execution: str) -> Iterator[Event]:
-    """Yield every event of an execution until it has ended."""
-    snapshot = client.call("events.subscribe", api.SubscribeParams(executions=(execution,)), api.Subscription)
-    if snapshot.executions[0].state in ENDED:
-        return
-    for delivery in client.events():
-        assert isinstance(delivery, Delivery)
-        yield delivery.event
-        view = getattr(delivery.event, "view", None)
-        if view is not None and view.state in ENDED:
-            return
+def events_of(state: State, client: Client, execution: str) -> Iterator[Event]:
+    """Yield every event of an execution until it has ended; after a lost connection, from where it broke.
+
+    Raises:
+        Unreachable: the daemon went away and did not come back in time.
+    """
+    last: int | None = None
+    while True:
+        try:
+            subscribe = api.SubscribeParams(executions=(execution,), since=last)
+            snapshot = client.call("events.subscribe", subscribe, api.Subscription)
+            ended = snapshot.executions[0].state in ENDED
+            if snapshot.gap:
+                state.say("events were lost while the daemon was away")
+            if ended and last is None:
+                return
+            for delivery in client.events(timeout_s=_POLL_S if ended else None):
+                if delivery is None:  # it ended while we were away, and what the daemon still had has been read
+                    return
+                if delivery.missed:
+                    state.say(f"{delivery.missed} events were lost: this reader is too slow")
+                last = delivery.event.id
+                yield delivery.event
+                view = getattr(delivery.event, "view", None)
+                if view is not None and view.state in ENDED:
+                    return
+        except Unreachable:
+            client.close()
+            client = reconnected(state, state.say)
 
 
 def wait_verified(state: State, client: Client, execution: str) -> api.ExecutionView:
@@ -154,7 +188,7 @@ def wait_verified(state: State, client: Client, execution: str) -> api.Execution
         if not now.why.startswith("verifying"):
             break
         if state.live():
-            sys.stderr.write(f"\r{now.why}   ")
+            sys.stderr.write(f"\r{printable(now.why)}   ")
             sys.stderr.flush()
         elif time.monotonic() - last >= _PLAIN_EVERY_S:
             last = time.monotonic()
@@ -173,14 +207,17 @@ def exit_after(view: api.ExecutionView) -> Exit:
     return Exit.FAILED
 
 
+def ways_back(execution: api.ExecutionView) -> str:
+    """Return how to get back to an execution that somebody detached from."""
+    short = execution.id[:6]
+    return f"watch it: migmon watch {short}    stop it: migmon cancel {short}"
+
+
 @contextlib.contextmanager
-def detaching(state: State, execution: api.ExecutionView) -> Iterator[None]:
-    """Ctrl-C leaves the migration running and says how to get back to it."""
+def detaching(state: State, what: str, ways: str) -> Iterator[None]:
+    """Ctrl-C leaves `what` running and says how to get back to it."""
     try:
         yield
     except KeyboardInterrupt:
-        short = execution.id[:6]
-        state.say()
-        state.say(f"detached: {execution.name} goes on in the background")
-        state.say(f"  watch it: migmon watch {short}    stop it: migmon cancel {short}")
+        state.say("", f"detached: {what} goes on in the background", f"  {ways}")
         sys.exit(Exit.DETACHED)

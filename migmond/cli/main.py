@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 import click
@@ -46,27 +48,46 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run `migmon`; always ends by SystemExit."""
-    state = State()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a Latin-1 terminal has no ✓
+    try:
+        try:
+            _run(State())
+        finally:
+            sys.stdout.flush()
+    except OSError as e:
+        # The interpreter would try to flush what is left once more, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(e, BrokenPipeError):  # the reader of our output left: there is nothing to say
+            complain(f"{e.strerror}: {e.filename}" if e.filename else f"cannot write the output: {e.strerror}")
+        sys.exit(Exit.FAILED)
+
+
+def _run(state: State) -> None:
     try:
         cli.main(standalone_mode=False, obj=state, prog_name="migmon")
     except click.exceptions.Exit as e:
         sys.exit(e.exit_code)
+    except click.exceptions.NoArgsIsHelpError as e:
+        e.show()
+        sys.exit(Exit.USAGE)
     except click.UsageError as e:
         where = f"{e.ctx.command_path} --help" if e.ctx is not None else "migmon --help"
         complain(e.format_message(), where)
         sys.exit(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
+        complain("interrupted", "what was started goes on: migmon ls")
         sys.exit(Exit.DETACHED)
+    except UnicodeEncodeError as e:
+        complain(f"an argument is not valid UTF-8: {e.object}", "only SRC and DST may be any bytes")
+        sys.exit(Exit.USAGE)
     except ClientError as e:
         if getattr(e, "kind", "") == "not_found":
             _suggest(state, e)
         sys.exit(fail(e))
     except MigmondError as e:
         sys.exit(fail(e))
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left: there is nothing to say
-        sys.exit(Exit.FAILED)
-    sys.exit(Exit.DONE)
 
 
 def _suggest(state: State, error: ClientError) -> None:

@@ -34,9 +34,19 @@ class _Parsed(click.ParamType[Any]):
 
 
 def absolute(text: str) -> str:
-    """Return a path of the caller as absolute path text, symlinks as they are."""
+    """Return a path of the caller as absolute path text, symlinks as they are.
+
+    Raises:
+        InvalidInput: it is empty, as an unset variable of a script is; it must not mean the working directory.
+            Or it is relative and the working directory is gone.
+    """
     raw = os.fsencode(text)
-    path = raw if raw.startswith(b"/") else os.path.join(os.getcwdb(), raw)
+    if not raw:
+        raise InvalidInput("a path is empty", hint="is a variable unset? write . for the working directory")
+    try:
+        path = raw if raw.startswith(b"/") else os.path.join(os.getcwdb(), raw)
+    except FileNotFoundError as e:
+        raise InvalidInput("the working directory does not exist any more", hint="give the full path") from e
     return to_text(os.path.normpath(path) if b".." not in path.split(b"/") else path)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+
+from migmond.cli.render.text import painted, printable, printable_json
 
 ENVELOPE_VERSION = 1
 
@@ -27,7 +30,11 @@ class State:
         """Whether standard output may be coloured (NO_COLOR and TERM=dumb are obeyed)."""
         if self.color != "auto":
             return self.color == "always"
-        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return self.live_output() and not os.environ.get("NO_COLOR")
+
+    def live_output(self) -> bool:
+        """Whether standard output is a terminal that can be drawn on."""
+        return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
     def live(self) -> bool:
         """Whether standard error is a terminal that a live view can be drawn on."""
@@ -36,10 +43,17 @@ class State:
     def emit(self, kind: str, data: Any) -> None:
         """Print one JSON envelope on a line of standard output."""
         envelope = {"migmon": ENVELOPE_VERSION, "kind": kind, "data": data}
-        sys.stdout.write(msgspec.json.encode(envelope).decode() + "\n")
+        sys.stdout.write(printable_json(msgspec.json.encode(envelope).decode()) + "\n")
         sys.stdout.flush()
 
-    def say(self, text: str = "") -> None:
-        """Print prose to standard error, unless quiet."""
+    def show(self, lines: Iterable[str], *, marks: bool = False) -> None:
+        """Print lines of data to standard output. `marks`: a line's leading mark may be coloured."""
+        paint = painted if marks and self.wants_color() else str
+        for line in lines:
+            print(paint(printable(line)))
+
+    def say(self, *lines: str) -> None:
+        """Print lines of prose to standard error, unless quiet."""
         if not self.quiet:
-            print(text, file=sys.stderr)
+            for line in lines or ("",):
+                print(printable(line), file=sys.stderr)

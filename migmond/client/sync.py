@@ -67,12 +67,14 @@ class Client:
                 messages = self._receive(deadline)
             except TimeoutError as e:
                 raise Unreachable(f"the daemon did not answer {method} within {self._timeout_s:.0f} s") from e
+            # Events may come in one piece with the answer: all are kept before it is returned.
+            self._events.extend(m for m in messages if isinstance(m, Delivery))
             for message in messages:
                 if isinstance(message, Delivery):
-                    self._events.append(message)
-                elif message.error is not None and message.id in (number, None):
+                    continue
+                if message.error is not None and message.id in (number, None):
                     raise RemoteError(message.error)
-                elif message.id == number:
+                if message.id == number:
                     return self._core.result(message.result, result)
 
     def events(self, timeout_s: float | None = None) -> Iterator[Delivery | None]:

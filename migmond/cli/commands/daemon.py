@@ -12,6 +12,7 @@ from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.parse import global_options
 from migmond.cli.render.other import check_lines, config_lines, plugin_lines, status_lines
+from migmond.cli.render.text import printable_json
 from migmond.cli.state import State
 from migmond.domain import api
 
@@ -26,7 +27,7 @@ def status(state: State) -> None:
     if state.json:
         state.emit("status", found)
     else:
-        print("\n".join(status_lines(found)))
+        state.show(status_lines(found))
 
 
 @click.command()
@@ -39,7 +40,7 @@ def doctor(state: State) -> None:
     if state.json:
         state.emit("checks", found)
     else:
-        print("\n".join(check_lines(found)))
+        state.show(check_lines(found), marks=True)
     sys.exit(Exit.FAILED if any(c.severity == "error" for c in found.checks) else Exit.DONE)
 
 
@@ -54,7 +55,7 @@ def config(state: State, key: str) -> None:
     if state.json:
         state.emit("config", found)
     else:
-        print("\n".join(config_lines(found)))
+        state.show(config_lines(found))
 
 
 @click.command()
@@ -67,7 +68,7 @@ def plugins(state: State) -> None:
     if state.json:
         state.emit("plugins", found)
     else:
-        print("\n".join(plugin_lines(found.plugins)))
+        state.show(plugin_lines(found.plugins))
 
 
 @click.command()
@@ -88,7 +89,7 @@ def rpc(state: State, method: str, params: str) -> None:
     if state.json:
         state.emit("result", result)
     else:
-        print(json.dumps(result, indent=2, ensure_ascii=False))
+        print(printable_json(json.dumps(result, indent=2, ensure_ascii=False)))
 
 
 @click.command()

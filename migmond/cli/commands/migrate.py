@@ -10,10 +10,10 @@ import click
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
-from migmond.cli.follow import detaching, exit_after, follow
+from migmond.cli.follow import detaching, exit_after, follow, ways_back
 from migmond.cli.parse import DURATION, RATE, absolute, global_options, selector_from, selector_options
 from migmond.cli.render.execution import summary, verdict
-from migmond.cli.render.text import rate_text
+from migmond.cli.render.text import printable, rate_text
 from migmond.cli.state import State
 from migmond.client.sync import Client
 from migmond.domain import api
@@ -70,7 +70,7 @@ def _check(state: State, client: Client, spec: api.PlanSpec) -> Exit:
     if state.json:
         state.emit("verdict", found)
     else:
-        print("\n".join(verdict(found, spec.destination)))
+        state.show(verdict(found, spec.destination), marks=True)
     return Exit.DONE if found.feasible else Exit.INFEASIBLE
 
 
@@ -110,6 +110,10 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
     SRC/x becomes DST/x, DST is made when missing. A saved plan's name in place of SRC DST runs that plan.
     """
     detach, timeout = values.pop("detach"), values.pop("timeout")
+    if detach and timeout is not None:
+        raise click.UsageError("--timeout is how long to wait; with --detach there is no waiting")
+    if destination is None:
+        _refuse_plan_flags(source, values)
     with connect(state, timeout_s=None) as client:
         if destination is None:
             params = api.StartParams(plan_name=source, name=values["name"], request_id=os.urandom(8).hex())
@@ -127,7 +131,7 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
         if detach:
             _tell_started(state, started)
             return
-        with detaching(state, started):
+        with detaching(state, started.name, ways_back(started)):
             ended = follow(state, client, started.id, timeout)
     if ended is None:
         complain(f"{started.name} is not done yet; it goes on", f"migmon watch {started.id[:6]}")
@@ -135,8 +139,21 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
     if state.json:
         state.emit("execution", ended)
     else:
-        state.say("\n".join(summary(ended)))
+        state.say(*summary(ended))
     sys.exit(exit_after(ended))
+
+
+def _refuse_plan_flags(name: str, values: dict[str, Any]) -> None:
+    """A saved plan is fixed: a flag that would change it must not be left aside in silence (think of --move)."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in values and option.name != "name":
+            source = context.get_parameter_source(option.name)
+            if source is click.core.ParameterSource.COMMANDLINE:
+                flags = "/".join([*option.opts, *option.secondary_opts])
+                raise click.UsageError(
+                    f"{flags} does not go with a saved plan ({printable(name)}); give SRC and DST, or save another plan"
+                )
 
 
 def _tell_started(state: State, started: api.ExecutionView) -> None:

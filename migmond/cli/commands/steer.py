@@ -8,7 +8,7 @@ import click
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
-from migmond.cli.follow import wait_verified
+from migmond.cli.follow import detaching, wait_verified
 from migmond.cli.parse import DURATION, global_options
 from migmond.cli.render.execution import verification
 from migmond.cli.render.text import percent_text, show_duration
@@ -25,7 +25,7 @@ def _done(state: State, view: api.ExecutionView, text: str, undo: str = "") -> N
     if state.json:
         state.emit("execution", view)
         return
-    print(f"{view.name} ({view.id[:6]}): {text}")
+    state.show([f"{view.name} ({view.id[:6]}): {text}"])
     if undo:
         state.say(f"Undo: {undo}")
 
@@ -113,7 +113,9 @@ def drain(state: State, id_: str) -> None:
 def verify(state: State, id_: str) -> None:
     """Re-read every target of a finished migration past the cache and compare it with the journal."""
     with connect(state, timeout_s=None) as client:
-        view = wait_verified(state, client, _get(client, id_).id)
+        view = _get(client, id_)
+        with detaching(state, f"the verification of {view.name}", f"result: migmon show {view.id[:6]}"):
+            view = wait_verified(state, client, view.id)
     found = view.verification
     if found is None:
         complain(view.why or "the verification did not end", f"migmon show {view.id[:6]}")
@@ -121,7 +123,5 @@ def verify(state: State, id_: str) -> None:
     if state.json:
         state.emit("verification", found)
     else:
-        print(verification(found))
-        for example in found.examples:
-            print(f"  {example}")
+        state.show([verification(found), *(f"  {example}" for example in found.examples)])
     sys.exit(Exit.DONE if not found.mismatches else Exit.SOME_FILES_FAILED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from migmond.cli.render.text import (
     bar,
     clock,
@@ -29,12 +31,19 @@ _MARKS = {
     "created": "…starting",
 }
 _NARROW = 80
+_SEVERITY = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "created")
 
 
-def listing(page: api.ExecutionPage, width: int) -> list[str]:
-    """Return the lines of `ls`, as wide as the terminal allows."""
+def worst_first(executions: Iterable[api.ExecutionView]) -> tuple[api.ExecutionView, ...]:
+    """Return them by severity of their state, otherwise in the order given."""
+    order = {state: i for i, state in enumerate(_SEVERITY)}
+    return tuple(sorted(executions, key=lambda e: order.get(e.state, len(order))))
+
+
+def listing(page: api.ExecutionPage, width: int, *, picked: bool = False) -> list[str]:
+    """Return the lines of `ls`, as wide as the terminal allows. `picked`: only some states were asked for."""
     if not page.executions:
-        return ["no migrations yet: migmon run SRC DST starts one"]
+        return ["no migration is in such a state" if picked else "no migrations yet: migmon run SRC DST starts one"]
     bar_width = 10 if width >= _NARROW else 0
     rows = []
     for e in page.executions:
@@ -58,7 +67,7 @@ def listing(page: api.ExecutionPage, width: int) -> list[str]:
     header = ["STATE", "NAME", "ID", "PROGRESS", "RATE", "ETA/ENDED", "ERR", "WHY"]
     lines = [fit(line, width) for line in table(header, rows, right=frozenset({6}))]
     hidden = page.total - len(page.executions)
-    return [*lines, f"and {hidden:,} older (--limit)"] if hidden > 0 else lines
+    return [*lines, f"and {hidden:,} more (--limit)"] if hidden > 0 else lines
 
 
 def details(e: api.ExecutionView) -> list[str]:
@@ -134,6 +143,7 @@ def summary(e: api.ExecutionView) -> list[str]:
         lines.append(f"  go on: migmon resume {e.id[:6]}")
     elif e.state == "completed":
         lines.append(f"  check it at any time: migmon verify {e.id[:6]}")
+    lines.append(f"  its record: migmon show {e.id[:6]}")
     return lines
 
 

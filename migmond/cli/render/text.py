@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import json
+import re
 import unicodedata
 
 from migmond.domain import api
@@ -10,6 +12,34 @@ from migmond.domain.units import show_duration, show_size
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 UNKNOWN = "—"
+_MARK = re.compile(r"^( *)([✗!‖…✓]\S*)")
+_COLOURS = {"✗": 31, "!": 33, "‖": 33, "…": 36, "✓": 32}
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything that a terminal could obey as `\\xHH`, as `migmond.domain.names` writes it.
+
+    Reasons and names were typed by other people; an escape sequence or newline in them must stay text.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    lone = 0xDC80 <= ord(char) <= 0xDCFF  # a byte of an argument that was not UTF-8
+    raw = bytes((ord(char) - 0xDC00,)) if lone else char.encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{b:02x}" for b in raw)
+
+
+def printable_json(text: str) -> str:
+    """Return JSON text with unprintable characters, newlines apart, as JSON escapes: it means the same."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def painted(line: str) -> str:
+    """Return `line` with its leading mark in colour; what the mark says stays readable without."""
+    return _MARK.sub(lambda m: f"{m[1]}\x1b[{_COLOURS[m[2][0]]}m{m[2]}\x1b[0m", line)
 
 
 def bar(percent: float | None, width: int) -> str:
@@ -52,7 +82,8 @@ def cells(text: str) -> int:
 
 
 def fit(text: str, width: int) -> str:
-    """Return `text` with its middle left out so that it takes at most `width` cells."""
+    """Return `text`, made printable, with its middle left out so that it takes at most `width` cells."""
+    text = printable(text)
     if cells(text) <= width:
         return text
     if width <= 1:
@@ -73,7 +104,8 @@ def fit(text: str, width: int) -> str:
 
 
 def table(header: list[str], rows: list[list[str]], *, right: frozenset[int] = frozenset()) -> list[str]:
-    """Return lines of columns; the columns in `right` are flush right, the last is not padded."""
+    """Return printable lines of columns; the columns in `right` are flush right, the last is not padded."""
+    rows = [[printable(text) for text in row] for row in rows]
     widths = [max(cells(row[i]) for row in [header, *rows]) for i in range(len(header))]
 
     def line(row: list[str]) -> str:
@@ -92,6 +124,6 @@ def count(number: int, what: str, plural: str = "") -> str:
 
 
 __all__ = [
-    "UNKNOWN", "bar", "cells", "clock", "count", "eta_text", "fit", "percent_text", "rate_text", "show_duration",
-    "show_size", "table",
+    "UNKNOWN", "bar", "cells", "clock", "count", "eta_text", "fit", "painted", "percent_text", "printable",
+    "printable_json", "rate_text", "show_duration", "show_size", "table",
 ]  # fmt: skip

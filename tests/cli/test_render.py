@@ -1,0 +1,154 @@
+"""What views look like: pure functions, no terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fake_views import AT, NONE, ended, execution, progress
+from migmond.cli.render.execution import details, listing, live_lines, summary, verdict, worst_first
+from migmond.cli.render.other import error_lines, task_lines
+from migmond.cli.render.text import bar, cells, eta_text, fit, painted, percent_text, printable, printable_json, table
+from migmond.domain import api
+
+HOSTILE = "a\x1b]0;owned\x07\nb\u202ec"
+
+
+def page(*executions: api.ExecutionView, total: int | None = None) -> api.ExecutionPage:
+    return api.ExecutionPage(executions, len(executions) if total is None else total)
+
+
+@pytest.mark.parametrize("width", [20, 40, 79, 80, 120])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    long = execution(name="n" * 60, why="目录" * 40, sources=("/" + "x" * 200,))
+    mover = api.MoverView(1, 7, "copy", "目" * 90, 1 << 40, 1 << 30, 7.0)
+    for line in listing(page(long, ended()), width):
+        assert cells(line) <= width
+    for line in live_lines(execution(movers=(mover,)), width):
+        assert cells(line) <= width
+    task = api.TaskView(1, "p" * 300, "file", 1, "failed", "none", 1, ("acl",), None, None, "f" * 20)
+    assert "…" in task_lines((task,), width)[0]
+
+
+@given(st.text(), st.integers(0, 60))
+def test_fit_is_printable_within_the_width_and_keeps_both_ends(text: str, width: int) -> None:
+    fitted = fit(text, width)
+    assert fitted.isprintable()
+    assert cells(fitted) <= width
+    if cells(printable(text)) <= width:
+        assert fitted == printable(text)
+    elif width > 1:
+        assert "…" in fitted
+
+
+@given(st.text())
+def test_nothing_that_a_terminal_could_obey_is_left(text: str) -> None:
+    assert printable(text).isprintable()
+    if text.isprintable():
+        assert printable(text) == text
+
+
+@given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+def test_printable_json_means_the_same(value: object) -> None:
+    shown = printable_json(json.dumps(value, ensure_ascii=False, indent=1))
+    assert json.loads(shown) == value
+    assert shown.replace("\n", "").isprintable()
+
+
+def test_a_byte_that_is_no_utf8_is_shown_as_that_byte() -> None:
+    assert printable(b"\xff".decode("utf-8", "surrogateescape")) == "\\xff"
+
+
+def test_hostile_text_of_others_stays_on_its_line() -> None:
+    lines = listing(page(execution(why=HOSTILE)), 1000)
+    assert len(lines) == 2
+    assert lines[1].endswith("a\\x1b]0;owned\\x07\\x0ab\\xe2\\x80\\xaec")
+    assert table(["A"], [[HOSTILE]])[1].isprintable()
+
+
+def test_unknown_is_a_dash_with_the_reason() -> None:
+    unknown = progress(percent_done=None, bytes_per_s=None, seconds_remaining=None, eta_reason="still scanning")
+    assert eta_text(unknown) == "— (still scanning)"
+    for lines in (live_lines(execution(progress=unknown), 100), listing(page(execution(progress=unknown)), 100)):
+        assert "— (still scanning)" in "\n".join(lines)
+        assert "None" not in "\n".join(lines)
+
+
+def test_an_empty_migration_can_be_drawn() -> None:
+    nothing = progress(planned=NONE, done=NONE, percent_done=None, bytes_per_s=None, seconds_elapsed=0.0,
+                       seconds_remaining=None)  # fmt: skip
+    view = ended(progress=nothing)
+    assert "0 entries, 0 B copied" in summary(view)[0]
+    for lines in (details(view), live_lines(view, 80), listing(page(view), 80)):
+        assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("percent", "text"),
+    [(None, "—"), (0.0, "0.0%"), (82.74, "82.7%"), (99.96, "99.9%"), (99.9999, "99.9%"), (100.0, "100.0%")],
+)
+def test_100_percent_is_only_said_when_it_is_true(percent: float | None, text: str) -> None:
+    assert percent_text(percent) == text
+
+
+@given(st.none() | st.floats(-50, 250), st.integers(1, 80))
+def test_a_bar_is_exactly_as_wide_as_asked(percent: float | None, width: int) -> None:
+    assert cells(bar(percent, width)) == width
+
+
+def test_worst_first_keeps_the_order_of_equals() -> None:
+    states = {"1": "completed", "2": "running", "3": "failed", "4": "running", "5": "paused"}
+    views = [execution(id=id_, state=state) for id_, state in states.items()]
+    assert [v.id for v in worst_first(views)] == ["3", "5", "2", "4", "1"]
+
+
+def test_a_list_says_what_it_leaves_out() -> None:
+    assert listing(page(ended(), total=51), 120)[-1] == "and 50 more (--limit)"
+    assert "migmon run" in listing(page(), 80)[0]
+    assert "such a state" in listing(page(), 80, picked=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (ended(), ["done: 1,000 entries, 10 GiB copied", "migmon verify 8f3a1c", "migmon show 8f3a1c"]),
+        (ended(operation="move"), ["10 GiB moved"]),
+        (
+            ended("completed_with_errors", progress=progress(failed=api.TallyView(3, 9), imperfect=2)),
+            ["3 failed", "migmon errors 8f3a1c", "2 kept content but not all metadata"],
+        ),
+        (ended("failed", why="the source vanished"), ["the source vanished", "migmon resume 8f3a1c"]),
+        (ended(progress=progress(skipped=api.TallyView(5, 5))), ["5 left alone"]),
+    ],
+)
+def test_the_summary_says_what_how_long_and_what_next(view: api.ExecutionView, words: list[str]) -> None:
+    text = "\n".join(summary(view))
+    for word in [*words, "its record: migmon show 8f3a1c"]:
+        assert word in text
+
+
+def test_an_infeasible_plan_says_so_in_words() -> None:
+    findings = (
+        api.Finding("blocker", "space", "271 GiB short", "free some"),
+        api.Finding("warning", "case", "14 names"),
+    )
+    lines = verdict(api.PlanVerdict(False, 5, 4, 1, 10, "copy", 100, None, findings, 0.1), "/mnt/b")
+    assert "✗ NOT FEASIBLE: 271 GiB short" in lines
+    assert "! 14 names" in lines
+    assert not any("✓" in line for line in lines)
+
+
+def test_errors_are_groups_with_advice() -> None:
+    group = api.ErrorGroup("copy", "EIO", 5, "input/output error", 12, AT, AT, ("a/b",), "replace the disk")
+    text = "\n".join(error_lines(api.ErrorGroups((group,))))
+    for word in ("12", "EIO", "copy", "a/b", "next: replace the disk"):
+        assert word in text
+    assert error_lines(api.ErrorGroups(())) == ["nothing has failed"]
+
+
+def test_colour_only_wraps_the_mark() -> None:
+    assert painted("✗failed  x") == "\x1b[31m✗failed\x1b[0m  x"
+    assert painted("running ✗") == "running ✗"
