@@ -7,7 +7,13 @@ import os
 import random
 import socket
 import stat
+import struct
 from pathlib import Path
+
+CAP_NET_RAW = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
+"""security.capability of version 2, effective, with CAP_NET_RAW: what ping has."""
+
+_NO_ID = 0xFFFFFFFF
 
 NASTY_NAMES = (
     b"new\nline",
@@ -78,6 +84,18 @@ def sparse_file(path: Path, size: int, rng: random.Random) -> None:
         file.truncate(max(size, file.tell() + 8192))
 
 
+def acl(path: Path, *, default: bool = False) -> None:
+    """Let user 7 and group 8 read `path`; on a directory with `default`, what is made below it later.
+
+    Raises:
+        OSError: the file system keeps no ACLs.
+    """
+    # Tag (owner, user, group, named group, mask, others), rights, id: the kernel's own encoding.
+    entries = [(1, 6, _NO_ID), (2, 4, 7), (4, 4, _NO_ID), (8, 4, 8), (16, 4, _NO_ID), (32, 0, _NO_ID)]
+    value = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(path, f"system.posix_acl_{'default' if default else 'access'}", value)
+
+
 def every_kind(root: Path) -> None:
     """Make one of everything: types, nasty names, links, holes, xattrs, odd times and modes, long paths."""
     root.mkdir(parents=True, exist_ok=True)
@@ -110,6 +128,14 @@ def every_kind(root: Path) -> None:
         (root / "setuid").write_bytes(b"#!/bin/true\n")
         os.chown(root / "setuid", 33, 33)
         os.chmod(root / "setuid", 0o6755)
+        (root / "capable").write_bytes(b"#!/bin/true\n")
+        with contextlib.suppress(OSError):  # not every file system keeps them
+            os.setxattr(root / "capable", "security.capability", CAP_NET_RAW)
+    (root / "shared").mkdir()
+    (root / "shared" / "with user 7").write_bytes(b"list of rights")
+    with contextlib.suppress(OSError):
+        acl(root / "shared" / "with user 7")
+        acl(root / "shared", default=True)
     with contextlib.suppress(OSError):
         os.setxattr(root / "small", "user.note", b"\x00binary\xff")
         os.setxattr(root / "sub", "user.note", b"directory")
@@ -117,15 +143,16 @@ def every_kind(root: Path) -> None:
     os.utime(root / "empty", ns=(1, -1_500_000_000_000_000_001 // 10))
     os.utime(root / "megabytes", ns=(5, 1_700_000_000_123_456_789))
     os.utime(root / "link", ns=(7, 8), follow_symlinks=False)
-    _deep(base, 20, b"d" * 250)
+    deep(root, 20, b"d" * 250)
     os.utime(root / "sub", ns=(1, 999_999_999_000_000_001))
     os.chmod(root / "read only", 0o555)
     os.utime(root / "read only", ns=(1, 3))
 
 
-def _deep(base: bytes, levels: int, name: bytes) -> None:
-    """Make a file at the end of a path longer than PATH_MAX."""
-    fd = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+def deep(root: Path, levels: int, name: bytes) -> None:
+    """Make `levels` directories called `name`, one in the other, and a file at the end; PATH_MAX does not matter."""
+    root.mkdir(parents=True, exist_ok=True)
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for _ in range(levels):
         os.mkdir(name, dir_fd=fd)
         deeper = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
@@ -137,23 +164,48 @@ def _deep(base: bytes, levels: int, name: bytes) -> None:
     os.close(fd)
 
 
-def random_tree(root: Path, rng: random.Random, entries: int) -> None:
-    """Make about `entries` random entries below `root`."""
+def wide(root: Path, directories: int, entries: int) -> None:
+    """Make one directory with `directories` directories and `entries` empty files."""
     root.mkdir(parents=True, exist_ok=True)
-    directories: list[Path] = [root]
-    files: list[Path] = []
+    for number in range(directories):
+        (root / f"directory-{number:06}").mkdir()
     for number in range(entries):
-        at = rng.choice(directories)
+        (root / f"entry-{number:06}").write_bytes(b"")
+
+
+def random_tree(root: Path, rng: random.Random, entries: int) -> None:
+    """Make about `entries` random entries below `root`: directories, files, links, holes, odd names, modes, times."""
+    root.mkdir(parents=True, exist_ok=True)
+    directories: list[bytes] = [os.fsencode(root)]
+    files: list[bytes] = []
+    for number in range(entries):
+        name = b"%c%d" % (rng.choice(b"abcxyz"), number)
+        if rng.random() < 0.1:
+            name += rng.choice((b"\n", b"\xff", b" ", "é".encode(), b"e\xcc\x81", b"x" * 240))
+        path = os.path.join(rng.choice(directories), name)
         kind = rng.random()
-        path = at / f"{rng.choice('abcxyz')}{number}"
         if kind < 0.15:
-            path.mkdir()
+            os.mkdir(path, rng.choice((0o755, 0o700, 0o1777, 0o2750)))
             directories.append(path)
         elif kind < 0.2:
-            os.symlink(rng.choice(["..", "nowhere", "/etc"]), path)
+            os.symlink(rng.choice((b"..", b"nowhere", b"/etc", b"\xfe")), path)
         elif kind < 0.25 and files:
             os.link(rng.choice(files), path)
-        else:
-            path.write_bytes(rng.randbytes(rng.choice([0, 1, 100, 5000, 70_000])))
+        elif kind < 0.27:
+            os.mkfifo(path, 0o640)
+        elif kind < 0.3:
+            sparse_file(Path(os.fsdecode(path)), rng.randrange(1, 200) * 4096, rng)
             files.append(path)
-            os.utime(path, ns=(rng.randrange(10**18), rng.randrange(10**18)))
+        else:
+            _random_file(path, rng)
+            files.append(path)
+
+
+def _random_file(path: bytes, rng: random.Random) -> None:
+    with open(path, "wb") as file:
+        file.write(rng.randbytes(rng.choice((0, 1, 100, 4095, 4096, 5000, 70_000))))
+    if rng.random() < 0.1:
+        with contextlib.suppress(OSError):
+            os.setxattr(path, "user.random", rng.randbytes(rng.randrange(1, 200)))
+    os.chmod(path, rng.choice((0o644, 0o600, 0o755, 0o444)))
+    os.utime(path, ns=(rng.randrange(10**18), rng.randrange(-(10**17), 10**18)))
