@@ -41,13 +41,18 @@ def missing(kind: str) -> str:
         return "there are no loop devices here"
     if shutil.which(_MAKE[kind][0], path=_ENVIRONMENT["PATH"]) is None:
         return f"{_MAKE[kind][0]} is not installed"
-    if not _known(kind):
+    return "" if kernel_knows(kind) else f"this kernel has no {kind}"
+
+
+def kernel_knows(kind: str) -> bool:
+    """Whether such file systems can be mounted, after its module was loaded if that is possible."""
+    if not _registered(kind):
         with contextlib.suppress(FileNotFoundError):  # no modprobe: then what is built in is all there is
             subprocess.run(["modprobe", "-q", kind], env=_ENVIRONMENT, check=False, capture_output=True)
-    return "" if _known(kind) else f"this kernel has no {kind}"
+    return _registered(kind)
 
 
-def _known(kind: str) -> bool:
+def _registered(kind: str) -> bool:
     with open("/proc/filesystems") as known:
         return kind in known.read().split()
 
