@@ -7,7 +7,6 @@ import os
 import select
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migmond.cli.state import State
@@ -17,6 +16,7 @@ from migmond.client.sync import Client
 
 if TYPE_CHECKING:
     import subprocess
+    from pathlib import Path
 
 START_TIMEOUT_S = 10.0
 IDLE_LIFE = "10m"
@@ -39,10 +39,10 @@ def connect(state: State, *, start: bool = True, timeout_s: float | None = 60.0)
         if not address.startable or not start:
             hint = "" if address.startable else "is the daemon running? systemctl status migmond"
             raise Unreachable(e.message, e.hint or hint) from e
-    directory = Path(address.path).parent
+    directory = os.path.dirname(address.path)
     make_private(directory, os.getuid())
     try:
-        with open(directory / "start.lock", "w") as lock:
+        with open(os.path.join(directory, "start.lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at once start one daemon
             try:
                 return Client(address.path, timeout_s)
@@ -55,6 +55,7 @@ def connect(state: State, *, start: bool = True, timeout_s: float | None = 60.0)
 
 def _start_daemon(socket_path: str) -> None:
     import subprocess
+    from pathlib import Path
 
     state_home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     log_path = Path(state_home) / "migmond" / "daemon.log"
@@ -87,7 +88,7 @@ def _start_daemon(socket_path: str) -> None:
 
 def _module_path() -> dict[str, str]:
     """A source checkout that is not installed runs too: the daemon's working directory is not ours."""
-    paths = [p for p in sys.path if p and Path(p).is_dir()]
+    paths = [p for p in sys.path if p and os.path.isdir(p)]
     return {"PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in paths)}
 
 

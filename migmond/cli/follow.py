@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.render.execution import live_lines, progress_line
 from migmond.cli.render.text import printable
-from migmond.cli.state import State
+from migmond.cli.state import State, terminal_columns
 from migmond.client.errors import Unreachable
 from migmond.client.sync import Client
 from migmond.domain import api
@@ -76,7 +75,7 @@ class LiveScreen:
         """Draw `view`."""
         from rich.text import Text
 
-        width = shutil.get_terminal_size().columns - 1
+        width = terminal_columns() - 1
         self._live.update(Text("\n".join(live_lines(view, width))), refresh=True)
 
 

@@ -12,6 +12,22 @@ import msgspec
 from migmond.cli.render.text import painted, printable, printable_json
 
 ENVELOPE_VERSION = 1
+_USUAL_COLUMNS = 80
+
+
+def terminal_columns() -> int:
+    """Columns of the terminal: COLUMNS if set, else what it says (`shutil` does the same and takes 3 ms to import)."""
+    wanted = os.environ.get("COLUMNS", "")
+    if wanted.isdigit() and int(wanted):
+        return int(wanted)
+    for stream in (sys.__stdout__, sys.__stderr__):
+        try:
+            columns = os.get_terminal_size(stream.fileno()).columns if stream is not None else 0
+        except (OSError, ValueError):
+            continue  # no terminal, or closed
+        if columns:
+            return columns
+    return _USUAL_COLUMNS
 
 
 class State:

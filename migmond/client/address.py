@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 
@@ -21,27 +20,27 @@ class Address(msgspec.Struct, frozen=True):
     startable: bool
 
 
-def runtime_directory(environment: Mapping[str, str], uid: int) -> Path:
+def runtime_directory(environment: Mapping[str, str], uid: int) -> str:
     """Return the per-user daemon's directory: `$XDG_RUNTIME_DIR/migmond`, else `/tmp/migmond-<uid>`."""
     base = environment.get("XDG_RUNTIME_DIR")
-    if base and Path(base).is_dir():
-        return Path(base) / "migmond"
-    return Path(f"/tmp/migmond-{uid}")
+    if base and os.path.isdir(base):
+        return os.path.join(base, "migmond")
+    return f"/tmp/migmond-{uid}"
 
 
-def make_private(directory: Path, uid: int) -> None:
+def make_private(directory: str, uid: int) -> None:
     """Make the per-user directory, or check that nobody else could have made or can enter it.
 
     Raises:
         Unreachable: it belongs to somebody else, is a symlink, or others may enter it.
     """
     try:
-        directory.mkdir(mode=0o700)
+        os.mkdir(directory, 0o700)
     except FileExistsError:
         pass
     except OSError as e:
         raise Unreachable(f"cannot make {directory}: {e.strerror}") from e
-    found = directory.lstat()
+    found = os.lstat(directory)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
         raise Unreachable(f"{directory} is not a private directory of yours", hint="remove it, or set XDG_RUNTIME_DIR")
 
@@ -61,6 +60,6 @@ def find_socket(explicit: str | None, environment: Mapping[str, str] | None = No
     if os.access(SYSTEM_SOCKET, os.R_OK | os.W_OK):
         return Address(SYSTEM_SOCKET, startable=False)
     directory = runtime_directory(environment, os.getuid())
-    if directory.exists():
+    if os.path.exists(directory):
         make_private(directory, os.getuid())
-    return Address(str(directory / "socket"), startable=True)
+    return Address(os.path.join(directory, "socket"), startable=True)

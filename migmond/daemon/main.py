@@ -124,4 +124,4 @@ def _socket_path(options: Options, config: Config, environment: Mapping[str, str
         make_private(directory, os.geteuid())
     except Unreachable as e:
         raise ConfigError(e.message, hint=e.hint) from e
-    return str(directory / "socket")
+    return os.path.join(directory, "socket")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from typing import Any
@@ -17,7 +16,7 @@ from migmond.cli.parse import global_options, selector_from, selector_options
 from migmond.cli.render.execution import details, listing, summary, worst_first
 from migmond.cli.render.other import error_lines, intervention_lines, task_lines
 from migmond.cli.render.text import painted, printable
-from migmond.cli.state import State
+from migmond.cli.state import State, terminal_columns
 from migmond.client.errors import Unreachable
 from migmond.client.sync import Client
 from migmond.domain import api
@@ -30,7 +29,7 @@ _LIVE = tuple(s.value for s in LIVE_EXECUTION_STATES)
 
 def width() -> int:
     """Columns of the terminal. A pipe or file has no edge: nothing is left out for whoever reads it."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else _NO_EDGE
+    return terminal_columns() if sys.stdout.isatty() or os.environ.get("COLUMNS") else _NO_EDGE
 
 
 @click.command()

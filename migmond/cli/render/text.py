@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
 import unicodedata
 
@@ -34,6 +33,8 @@ def printable_json(text: str) -> str:
     """Return JSON text with unprintable characters, newlines apart, as JSON escapes: it means the same."""
     if text.isprintable():
         return text
+    import json
+
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
