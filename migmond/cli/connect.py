@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from migmond.cli.state import State
-from migmond.client.address import find_socket, make_private
+from migmond.client.address import find_socket, make_private, xdg
 from migmond.client.errors import Unreachable
 from migmond.client.sync import Client
 
@@ -57,7 +57,7 @@ def _start_daemon(socket_path: str) -> None:
     import subprocess
     from pathlib import Path
 
-    state_home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    state_home = xdg(os.environ, "XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     log_path = Path(state_home) / "migmond" / "daemon.log"
     try:
         log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

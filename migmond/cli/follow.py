@@ -22,6 +22,7 @@ from migmond.domain.states import TERMINAL_EXECUTION_STATES
 
 ENDED = frozenset(s.value for s in TERMINAL_EXECUTION_STATES)
 RECONNECT_S = 30.0
+START_AGAIN_S = 2.0
 _PLAIN_EVERY_S = 5.0
 _POLL_S = 0.5
 
@@ -119,6 +120,8 @@ def _views(client: Client, execution: str) -> Iterator[api.ExecutionView | None]
 def reconnected(state: State, say: Callable[[str], None], deadline: float | None = None) -> Client:
     """The daemon is gone: wait for it to come back. The journal keeps everything, a new daemon resumes by itself.
 
+    Nobody but us restarts a per-user daemon: after a moment, in which it may be restarting all the same, we do.
+
     Args:
         say: tells people.
         deadline: monotonic time when the caller's own patience ends.
@@ -128,10 +131,11 @@ def reconnected(state: State, say: Callable[[str], None], deadline: float | None
         Unreachable: it did not come back in time.
     """
     say("the daemon is gone; waiting for it to come back (the journal keeps the state)")
-    give_up = time.monotonic() + RECONNECT_S
+    began = time.monotonic()
+    give_up = began + RECONNECT_S
     while True:
         try:
-            return connect(state, start=False)
+            return connect(state, start=time.monotonic() - began >= START_AGAIN_S)
         except Unreachable as e:
             now = time.monotonic()
             if deadline is not None and now >= deadline:

@@ -48,6 +48,8 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run `migmon`; always ends by SystemExit."""
+    # A stream that was closed before we started (`>&-`) is None: what is written to it goes nowhere.
+    sys.stdout, sys.stderr = (s or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w") for s in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a Latin-1 terminal has no ✓
@@ -74,7 +76,7 @@ def _run(state: State) -> None:
         sys.exit(Exit.USAGE)
     except click.UsageError as e:
         where = f"{e.ctx.command_path} --help" if e.ctx is not None else "migmon --help"
-        complain(e.format_message(), where)
+        complain(" ".join(e.format_message().split()), where)
         sys.exit(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
         complain("interrupted", "what was started goes on: migmon ls")

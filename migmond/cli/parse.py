@@ -47,7 +47,16 @@ def absolute(text: str) -> str:
         path = raw if raw.startswith(b"/") else os.path.join(os.getcwdb(), raw)
     except FileNotFoundError as e:
         raise InvalidInput("the working directory does not exist any more", hint="give the full path") from e
-    return to_text(os.path.normpath(path) if b".." not in path.split(b"/") else path)
+    return to_text(os.path.normpath(_without_up(path)))
+
+
+def _without_up(path: bytes) -> bytes:
+    """Resolve as much of `path` as `..` needs: what it leaves may be a symlink. The rest stays as it is."""
+    parts = path.split(b"/")
+    if b".." not in parts:
+        return path
+    last = len(parts) - 1 - parts[::-1].index(b"..")
+    return os.path.join(os.path.realpath(b"/".join(parts[: last + 1])), *parts[last + 1 :])
 
 
 def _relative(text: str) -> str:
@@ -57,8 +66,27 @@ def _relative(text: str) -> str:
 SIZE = _Parsed("size", parse_size)
 RATE = _Parsed("rate", lambda text: parse_rate(text) or "off")
 DURATION = _Parsed("duration", parse_duration)
-PATH = _Parsed("path", absolute)
 BELOW = _Parsed("dir", _relative)
+
+
+def execution_argument(*, required: bool = True) -> Callable[[F], F]:
+    """The argument `id_` that names a migration; completed from what the daemon has, if one answers."""
+    metavar = "ID" if required else "[ID]"
+    return click.argument("id_", metavar=metavar, required=required, shell_complete=_known_executions)
+
+
+def _known_executions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from migmond.client.address import find_socket
+    from migmond.client.errors import ClientError
+    from migmond.client.sync import Client
+
+    try:
+        with Client(find_socket(ctx.ensure_object(State).socket).path, 1.0) as client:
+            page = client.call("execution.list", api.ListParams(limit=1000), api.ExecutionPage)
+    except ClientError:
+        return []
+    names = dict.fromkeys(name for e in page.executions for name in (e.name, e.id))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def global_options(command: F) -> F:
@@ -80,7 +108,12 @@ def global_options(command: F) -> F:
         click.option("-y", "--yes", is_flag=True, expose_value=False, callback=store("yes"), help="Do not ask."),
         click.option("--reason", expose_value=False, callback=store("reason"), help="Recorded with the change."),
         click.option(
-            "--socket", metavar="PATH", expose_value=False, callback=store("socket"), help="The daemon's socket."
+            "--socket",
+            metavar="PATH",
+            type=click.Path(),
+            expose_value=False,
+            callback=store("socket"),
+            help="The daemon's socket.",
         ),
         click.option(
             "--color",
@@ -102,8 +135,8 @@ def selector_options(*, states: bool) -> Callable[[F], F]:
             click.option("--include", multiple=True, metavar="GLOB", help="Only what matches (rclone's patterns)."),
             click.option("--exclude", multiple=True, metavar="GLOB", help="Not what matches."),
             click.option("--type", "types", multiple=True, metavar="TYPE", help="file, symlink, video, image, ..."),
-            click.option("--larger-than", type=SIZE, metavar="SIZE"),
-            click.option("--smaller-than", type=SIZE, metavar="SIZE"),
+            click.option("--larger-than", type=SIZE, metavar="SIZE", help="Only files of more, e.g. 1GiB."),
+            click.option("--smaller-than", type=SIZE, metavar="SIZE", help="Only files of less, e.g. 4KiB."),
             click.option("--newer", "newer_than", type=DURATION, metavar="AGE", help="Modified within, e.g. 7d."),
             click.option("--older", "older_than", type=DURATION, metavar="AGE", help="Not modified within."),
             click.option("--under", type=BELOW, default="", metavar="DIR", help="Below this directory of the source."),

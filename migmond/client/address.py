@@ -20,9 +20,15 @@ class Address(msgspec.Struct, frozen=True):
     startable: bool
 
 
+def xdg(environment: Mapping[str, str], name: str) -> str:
+    """Return one of the XDG base directories, "" when it is unset or relative (then it is to be ignored)."""
+    value = environment.get(name, "")
+    return value if value.startswith("/") else ""
+
+
 def runtime_directory(environment: Mapping[str, str], uid: int) -> str:
     """Return the per-user daemon's directory: `$XDG_RUNTIME_DIR/migmond`, else `/tmp/migmond-<uid>`."""
-    base = environment.get("XDG_RUNTIME_DIR")
+    base = xdg(environment, "XDG_RUNTIME_DIR")
     if base and os.path.isdir(base):
         return os.path.join(base, "migmond")
     return f"/tmp/migmond-{uid}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from migmond.client.address import SYSTEM_SOCKET, make_private, runtime_directory
+from migmond.client.address import SYSTEM_SOCKET, make_private, runtime_directory, xdg
 from migmond.client.errors import Unreachable
 from migmond.config.files import SYSTEM_DIRECTORIES
 from migmond.config.load import Config, load
@@ -68,7 +68,7 @@ def config_directories(options: Options, environment: Mapping[str, str]) -> tupl
     if options.config_directories:
         return options.config_directories
     if options.user:
-        home = environment.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+        home = xdg(environment, "XDG_CONFIG_HOME") or str(Path.home() / ".config")
         return (*SYSTEM_DIRECTORIES, Path(home) / "migmond")
     return SYSTEM_DIRECTORIES
 
@@ -105,7 +105,7 @@ def _state_directory(options: Options, config: Config, environment: Mapping[str,
     if config.settings.daemon.state_directory:
         return Path(config.settings.daemon.state_directory)
     if options.user:
-        home = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        home = xdg(environment, "XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         return Path(home) / "migmond"
     return Path(environment.get("STATE_DIRECTORY", _STATE_DIRECTORY).split(":")[0])
 

@@ -20,6 +20,8 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
+        if re.fullmatch(r"\d+(\.\d+)?", text.strip()):
+            raise InvalidInput(f"{text!r} has no unit", hint=f"write {text.strip()}MiB, {text.strip()}MB or the like")
         raise InvalidInput(f"{text!r} is not a size", hint="write a number with a unit: 512KiB, 10MB, 1.5GiB")
     number, prefix, unit = match.groups()
     prefix = prefix.lower()
@@ -39,7 +41,7 @@ def parse_rate(text: str) -> int | None:
     text = text.strip()
     if text.lower() == "off":
         return None
-    rate = parse_size(text.removesuffix("/s"))
+    rate = 0 if re.fullmatch(r"0+(\.0+)?", text) else parse_size(text.removesuffix("/s"))
     if rate == 0:
         raise InvalidInput("a rate of 0 would stop the migration", hint="use pause, or off for unlimited")
     return rate

@@ -117,7 +117,10 @@ def _absolute(text: str, what: str) -> bytes:
         raise InvalidInput(f"{what} {text!r} contains a zero byte", hint="no file name can")
     if not path.startswith(b"/"):
         raise InvalidInput(f"{what} {text!r} is not absolute", hint="give the full path, starting with /")
-    return os.path.normpath(path) if b".." not in path.split(b"/") else path.rstrip(b"/") or b"/"
+    if b".." in path.split(b"/"):
+        # What it means depends on symlinks, which only the caller can follow: nothing here may look at files.
+        raise InvalidInput(f"{what} {text!r} contains ..", hint="give the path that it stands for")
+    return os.path.normpath(path)
 
 
 def _relative(text: str) -> bytes:

@@ -257,8 +257,8 @@ def test_paths_are_the_callers_bytes(migmon: Migmon) -> None:
     assert plan["destination"] == f"{migmon.directory}/b\\\\c"
     migmon("run", "link/../a", "/x//y/", "--detach")
     plan = migmon.daemon.parameters("execution.start")[1]["plan"]
-    # link/.. is the parent of what link points to: only the kernel can tell
-    assert plan["sources"] == [{"path": f"{migmon.directory}/link/../a"}]
+    # link/.. is the parent of what link points to
+    assert plan["sources"] == [{"path": "/a"}]
     assert plan["destination"] == "/x/y"
 
 
@@ -403,7 +403,7 @@ def test_top_draws_until_ctrl_c_and_outlives_a_lost_connection(tmp_path: Path) -
         assert process.wait(30) == 0
         os.close(ours)
     text = seen.decode()
-    assert "1 running or held, 0 ended" in text
+    assert "1 running or held, 0 of them with failures, 0 ended" in text
     assert "82.7%" in text
     assert "waiting for it to come back" in text
     assert "✗failed" in text
@@ -507,3 +507,71 @@ atexit.register(report)
 """
     for arguments in (["ls"], ["show", "media"], ["run", "a", "b"], ["--help"]):
         assert migmon(*arguments, "-q", code=check).stderr == "loaded: "
+
+
+def test_a_mistyped_command_is_guessed(migmon: Migmon) -> None:
+    done = migmon("reusme")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no such command 'reusme': did you mean resume?\n")
+
+
+def test_a_path_without_a_destination_is_no_saved_plan(migmon: Migmon) -> None:
+    done = migmon("run", "/mnt/a")
+    assert done.returncode == 2
+    assert "where to?" in done.stderr
+    assert migmon.daemon.calls == []
+
+
+def test_saving_says_when_it_replaces(tmp_path: Path) -> None:
+    saved = api.SavedPlan("weekly", api.PlanSpec((api.SourceSpec("/a"),), "/b", name="weekly"), AT)
+    handlers = {"plan.list": always(api.SavedPlans((saved,))), "plan.save": always(saved)}
+    with running(tmp_path, handlers) as migmon:
+        assert "an earlier plan of that name is replaced" in migmon("plan", "a", "b", "--save", "weekly").stderr
+        assert "replaced" not in migmon("plan", "a", "b", "--save", "other").stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("migmon run Pic", "file,Pic"),
+        ("migmon run a b --socket /tm", "file,/tm"),
+        ("migmon show med", f"plain,{RUNNING.name}"),
+        ("migmon pause 8f", f"plain,{RUNNING.id}"),
+        ("migmon res", "plain,resume"),
+    ],
+)
+def test_completion_knows_files_and_migrations(migmon: Migmon, typed: str, offered: str) -> None:
+    words = {"_MIGMON_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    assert offered in migmon(environment=words).stdout.splitlines()
+
+
+def test_a_cancel_says_what_stays_when_it_has_ended(tmp_path: Path) -> None:
+    views = [execution(), execution(state="cancelling"), ended("cancelled")]
+
+    def get(connection: Connection, params: dict[str, Any]) -> api.ExecutionView:
+        return views.pop(0) if len(views) > 1 else views[0]
+
+    with running(tmp_path, {"execution.get": get, "execution.cancel": always(execution(state="cancelling"))}) as migmon:
+        assert migmon("cancel", "media").stdout == "media (8f3a1c): cancelled; 1,000 entries stay there\n"
+
+
+def test_closed_streams_are_no_crash(migmon: Migmon) -> None:
+    for closing in (">&-", "2>&-", ">&- 2>&-"):
+        program = f"{sys.executable} -m migmond.cli ls {closing}"
+        done = subprocess.run(["sh", "-c", program], env=migmon.environment, capture_output=True, check=False)
+        assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+
+
+def test_up_in_a_path_is_what_the_kernel_makes_of_it(tmp_path: Path) -> None:
+    (tmp_path / "real" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "inner")
+    (tmp_path / "tree").symlink_to(tmp_path / "real")
+    with running(tmp_path, {}) as migmon:
+        migmon("run", "tree", "link/../copy")  # beside inner, not beside link
+        migmon("run", "real/../tree", "./x/..//y/.")
+    starts = migmon.daemon.parameters("execution.start")
+    real = str(tmp_path.resolve())
+    assert [(s["plan"]["sources"][0]["path"], s["plan"]["destination"]) for s in starts] == [
+        (f"{tmp_path}/tree", f"{real}/real/copy"),
+        (f"{real}/tree", f"{real}/y"),
+    ]

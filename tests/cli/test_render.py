@@ -102,7 +102,22 @@ def test_a_bar_is_exactly_as_wide_as_asked(percent: float | None, width: int) ->
 def test_worst_first_keeps_the_order_of_equals() -> None:
     states = {"1": "completed", "2": "running", "3": "failed", "4": "running", "5": "paused"}
     views = [execution(id=id_, state=state) for id_, state in states.items()]
-    assert [v.id for v in worst_first(views)] == ["3", "5", "2", "4", "1"]
+    assert [v.id for v in worst_first(views)] == ["5", "2", "4", "1", "3"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_a_narrow_terminal_loses_columns_not_the_middle_of_lines(width: int) -> None:
+    views = (execution(name="films-of-2019", why="held: space: " + "no room " * 20), ended("failed", why="gone"))
+    header, first, second = listing(page(*views), width)
+    for wanted in ("STATE", "NAME", "ID", "PROGRESS"):
+        assert wanted in header
+    assert "8f3a1c" in first
+    assert "82.7%" in first
+    assert "8f3a1c" in second
+    assert ("RATE" in header) == ("170 MiB/s" in first)
+    if width >= 100:
+        assert "held: space" in first
+        assert "170 MiB/s" in first
 
 
 def test_a_list_says_what_it_leaves_out() -> None:

@@ -94,7 +94,9 @@ def rpc(state: State, method: str, params: str) -> None:
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@global_options
+@click.pass_obj
+def completion(state: State, shell: str) -> None:
     """Print the completion script of a shell; put `source <(migmon completion bash)` into ~/.bashrc."""
     from click.shell_completion import get_completion_class
 
@@ -102,4 +104,8 @@ def completion(shell: str) -> None:
 
     kind = get_completion_class(shell)
     assert kind is not None
-    print(kind(cli, {}, "migmon", "_MIGMON_COMPLETE").source())
+    script = kind(cli, {}, "migmon", "_MIGMON_COMPLETE").source()
+    if state.json:
+        state.emit("completion", {"shell": shell, "script": script})
+    else:
+        print(script)

@@ -12,10 +12,10 @@ import click
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.follow import detaching, events_of, exit_after, follow, reconnected, ways_back
-from migmond.cli.parse import global_options, selector_from, selector_options
+from migmond.cli.parse import execution_argument, global_options, selector_from, selector_options
 from migmond.cli.render.execution import details, listing, summary, worst_first
 from migmond.cli.render.other import error_lines, intervention_lines, task_lines
-from migmond.cli.render.text import painted, printable
+from migmond.cli.render.text import painted, printable, rate_text
 from migmond.cli.state import State, terminal_columns
 from migmond.client.errors import Unreachable
 from migmond.client.sync import Client
@@ -75,7 +75,7 @@ def _worst(client: Client, states: tuple[str, ...], limit: int) -> api.Execution
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @global_options
 @click.pass_obj
 def show(state: State, id_: str) -> None:
@@ -89,7 +89,7 @@ def show(state: State, id_: str) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Show at most so many.")
 @selector_options(states=True)
 @global_options
@@ -114,7 +114,7 @@ def files(state: State, /, id_: str, limit: int | None, **values: Any) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @global_options
 @click.pass_obj
 def errors(state: State, id_: str) -> None:
@@ -128,7 +128,7 @@ def errors(state: State, id_: str) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @global_options
 @click.pass_obj
 def interventions(state: State, id_: str) -> None:
@@ -142,7 +142,7 @@ def interventions(state: State, id_: str) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @global_options
 @click.pass_obj
 def watch(state: State, id_: str) -> None:
@@ -164,7 +164,7 @@ def watch(state: State, id_: str) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="[ID]", required=False)
+@execution_argument(required=False)
 @click.option("--interval", type=click.FloatRange(0.2, 60), default=0.5, show_default=True, help="Seconds.")
 @global_options
 @click.pass_obj
@@ -207,7 +207,8 @@ def _top_lines(client: Client, id_: str | None) -> list[str]:
     found = _snapshot(client, id_)[1]
     if isinstance(found, api.ExecutionView):
         return details(found)
-    live = [e for e in found.executions if e.finished_at is None]
+    live = [e for e in found.executions if e.state in _LIVE]
+    failing = sum(1 for e in live if e.progress.failed.entries)
     rate = sum(e.progress.bytes_per_s or 0 for e in live)
-    head = f"{len(live)} running or held, {found.total - len(live)} ended   {rate / (1 << 20):.0f} MiB/s"
-    return [head, *listing(found, width())]
+    head = f"{len(live)} running or held, {failing} of them with failures, {found.total - len(live)} ended"
+    return [f"{head}   {rate_text(rate)}", *listing(found, width())]

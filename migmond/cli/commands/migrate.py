@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -75,8 +76,8 @@ def _check(state: State, client: Client, spec: api.PlanSpec) -> Exit:
 
 
 @click.command()
-@click.argument("source", metavar="SRC")
-@click.argument("destination", metavar="DST")
+@click.argument("source", metavar="SRC", type=click.Path())
+@click.argument("destination", metavar="DST", type=click.Path())
 @click.option("--save", metavar="NAME", help="Keep the plan: migmon run NAME starts it.")
 @plan_options
 @global_options
@@ -89,16 +90,22 @@ def plan(state: State, /, source: str, destination: str, save: str | None, **val
     spec = _spec(source, destination, values)
     with connect(state, timeout_s=None) as client:
         result = _check(state, client, spec)
-        if save and result is Exit.DONE and not state.dry_run:
-            named = api.PlanSpec(**{f: getattr(spec, f) for f in spec.__struct_fields__} | {"name": save})
-            client.call("plan.save", api.PlanParams(named), api.SavedPlan)
-            state.say(f"saved as {save}: migmon run {save}")
+        if save is not None and result is Exit.DONE and not state.dry_run:
+            _save(state, client, spec, save)
     sys.exit(result)
 
 
+def _save(state: State, client: Client, spec: api.PlanSpec, name: str) -> None:
+    known = client.call("plan.list", api.Nothing(), api.SavedPlans).plans
+    named = api.PlanSpec(**{f: getattr(spec, f) for f in spec.__struct_fields__} | {"name": name})
+    client.call("plan.save", api.PlanParams(named), api.SavedPlan)
+    replaced = " (an earlier plan of that name is replaced)" if any(p.name == name for p in known) else ""
+    state.say(f"saved as {name}{replaced}: migmon run {shlex.quote(name)}")
+
+
 @click.command()
-@click.argument("source", metavar="SRC|PLAN")
-@click.argument("destination", metavar="[DST]", required=False)
+@click.argument("source", metavar="SRC|PLAN", type=click.Path())
+@click.argument("destination", metavar="[DST]", required=False, type=click.Path())
 @click.option("--detach/--wait", default=False, help="Return at once, or wait for the end (default).")
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="With --wait: return 124 after that; it goes on.")
 @plan_options
@@ -114,6 +121,8 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
         raise click.UsageError("--timeout is how long to wait; with --detach there is no waiting")
     if destination is None:
         _refuse_plan_flags(source, values)
+        if "/" in source:
+            raise click.UsageError(f"where to? {printable(source)} is a path, and there is no DST")
     with connect(state, timeout_s=None) as client:
         if destination is None:
             params = api.StartParams(plan_name=source, name=values["name"], request_id=os.urandom(8).hex())

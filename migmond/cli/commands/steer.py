@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import click
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
-from migmond.cli.follow import detaching, wait_verified
-from migmond.cli.parse import DURATION, global_options
+from migmond.cli.follow import ENDED, detaching, wait_verified
+from migmond.cli.parse import DURATION, execution_argument, global_options
 from migmond.cli.render.execution import verification
-from migmond.cli.render.text import percent_text, show_duration
+from migmond.cli.render.text import count, percent_text, show_duration
 from migmond.cli.state import State
 from migmond.client.sync import Client
 from migmond.domain import api
+
+_CANCEL_WAIT_S = 15.0
+"""A cancel gives movers 10 s to let go before it kills them."""
 
 
 def _get(client: Client, id_: str) -> api.ExecutionView:
@@ -31,7 +35,7 @@ def _done(state: State, view: api.ExecutionView, text: str, undo: str = "") -> N
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @click.option("--for", "for_s", type=DURATION, metavar="DURATION", help="Go on by itself after that.")
 @global_options
 @click.pass_obj
@@ -48,7 +52,7 @@ def pause(state: State, id_: str, for_s: float | None) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @global_options
 @click.pass_obj
 def resume(state: State, id_: str) -> None:
@@ -63,7 +67,7 @@ def resume(state: State, id_: str) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @global_options
 @click.pass_obj
 def cancel(state: State, id_: str) -> None:
@@ -76,7 +80,20 @@ def cancel(state: State, id_: str) -> None:
         if view.operation == "move" and not state.yes:
             _ask_for_name(view)
         view = client.call("execution.cancel", api.ReasonParams(view.id, state.reason), api.ExecutionView)
-    _done(state, view, f"cancelled; {view.progress.done.entries:,} entries stay at the destination")
+        view = _ended(client, view)
+    if view.state in ENDED:
+        _done(state, view, f"cancelled; {count(view.progress.done.entries, 'entry stays', 'entries stay')} there")
+    else:
+        _done(state, view, f"is being cancelled; watch it: migmon watch {view.id[:6]}")
+
+
+def _ended(client: Client, view: api.ExecutionView) -> api.ExecutionView:
+    """Wait a moment for the end, which alone knows what stays."""
+    deadline = time.monotonic() + _CANCEL_WAIT_S
+    while view.state not in ENDED and time.monotonic() < deadline:
+        time.sleep(0.05)
+        view = _get(client, view.id)
+    return view
 
 
 def _ask_for_name(view: api.ExecutionView) -> None:
@@ -92,7 +109,7 @@ def _ask_for_name(view: api.ExecutionView) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @global_options
 @click.pass_obj
 def drain(state: State, id_: str) -> None:
@@ -107,7 +124,7 @@ def drain(state: State, id_: str) -> None:
 
 
 @click.command()
-@click.argument("id_", metavar="ID")
+@execution_argument()
 @global_options
 @click.pass_obj
 def verify(state: State, id_: str) -> None:

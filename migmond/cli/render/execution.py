@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from migmond.cli.render.text import (
     bar,
+    cells,
+    clip,
     clock,
     count,
     eta_text,
@@ -30,12 +32,25 @@ _MARKS = {
     "drained": "‖drained",
     "created": "…starting",
 }
-_NARROW = 80
-_SEVERITY = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "created")
+_SEVERITY = ("paused", "cancelling", "draining", "running", "created")
+_HEADER = ("STATE", "NAME", "ID", "PROGRESS", "RATE", "ETA/ENDED", "ERR", "WHY")
+_RIGHT = frozenset({"ERR"})
+_LAYOUTS: tuple[tuple[int, int, frozenset[str]], ...] = (
+    (24, 10, frozenset()),
+    (24, 0, frozenset()),
+    (14, 0, frozenset({"RATE"})),
+    (14, 0, frozenset({"RATE", "ETA/ENDED"})),
+    (10, 0, frozenset({"RATE", "ETA/ENDED", "ERR"})),
+)
+"""Width of names and bars, and the columns that are left out, from wide terminals to narrow ones."""
+_LEAST_WHY = 24
 
 
 def worst_first(executions: Iterable[api.ExecutionView]) -> tuple[api.ExecutionView, ...]:
-    """Return them by severity of their state, otherwise in the order given."""
+    """Return what still runs by severity of its state, then what has ended, otherwise in the order given.
+
+    However bad an end was, it must not push what runs off the screen for ever.
+    """
     order = {state: i for i, state in enumerate(_SEVERITY)}
     return tuple(sorted(executions, key=lambda e: order.get(e.state, len(order))))
 
@@ -44,30 +59,51 @@ def listing(page: api.ExecutionPage, width: int, *, picked: bool = False) -> lis
     """Return the lines of `ls`, as wide as the terminal allows. `picked`: only some states were asked for."""
     if not page.executions:
         return ["no migration is in such a state" if picked else "no migrations yet: migmon run SRC DST starts one"]
-    bar_width = 10 if width >= _NARROW else 0
-    rows = []
-    for e in page.executions:
-        p = e.progress
-        progress = percent_text(p.percent_done)
-        if bar_width:
-            progress = f"{bar(p.percent_done, bar_width)} {progress:>6}"
-        ended = e.finished_at is not None
-        rows.append(
-            [
-                _MARKS.get(e.state, e.state),
-                fit(e.name, 24),
-                e.id[:6],
-                progress,
-                "" if ended else rate_text(p.bytes_per_s),
-                clock(e.finished_at) if ended else eta_text(p),
-                str(p.failed.entries),
-                e.why,
-            ]
-        )
-    header = ["STATE", "NAME", "ID", "PROGRESS", "RATE", "ETA/ENDED", "ERR", "WHY"]
-    lines = [fit(line, width) for line in table(header, rows, right=frozenset({6}))]
+    for names, bars, left_out in _LAYOUTS:
+        lines, room = _laid_out(page.executions, width, names, bars, left_out)
+        if room >= 0:
+            break
     hidden = page.total - len(page.executions)
-    return [*lines, f"and {hidden:,} more (--limit)"] if hidden > 0 else lines
+    if hidden > 0:
+        lines.append(f"and {hidden:,} more (--limit)")
+    return [fit(line, width) for line in lines]
+
+
+def _laid_out(
+    executions: tuple[api.ExecutionView, ...], width: int, names: int, bars: int, left_out: frozenset[str]
+) -> tuple[list[str], int]:
+    """Return the lines of one layout, and how many cells are left over (less than 0: it does not fit)."""
+    header = [name for name in _HEADER[:-1] if name not in left_out]
+    rows = [[text for name, text in _row(e, names, bars).items() if name in header] for e in executions]
+    right = frozenset(i for i, name in enumerate(header) if name in _RIGHT)
+    lines = table(header, rows, right=right)
+    used = max(map(cells, lines))
+    room = width - used - 2
+    if not any(e.why for e in executions) or room < len(_HEADER[-1]):
+        return lines, width - used
+    whys = [_HEADER[-1], *(e.why for e in executions)]
+    lines = [
+        (line + " " * (used + 2 - cells(line)) + clip(why, room)).rstrip()
+        for line, why in zip(lines, whys, strict=True)
+    ]
+    return lines, room - _LEAST_WHY
+
+
+def _row(e: api.ExecutionView, names: int, bars: int) -> dict[str, str]:
+    p = e.progress
+    progress = percent_text(p.percent_done)
+    if bars:
+        progress = f"{bar(p.percent_done, bars)} {progress:>6}"
+    ended = e.finished_at is not None
+    return {
+        "STATE": _MARKS.get(e.state, e.state),
+        "NAME": fit(e.name, names),
+        "ID": e.id[:6],
+        "PROGRESS": progress,
+        "RATE": "" if ended else rate_text(p.bytes_per_s),
+        "ETA/ENDED": clock(e.finished_at) if ended else eta_text(p),
+        "ERR": str(p.failed.entries),
+    }
 
 
 def details(e: api.ExecutionView) -> list[str]:
@@ -115,6 +151,8 @@ def amounts(p: api.Progress) -> str:
 
 def verification(v: api.VerificationView) -> str:
     """Return one line about the last verification."""
+    if not v.checked.entries:
+        return f"verified {clock(v.at)}: nothing to re-read, no entry was copied (a whole tree was renamed, or empty)"
     result = "all as they were written" if not v.mismatches else f"{count(v.mismatches, 'DIFFERENCE')}"
     unhashed = f" ({v.unhashed:,} without a hash: size and type only)" if v.unhashed else ""
     size = show_size(v.checked.bytes)

@@ -104,6 +104,16 @@ def fit(text: str, width: int) -> str:
     return f"{left}…{right}"
 
 
+def clip(text: str, width: int) -> str:
+    """Return `text`, made printable, with its end left out so that it takes at most `width` cells."""
+    text = printable(text)
+    if cells(text) <= width:
+        return text
+    while text and cells(text) >= width:
+        text = text[:-1]
+    return f"{text}…" if width > 0 else ""
+
+
 def table(header: list[str], rows: list[list[str]], *, right: frozenset[int] = frozenset()) -> list[str]:
     """Return printable lines of columns; the columns in `right` are flush right, the last is not padded."""
     rows = [[printable(text) for text in row] for row in rows]
@@ -125,6 +135,6 @@ def count(number: int, what: str, plural: str = "") -> str:
 
 
 __all__ = [
-    "UNKNOWN", "bar", "cells", "clock", "count", "eta_text", "fit", "painted", "percent_text", "printable",
+    "UNKNOWN", "bar", "cells", "clip", "clock", "count", "eta_text", "fit", "painted", "percent_text", "printable",
     "printable_json", "rate_text", "show_duration", "show_size", "table",
 ]  # fmt: skip
