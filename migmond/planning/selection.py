@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 
 import msgspec
@@ -14,7 +13,7 @@ from migmond.domain.errors import InvalidInput
 from migmond.domain.names import from_text
 from migmond.domain.selector import Selector
 from migmond.domain.states import TaskState
-from migmond.planning.patterns import compile_pattern
+from migmond.planning.patterns import Patterns
 
 CONTENT_CLASSES: Mapping[str, frozenset[bytes]] = {
     "video": frozenset(b"mp4 mkv avi mov webm m4v mpg mpeg wmv flv ts m2ts vob 3gp ogv".split()),
@@ -50,8 +49,8 @@ class Matcher:
 
     def __init__(self, selector: Selector, now: float) -> None:
         self._selector = selector
-        self._include = [compile_pattern(p) for p in selector.include]
-        self._exclude = [compile_pattern(p) for p in selector.exclude]
+        self._include = Patterns(selector.include) if selector.include else None
+        self._exclude = Patterns(selector.exclude) if selector.exclude else None
         self._under = selector.under.strip(b"/")
         self._newer_ns = None if selector.newer_than is None else int((now - selector.newer_than) * 1e9)
         self._older_ns = None if selector.older_than is None else int((now - selector.older_than) * 1e9)
@@ -95,16 +94,12 @@ class Matcher:
         return task.type is EntryType.FILE and any(suffix in c for c in self._classes)
 
     def _pattern_fits(self, path: bytes) -> bool:
-        if not self._include and not self._exclude:
+        if self._include is None and self._exclude is None:
             return True
         text = os.fsdecode(path)
-        if any(_search(p, text) for p in self._exclude):
+        if self._exclude is not None and self._exclude.match(text):
             return False
-        return not self._include or any(_search(p, text) for p in self._include)
-
-
-def _search(pattern: re.Pattern[str], text: str) -> bool:
-    return pattern.search(text) is not None
+        return self._include is None or self._include.match(text)
 
 
 def selector_of(spec: api.SelectorSpec) -> Selector:
