@@ -10,6 +10,7 @@ import msgspec
 from migmond.domain import api
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import InvalidInput
+from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import from_text
 from migmond.domain.selector import Selector
 from migmond.domain.states import TaskState
@@ -23,6 +24,17 @@ CONTENT_CLASSES: Mapping[str, frozenset[bytes]] = {
     "archive": frozenset(b"zip tar gz tgz bz2 xz zst 7z rar iso".split()),
 }
 """Content classes by file name suffix, lower case. Cheap and predictable; content is never read to select."""
+
+
+MAX_CHOSEN = 1000
+"""Types, states and errors that a selector may name."""
+_MAX_AGE_S = MAX_INTEGER / 1e9
+_BOUNDS: Mapping[str, float] = {
+    "larger_than": MAX_INTEGER,
+    "smaller_than": MAX_INTEGER,
+    "newer_than": _MAX_AGE_S,
+    "older_than": _MAX_AGE_S,
+}
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -54,6 +66,7 @@ class Matcher:
         self._under = selector.under.strip(b"/")
         self._newer_ns = None if selector.newer_than is None else int((now - selector.newer_than) * 1e9)
         self._older_ns = None if selector.older_than is None else int((now - selector.older_than) * 1e9)
+        self._errors = frozenset(selector.errors)
         self._types = frozenset(t.name.lower() for t in EntryType) & frozenset(selector.types)
         self._classes = [CONTENT_CLASSES[t] for t in selector.types if t in CONTENT_CLASSES]
         unknown = [t for t in selector.types if t not in CONTENT_CLASSES and t not in self._types]
@@ -81,7 +94,7 @@ class Matcher:
             return False
         if self._states and task.state not in self._states:
             return False
-        if s.errors and task.error not in s.errors:
+        if self._errors and task.error not in self._errors:
             return False
         return self._type_fits(task) and self._pattern_fits(task.path)
 
@@ -108,10 +121,13 @@ def selector_of(spec: api.SelectorSpec) -> Selector:
     Raises:
         InvalidInput: anything in it does not parse, or a size or age is negative.
     """
-    for name in ("larger_than", "smaller_than", "newer_than", "older_than"):
+    for name, most in _BOUNDS.items():
         value = getattr(spec, name)
-        if value is not None and value < 0:
-            raise InvalidInput(f"{name} is negative", hint="sizes and ages count from 0")
+        if value is not None and not 0 <= value <= most:  # this way round NaN is refused too
+            raise InvalidInput(f"{name} is {value}: negative or out of range", hint="sizes and ages count from 0")
+    for name in ("types", "states", "errors"):
+        if len(getattr(spec, name)) > MAX_CHOSEN:
+            raise InvalidInput(f"more than {MAX_CHOSEN} {name}", hint="leave it out for all")
     selector = Selector(
         include=spec.include,
         exclude=spec.exclude,
