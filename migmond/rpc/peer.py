@@ -14,7 +14,8 @@ from migmond.domain.identity import Identity, Peer, Role
 
 _SO_PEERGROUPS = 59
 _MAX_GROUPS = 65536
-_CREDENTIALS = struct.Struct("3i")
+_CREDENTIALS = struct.Struct("iII")
+"""pid, uid, gid: ids above 2**31 are in use (containers)."""
 
 
 class RoleGroups(msgspec.Struct, frozen=True):
