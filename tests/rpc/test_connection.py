@@ -453,6 +453,7 @@ async def test_a_client_that_has_said_everything_gets_everything() -> None:
     registry.add(Method("test.large", Role.VIEWER, api.Nothing, Text, "Is large.", large))
     async with connected(FakeBackend(), registry=registry) as client:
         await client.send(msgspec.json.encode(call("test.large")) + b"\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)  # it is being sent
         await client.stream.send_eof()
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert len((await client.line())["result"]["text"]) == LARGE_BYTES
