@@ -11,9 +11,10 @@ import trio
 from migmond.domain import api
 from migmond.domain.errors import FrameTooLarge, LimitExceeded, NotFound, NotPermitted, ProtocolError
 from migmond.domain.events import Event
-from migmond.domain.identity import Peer
+from migmond.domain.identity import Peer, Role
 from migmond.rpc.backend import Backend
 from migmond.rpc.faults import error_object
+from migmond.rpc.peer import has_left
 from migmond.rpc.registry import Context, Registry
 from migmond.rpc.subscriptions import MAX_SUBSCRIPTIONS, EventEncoder, Subscriber
 from migmond.wire.framing import FrameReader, LineReader, frame
@@ -102,7 +103,7 @@ class Connection:
 
     def __init__(
         self,
-        stream: trio.abc.Stream,
+        stream: trio.SocketStream,
         peer: Peer,
         registry: Registry,
         backend: Backend,
@@ -260,6 +261,8 @@ class Connection:
         answers: list[bytes] = []
         room = self.limits.max_frame_bytes - _ERROR_BYTES * len(batch.items)
         for item in batch.items:
+            if self._leaving and not self._changes_something(item) and has_left(self._stream.socket.fileno()):
+                continue
             if room > 0:
                 answer = await self._answer(item, exchange, room)
             else:
@@ -271,6 +274,11 @@ class Connection:
             # Handlers that never wait must not keep the other clients waiting for the whole batch.
             await trio.lowlevel.checkpoint()
         return answers
+
+    def _changes_something(self, item: Request | Malformed) -> bool:
+        """What a client asked for before it left is done; what only tells it something need not be."""
+        method = self._registry.get(item.method) if isinstance(item, Request) else None
+        return method is not None and method.role > Role.VIEWER
 
     async def _answer(self, item: Request | Malformed, exchange: _Exchange, room: int) -> bytes | None:
         """Return the answer's bytes, at most `room` unless it is an error; None to a notification."""

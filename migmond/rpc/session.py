@@ -36,7 +36,6 @@ class Session(Protocol):
 
         Raises:
             LimitExceeded: the connection has MAX_SUBSCRIPTIONS.
-            InvalidInput: too many types or executions are named.
         """
 
     def unsubscribe(self, subscription: int) -> None:

@@ -13,9 +13,16 @@ from migmond.domain.events import Event, ExecutionProgress
 
 QUEUE_EVENTS = 10_000
 MAX_SUBSCRIPTIONS = 32
-MAX_CHOSEN = 1000
-"""Types, and executions, that one subscription may name."""
+MAX_CHOSEN = 100
+"""Types, and executions, that one subscription may name: each event is compared with all of them."""
 MIN_INTERVAL_S = 0.1
+
+
+def check_chosen(params: api.SubscribeParams) -> None:
+    """Raise InvalidInput when more types or executions than MAX_CHOSEN are named."""
+    for chosen, what in ((params.types, "types"), (params.executions, "executions")):
+        if len(chosen) > MAX_CHOSEN:
+            raise InvalidInput(f"{len(chosen)} {what}, the limit is {MAX_CHOSEN}", hint="leave it empty for all")
 
 
 class Subscriber:
@@ -28,17 +35,11 @@ class Subscriber:
     Args:
         may_see: whether the peer may see an execution.
 
-    Raises:
-        InvalidInput: more types or executions than MAX_CHOSEN: each event is compared with all of them.
-
     Attributes:
         begun: the answer with number and snapshot is on its way; before that nothing may be sent.
     """
 
     def __init__(self, number: int, params: api.SubscribeParams, may_see: Callable[[str], bool]) -> None:
-        for chosen, what in ((params.types, "types"), (params.executions, "executions")):
-            if len(chosen) > MAX_CHOSEN:
-                raise InvalidInput(f"{len(chosen)} {what}, the limit is {MAX_CHOSEN}", hint="leave it empty for all")
         self.number = number
         self.begun = False
         self._types = params.types

@@ -357,8 +357,11 @@ async def test_a_subscription_that_failed_is_none() -> None:
         for _ in range(MAX_SUBSCRIPTIONS + 1):
             answer = await client.ask(call("events.subscribe", {"executions": ["aaa", "missing"]}))
             assert answer["error"]["data"]["kind"] == "not_found"
-        answer = await client.ask(call("events.subscribe", {"types": ["x"] * 5000}))
-        assert answer["error"]["data"]["kind"] == "invalid_input"
+        looked_up = len(backend.calls)
+        for what in ("types", "executions"):
+            answer = await client.ask(call("events.subscribe", {what: ["x"] * 5000}))
+            assert answer["error"]["data"]["kind"] == "invalid_input"
+        assert len(backend.calls) == looked_up
         backend.bus.publish(state_event())
         assert (await client.ask(call("system.hello", id_=5)))["id"] == 5
     small = Limits(max_frame_bytes=4096)
@@ -499,6 +502,26 @@ async def test_others_are_served_in_the_middle_of_a_batch() -> None:
         assert (await other.ask(call("system.hello")))["id"] == 1
         assert done == []
     assert len(done) == 1000
+
+
+@pytest.mark.parametrize("half", [True, False])
+async def test_who_left_is_told_nothing_more_but_what_was_asked_is_done(half: bool) -> None:
+    backend = FakeBackend()
+    backend.gate = trio.Event()
+    async with connected(backend) as client:
+        reading = [call("execution.get", {"id": "x"}, n) for n in range(10)]
+        batch = [call("execution.get", {"id": "slow"}), *reading, call("execution.pause", {"id": "x"})]
+        await client.send(msgspec.json.encode(batch) + b"\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        if half:
+            await client.stream.send_eof()
+        else:
+            await client.stream.aclose()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        backend.gate.set()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        names = [name for name, _ in backend.calls]
+        assert names == ["get_execution"] * (11 if half else 1) + ["pause"]
 
 
 async def test_a_refused_batch_is_answered_as_a_batch() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -25,7 +26,7 @@ from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.plan import Plan, Source
 from migmond.domain.states import ExecutionState
-from migmond.domain.task import Task
+from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
 from migmond.engine.manager import Engine
 from migmond.engine.settings import Surroundings
@@ -122,13 +123,13 @@ class _Journal:
         await trio.lowlevel.checkpoint()
         last = min(1_000_000, after + limit)
         self.read += last - after
-        return [Task(n, 0, b"f%d" % n, EntryType.FILE, 1, 0, 0, n, 1, 1) for n in range(after + 1, last + 1)]
+        return [Task(n, 1, b"f%d" % n, EntryType.FILE, 1, 0, 0, n, 1, 1) for n in range(after + 1, last + 1)]
 
     async def faults(self, key: int, numbers: object) -> dict[int, object]:
         return {}
 
-    async def places(self, key: int, numbers: object) -> dict[int, object]:
-        return {}
+    async def places(self, key: int, numbers: Sequence[int]) -> dict[int, Directory]:
+        return {n: Directory(n, 0, b"") for n in numbers}
 
     async def plans(self, uid: int) -> list[tuple[Plan, float]]:
         return self.saved
