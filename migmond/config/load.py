@@ -89,7 +89,7 @@ def load(directories: Sequence[Path], *, root_owned: bool) -> Config:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as e:
             problems.append(f"{path}: {e}")
-        except (OSError, UnicodeDecodeError) as e:
+        except (OSError, ValueError, RecursionError) as e:  # no UTF-8, numbers of 5000 digits, brackets without end
             problems.append(f"{path}: {e}")
         except ConfigError as e:
             problems.append(f"{e.message} ({e.hint})")

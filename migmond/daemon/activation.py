@@ -24,8 +24,8 @@ def inherited_sockets(environment: MutableMapping[str, str], pid: int) -> list[s
         return []
     sockets: list[socket.socket] = []
     for fd in range(_FIRST_FD, _FIRST_FD + int(count)):
-        os.set_inheritable(fd, False)  # noqa: FBT003
         try:
+            os.set_inheritable(fd, False)  # noqa: FBT003
             sock = socket.socket(fileno=fd)
             good = (
                 sock.family == socket.AF_UNIX

@@ -19,6 +19,7 @@ import msgspec
 import trio
 
 from migmond.config.load import Config, changed_keys
+from migmond.daemon.descriptors import clients_allowed, raise_limit
 from migmond.daemon.lifecycle import Lifecycle
 from migmond.daemon.notify import Notifier
 from migmond.daemon.service import Facts, Service
@@ -136,7 +137,10 @@ async def _serve_clients(
         config.settings.socket.max_outstanding,
         config.size("socket", "max_write_queue"),
     )
-    maximum = config.settings.socket.max_connections
+    wanted, open_files = config.settings.socket.max_connections, raise_limit()
+    maximum = clients_allowed(wanted, open_files)
+    if maximum < wanted:
+        setup.log("fewer clients than configured", clients=maximum, open_files=open_files)
     server = Server(registry, service, limits, role_groups(setup), maximum, setup.log)
     lifecycle = Lifecycle(setup.log, lambda: _reload(setup, holder))
     async with trio.open_nursery() as nursery:

@@ -17,6 +17,14 @@ def _with_priority(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableM
     return event
 
 
+def _quoted(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Names come from users: neither line breaks nor escape sequences in them may look like a record of ours."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = repr(value)
+    return event
+
+
 def _render(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     priority = event.pop("_priority")
     event.pop("level", None)
@@ -41,6 +49,7 @@ def make_log(level: str, environment: Mapping[str, str]) -> Callable[..., None]:
     if under_systemd:
         processors += [_with_priority, _render]
     else:
+        processors[1:1] = [_quoted]  # before the trace of an exception, which has lines of its own
         processors += [
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),

@@ -12,9 +12,10 @@ import psutil
 
 import migmond
 from migmond.domain import api
-from migmond.domain.errors import InvalidInput, NotFound, NotPermitted
+from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
 from migmond.domain.identity import Identity, Peer, Role
+from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
 from migmond.domain.states import TaskState
 from migmond.domain.task import Directory, Task
@@ -24,12 +25,21 @@ from migmond.engine.manager import Engine
 from migmond.engine.places import Places
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import error_group, intervention_views, task_view, time_text
-from migmond.planning.plans import plan_of, spec_of
+from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
 from migmond.planning.selection import Candidate, Matcher, selector_of
 from migmond.ports import RemovePlan, SavePlan
 
 MAX_PAGE = 10_000
-_SCAN_PAGE = 5_000
+MAX_CHECKS = 8
+"""Plans of one user that are walked at a time: each takes a process."""
+MAX_SAVED_PLANS = 200
+MAX_HOLDS = 100
+"""On one execution: they are part of every view and event."""
+_MAX_REQUEST_ID = 200
+_SCAN_PAGE = 1_000
+"""Tasks that are matched in one go, 10 ms or so."""
+_MAX_SCANNED = 50_000
+"""Tasks that one request looks through before it returns what it has found, however little."""
 _STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "created")
 """Worst first; all others come after."""
 
@@ -56,6 +66,7 @@ class Service:
         self._engine = engine
         self._surroundings = surroundings
         self._facts = facts
+        self._checks: Counter[int] = Counter()
 
     @property
     def bus(self) -> EventBus:
@@ -70,10 +81,7 @@ class Service:
             return False
 
     def _find(self, peer: Peer, name: str) -> Execution:
-        execution = self._engine.find(name)
-        if not _sees(peer, execution):
-            raise NotFound(f"no migration matches {name!r}", hint="migmon ls shows them all")
-        return execution
+        return self._engine.find(name, lambda execution: _sees(peer, execution))
 
     def _steer(self, peer: Peer, name: str) -> Execution:
         execution = self._find(peer, name)
@@ -84,13 +92,22 @@ class Service:
     # --- plans -------------------------------------------------------------------------------------
 
     async def check_plan(self, peer: Peer, plan: api.PlanSpec) -> api.PlanVerdict:
-        parsed = plan_of(plan, peer)
-        return await check_plan(self._surroundings, parsed, _mover_identity(peer, privileged=parsed.privileged))
+        parsed, uid = plan_of(plan, peer), peer.identity.uid
+        if self._checks[uid] >= MAX_CHECKS:
+            raise LimitExceeded(f"{MAX_CHECKS} of your plans are being checked already", hint="wait for one of them")
+        self._checks[uid] += 1
+        try:
+            return await check_plan(self._surroundings, parsed, _mover_identity(peer, privileged=parsed.privileged))
+        finally:
+            self._checks[uid] -= 1
 
     async def save_plan(self, peer: Peer, plan: api.PlanSpec) -> api.SavedPlan:
         if not plan.name:
             raise InvalidInput("a saved plan needs a name", hint="migmon plan SRC DST --save NAME")
         parsed, now = plan_of(plan, peer), self._surroundings.clock.wall()
+        saved = {p.name for p, _ in await self._surroundings.journal.plans(peer.identity.uid)}
+        if parsed.name not in saved and len(saved) >= MAX_SAVED_PLANS:
+            raise LimitExceeded(f"you have {len(saved)} saved plans", hint="remove some with plan.remove")
         await self._surroundings.journal.apply([SavePlan(peer.identity.uid, parsed, now)])
         return api.SavedPlan(parsed.name, spec_of(parsed), time_text(now))
 
@@ -114,10 +131,13 @@ class Service:
     async def start(self, peer: Peer, params: api.StartParams) -> api.ExecutionView:
         if (params.plan is None) == (not params.plan_name):
             raise InvalidInput("give either plan or plan_name", hint="plan_name names a saved plan")
+        name = checked_name(params.name)
+        if len(params.request_id) > _MAX_REQUEST_ID:
+            raise InvalidInput("request_id is too long", hint=f"use at most {_MAX_REQUEST_ID} characters")
         spec = params.plan if params.plan is not None else await self._saved(peer, params.plan_name)
         plan = plan_of(spec, peer)
         identity = _mover_identity(peer, privileged=plan.privileged)
-        execution = await self._engine.start(plan, identity, params.name, params.request_id)
+        execution = await self._engine.start(plan, identity, name, params.request_id)
         return self._engine.view(execution)
 
     async def list_executions(self, peer: Peer, params: api.ListParams) -> api.ExecutionPage:
@@ -140,7 +160,7 @@ class Service:
 
     async def list_files(self, peer: Peer, params: api.FilesParams) -> api.TaskPage:
         execution = self._find(peer, params.id)
-        if params.after < 0 or not 0 < params.limit <= MAX_PAGE:
+        if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
             raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
         return await _FilePager(self._surroundings, self._engine, execution).page(params)
 
@@ -166,20 +186,22 @@ class Service:
             raise InvalidInput(
                 f"a pause of {params.for_s} s makes no sense", hint="give e.g. --for 2h, or leave it out"
             )
-        execution = self._steer(peer, params.id)
-        return self._engine.view(await self._engine.pause(execution, _author(peer), params.reason, params.for_s))
+        execution, reason = self._steer(peer, params.id), checked_reason(params.reason)
+        if len(execution.holds) >= MAX_HOLDS:
+            raise LimitExceeded(f"{execution.name} has {MAX_HOLDS} holds already", hint="migmon resume lifts them")
+        return self._engine.view(await self._engine.pause(execution, _author(peer), reason, params.for_s))
 
     async def resume(self, peer: Peer, params: api.ReasonParams) -> api.ExecutionView:
         execution = self._steer(peer, params.id)
-        return self._engine.view(await self._engine.resume(execution, _author(peer), params.reason))
+        return self._engine.view(await self._engine.resume(execution, _author(peer), checked_reason(params.reason)))
 
     async def cancel(self, peer: Peer, params: api.ReasonParams) -> api.ExecutionView:
         execution = self._steer(peer, params.id)
-        return self._engine.view(await self._engine.cancel(execution, _author(peer), params.reason))
+        return self._engine.view(await self._engine.cancel(execution, _author(peer), checked_reason(params.reason)))
 
     async def drain(self, peer: Peer, params: api.ReasonParams) -> api.ExecutionView:
         execution = self._steer(peer, params.id)
-        return self._engine.view(await self._engine.drain(execution, _author(peer), params.reason))
+        return self._engine.view(await self._engine.drain(execution, _author(peer), checked_reason(params.reason)))
 
     async def verify(self, peer: Peer, execution_id: str) -> api.ExecutionView:
         return self._engine.view(await self._engine.verify(self._steer(peer, execution_id)))
@@ -249,7 +271,7 @@ class _FilePager:
         states = _journal_states(selector.states)
         journal, key = self._surroundings.journal, self._execution.key
         found: list[api.TaskView] = []
-        after = params.after
+        after, scanned = params.after, 0
         while True:
             tasks = await journal.tasks(
                 key, after=after, limit=min(_SCAN_PAGE, max(params.limit * 2, 200)), states=states
@@ -258,6 +280,7 @@ class _FilePager:
                 return api.TaskPage(tuple(found), None)
             places = await _places_of(self._surroundings, key, tasks)
             faults = await journal.faults(key, [t.number for t in tasks if t.attempts or t.state is TaskState.FAILED])
+            scanned += len(tasks)
             for task in tasks:
                 after = task.number
                 state = TaskState.RUNNING if task.number in self._running else task.state
@@ -269,6 +292,8 @@ class _FilePager:
                 found.append(task_view(task, place, self._execution.plan, fault.fault if fault else None, state=state))
                 if len(found) >= params.limit:
                     return api.TaskPage(tuple(found), after)
+            if scanned >= _MAX_SCANNED:
+                return api.TaskPage(tuple(found), after)
 
 
 def _journal_states(names: tuple[str, ...]) -> tuple[TaskState, ...]:

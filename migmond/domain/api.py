@@ -261,7 +261,10 @@ class TaskView(Result, frozen=True):
 
 
 class TaskPage(Result, frozen=True):
-    """`next`: pass it as `after` for the following page; null at the end."""
+    """`next`: pass it as `after` for the following page; null at the end.
+
+    A page may have fewer tasks than asked for, or none, although more follow: the daemon looks through so many only.
+    """
 
     tasks: tuple[TaskView, ...]
     next: int | None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+MAX_INTEGER = 2**63 - 1
+"""Largest number that journal and wire can hold."""
+
 
 class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     """None means unlimited. Zero is never valid: stopping is a hold, not a limit.

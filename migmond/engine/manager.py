@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -85,20 +85,24 @@ class Engine:
         """Every execution as it stands now, oldest first."""
         return [self._now(e) for e in self._executions.values()]
 
-    def find(self, name: str) -> Execution:
+    def find(self, name: str, visible: Callable[[Execution], bool] = lambda execution: True) -> Execution:
         """Return the execution that `name` names: its id, a unique prefix of it, or a unique name.
 
         Of several with one name, the only live one is meant.
 
+        Args:
+            visible: the others are not there, neither to be found nor to make a name ambiguous.
+
         Raises:
             NotFound: none, or more than one.
         """
-        if name in self._executions:
+        if name in self._executions and visible(self._executions[name]):
             return self._now(self._executions[name])
-        named = [e for e in self.all() if e.name == name]
+        seen = [e for e in self.all() if visible(e)]
+        named = [e for e in seen if e.name == name]
         live = [e for e in named if e.state in LIVE_EXECUTION_STATES]
         if not named and len(name) >= MIN_PREFIX:
-            named = [e for e in self.all() if e.id.startswith(name)]
+            named = [e for e in seen if e.id.startswith(name)]
         for candidates in (live, named):
             if len(candidates) == 1:
                 return candidates[0]

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, NotPermitted, PlanInfeasible
 from migmond.domain.identity import Peer, Role
+from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import from_text, to_text
 from migmond.domain.plan import Plan, Source
 from migmond.planning.selection import selector_of
 
 MAX_WORKERS = 256
 MAX_SOURCES = 1000
+MAX_PATH_BYTES = 4095
+"""The kernel takes no longer ones."""
+MAX_PLAN_BYTES = 256 * 1024
+"""Paths, patterns and names of a plan together: they are part of every view, event and journal row of an execution."""
+MAX_NAME = 200
+MAX_REASON = 1000
 
 
 def plan_of(spec: api.PlanSpec, peer: Peer) -> Plan:
@@ -31,23 +39,10 @@ def plan_of(spec: api.PlanSpec, peer: Peer) -> Plan:
     if spec.workers is not None and not 0 < spec.workers <= MAX_WORKERS:
         raise InvalidInput(f"workers is 1 to {MAX_WORKERS}, not {spec.workers}")
     _check_limits(spec)
+    _check_volume(spec)
     sources = tuple(Source(_absolute(s.path, "source"), _relative(s.into)) for s in spec.sources)
     destination = _absolute(spec.destination, "destination")
-    targets = [os.path.join(destination, s.into) if s.into else destination for s in sources]
-    for source in sources:
-        for target in targets:
-            _refuse_overlap(source.path, target)
-    for i, one in enumerate(sources):
-        for other in sources[i + 1 :]:
-            if _inside(one.path, other.path) or _inside(other.path, one.path):
-                raise PlanInfeasible(
-                    f"source {to_text(one.path)} and source {to_text(other.path)} overlap",
-                    hint="leave the inner one out",
-                )
-            if _target(destination, one) == _target(destination, other):
-                raise PlanInfeasible(
-                    f"two sources go to {to_text(_target(destination, one))}", hint="give them different `into`"
-                )
+    _refuse_overlaps(sources, destination)
     return Plan(
         name=_name(spec, sources[0]),
         sources=sources,
@@ -102,7 +97,7 @@ def _check_limits(spec: api.PlanSpec) -> None:
     limits = spec.limits
     for name in ("cpu_percent", "memory_bytes", "io_bytes_per_s", "io_ops_per_s", "network_bytes_per_s"):
         value = getattr(limits, name)
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < MAX_INTEGER:
             raise InvalidInput(f"limit {name} is {value}", hint="leave it out for unlimited; to stop, use pause")
     for name in ("cpu_percent", "memory_bytes", "network_bytes_per_s", "timetable"):
         if getattr(limits, name):
@@ -111,16 +106,28 @@ def _check_limits(spec: api.PlanSpec) -> None:
             )
 
 
+def _check_volume(spec: api.PlanSpec) -> None:
+    s = spec.selector
+    texts = [spec.destination, spec.name, s.under, *s.include, *s.exclude, *s.types, *s.states, *s.errors]
+    size = sum(map(len, texts)) + sum(len(x.path) + len(x.into) for x in spec.sources)
+    if size > MAX_PLAN_BYTES:
+        raise InvalidInput(
+            f"a plan of {size:,} characters, the limit is {MAX_PLAN_BYTES:,}", hint="use wildcards, or several plans"
+        )
+
+
 def _absolute(text: str, what: str) -> bytes:
     path = from_text(text)
     if b"\0" in path:
         raise InvalidInput(f"{what} {text!r} contains a zero byte", hint="no file name can")
     if not path.startswith(b"/"):
         raise InvalidInput(f"{what} {text!r} is not absolute", hint="give the full path, starting with /")
+    if len(path) > MAX_PATH_BYTES:
+        raise InvalidInput(f"{what} {text[:40]!r}… has {len(path):,} bytes", hint=f"the limit is {MAX_PATH_BYTES:,}")
     if b".." in path.split(b"/"):
         # What it means depends on symlinks, which only the caller can follow: nothing here may look at files.
         raise InvalidInput(f"{what} {text!r} contains ..", hint="give the path that it stands for")
-    return os.path.normpath(path)
+    return os.path.normpath(b"/" + path.lstrip(b"/"))  # normpath keeps two slashes at the beginning
 
 
 def _relative(text: str) -> bytes:
@@ -128,25 +135,76 @@ def _relative(text: str) -> bytes:
     parts = path.split(b"/") if path else []
     if b"\0" in path or any(p in {b"", b".", b".."} for p in parts):
         raise InvalidInput(f"into {text!r} is not a plain path below the destination", hint="write e.g. photos/2024")
+    if len(path) > MAX_PATH_BYTES:
+        raise InvalidInput(f"into {text[:40]!r}… has {len(path):,} bytes", hint=f"the limit is {MAX_PATH_BYTES:,}")
     return path
 
 
-def _inside(inner: bytes, outer: bytes) -> bool:
-    return inner == outer or inner.startswith(outer.rstrip(b"/") + b"/")
+def _refuse_overlaps(sources: tuple[Source, ...], destination: bytes) -> None:
+    """Look every path's parents up, rather than compare each with each: that takes seconds for MAX_SOURCES."""
+    paths: set[bytes] = set()
+    targets: set[bytes] = set()
+    for source in sources:
+        target = _target(destination, source)
+        if source.path in paths:
+            raise PlanInfeasible(
+                f"source {to_text(source.path)} and source {to_text(source.path)} overlap",
+                hint="leave the inner one out",
+            )
+        if target in targets:
+            raise PlanInfeasible(f"two sources go to {to_text(target)}", hint="give them different `into`")
+        paths.add(source.path)
+        targets.add(target)
+    for path in paths:
+        for parent in _parents(path):
+            if parent in paths:
+                raise PlanInfeasible(
+                    f"source {to_text(parent)} and source {to_text(path)} overlap", hint="leave the inner one out"
+                )
+    for target in targets:
+        if target in paths:
+            raise PlanInfeasible("source and destination are the same", path=target, hint="choose another destination")
+        for parent in _parents(target):
+            if parent in paths:
+                raise PlanInfeasible(
+                    f"destination {to_text(target)} lies inside source {to_text(parent)}",
+                    hint="choose a destination outside the source",
+                )
 
 
-def _refuse_overlap(source: bytes, target: bytes) -> None:
-    if source == target:
-        raise PlanInfeasible("source and destination are the same", path=source, hint="choose another destination")
-    if _inside(target, source):
-        raise PlanInfeasible(
-            f"destination {to_text(target)} lies inside source {to_text(source)}",
-            hint="choose a destination outside the source",
-        )
+def _parents(path: bytes) -> Iterator[bytes]:
+    """Yield every directory above an absolute path, the root last."""
+    while path != b"/":
+        path = path[: path.rindex(b"/")] or b"/"
+        yield path
 
 
 def _name(spec: api.PlanSpec, source: Source) -> str:
-    name = spec.name or to_text(os.path.basename(source.path.rstrip(b"/"))) or "root"
-    if len(name) > 200 or not name.isprintable():
-        raise InvalidInput(f"name {name[:40]!r} is too long or not printable", hint="use at most 200 plain characters")
+    return checked_name(spec.name or to_text(os.path.basename(source.path.rstrip(b"/")))[:MAX_NAME] or "root")
+
+
+def checked_name(name: str) -> str:
+    """Return `name` if it may stand in a list, a log line and a terminal.
+
+    Raises:
+        InvalidInput: it is too long or has unprintable characters.
+    """
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise InvalidInput(
+            f"name {name[:40]!r} is too long or not printable", hint=f"use at most {MAX_NAME} plain characters"
+        )
     return name
+
+
+def checked_reason(reason: str) -> str:
+    """Return `reason` if it may stand in a view, an event and a terminal.
+
+    Raises:
+        InvalidInput: it is too long or has unprintable characters.
+    """
+    if len(reason) > MAX_REASON or not reason.isprintable():
+        raise InvalidInput(
+            f"reason {reason[:40]!r} is too long or not printable",
+            hint=f"use one line of at most {MAX_REASON} characters",
+        )
+    return reason

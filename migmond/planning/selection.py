@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 
 import msgspec
@@ -11,10 +10,11 @@ import msgspec
 from migmond.domain import api
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import InvalidInput
+from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import from_text
 from migmond.domain.selector import Selector
 from migmond.domain.states import TaskState
-from migmond.planning.patterns import compile_pattern
+from migmond.planning.patterns import Patterns
 
 CONTENT_CLASSES: Mapping[str, frozenset[bytes]] = {
     "video": frozenset(b"mp4 mkv avi mov webm m4v mpg mpeg wmv flv ts m2ts vob 3gp ogv".split()),
@@ -24,6 +24,17 @@ CONTENT_CLASSES: Mapping[str, frozenset[bytes]] = {
     "archive": frozenset(b"zip tar gz tgz bz2 xz zst 7z rar iso".split()),
 }
 """Content classes by file name suffix, lower case. Cheap and predictable; content is never read to select."""
+
+
+MAX_CHOSEN = 1000
+"""Types, states and errors that a selector may name."""
+_MAX_AGE_S = MAX_INTEGER / 1e9
+_BOUNDS: Mapping[str, float] = {
+    "larger_than": MAX_INTEGER,
+    "smaller_than": MAX_INTEGER,
+    "newer_than": _MAX_AGE_S,
+    "older_than": _MAX_AGE_S,
+}
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -50,11 +61,12 @@ class Matcher:
 
     def __init__(self, selector: Selector, now: float) -> None:
         self._selector = selector
-        self._include = [compile_pattern(p) for p in selector.include]
-        self._exclude = [compile_pattern(p) for p in selector.exclude]
+        self._include = Patterns(selector.include) if selector.include else None
+        self._exclude = Patterns(selector.exclude) if selector.exclude else None
         self._under = selector.under.strip(b"/")
         self._newer_ns = None if selector.newer_than is None else int((now - selector.newer_than) * 1e9)
         self._older_ns = None if selector.older_than is None else int((now - selector.older_than) * 1e9)
+        self._errors = frozenset(selector.errors)
         self._types = frozenset(t.name.lower() for t in EntryType) & frozenset(selector.types)
         self._classes = [CONTENT_CLASSES[t] for t in selector.types if t in CONTENT_CLASSES]
         unknown = [t for t in selector.types if t not in CONTENT_CLASSES and t not in self._types]
@@ -82,7 +94,7 @@ class Matcher:
             return False
         if self._states and task.state not in self._states:
             return False
-        if s.errors and task.error not in s.errors:
+        if self._errors and task.error not in self._errors:
             return False
         return self._type_fits(task) and self._pattern_fits(task.path)
 
@@ -95,16 +107,12 @@ class Matcher:
         return task.type is EntryType.FILE and any(suffix in c for c in self._classes)
 
     def _pattern_fits(self, path: bytes) -> bool:
-        if not self._include and not self._exclude:
+        if self._include is None and self._exclude is None:
             return True
         text = os.fsdecode(path)
-        if any(_search(p, text) for p in self._exclude):
+        if self._exclude is not None and self._exclude.match(text):
             return False
-        return not self._include or any(_search(p, text) for p in self._include)
-
-
-def _search(pattern: re.Pattern[str], text: str) -> bool:
-    return pattern.search(text) is not None
+        return self._include is None or self._include.match(text)
 
 
 def selector_of(spec: api.SelectorSpec) -> Selector:
@@ -113,10 +121,13 @@ def selector_of(spec: api.SelectorSpec) -> Selector:
     Raises:
         InvalidInput: anything in it does not parse, or a size or age is negative.
     """
-    for name in ("larger_than", "smaller_than", "newer_than", "older_than"):
+    for name, most in _BOUNDS.items():
         value = getattr(spec, name)
-        if value is not None and value < 0:
-            raise InvalidInput(f"{name} is negative", hint="sizes and ages count from 0")
+        if value is not None and not 0 <= value <= most:  # this way round NaN is refused too
+            raise InvalidInput(f"{name} is {value}: negative or out of range", hint="sizes and ages count from 0")
+    for name in ("types", "states", "errors"):
+        if len(getattr(spec, name)) > MAX_CHOSEN:
+            raise InvalidInput(f"more than {MAX_CHOSEN} {name}", hint="leave it out for all")
     selector = Selector(
         include=spec.include,
         exclude=spec.exclude,

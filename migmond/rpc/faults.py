@@ -33,6 +33,10 @@ CODES: Mapping[type[errors.MigmondError], int] = {
 """Application codes; a subclass without a row of its own has its nearest ancestor's."""
 
 
+MAX_MESSAGE = 2000
+"""Characters of an error message on the wire."""
+
+
 def code_of(error: errors.MigmondError) -> int:
     """Return the wire code of an error."""
     for kind in type(error).__mro__:
@@ -43,13 +47,13 @@ def code_of(error: errors.MigmondError) -> int:
 
 def error_object(error: Exception, log: Callable[..., None]) -> ErrorObject:
     """Return what the client is told. An unexpected exception is logged under an incident number; the client gets
-    the number, nothing of the inside."""
+    the number, nothing of the inside. Messages quote what came from outside: they are cut to MAX_MESSAGE."""
     if isinstance(error, Malformed):
-        return ErrorObject(error.code, error.message, _data(error))
+        return ErrorObject(error.code, _short(error.message), _data(error))
     if isinstance(error, errors.MigmondError):
-        return ErrorObject(code_of(error), error.message, _data(error))
+        return ErrorObject(code_of(error), _short(error.message), _data(error))
     if isinstance(error, msgspec.ValidationError):
-        return ErrorObject(INVALID_PARAMS, str(error), {"kind": "invalid_input", "hint": "see system.methods"})
+        return ErrorObject(INVALID_PARAMS, _short(str(error)), {"kind": "invalid_input", "hint": "see system.methods"})
     incident = secrets.token_hex(4)
     log("unexpected error in a method", incident=incident, exc_info=error)
     return ErrorObject(
@@ -59,11 +63,15 @@ def error_object(error: Exception, log: Callable[..., None]) -> ErrorObject:
     )
 
 
+def _short(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "…"
+
+
 def _data(error: errors.MigmondError) -> dict[str, object]:
     return {
         "kind": error.kind,
         "retryable": error.retryable,
-        "path": None if error.path is None else to_text(error.path),
+        "path": None if error.path is None else _short(to_text(error.path)),
         "errno": error.errno,
-        "hint": error.hint,
+        "hint": _short(error.hint),
     }

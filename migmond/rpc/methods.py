@@ -8,6 +8,7 @@ import migmond
 from migmond.domain import api
 from migmond.domain.identity import Role
 from migmond.rpc.registry import Context, Method, Registry
+from migmond.rpc.subscriptions import check_chosen
 
 _VIEWER, _OPERATOR = Role.VIEWER, Role.OPERATOR
 
@@ -99,6 +100,7 @@ async def _verify(ctx: Context, params: api.ExecutionParams) -> api.ExecutionVie
 
 
 async def _subscribe(ctx: Context, params: api.SubscribeParams) -> api.Subscription:
+    check_chosen(params)
     chosen = [await ctx.backend.get_execution(ctx.session.peer, name) for name in params.executions]
     ids = tuple(e.id for e in chosen)
     # The subscription begins before the snapshot: what happens meanwhile follows as events.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import struct
 from functools import partial
@@ -14,7 +15,8 @@ from migmond.domain.identity import Identity, Peer, Role
 
 _SO_PEERGROUPS = 59
 _MAX_GROUPS = 65536
-_CREDENTIALS = struct.Struct("3i")
+_CREDENTIALS = struct.Struct("iII")
+"""pid, uid, gid: ids above 2**31 are in use (containers)."""
 
 
 class RoleGroups(msgspec.Struct, frozen=True):
@@ -70,6 +72,14 @@ def _groups_of(ask: partial[bytes]) -> tuple[int, ...]:
                 continue
             raise
         return struct.unpack(f"{len(raw) // 4}I", raw)
+
+
+def has_left(fd: int) -> bool:
+    """Return whether the process at the other end of a connected Unix socket has closed it, both ways: one that only
+    sends no more still reads."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(flags & (select.POLLHUP | select.POLLERR) for _, flags in poll.poll(0))
 
 
 def peer_of(sock: _HasOptions, groups: RoleGroups) -> Peer | None:

@@ -7,11 +7,13 @@ import errno
 import os
 import socket
 import stat
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import trio
 
-from migmond.domain.errors import Conflict, NotPermitted
+from migmond.domain.errors import Conflict, LimitExceeded, NotPermitted
+from migmond.domain.identity import Role
 from migmond.rpc.backend import Backend
 from migmond.rpc.connection import Connection, Limits
 from migmond.rpc.faults import error_object
@@ -59,6 +61,23 @@ def bind_socket(path: str, *, mode: int, backlog: int) -> socket.socket:
     return sock
 
 
+def has_room(role: Role, *, clients: int, of_user: int, most: int) -> bool:
+    """Return whether one more connection is admitted.
+
+    One user who is no admin gets at most a quarter of the places, and the last tenth is kept for admins: somebody has
+    to be able to look what goes on.
+
+    Args:
+        role: of the peer that wants to connect.
+        clients: how many are connected.
+        of_user: how many of these have the peer's uid.
+        most: how many there may be.
+    """
+    if role is Role.ADMIN:
+        return clients < most
+    return clients < most - most // 10 and of_user < max(1, most // 4)
+
+
 class Server:
     """All connections of a daemon.
 
@@ -83,6 +102,7 @@ class Server:
         self._max_connections = max_connections
         self._log = log
         self._connections: set[Connection] = set()
+        self._of_user: Counter[int] = Counter()
         self._encoder = EventEncoder()
         self._accepting = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -133,7 +153,7 @@ class Server:
 
     async def _admit(self, sock: trio.socket.SocketType) -> None:
         stream = trio.SocketStream(sock)
-        refusal: NotPermitted | Conflict | None = None
+        refusal: NotPermitted | LimitExceeded | None = None
         try:
             peer = peer_of(sock, self._role_groups)
         except OSError:
@@ -142,20 +162,29 @@ class Server:
             refusal = NotPermitted(
                 "you may not use this daemon", hint="ask to be put into group migmond, migmond-ro or migmond-admin"
             )
-        elif len(self._connections) >= self._max_connections:
-            refusal = Conflict(f"{self._max_connections} clients are connected already", hint="try again later")
+        elif not has_room(
+            peer.role,
+            clients=len(self._connections),
+            of_user=self._of_user[peer.identity.uid],
+            most=self._max_connections,
+        ):
+            refusal = LimitExceeded("too many clients are connected already", hint="close some, or try again later")
         if refusal is not None or peer is None:
             await self._refuse(stream, refusal)
             return
         connection = Connection(stream, peer, self._registry, self._backend, self._limits, self._encoder, self._log)
         self._connections.add(connection)
+        self._of_user[peer.identity.uid] += 1
         try:
             await connection.run()
+        except Exception as e:  # a bug in serving one client must not end the others and their migrations
+            self._log("unexpected error in a connection", uid=peer.identity.uid, pid=peer.pid, exc_info=e)
         finally:
             self._connections.discard(connection)
+            self._of_user -= Counter((peer.identity.uid,))
             self.last_client_at = trio.current_time()
 
-    async def _refuse(self, stream: trio.SocketStream, refusal: NotPermitted | Conflict | None) -> None:
+    async def _refuse(self, stream: trio.SocketStream, refusal: NotPermitted | LimitExceeded | None) -> None:
         if refusal is not None:
             answer = Codec(Encoding.MSGPACK).encode(Failure(None, error_object(refusal, self._log)))
             with trio.move_on_after(1), contextlib.suppress(trio.BrokenResourceError):

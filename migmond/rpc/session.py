@@ -20,7 +20,7 @@ class ConnectionLimits(Protocol):
 
 
 class Session(Protocol):
-    """One connection."""
+    """One connection, as the handler of one request sees it."""
 
     @property
     def peer(self) -> Peer: ...
@@ -29,8 +29,14 @@ class Session(Protocol):
     def limits(self) -> ConnectionLimits: ...
 
     def subscribe(self, params: api.SubscribeParams) -> tuple[int, int, bool]:
-        """Begin a subscription after the current answer; returns its number, the last event's id, and whether events
-        after `since` are no longer remembered."""
+        """Begin a subscription: it collects events from now on, and sends them behind the answer of the request.
+
+        There is none when the request fails. Returns its number, the last event's id, and whether events after
+        `since` are no longer remembered.
+
+        Raises:
+            LimitExceeded: the connection has MAX_SUBSCRIPTIONS.
+        """
 
     def unsubscribe(self, subscription: int) -> None:
         """End a subscription. Raises NotFound."""

@@ -8,31 +8,46 @@ from collections.abc import Callable
 import msgspec
 
 from migmond.domain import api
+from migmond.domain.errors import InvalidInput
 from migmond.domain.events import Event, ExecutionProgress
 
 QUEUE_EVENTS = 10_000
 MAX_SUBSCRIPTIONS = 32
+MAX_CHOSEN = 100
+"""Types, and executions, that one subscription may name: each event is compared with all of them."""
 MIN_INTERVAL_S = 0.1
+
+
+def check_chosen(params: api.SubscribeParams) -> None:
+    """Raise InvalidInput when more types or executions than MAX_CHOSEN are named."""
+    for chosen, what in ((params.types, "types"), (params.executions, "executions")):
+        if len(chosen) > MAX_CHOSEN:
+            raise InvalidInput(f"{len(chosen)} {what}, the limit is {MAX_CHOSEN}", hint="leave it empty for all")
 
 
 class Subscriber:
     """Collects events for one subscription until they can be sent. Pure: `now` is monotonic seconds.
 
     Progress is coalesced: only the newest per execution, at most one per interval. Everything else is kept in
-    order; when more than QUEUE_EVENTS wait, all of it is dropped and counted, and the next delivery says so.
+    order; when QUEUE_EVENTS wait and one more comes, those that wait are dropped and counted, and the next delivery
+    says so.
 
     Args:
         may_see: whether the peer may see an execution.
+
+    Attributes:
+        begun: the answer with number and snapshot is on its way; before that nothing may be sent.
     """
 
     def __init__(self, number: int, params: api.SubscribeParams, may_see: Callable[[str], bool]) -> None:
         self.number = number
+        self.begun = False
         self._types = params.types
         self._executions = params.executions
         self._interval_s = max(MIN_INTERVAL_S, params.interval_s)
         self._may_see = may_see
         self._queue: deque[Event] = deque()
-        self._progress: OrderedDict[str, Event] = OrderedDict()
+        self._progress: OrderedDict[str, Event] = OrderedDict()  # by id of the event
         self._sent_at: dict[str, float] = {}
         self._missed = 0
 
@@ -55,34 +70,49 @@ class Subscriber:
             return False
         if isinstance(event, ExecutionProgress):
             self._progress[event.execution] = event
-        elif len(self._queue) >= QUEUE_EVENTS:
-            self._missed += len(self._queue) + 1
+            self._progress.move_to_end(event.execution)
+            return True
+        if len(self._queue) >= QUEUE_EVENTS:
+            self._missed += len(self._queue)
             self._queue.clear()
-        else:
-            self._queue.append(event)
+        self._queue.append(event)
         return True
 
-    def take(self, now: float) -> tuple[list[Event], int]:
-        """Remove and return what is due, in order of id, and how many events were lost before the first of them."""
-        due: list[Event] = list(self._queue)
-        self._queue.clear()
-        for execution in list(self._progress):
-            if now - self._sent_at.get(execution, -1e9) >= self._interval_s:
-                due.append(self._progress.pop(execution))
-                self._sent_at[execution] = now
-        due.sort(key=lambda e: e.id)
-        missed = self._missed if due else 0
-        if due:
-            self._missed = 0
-        return due, missed
+    def take(self, now: float) -> tuple[Event, int] | None:
+        """Remove and return the event that is due and has the lowest id, and how many were lost before it.
+
+        None when none is due.
+        """
+        if not self.begun:
+            return None
+        due = next((e for e in self._progress if self._due_s(e, now) <= 0), None)
+        if due is not None and (not self._queue or self._progress[due].id < self._queue[0].id):
+            event = self._progress.pop(due)
+            self._forget_ended(now)
+            self._sent_at[due] = now
+        elif self._queue:
+            event = self._queue.popleft()
+        else:
+            return None
+        missed, self._missed = self._missed, 0
+        return event, missed
 
     def next_due_s(self, now: float) -> float | None:
         """Return in how many seconds something waits to be sent; None when nothing does."""
+        if not self.begun:
+            return None
         if self._queue:
             return 0.0
-        if not self._progress:
-            return None
-        return max(0.0, min(self._sent_at.get(e, -1e9) for e in self._progress) + self._interval_s - now)
+        return min((self._due_s(e, now) for e in self._progress), default=None)
+
+    def _due_s(self, execution: str, now: float) -> float:
+        sent_at = self._sent_at.get(execution)
+        return 0.0 if sent_at is None else max(0.0, sent_at + self._interval_s - now)
+
+    def _forget_ended(self, now: float) -> None:
+        """A subscription may outlive many executions."""
+        if len(self._sent_at) > 2 * len(self._progress) + 100:
+            self._sent_at = {e: at for e, at in self._sent_at.items() if now - at < self._interval_s}
 
 
 class EventEncoder:

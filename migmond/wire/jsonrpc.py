@@ -96,6 +96,13 @@ class _Envelope(msgspec.Struct):
     id: Any = msgspec.UNSET
 
 
+_Items = msgspec.defstruct(
+    "_Items", [(f"item_{n}", msgspec.Raw, msgspec.Raw()) for n in range(MAX_BATCH + 1)], array_like=True
+)
+"""The first items of an array; an empty Raw stands for one that is not there. A list would make an object of each of
+the 16 million numbers that fit into a frame; what is beyond the last field of a struct is only skipped."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """Anything a client may receive: an answer (`id`) or a notification (`method`)."""
 
@@ -113,12 +120,12 @@ class Codec:
         self.encoding = encoding
         if encoding is Encoding.JSON:
             self._encode = msgspec.json.Encoder().encode
-            self._many = msgspec.json.Decoder(list[msgspec.Raw])
+            self._many: Any = msgspec.json.Decoder(_Items)
             self._envelope: Any = msgspec.json.Decoder(_Envelope)
             self._answer: Any = msgspec.json.Decoder(Answer)
         else:
             self._encode = msgspec.msgpack.Encoder().encode
-            self._many = msgspec.msgpack.Decoder(list[msgspec.Raw])  # type: ignore[assignment]
+            self._many = msgspec.msgpack.Decoder(_Items)
             self._envelope = msgspec.msgpack.Decoder(_Envelope)
             self._answer = msgspec.msgpack.Decoder(Answer)
 
@@ -147,17 +154,17 @@ class Codec:
         if not self._looks_like_batch(data):
             return self._request(data)
         try:
-            parts = self._many.decode(data)
+            parts = [part for item in msgspec.structs.astuple(self._many.decode(data)) if (part := bytes(item))]
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as e:
             raise Malformed(PARSE_ERROR, f"not valid {self.encoding.value}: {e}") from e
         if not parts:
             raise Malformed(INVALID_REQUEST, "an empty batch")
         if len(parts) > MAX_BATCH:
-            raise Malformed(INVALID_REQUEST, f"a batch of {len(parts)}, the limit is {MAX_BATCH}")
+            raise Malformed(INVALID_REQUEST, f"a batch of more than {MAX_BATCH}")
         items: list[Request | Malformed] = []
         for part in parts:
             try:
-                items.append(self._request(bytes(part)))
+                items.append(self._request(part))
             except Malformed as e:
                 items.append(e)
         return Batch(tuple(items))

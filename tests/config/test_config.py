@@ -102,6 +102,8 @@ def test_the_order_agrees_with_a_naive_oracle(files: list[tuple[int, str, str]])
         ("[plugins]\nx = 3\n", [":2", "write [plugins.x]"]),
         ("[movers\n", ["line 1"]),
         ("[movers]\nworkers = 1\nworkers = 2\n", ["line 3"]),
+        ("[plugins.x]\na = " + "[" * 5000, []),
+        ("[movers]\nworkers = " + "9" * 5000, []),
     ],
 )
 def test_mistakes_are_named_with_file_line_and_key(tmp_path: Path, text: str, words: list[str]) -> None:

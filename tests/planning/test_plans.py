@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, MigmondError, NotPermitted, PlanInfeasible
@@ -65,3 +69,64 @@ def test_an_admin_may_ask_for_privilege() -> None:
 
 def test_a_sibling_with_a_common_prefix_is_no_overlap() -> None:
     assert plan_of(spec("/data/a", "/data/ab"), ANA).destination == b"/data/ab"
+
+
+PATHS = st.sampled_from(["/", "/a", "/a/b", "/ab", "/b", "/b/x", "/a/b/c", "/c"])
+INFINITE, NO_NUMBER = float("inf"), float("nan")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        spec("/" + "a" * 5000),
+        spec("/a", "/" + "b" * 5000),
+        api.PlanSpec((api.SourceSpec("/a", "x/" * 3000 + "x"),), "/b"),
+        api.PlanSpec(tuple(api.SourceSpec(f"/{'a' * 400}{i}", f"x{i}") for i in range(1000)), "/b"),
+        spec("/a", selector=api.SelectorSpec(include=("x" * 100,) * 5000)),
+        spec("/a", limits=Limits(io_bytes_per_s=10**30)),
+        spec("/a", limits=Limits(io_ops_per_s=NO_NUMBER)),
+        spec("/a", limits=Limits(io_ops_per_s=INFINITE)),
+        spec("/a", selector=api.SelectorSpec(newer_than=NO_NUMBER)),
+        spec("/a", selector=api.SelectorSpec(older_than=INFINITE)),
+        spec("/a", selector=api.SelectorSpec(larger_than=10**30)),
+        spec("/a", selector=api.SelectorSpec(errors=("x",) * 5000)),
+        spec("/a", name="x\n<3>forged"),
+    ],
+)
+def test_what_no_machine_can_mean_is_refused(bad: api.PlanSpec) -> None:
+    with pytest.raises(InvalidInput):
+        plan_of(bad, ANA)
+
+
+def test_two_slashes_do_not_hide_an_overlap() -> None:
+    with pytest.raises(PlanInfeasible):
+        plan_of(spec("//a", "/a/b"), ANA)
+
+
+@given(st.lists(st.tuples(PATHS, st.sampled_from(["", "x", "y"])), min_size=1, max_size=4), PATHS)
+def test_overlaps_agree_with_a_comparison_of_all_pairs(sources: list[tuple[str, str]], destination: str) -> None:
+    def below(inner: str, outer: str) -> bool:
+        return f"{inner}/".replace("//", "/").startswith(f"{outer}/".replace("//", "/"))
+
+    paths = [p for p, _ in sources]
+    targets = [f"{destination}/{into}".replace("//", "/").rstrip("/") or "/" for _, into in sources]
+    bad = any(below(t, p) for t in targets for p in paths) or any(
+        below(one, other) or below(other, one) or targets[i] == targets[j]
+        for i, one in enumerate(paths)
+        for j, other in enumerate(paths)
+        if i < j
+    )
+    wanted = api.PlanSpec(tuple(api.SourceSpec(p, into) for p, into in sources), destination)
+    try:
+        plan_of(wanted, ANA)
+    except PlanInfeasible:
+        assert bad
+    else:
+        assert not bad
+
+
+def test_a_thousand_sources_are_compared_in_no_time() -> None:
+    sources = tuple(api.SourceSpec(f"/data/{i}", f"x{i}") for i in range(1000))
+    began = time.process_time()
+    plan_of(api.PlanSpec(sources, "/backup"), ANA)
+    assert time.process_time() - began < 0.5

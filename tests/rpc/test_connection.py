@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import tracemalloc
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -11,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fake_backend import FakeBackend, Lines, an_execution, connected
+from migmond.domain import api
 from migmond.domain.events import Event, ExecutionProgress, ExecutionStateChanged
 from migmond.domain.identity import Role
-from migmond.rpc import connection as connection_module
-from migmond.rpc.connection import Limits
+from migmond.rpc.connection import PARTIAL_FRAME_S, WRITE_STALL_S, Limits
 from migmond.rpc.methods import standard_registry
-from migmond.rpc.subscriptions import QUEUE_EVENTS
+from migmond.rpc.registry import Context, Method
+from migmond.rpc.subscriptions import MAX_SUBSCRIPTIONS, QUEUE_EVENTS
 from migmond.wire.framing import frame
 from migmond.wire.jsonrpc import Codec, Encoding, Malformed
 
@@ -152,7 +155,7 @@ async def test_a_begun_message_must_go_on(autojump_clock: trio.testing.MockClock
         await client.send(b"\x00\x00")
         before = trio.current_time()
         data = await client.stream.receive_some(1000)
-        assert trio.current_time() - before == pytest.approx(connection_module.PARTIAL_FRAME_S, abs=1)
+        assert trio.current_time() - before == pytest.approx(PARTIAL_FRAME_S, abs=1)
         assert b"begun" in bytes(data)
 
 
@@ -312,6 +315,267 @@ async def test_unsubscribe() -> None:
         assert again["error"]["data"]["kind"] == "not_found"
 
 
+async def test_the_snapshot_comes_before_the_events_that_happen_meanwhile() -> None:
+    backend = FakeBackend()
+    backend.gate = trio.Event()
+    async with connected(backend) as client, trio.open_nursery() as nursery:
+        backend.bus.publish(state_event())
+        answers: list[Any] = []
+
+        async def ask() -> None:
+            answers.append(await subscribe(client, since=0))
+
+        nursery.start_soon(ask)
+        await backend.entered.wait()
+        backend.bus.publish(state_event())
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert answers == []
+        backend.gate.set()
+        notes = [await client.line() for _ in range(2)] if answers else []
+        while len(notes) < 2:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            if answers:
+                notes.append(await client.line())
+    assert answers[0]["last_event"] == 1
+    assert [n["params"]["event"]["id"] for n in notes] == [1, 2]
+    assert all(n["params"]["subscription"] == answers[0]["subscription"] for n in notes)
+
+
+async def test_a_batch_is_answered_before_the_events_of_its_subscriptions() -> None:
+    backend = FakeBackend()
+    backend.bus.publish(state_event())
+    async with connected(backend) as client:
+        answers = await client.ask([call("events.subscribe", {"since": 0}, n) for n in range(3)])
+        assert [a["id"] for a in answers] == [0, 1, 2]
+        told = {(await client.line())["params"]["subscription"] for _ in range(3)}
+    assert told == {a["result"]["subscription"] for a in answers}
+
+
+async def test_a_subscription_that_failed_is_none() -> None:
+    backend = FakeBackend()
+    async with connected(backend) as client:
+        for _ in range(MAX_SUBSCRIPTIONS + 1):
+            answer = await client.ask(call("events.subscribe", {"executions": ["aaa", "missing"]}))
+            assert answer["error"]["data"]["kind"] == "not_found"
+        looked_up = len(backend.calls)
+        for what in ("types", "executions"):
+            answer = await client.ask(call("events.subscribe", {what: ["x"] * 5000}))
+            assert answer["error"]["data"]["kind"] == "invalid_input"
+        assert len(backend.calls) == looked_up
+        backend.bus.publish(state_event())
+        assert (await client.ask(call("system.hello", id_=5)))["id"] == 5
+    small = Limits(max_frame_bytes=4096)
+    async with connected(backend, limits=small) as client:
+        assert [(await client.ask(call("events.subscribe"))).get("error") for _ in range(3)] == [None] * 3
+
+
+async def test_a_reader_that_was_slow_for_a_moment_is_served_in_pieces() -> None:
+    backend, log = FakeBackend(), list[dict[str, Any]]()
+    small = Limits(max_frame_bytes=65536, max_write_queue_bytes=65536)
+    async with connected(backend, limits=small, log=log) as client:
+        await subscribe(client)
+        for _ in range(QUEUE_EVENTS):
+            backend.bus.publish(state_event())
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        ids = []
+        for _ in range(QUEUE_EVENTS):
+            note = await client.line()
+            assert note["params"]["missed"] == 0
+            ids.append(note["params"]["event"]["id"])
+    assert ids == list(range(1, QUEUE_EVENTS + 1))
+    assert log == []
+
+
+async def test_the_gap_is_told_even_when_nothing_happens_after_it() -> None:
+    backend = FakeBackend()
+    async with connected(backend) as client:
+        await subscribe(client)
+        for _ in range(QUEUE_EVENTS + 1):  # the pump has no turn in between
+            last = backend.bus.publish(state_event())
+        note = await client.line()
+    assert (note["params"]["event"]["id"], note["params"]["missed"]) == (last.id, QUEUE_EVENTS)
+
+
+async def test_progress_is_coalesced_while_the_window_is_full(autojump_clock: trio.testing.MockClock) -> None:
+    backend = FakeBackend()
+    async with connected(backend, limits=Limits(max_write_queue_bytes=65536)) as client:
+        await subscribe(client)
+        for _ in range(1000):
+            backend.bus.publish(state_event())
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(20):
+            backend.bus.publish(progress_event())
+            last = backend.bus.publish(progress_event("bbbbbbbbbbbb"))
+            await trio.sleep(1)  # longer than the interval
+        notes = [(await client.line())["params"] for _ in range(1002)]
+        assert all(n["missed"] == 0 for n in notes)
+        assert [n["event"]["execution"][0] for n in notes if n["event"]["type"] == "execution.progress"] == ["a", "b"]
+        assert notes[-1]["event"]["id"] == last.id
+
+
+async def test_who_takes_nothing_for_long_is_cut_off(autojump_clock: trio.testing.MockClock) -> None:
+    backend, log = FakeBackend(), list[dict[str, Any]]()
+    async with connected(backend, log=log) as client:
+        await subscribe(client)
+        for _ in range(2000):
+            backend.bus.publish(state_event())
+        before = trio.current_time()
+        await trio.sleep(WRITE_STALL_S + 1)
+        assert [r["message"] for r in log] == ["client cut off: it does not read"]
+        assert trio.current_time() - before < WRITE_STALL_S + 2
+
+
+async def test_who_takes_little_but_steadily_is_not(autojump_clock: trio.testing.MockClock) -> None:
+    log: list[dict[str, Any]] = []
+    backend, registry = FakeBackend(), standard_registry()
+    registry.add(Method("test.large", Role.VIEWER, api.Nothing, Text, "Is large.", large))
+    async with connected(backend, registry=registry, log=log) as client:
+        await client.send(msgspec.json.encode(call("test.large")) + b"\n")
+        received = 0
+        while received < LARGE_BYTES:
+            await trio.sleep(WRITE_STALL_S * 0.9)
+            data = await client.stream.receive_some(256 * 1024)  # about what the kernel holds
+            assert data, f"cut off after {received} bytes"
+            received += len(data)
+    assert log == []
+
+
+class Text(api.Result, frozen=True):
+    text: str
+
+
+LARGE_BYTES = 3 << 20
+
+
+async def large(ctx: Context, params: api.Nothing) -> Text:
+    return Text("x" * LARGE_BYTES)
+
+
+async def test_a_client_that_has_said_everything_gets_everything() -> None:
+    registry = standard_registry()
+    registry.add(Method("test.large", Role.VIEWER, api.Nothing, Text, "Is large.", large))
+    async with connected(FakeBackend(), registry=registry) as client:
+        await client.send(msgspec.json.encode(call("test.large")) + b"\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)  # it is being sent
+        await client.stream.send_eof()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert len((await client.line())["result"]["text"]) == LARGE_BYTES
+        assert await client.line() is None
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+async def test_an_answer_that_fits_no_frame_is_an_error(in_batch: bool) -> None:
+    registry = standard_registry()
+    registry.add(Method("test.large", Role.VIEWER, api.Nothing, Text, "Is large.", large))
+    async with connected(FakeBackend(), registry=registry, limits=Limits(max_frame_bytes=LARGE_BYTES)) as client:
+        request = call("test.large")
+        answer = await client.ask([request, call("system.hello", id_=2)] if in_batch else request)
+        refused = answer[0] if in_batch else answer
+        assert refused["error"]["data"]["kind"] == "limit_exceeded"
+        assert refused["id"] == 1
+        assert (await client.ask(call("system.hello", id_=3)))["id"] == 3
+
+
+async def test_the_answers_of_a_batch_fit_into_one_frame() -> None:
+    registry = standard_registry()
+    registry.add(Method("test.large", Role.VIEWER, api.Nothing, Text, "Is large.", large))
+    limits = Limits(max_frame_bytes=LARGE_BYTES * 2 + 300_000)
+    async with connected(FakeBackend(), registry=registry, limits=limits) as client:
+        await client.send(frame(msgspec.msgpack.encode([call("test.large", id_=n) for n in range(500)])))
+        answers = await client.frame()
+    assert [a["id"] for a in answers] == list(range(500))
+    assert [("result" in a) for a in answers[:4]] == [True, True, False, False]
+    assert len(msgspec.msgpack.encode(answers)) <= limits.max_frame_bytes
+
+
+async def test_others_are_served_in_the_middle_of_a_batch() -> None:
+    backend = FakeBackend()
+    async with connected(backend) as one, connected(backend) as other, trio.open_nursery() as nursery:
+        done: list[Any] = []
+
+        async def ask() -> None:
+            done.extend(await one.ask([call("execution.get", {"id": "x"}, n) for n in range(1000)]))
+
+        nursery.start_soon(ask)
+        while not backend.calls:
+            await trio.lowlevel.checkpoint()
+        assert (await other.ask(call("system.hello")))["id"] == 1
+        assert done == []
+    assert len(done) == 1000
+
+
+@pytest.mark.parametrize("half", [True, False])
+async def test_who_left_is_told_nothing_more_but_what_was_asked_is_done(half: bool) -> None:
+    backend = FakeBackend()
+    backend.gate = trio.Event()
+    async with connected(backend) as client:
+        reading = [call("execution.get", {"id": "x"}, n) for n in range(10)]
+        batch = [call("execution.get", {"id": "slow"}), *reading, call("execution.pause", {"id": "x"})]
+        await client.send(msgspec.json.encode(batch) + b"\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        if half:
+            await client.stream.send_eof()
+        else:
+            await client.stream.aclose()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        backend.gate.set()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        names = [name for name, _ in backend.calls]
+        assert names == ["get_execution"] * (11 if half else 1) + ["pause"]
+
+
+async def test_a_refused_batch_is_answered_as_a_batch() -> None:
+    backend = FakeBackend()
+    backend.gate = trio.Event()
+    async with connected(backend, limits=Limits(max_outstanding=2)) as client:
+        await client.send(msgspec.json.encode(call("execution.get", {"id": "slow"}, 0)) + b"\n")
+        silent = {"jsonrpc": "2.0", "method": "system.hello"}
+        answers = await client.ask([call("system.hello", id_="a"), 1, silent, call("system.hello", id_="b")])
+        assert [(a["id"], a["error"]["data"]["kind"]) for a in answers] == [
+            ("a", "limit_exceeded"), (None, "protocol"), ("b", "limit_exceeded"),
+        ]  # fmt: skip
+        backend.gate.set()
+        assert (await client.line())["id"] == 0
+
+
+async def test_what_cannot_be_written_is_an_incident_and_no_more() -> None:
+    async def too_large(ctx: Context, params: api.Nothing) -> api.Acknowledged:
+        return api.Acknowledged(ok=cast("bool", 10**30))
+
+    registry, log = standard_registry(), list[dict[str, Any]]()
+    registry.add(Method("test.number", Role.VIEWER, api.Nothing, api.Acknowledged, "Is large.", too_large))
+    async with connected(FakeBackend(), registry=registry, log=log) as client:
+        await client.send(frame(msgspec.msgpack.encode(call("test.number"))))
+        assert (await client.frame())["error"]["code"] == -32603
+        assert len(log) == 1
+        await client.send(frame(msgspec.msgpack.encode(call("system.hello"))))
+        assert (await client.frame())["id"] == 1
+
+
+async def test_errors_do_not_repeat_megabytes() -> None:
+    async with connected(FakeBackend()) as client:
+        for message in (
+            call("\u0001" * 1_000_000),
+            call("execution.list", {"sort": "x", "x" * 1_000_000: 1}),
+            call("nothing.here", id_="i" * (16 << 20))["id"] and call("system.hello", id_="i" * ((16 << 20) - 100)),
+        ):
+            answer = await client.ask(message)
+            assert len(answer["error"]["message"]) < 3000
+
+
+async def test_a_message_must_be_complete_in_time_however_steadily_it_trickles(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with connected(FakeBackend()) as client:
+        await client.send(b"\0\0\1\0")
+        before = trio.current_time()
+        with contextlib.suppress(trio.BrokenResourceError):
+            while trio.current_time() - before < PARTIAL_FRAME_S * 3:
+                await trio.sleep(PARTIAL_FRAME_S / 3)
+                await client.send(b"x")
+        assert trio.current_time() - before < PARTIAL_FRAME_S * 2
+
+
 # --- fuzz ------------------------------------------------------------------------------------------
 
 
@@ -324,3 +588,16 @@ def test_no_bytes_raise_anything_but_malformed(data: bytes, encoding: Encoding) 
     except Malformed as e:
         code = e.code
     assert code in (None, -32700, -32600)
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_batch_of_millions_costs_no_memory(encoding: Encoding) -> None:
+    many = [1] * 2_000_000
+    data = msgspec.json.encode(many) if encoding is Encoding.JSON else msgspec.msgpack.encode(many)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Malformed, match="more than 1000"):
+            Codec(encoding).decode(data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -22,10 +23,12 @@ class EmbeddedDaemon:
     Args:
         home: directory for socket, state and log; made when missing.
         configuration: text of a migmond.toml of its own.
+        open_files: its soft and hard limit of open files; None for ours.
     """
 
-    def __init__(self, home: Path, configuration: str = "") -> None:
+    def __init__(self, home: Path, configuration: str = "", open_files: tuple[int, int] | None = None) -> None:
         self.home = home
+        self._open_files = open_files
         self.socket = str(home / "socket")
         home.mkdir(parents=True, exist_ok=True)
         (home / "config").mkdir(exist_ok=True)
@@ -57,6 +60,8 @@ class EmbeddedDaemon:
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, pass_fds=(theirs,),
             )  # fmt: skip
+            if self._open_files is not None:  # the interpreter has not come so far yet that it would matter
+                resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, self._open_files)
         os.close(theirs)
         with open(ready, "rb") as answer:
             if not answer.read(1):

@@ -43,6 +43,7 @@ class FakeBackend:
         self.calls: list[tuple[str, Peer]] = []
         self.hidden: set[str] = set()
         self.gate: trio.Event | None = None
+        self.entered = trio.Event()
 
     def may_see(self, peer: Peer, execution: str) -> bool:
         return execution not in self.hidden
@@ -59,6 +60,9 @@ class FakeBackend:
 
     async def list_executions(self, peer: Peer, params: api.ListParams) -> api.ExecutionPage:
         self.calls.append(("list_executions", peer))
+        if self.gate is not None:
+            self.entered.set()
+            await self.gate.wait()
         return api.ExecutionPage((an_execution(),), 1)
 
     def __getattr__(self, name: str) -> Any:

@@ -1,0 +1,225 @@
+"""What clients may take of the daemon: places, names, walks, time."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import pytest
+import trio
+
+from daemon import EmbeddedDaemon
+from migmond.daemon import service
+from migmond.daemon.activation import inherited_sockets
+from migmond.daemon.descriptors import RESERVED, clients_allowed
+from migmond.daemon.logs import make_log
+from migmond.daemon.service import Facts, Service
+from migmond.domain import api
+from migmond.domain.entry import EntryType
+from migmond.domain.errors import ConfigError, InvalidInput, LimitExceeded, NotFound
+from migmond.domain.execution import Execution
+from migmond.domain.hold import Hold, HoldReason
+from migmond.domain.identity import Identity, Peer, Role
+from migmond.domain.plan import Plan, Source
+from migmond.domain.states import ExecutionState
+from migmond.domain.task import Directory, Task
+from migmond.engine.bus import EventBus
+from migmond.engine.manager import Engine
+from migmond.engine.settings import Surroundings
+from migmond.rpc.peer import credentials_of
+from migmond.rpc.server import has_room
+
+ANA, BEN = (Peer(Identity(uid, uid), Role.OPERATOR) for uid in (1000, 1001))
+
+
+# --- places ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("role", "clients", "of_user", "room"),
+    [
+        (Role.ADMIN, 99, 99, True),
+        (Role.ADMIN, 100, 0, False),
+        (Role.OPERATOR, 89, 24, True),
+        (Role.OPERATOR, 89, 25, False),
+        (Role.VIEWER, 25, 25, False),
+        (Role.VIEWER, 90, 0, False),
+    ],
+)
+def test_one_user_cannot_take_all_places(role: Role, clients: int, of_user: int, room: bool) -> None:
+    assert has_room(role, clients=clients, of_user=of_user, most=100) is room
+
+
+def test_clients_leave_files_to_the_movers() -> None:
+    assert clients_allowed(12_000, 65_536) == 12_000
+    assert clients_allowed(12_000, 4096) == 4096 - RESERVED
+    assert clients_allowed(12_000, 64) == 32
+    assert clients_allowed(12_000, -1) == 12_000
+
+
+def test_more_clients_than_files_leave_the_daemon_working(tmp_path: Path) -> None:
+    """A soft limit of 256 files, as a shell may have; the hard one is 1024."""
+    daemon = EmbeddedDaemon(tmp_path, open_files=(256, 1024))
+    clients: list[socket.socket] = []
+    with daemon:
+        try:
+            for _ in range(800):
+                clients.append(socket.socket(socket.AF_UNIX))
+                clients[-1].settimeout(10)
+                clients[-1].connect(daemon.socket)
+            assert b"too many clients" in clients[-1].recv(4096)
+            source = tmp_path / "source"
+            source.mkdir()
+            (source / "file").write_bytes(b"x")
+            for sock in clients[:3]:
+                sock.close()
+            assert daemon.migmon("run", str(source), str(source.parent / "target"), "--wait").returncode == 0
+        finally:
+            for sock in clients:
+                sock.close()
+
+
+class _Options:
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes:
+        return struct.pack("iII", 7, 2**32 - 2, 2**31) if option == socket.SO_PEERCRED else b""
+
+
+def test_ids_above_two_billion_are_what_they_are() -> None:
+    assert credentials_of(_Options()) == (Identity(2**32 - 2, 2**31), 7)
+
+
+def test_descriptors_that_are_not_there_are_a_clear_error() -> None:
+    with pytest.raises(ConfigError):
+        inherited_sockets({"LISTEN_PID": "1", "LISTEN_FDS": "100000"}, 1)
+
+
+@pytest.mark.parametrize("environment", [{}, {"JOURNAL_STREAM": "1:2"}])
+def test_a_name_cannot_forge_a_log_record(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    make_log("info", environment)("taking up", name="x\n<3>stopped\x1b[2J")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "\x1b[2J" not in line
+
+
+# --- the service -----------------------------------------------------------------------------------
+
+
+def execution(id_: str, name: str, uid: int) -> Execution:
+    return Execution(
+        id_, 1, name, Plan(name, (Source(b"/s"),), b"/d"), Identity(uid, uid), ExecutionState.RUNNING, created_at=0.0
+    )
+
+
+class _Journal:
+    """A million files that are made up as they are read."""
+
+    read = 0
+    saved: list[tuple[Plan, float]]
+
+    async def tasks(self, key: int, *, after: int, limit: int, states: tuple[object, ...]) -> list[Task]:
+        await trio.lowlevel.checkpoint()
+        last = min(1_000_000, after + limit)
+        self.read += last - after
+        return [Task(n, 1, b"f%d" % n, EntryType.FILE, 1, 0, 0, n, 1, 1) for n in range(after + 1, last + 1)]
+
+    async def faults(self, key: int, numbers: object) -> dict[int, object]:
+        return {}
+
+    async def places(self, key: int, numbers: Sequence[int]) -> dict[int, Directory]:
+        return {n: Directory(n, 0, b"") for n in numbers}
+
+    async def plans(self, uid: int) -> list[tuple[Plan, float]]:
+        return self.saved
+
+
+class _Clock:
+    def monotonic(self) -> float:
+        return 0.0
+
+    def wall(self) -> float:
+        return 1e9
+
+
+async def a_service(nursery: trio.Nursery, *executions: Execution) -> tuple[Service, _Journal]:
+    journal = _Journal()
+    surroundings = cast("Surroundings", _Surroundings(journal))
+    engine = Engine(surroundings, nursery)
+    engine._executions.update({e.id: e for e in executions})
+    return Service(engine, surroundings, cast("Facts", None)), journal
+
+
+class _Surroundings:
+    def __init__(self, journal: _Journal) -> None:
+        self.journal, self.clock, self.bus = journal, _Clock(), EventBus(1, lambda: 0.0)
+
+
+async def test_nobody_can_take_anothers_name(nursery: trio.Nursery) -> None:
+    mine, others = execution("aaaaaa000000", "photos", 1000), execution("bbbbbb000000", "photos", 1001)
+    spoof = execution("cccccc000000", "aaaaaa", 1001)  # named like the beginning of mine
+    found, _ = await a_service(nursery, mine, others, spoof)
+    for name in ("photos", "aaaaaa", "aaaaaa000000"):
+        assert (await found.get_execution(ANA, name)).id == mine.id
+    with pytest.raises(NotFound) as e:
+        await found.get_execution(ANA, "bbbbbb")
+    assert "bbbbbb000000"[:7] not in f"{e.value.message} {e.value.hint}"
+
+
+async def test_a_search_without_a_match_returns_in_time(nursery: trio.Nursery) -> None:
+    found, journal = await a_service(nursery, execution("aaaaaa000000", "photos", 1000))
+    page = await found.list_files(ANA, api.FilesParams("aaaaaa", api.SelectorSpec(include=("f77777",)), limit=1))
+    assert page == api.TaskPage((), page.next)
+    assert journal.read == page.next == service._MAX_SCANNED
+    following = await found.list_files(
+        ANA, api.FilesParams("aaaaaa", api.SelectorSpec(include=("f77777",)), after=page.next, limit=1)
+    )
+    assert [t.path for t in following.tasks] == ["f77777"]
+
+
+async def test_numbers_and_texts_have_limits(nursery: trio.Nursery) -> None:
+    found, journal = await a_service(nursery, execution("aaaaaa000000", "photos", 1000))
+    plan = api.PlanSpec((api.SourceSpec("/a"),), "/b", name="new")
+    with pytest.raises(InvalidInput):
+        await found.list_files(ANA, api.FilesParams("aaaaaa", after=10**30))
+    for start in (api.StartParams(plan, name="x\ny"), api.StartParams(plan, request_id="x" * 10_000)):
+        with pytest.raises(InvalidInput):
+            await found.start(ANA, start)
+    with pytest.raises(InvalidInput):
+        await found.pause(ANA, api.PauseParams("aaaaaa", reason="x" * 10_000))
+    with pytest.raises(InvalidInput):
+        await found.cancel(ANA, api.ReasonParams("aaaaaa", "\x1b[2J"))
+    hold = Hold("h1", HoldReason.USER, "ana", 0.0, None, "")
+    held = msgspec.structs.replace(execution("bbbbbb000000", "held", 1000), holds=(hold,) * service.MAX_HOLDS)
+    many, _ = await a_service(nursery, held)
+    with pytest.raises(LimitExceeded):
+        await many.pause(ANA, api.PauseParams("held"))
+    journal.saved = [(Plan(f"p{i}", (), b"/"), 0.0) for i in range(service.MAX_SAVED_PLANS)]
+    with pytest.raises(LimitExceeded):
+        await found.save_plan(ANA, plan)
+
+
+async def test_one_user_walks_few_plans_at_a_time(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    walking, go_on = 0, trio.Event()
+
+    async def walk(*_: object) -> api.PlanVerdict:
+        nonlocal walking
+        walking += 1
+        await go_on.wait()
+        return cast("api.PlanVerdict", None)
+
+    monkeypatch.setattr(service, "check_plan", walk)
+    found, _ = await a_service(nursery)
+    plan = api.PlanSpec((api.SourceSpec("/a"),), "/b")
+    for _ in range(service.MAX_CHECKS):
+        nursery.start_soon(found.check_plan, ANA, plan)
+    await trio.testing.wait_all_tasks_blocked()
+    with pytest.raises(LimitExceeded):
+        await found.check_plan(ANA, plan)
+    nursery.start_soon(found.check_plan, BEN, plan)
+    await trio.testing.wait_all_tasks_blocked()
+    assert walking == service.MAX_CHECKS + 1
+    go_on.set()
+    await trio.testing.wait_all_tasks_blocked()
+    await found.check_plan(ANA, plan)
