@@ -13,6 +13,7 @@ import xxhash
 from migmond.domain.entry import EntryType, Lost, entry_type
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
+from migmond.fsys.beneath import let_owner_write
 from migmond.fsys.content import copy_content
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.rename import link, stat_or_none
@@ -112,7 +113,12 @@ class Copier:
         job = _Job(item, root, path, group, source_name, name)
         try:
             context.controls.entry(item.number, item.size, os.path.join(path, item.name) if path else item.name)
-            return self._copy(job)
+            try:
+                return self._copy(job)
+            except PermissionError:
+                if job.target_dir < 0 or not let_owner_write(job.target_dir):
+                    raise
+                return self._copy(job)
         except Abandoned:
             fault = Fault(Phase.COPY, "abandoned", 0, "given up on request")
         except _Failed as e:

@@ -32,6 +32,13 @@ COPY, MOVE = Operation.COPY, Operation.MOVE
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
 
 
+def open_to_all(directory: Path) -> None:
+    """Let any user in, and make things there."""
+    for above in directory.parents[:-1]:
+        above.chmod(above.stat().st_mode | 0o005)
+    directory.chmod(0o777)
+
+
 async def tasks(lab: Laboratory, execution: Execution) -> dict[bytes, Task]:
     return {t.name: t for t in await lab.journal.tasks(execution.key, limit=10_000)}
 
@@ -240,10 +247,7 @@ async def test_a_directory_that_was_listed_in_part_is_not_listed_twice(tmp_path:
     for number in range(30):
         (source / "sub" / f"f{number}").write_bytes(b"%d" % number)
     (source / "sub").chmod(0)
-    for directory in [tmp_path, *tmp_path.parents]:
-        if str(directory) != "/":
-            directory.chmod(directory.stat().st_mode | 0o005)
-    tmp_path.chmod(0o777)
+    open_to_all(tmp_path)
     async with laboratory(tmp_path / "state") as lab:
         failed = await lab.ended(await lab.engine.start(plan(source, target), Identity(65534, 65534), "", ""))
         assert failed.state is ExecutionState.COMPLETED_WITH_ERRORS
@@ -265,6 +269,30 @@ async def test_a_directory_that_was_listed_in_part_is_not_listed_twice(tmp_path:
     assert len(names) == len(set(names)) == 33
     assert any(isinstance(e, ScanCompleted) for e in lab.events[-40:])
     assert len(list((target / "sub").iterdir())) == 30
+
+
+@needs_root
+async def test_read_only_directories_of_an_earlier_migration_are_no_obstacle_to_their_owner(tmp_path: Path) -> None:
+    source, target, nobody = tmp_path / "source", tmp_path / "target", Identity(65534, 65534)
+    (source / "closed").mkdir(parents=True)
+    (source / "closed" / "first").write_bytes(b"1")
+    open_to_all(tmp_path)
+
+    def close() -> None:
+        for path in (source, *source.rglob("*")):
+            os.chown(path, 65534, 65534)
+        (source / "closed").chmod(0o555)
+
+    close()
+    async with laboratory(tmp_path / "state") as lab:
+        first = await lab.ended(await lab.engine.start(plan(source, target), nobody, "", ""))
+        (source / "closed" / "second").write_bytes(b"2")
+        (source / "closed" / "below").mkdir()
+        (source / "closed" / "below" / "third").write_bytes(b"3")
+        close()
+        again = await lab.ended(await lab.engine.start(plan(source, target), nobody, "", ""))
+    assert (first.state, again.state) == (ExecutionState.COMPLETED, ExecutionState.COMPLETED)
+    assert differences(source, target) == []
 
 
 @needs_root
