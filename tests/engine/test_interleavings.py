@@ -14,7 +14,7 @@ import pytest
 import trio
 
 import trees
-from engine_harness import Laboratory, laboratory, plan
+from engine_harness import ME, Laboratory, laboratory, plan
 from migmond.domain.errors import Conflict, MigmondError
 from migmond.domain.execution import Execution
 from migmond.domain.limits import Limits
@@ -23,6 +23,7 @@ from migmond.domain.states import ExecutionState, Outcome
 from migmond.engine.crew import Crew
 from migmond.engine.dispatch import Dispatcher
 from migmond.engine.finish import Finisher
+from migmond.engine.process import start_mover
 from migmond.engine.run import Run
 from migmond.engine.settings import EngineSettings
 from oracle import differences
@@ -254,3 +255,11 @@ async def test_missing_parents_of_the_destination_may_be_entered_by_others(tmp_p
         await lab.run(plan(source, target))
     modes = [stat.S_IMODE(p.stat().st_mode) for p in (target, target.parent, target.parent.parent)]
     assert modes == [0o750, 0o755, 0o755]
+
+
+async def test_a_mover_whose_start_is_cancelled_leaves_nothing_open() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await start_mover(1, ME)
+    assert len(os.listdir("/proc/self/fd")) == before
