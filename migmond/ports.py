@@ -97,7 +97,7 @@ class Refresh(msgspec.Struct, frozen=True):
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """Failed tasks are pending again; their faults stay on record."""
+    """Failed tasks are pending again, with all their attempts; their faults stay on record."""
 
     key: int
 
@@ -109,7 +109,8 @@ class CancelPending(msgspec.Struct, frozen=True):
 
 
 class Promote(msgspec.Struct, frozen=True):
-    """Followers whose leader has no target: the first pending one loses its leader, the others get it as leader."""
+    """Followers whose leader has no target: the first pending one loses its leader, the others get it as leader,
+    and so does the old leader if it failed: when it is tried again, it is a further name like the others."""
 
     key: int
     leader: int

@@ -75,6 +75,8 @@ class Outcome(enum.IntEnum):
     """A mount point below the source; crossing was not asked for."""
     SOURCE_GONE = 11
     """The entry vanished between scan and copy, not by our hand."""
+    TEMPORARY = 12
+    """A copy that another migration is still making there: it is not whole, and about to get another name."""
 
 
 _E = ExecutionState
@@ -97,14 +99,15 @@ TASK_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
     _T.PENDING: frozenset({_T.RUNNING, _T.DURABLE, _T.DONE, _T.SKIPPED, _T.FAILED, _T.CANCELLED}),
     _T.RUNNING: frozenset({_T.PENDING, _T.DURABLE, _T.DONE, _T.SKIPPED, _T.FAILED, _T.CANCELLED}),
     _T.DURABLE: frozenset({_T.DONE, _T.FAILED, _T.CANCELLED}),
-    _T.DONE: frozenset(),
+    _T.DONE: frozenset({_T.PENDING}),
     _T.SKIPPED: frozenset(),
     _T.FAILED: frozenset({_T.PENDING, _T.CANCELLED}),
     _T.CANCELLED: frozenset(),
 }
 """PENDING reaches the later states directly because RUNNING is not journaled: settling after a crash
 finds work that was finished but not yet written down.
-DURABLE to FAILED: the source changed before its delete. DURABLE to CANCELLED: both names stay."""
+DURABLE to FAILED: the source changed before its delete. DURABLE to CANCELLED: both names stay.
+DONE to PENDING: directories only, when a resume puts something into a finished one: its times are due again."""
 
 TERMINAL_EXECUTION_STATES = frozenset({_E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED, _E.CANCELLED, _E.DRAINED})
 """States in which no scope of the engine works on the execution and a waiting client may leave."""

@@ -104,13 +104,25 @@ class Account:
         if field is not None:
             tally: Tally = getattr(self.totals, field)
             self._set_totals(**{field: tally.plus(1, task_bytes(task))})
-        if lost and state in (TaskState.DONE, TaskState.DURABLE):
-            self._set_totals(imperfect=self.totals.imperfect + 1)
+        was = bool(task.lost) and task.state is TaskState.DURABLE
+        now = bool(lost) and state in (TaskState.DONE, TaskState.DURABLE)
+        if was is not now:
+            self._set_totals(imperfect=self.totals.imperfect + now - was)
         return TaskResult(task.number, state, outcome, lost, digest, target_name, target_inode)
 
-    def retry_failed(self) -> None:
-        """Failed tasks are pending again (the journal does it in bulk)."""
-        self._set_totals(failed=Tally())
+    def reopen(self, directory: Task) -> TaskResult:
+        """A finished directory is to be finished again; returns what the journal is to record."""
+        assert directory.type is EntryType.DIRECTORY
+        advance(TASK_TRANSITIONS, directory.state, TaskState.PENDING)
+        totals = self.totals
+        self._set_totals(done=totals.done.plus(-1, 0), imperfect=totals.imperfect - bool(directory.lost))
+        return TaskResult(directory.number, TaskState.PENDING, target_inode=directory.target_inode)
+
+    def leave_out(self, directory: Task) -> TaskResult:
+        """A directory that the plan's selector picked nothing in: like all that it leaves out, it does not count."""
+        advance(TASK_TRANSITIONS, directory.state, TaskState.SKIPPED)
+        self._set_totals(planned=self.totals.planned.plus(-1, 0))
+        return TaskResult(directory.number, TaskState.SKIPPED, Outcome.NOT_SELECTED)
 
     def cancel_rest(self) -> None:
         """Everything not done or skipped is cancelled (the journal does it in bulk)."""

@@ -49,6 +49,7 @@ class _Count:
             path = prefix + b"/" + entry.name if prefix else entry.name
             if listing.outcomes.get(position) is Outcome.OTHER_FILE_SYSTEM:
                 self.mounts += 1
+            if position in listing.outcomes:  # not to be migrated, whatever the selector says
                 continue
             if entry.type is EntryType.DIRECTORY:
                 self._paths[listing.first + position] = path

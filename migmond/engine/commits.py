@@ -14,9 +14,11 @@ from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Group, GroupState
 from migmond.engine.scope import Orphan, Scope
 from migmond.ports import Change, CloseGroup, OpenGroup, Record, Refresh
-from migmond.wire.mover import Copied, Publish, Published, Seen, Settle, Settled, SettleItem, Synced
+from migmond.wire.mover import Copied, ItemFault, Publish, Published, Seen, Settle, Settled, SettleItem, Synced
 
 _LEFT_ALONE = frozenset({Outcome.EXISTS, Outcome.OLDER})
+_COPIES = frozenset({Outcome.COPIED, Outcome.REFLINKED, Outcome.LINKED, Outcome.CREATED})
+"""What is at the target is ours, and the source is there as well."""
 
 
 class Commits:
@@ -75,13 +77,14 @@ class Commits:
         for number in message.durable:
             group = flight.groups.pop(number)
             changes += self._close(group.journal_id, group.tasks, group.members, group.names, deletable)
+        for number, failures in message.withdrawn.items():
+            group = flight.groups.pop(number)
+            self._meet_all(group, failures)
+            changes.append(CloseGroup(scope.key, group.journal_id))
         publish: Publish | None = None
         group_or_none = flight.groups.get(message.group) if message.group else None
         if group_or_none is not None:
-            for failure in message.failures:
-                task = group_or_none.remove(failure.number)
-                if task is not None:
-                    self._faults.meet(task, failure.fault)
+            self._meet_all(group_or_none, message.failures)
             group_or_none.state = GroupState.SYNCED
             changes.append(OpenGroup(scope.key, group_or_none.to_journal()))
             publish = Publish(message.group, tuple(f.number for f in message.failures))
@@ -95,6 +98,12 @@ class Commits:
         if changes:
             scope.ledger.record(changes, journaled)
         scope.progress.set()
+
+    def _meet_all(self, group: Group, failures: tuple[ItemFault, ...]) -> None:
+        for failure in failures:
+            task = group.remove(failure.number)
+            if task is not None:
+                self._faults.meet(task, failure.fault)
 
     def published(self, station: Station, message: Published) -> None:
         """A group has its names; they are durable with the mover's next sync."""
@@ -159,7 +168,10 @@ class Commits:
         tasks = {number: orphan.tasks[number] for number in members}
         places = await scope.directory_of(list(tasks.values()))
         items = tuple(
-            SettleItem(n, places[n].root, places[n].path, task.name, members[n].inode) for n, task in tasks.items()
+            SettleItem(
+                n, places[n].root, places[n].path, task.name, members[n].inode, copied=members[n].outcome in _COPIES
+            )
+            for n, task in tasks.items()
         )
         await station.process.send(Settle(scope.next_batch(), items))
         answer = await station.process.receive()
@@ -216,7 +228,13 @@ class Commits:
             if delete and task.links == 1:
                 deletable.append(
                     msgspec.structs.replace(
-                        task, state=state, digest=member.digest, target_name=name, target_inode=member.inode
+                        task,
+                        state=state,
+                        outcome=member.outcome,
+                        lost=member.lost,
+                        digest=member.digest,
+                        target_name=name,
+                        target_inode=member.inode,
                     )
                 )
         return [Record(scope.key, tuple(results)), CloseGroup(scope.key, journal_id)]

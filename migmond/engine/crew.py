@@ -50,6 +50,11 @@ class Station:
     def slot(self) -> int:
         return self.process.slot
 
+    @property
+    def busy(self) -> bool:
+        """Something is expected of it."""
+        return bool(self._waiting) or not self.flight.empty
+
     async def send(self, message: ToMover) -> None:
         """Send, or do nothing when the mover is gone: its end is dealt with where its messages are read."""
         with contextlib.suppress(MoverError):
@@ -100,7 +105,7 @@ class Crew:
 
     Args:
         identity: whose rights the movers have.
-        opening: the first message for each mover.
+        opening: returns the first message for a mover that is started now.
         gate: asked before a mover is started, and mirrored into every slot's control word.
         handler: see Handler; `failing(reason, final)` is called when movers die too often, or (final) when
             the roots cannot be opened again.
@@ -111,7 +116,7 @@ class Crew:
     def __init__(
         self,
         identity: Identity,
-        opening: Open,
+        opening: Callable[[], Awaitable[Open]],
         gate: Gate,
         handler: Handler,
         restart_limit: int,
@@ -137,7 +142,7 @@ class Crew:
                 if not await self._gate.passed() and not self._needed():
                     return
                 try:
-                    process, opened = await open_mover(slot, self._identity, self._opening)
+                    process, opened = await open_mover(slot, self._identity, await self._opening())
                 except (PlanInfeasible, NotPermitted) as e:
                     self._handler.failing(e.message, True)  # noqa: FBT003 (final: the roots are gone)
                     return

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-import trio
-
-from migmond.domain.states import Outcome, TaskState
+from migmond.domain.states import TaskState
 from migmond.domain.task import Task, TaskResult
 from migmond.engine.crew import Station
+from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
 from migmond.engine.pulse import Pulse
 from migmond.engine.scope import Scope
@@ -24,8 +23,9 @@ MAX_OUT = 2
 class Deleter:
     """A queue of DURABLE tasks. `run` must be running while anything is to be deleted."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, faults: FaultDesk) -> None:
         self._scope = scope
+        self._faults = faults
         self._queue: deque[Task] = deque()
         self._wake = Pulse()
         self._preparing = 0
@@ -51,9 +51,9 @@ class Deleter:
                 await self._wake.wait()
                 continue
             if not await scope.gate.passed():
-                self._queue.clear()
+                self._queue.clear()  # also what a dying mover gives back from now on: the journal has it as DURABLE
                 scope.progress.set()
-                await trio.sleep_forever()
+                continue
             station = await self._free_station()
             tasks = [self._queue.popleft() for _ in range(min(BATCH_TASKS, len(self._queue)))]
             if tasks and scope.gate.mode is Mode.RUN:
@@ -93,12 +93,16 @@ class Deleter:
         tasks = station.flight.deletes.pop(message.batch)
         for failure in message.failures:
             task = tasks.pop(failure.number)
-            scope.fail(task, failure.fault)
+            if self._faults.environmental(failure.fault):
+                self.add([task])  # a disk that went read-only is one hold, not a storm of failures
+            else:
+                scope.fail(task, failure.fault)
         results: list[TaskResult] = [
             scope.account.settle(
                 task,
                 TaskState.DONE,
-                task.outcome or Outcome.COPIED,
+                task.outcome,
+                lost=task.lost,
                 digest=task.digest,
                 target_name=task.target_name,
                 target_inode=task.target_inode,

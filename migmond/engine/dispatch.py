@@ -114,7 +114,8 @@ class Dispatcher:
         fresh = {t.directory for t in tasks if t.directory and t.directory not in self._touched}
         if not fresh:
             return
-        await self._scope.ledger.commit([DirectoriesTouched(self._scope.key, tuple(sorted(fresh)))])
+        reopened = await self._scope.reopen(fresh)
+        await self._scope.ledger.commit([DirectoriesTouched(self._scope.key, tuple(sorted(fresh))), *reopened])
         for number in fresh:
             self._touched[number] = None
         while len(self._touched) > TOUCHED_REMEMBERED:
@@ -198,6 +199,8 @@ class Dispatcher:
             root,
             path,
             as_found=task.number in self._faults.changed,
+            earlier_inode=task.target_inode,
+            earlier_name=task.target_name or b"",
         )
 
 

@@ -43,18 +43,23 @@ class FaultDesk:
         if fault.kind == ABANDONED:
             scope.requeue.put(task, scope.now())
             return
-        disposition = fault.disposition
-        if disposition is Disposition.RETRY and task.attempts + 1 < self._limit(fault):
+        if fault.disposition is Disposition.RETRY and task.attempts + 1 < self._limit(fault):
             self._again(task, fault)
-        elif disposition is Disposition.HOLD:
+        elif self.environmental(fault):
             scope.ledger.record([AddFault(scope.key, task.number, scope.wall(), fault)])
             scope.requeue.put(task, scope.now())
-            space = fault.kind in _SPACE_KINDS
-            self._hold(HoldReason.SPACE if space else HoldReason.DEVICE, f"{fault.phase}: {fault.message}")
         else:
             self._delays.pop(task.number, None)
             scope.fail(task, fault)
         scope.progress.set()
+
+    def environmental(self, fault: Fault) -> bool:
+        """Whether no task is to blame for `fault` but what all of them stand on; then the execution is held."""
+        if fault.disposition is not Disposition.HOLD:
+            return False
+        space = fault.kind in _SPACE_KINDS
+        self._hold(HoldReason.SPACE if space else HoldReason.DEVICE, f"{fault.phase}: {fault.message}")
+        return True
 
     def _again(self, task: Task, fault: Fault) -> None:
         scope = self._scope

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TypeVar
 
+import msgspec
 import trio
 
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import MoverError
+from migmond.domain.fault import Disposition
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Task, TaskResult
 from migmond.engine.crew import Station
 from migmond.engine.deleter import Deleter
+from migmond.engine.faults import FaultDesk
+from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
 from migmond.ports import Record
 from migmond.wire.mover import (
@@ -29,14 +35,16 @@ A = TypeVar("A")
 
 PAGE = 1000
 DELETE_PAGE = 20_000
+RETRY_S = 0.2
 _HIGHEST = 1 << 62
 
 
 class Finisher:
     """Runs when nothing is in flight; every step can be repeated after a crash."""
 
-    def __init__(self, scope: Scope, deleter: Deleter) -> None:
+    def __init__(self, scope: Scope, faults: FaultDesk, deleter: Deleter) -> None:
         self._scope = scope
+        self._faults = faults
         self._deleter = deleter
 
     async def deletes(self) -> None:
@@ -63,25 +71,41 @@ class Finisher:
             with trio.move_on_after(0.5):
                 await self._scope.progress.wait()
 
-    async def directories(self, *, touched_only: bool) -> None:
+    async def directories(self) -> None:
         """Make and finish target directories, children before parents.
 
-        Args:
-            touched_only: only those that something was put into, and the ones above them.
+        When the plan picks entries or the execution is cancelled: only those that something was put into, and the
+        ones above them.
         """
-        scope = self._scope
-        wanted = await self._touched() if touched_only else None
-        async for page in self._pages((TaskState.PENDING,)):
-            tasks = page
-            if wanted is not None:
-                tasks = []
+        scope, above = self._scope, set[int]()
+        touched: set[int] | None = None
+        async with aclosing(self._pages((TaskState.PENDING, TaskState.FAILED, TaskState.DONE))) as pages:
+            async for page in pages:
+                if touched is None and self._picking:
+                    touched = await self._touched()
+                tasks: list[Task] = []
                 for task in page:
-                    if task.number in wanted:
-                        wanted.add(task.directory)
+                    if task.state is TaskState.DONE:
+                        if task.number in above:  # finished before, but something may be made in it now
+                            tasks.append(task)
+                    elif task.state is TaskState.FAILED:
+                        above.add(task.directory)  # needed when this one is tried again
+                    elif touched is None or task.number in touched or task.number in above:
+                        above.add(task.directory)
                         tasks.append(task)
-            if tasks:
-                await self._make(tasks)
+                    else:
+                        self._leave_out(task)
+                if tasks:
+                    await self._make(tasks)
         await scope.ledger.settled()
+
+    @property
+    def _picking(self) -> bool:
+        return self._scope.gate.mode is Mode.CANCEL or not self._scope.plan.selector.selects_all
+
+    def _leave_out(self, task: Task) -> None:
+        if self._scope.gate.mode is not Mode.CANCEL:
+            self._scope.ledger.record([Record(self._scope.key, (self._scope.account.leave_out(task),))])
 
     async def _touched(self) -> set[int]:
         scope, numbers, after = self._scope, set[int](), 0
@@ -94,9 +118,13 @@ class Finisher:
 
     async def _make(self, tasks: list[Task]) -> None:
         scope = self._scope
-        items = await self._items(tasks)
-        answer = await self._ask(MakeDirectories(scope.next_batch(), items), DirectoriesMade)
-        by_number = {t.number: t for t in tasks}
+        reopened = await scope.reopen(t.number if t.state is TaskState.DONE else t.directory for t in tasks)
+        if reopened:
+            await scope.ledger.commit(reopened)
+        answer = await self._made(tasks)
+        if answer is None:
+            return
+        by_number = {t.number: msgspec.structs.replace(t, state=TaskState.PENDING) for t in tasks}
         for failure in answer.failures:
             scope.fail(by_number.pop(failure.number), failure.fault)
         results: list[TaskResult] = [
@@ -105,13 +133,35 @@ class Finisher:
         ]
         scope.ledger.record([Record(scope.key, tuple(results))])
 
+    async def _made(self, tasks: list[Task]) -> DirectoriesMade | None:
+        """Let a mover make them, all of them again after a fault that no single one is to blame for: what is made
+        later in a parent that is finished already moves its times. None when the scope ends meanwhile."""
+        scope, items = self._scope, await self._items(tasks)
+        for attempt in itertools.count(1):
+            answer = await self._ask(MakeDirectories(scope.next_batch(), items), DirectoriesMade)
+            dispositions = {f.fault.disposition for f in answer.failures}
+            held = [f for f in answer.failures if self._faults.environmental(f.fault)]
+            if scope.gate.mode is Mode.CANCEL or not (held or Disposition.RETRY in dispositions):
+                return answer
+            if not held and attempt >= scope.surroundings.settings.attempts:
+                return answer
+            if not await scope.gate.passed_or_cancelling():
+                return None
+            await trio.sleep(RETRY_S)
+        raise AssertionError("unreachable")
+
     async def remove_source_directories(self) -> None:
         """Move only: remove source directories that are empty now, children before parents."""
         scope = self._scope
-        async for page in self._pages((TaskState.DONE,)):
-            answer = await self._ask(RemoveDirectories(scope.next_batch(), await self._items(page)), DirectoriesRemoved)
-            for failure in answer.failures:
-                scope.surroundings.log("source directory stays", execution=scope.id, why=failure.fault.message)
+        async with aclosing(self._pages((TaskState.DONE,))) as pages:
+            async for page in pages:
+                if scope.gate.ending:
+                    return
+                answer = await self._ask(
+                    RemoveDirectories(scope.next_batch(), await self._items(page)), DirectoriesRemoved
+                )
+                for failure in answer.failures:
+                    scope.surroundings.log("source directory stays", execution=scope.id, why=failure.fault.message)
 
     async def sweep(self) -> None:
         """Remove temporaries that a crash may have left in any directory that was touched."""
@@ -132,7 +182,7 @@ class Finisher:
         """The target's parent of each source that is a single file."""
         return tuple((i, b"") for i in self._scope.single_roots)
 
-    async def _pages(self, states: tuple[TaskState, ...]) -> AsyncIterator[list[Task]]:
+    async def _pages(self, states: tuple[TaskState, ...]) -> AsyncGenerator[list[Task], None]:
         scope, before = self._scope, _HIGHEST
         while await scope.gate.passed_or_cancelling():
             page = await scope.surroundings.journal.directories_backwards(scope.key, before=before, limit=PAGE)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from migmond.domain.errors import JournalFull
 from migmond.ports import Change, Journal
 
+FULL_RETRY_S = 1.0
 AfterCommit = Callable[[], None]
 
 
@@ -16,6 +18,13 @@ class Ledger:
 
     A journal transaction costs an fsync; under load many batches share one. Changes are applied in the order in
     which they were recorded. `run` must be running.
+
+    When the journal has no room, everything waits in the order in which it came, and is tried again: whoever waits
+    for a change to be durable waits on, so that nothing is acted upon meanwhile.
+
+    Attributes:
+        on_full: called with what the journal says, at every try that finds no room.
+        on_room: called when a transaction has succeeded after such a try.
 
     Args:
         journal: where it goes.
@@ -31,6 +40,8 @@ class Ledger:
         self._wake = trio.Event()
         self._busy = False
         self._idle = trio.Condition()
+        self.on_full: Callable[[str], None] = lambda _: None
+        self.on_room: Callable[[], None] = lambda: None
 
     def record(self, changes: Sequence[Change], after: AfterCommit | None = None) -> None:
         """Queue `changes`; `after` is called (and must not block) once they are durable."""
@@ -55,17 +66,34 @@ class Ledger:
         """Write until cancelled.
 
         Raises:
-            JournalError: a transaction failed; nothing after it was written.
+            JournalError: a transaction failed for another reason than room; nothing after it was written.
         """
         while True:
             await self._wake.wait()
-            self._wake = trio.Event()
-            changes, self._waiting = self._waiting, []
-            callbacks, self._callbacks = self._callbacks, []
             self._busy = True
-            await self._journal.apply([*changes, *self._closing()])
-            for callback in callbacks:
+            for callback in await self._write():
                 callback()
             self._busy = False
             async with self._idle:
                 self._idle.notify_all()
+
+    async def _write(self) -> list[AfterCommit]:
+        """Write what waits, and what comes while there is no room; returns whom to tell."""
+        changes: list[Change] = []
+        callbacks: list[AfterCommit] = []
+        full = False
+        while True:
+            self._wake = trio.Event()
+            changes, self._waiting = changes + self._waiting, []
+            callbacks, self._callbacks = callbacks + self._callbacks, []
+            try:
+                await self._journal.apply([*changes, *self._closing()])
+            except JournalFull as e:
+                full = True
+                self.on_full(e.message)
+                await trio.sleep(FULL_RETRY_S)
+            else:
+                break
+        if full:
+            self.on_room()
+        return callbacks

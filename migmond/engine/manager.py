@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -21,6 +22,7 @@ from migmond.domain.plan import Plan
 from migmond.domain.states import (
     EXECUTION_TRANSITIONS,
     LIVE_EXECUTION_STATES,
+    TERMINAL_EXECUTION_STATES,
     ExecutionState,
     advance,
 )
@@ -50,6 +52,9 @@ class Engine:
         self._runs: dict[str, Run] = {}
         self._verifiers: dict[str, Verifier] = {}
         self._starting = trio.Lock()
+        self._launching: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
+        """Held from the look whether anything works on an execution until something does: two scopes on one would
+        write the same temporaries."""
         self._stopping = False
         self._interventions = 0
 
@@ -214,6 +219,9 @@ class Engine:
             return
         failed = msgspec.structs.replace(execution, state=ExecutionState.FAILED, reason=why, finished_at=self._wall())
         run.replace_execution(failed)
+        await self._put_if_possible(failed)
+
+    async def _put_if_possible(self, failed: Execution) -> None:
         try:
             await self._surroundings.journal.apply([PutExecution(failed)])
         except MigmondError as e:
@@ -241,14 +249,17 @@ class Engine:
         Raises:
             Conflict: it runs already, or there is nothing left to do.
         """
-        run = await self._controllable(execution)
-        if run is not None:
-            if not run.lift(lambda hold: True, "lifted"):
-                raise Conflict(f"{execution.name} is not paused: it is {execution.state}")
-        elif execution.state in _RESTARTABLE:
-            await self._restart(execution)
-        else:
-            raise Conflict(f"{execution.name} is {execution.state}: there is nothing to resume")
+        async with self._launching[execution.id]:
+            run = await self._controllable(execution)
+            now = self._now(execution)
+            if run is not None:
+                if not run.lift(lambda hold: True, "lifted"):
+                    raise Conflict(f"{now.name} is not paused: it is {now.state}")
+            elif now.state in _RESTARTABLE:
+                self._refuse_while_verified(now)
+                await self._restart(now)
+            else:
+                raise Conflict(f"{now.name} is {now.state}: there is nothing to resume")
         await self._record(execution, InterventionKind.RESUME, author, reason, f"migmon pause {execution.id[:6]}")
         return self._now(execution)
 
@@ -258,16 +269,21 @@ class Engine:
         Raises:
             Conflict: it has ended already.
         """
-        run = await self._controllable(execution)
-        if run is not None:
-            if run.execution.state is not ExecutionState.CANCELLING:
-                run.cancel()
-        elif ExecutionState.CANCELLING in EXECUTION_TRANSITIONS[execution.state]:
-            cancelling = msgspec.structs.replace(execution, state=ExecutionState.CANCELLING, finished_at=None)
-            await self._surroundings.journal.apply([PutExecution(cancelling)])
-            self._launch(Run(self._surroundings, cancelling, resumed=True))
-        else:
-            raise Conflict(f"{execution.name} is {execution.state} already")
+        async with self._launching[execution.id]:
+            run = await self._controllable(execution)
+            now = self._now(execution)
+            if run is not None:
+                if now.state is not ExecutionState.CANCELLING:
+                    run.cancel()
+            elif ExecutionState.CANCELLING in EXECUTION_TRANSITIONS[now.state]:
+                self._refuse_while_verified(now)
+                cancelling = msgspec.structs.replace(
+                    now, state=ExecutionState.CANCELLING, finished_at=None, reason="", holds=()
+                )
+                await self._surroundings.journal.apply([PutExecution(cancelling)])
+                self._launch(Run(self._surroundings, cancelling, resumed=True))
+            else:
+                raise Conflict(f"{now.name} is {now.state} already")
         await self._record(execution, InterventionKind.CANCEL, author, reason, "")
         return self._now(execution)
 
@@ -288,37 +304,39 @@ class Engine:
         Raises:
             Conflict: it still runs, or is being verified already.
         """
-        if execution.id in self._runs:
-            raise Conflict(
-                f"{execution.name} is {execution.state}", hint="verify it when it has finished (migmon watch)"
-            )
-        if execution.id in self._verifiers:
-            raise Conflict(f"{execution.name} is being verified already", hint="migmon show tells how far it is")
-        verifier = self._verifiers[execution.id] = Verifier(self._surroundings, execution)
-        self._nursery.start_soon(self._verify, execution, verifier)
-        return execution
+        async with self._launching[execution.id]:
+            run = await self._controllable(execution)
+            now = self._now(execution)
+            if run is not None:
+                raise Conflict(f"{now.name} is {now.state}", hint="verify it when it has finished (migmon watch)")
+            self._refuse_while_verified(now)
+            verifier = self._verifiers[now.id] = Verifier(self._surroundings, now)
+            self._nursery.start_soon(self._verify, now, verifier)
+        return now
 
     async def _verify(self, execution: Execution, verifier: Verifier) -> None:
         verification: Verification | None = None
         try:
             verification = await verifier.run()
-        except* MigmondError as group:
-            self._surroundings.log("verification failed", execution=execution.id, why=str(_leaf(group)))
-            failed = msgspec.structs.replace(execution, reason=f"verification failed: {_leaf(group)}")
-            self._executions[execution.id] = failed
-            await self._surroundings.journal.apply([PutExecution(failed)])
+            ended = msgspec.structs.replace(execution, verification=verification)
+            await self._surroundings.journal.apply([PutExecution(ended)])
+        except* Exception as group:  # whatever it is: it concerns this verification only, not the daemon
+            why = str(_leaf(group)) if isinstance(_leaf(group), MigmondError) else f"internal error: {_leaf(group)!r}"
+            self._surroundings.log("verification failed", execution=execution.id, why=why)
+            ended, verification = msgspec.structs.replace(execution, reason=f"verification failed: {why}"), None
         finally:
             del self._verifiers[execution.id]
+        self._executions[execution.id] = ended
         if verification is None:
-            view = self.view(self._executions[execution.id])
-            state = view.state
-            self._surroundings.bus.publish(lambda i, at: ExecutionStateChanged(i, at, execution.id, state, state, view))
+            await self._put_if_possible(ended)
+        else:
+            outcome = verification_view(verification)
+            self._surroundings.bus.publish(lambda i, at: ExecutionVerified(i, at, execution.id, outcome))
             return
-        verified = msgspec.structs.replace(self._executions[execution.id], verification=verification)
-        self._executions[execution.id] = verified
-        await self._surroundings.journal.apply([PutExecution(verified)])
-        outcome = verification_view(verification)
-        self._surroundings.bus.publish(lambda i, at: ExecutionVerified(i, at, execution.id, outcome))
+        view = self.view(ended)
+        self._surroundings.bus.publish(
+            lambda i, at: ExecutionStateChanged(i, at, execution.id, view.state, view.state, view)
+        )
 
     async def suspend(self) -> None:
         """The daemon stops: bring every run to a safe boundary and wait for it. Cancel this to stop waiting."""
@@ -334,9 +352,16 @@ class Engine:
     async def _controllable(self, execution: Execution) -> Run | None:
         """Return the live run as soon as it listens, None when there is none (any more)."""
         run = self._runs.get(execution.id)
-        if run is not None:
-            await run.ready.wait()
-        return None if run is None or run.finished.is_set() else run
+        if run is None:
+            return None
+        await run.ready.wait()
+        if run.execution.state in TERMINAL_EXECUTION_STATES:
+            await run.finished.wait()  # it only closes its books: what is asked of it now, it would not hear
+        return None if run.finished.is_set() else run
+
+    def _refuse_while_verified(self, execution: Execution) -> None:
+        if execution.id in self._verifiers:
+            raise Conflict(f"{execution.name} is being verified", hint="migmon show tells how far it is")
 
     async def _live(self, execution: Execution, done: str) -> Run:
         run = await self._controllable(execution)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import trio
 
 from migmond.domain import api
@@ -89,12 +90,16 @@ class Observer:
         crew = self._scope.crew
         for slot, process in sorted(crew.processes.items()):
             glimpse = process.control.look()
-            busy_s = now - glimpse.started_ns / 1e9 if glimpse.started_ns else 0.0
+            since_ns, doing = glimpse.longest
+            busy_s = now - since_ns / 1e9 if since_ns else 0.0
+            committing = since_ns == glimpse.commit_started_ns
             stalled = (
                 busy_s > self._scope.surroundings.settings.stall_after_s
-                and glimpse.doing in _STALLING
-                and not glimpse.paused
+                and doing in _STALLING
+                and (committing or not glimpse.paused)
             )
+            if stalled and committing:  # whatever file the copying thread has in hand is not to blame
+                glimpse = msgspec.structs.replace(glimpse, doing=doing, task=0, name=None, paused=False)
             movers.append(_mover_view(process, glimpse, busy_s if stalled else None))
             station = crew.stations.get(slot)
             if station is None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from migmond.domain.entry import EntryType
 from migmond.domain.execution import Execution
 from migmond.domain.plan import Operation, Plan
-from migmond.domain.states import TaskState
+from migmond.domain.states import ExecutionState, TaskState
+from migmond.domain.task import Task
 from migmond.engine.settings import EngineSettings, Surroundings
 from migmond.wire.mover import MoverOptions, Open, RootSpec
 
@@ -51,10 +53,16 @@ async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
     all_there = not execution.totals.growing and not await journal.tasks(
         key, limit=1, states=_UNFINISHED, directories=False
     )
+    gone = all_there or execution.state is ExecutionState.CANCELLING  # then the targets are tidied, no more
     return Open(
         opening.roots,
         opening.options,
         opening.make_targets,
         expected=tuple(roots[n].inode if n in roots else 0 for n in numbers),
-        sources_may_be_gone=all_there,
+        may_be_gone=tuple(n - 1 for n in numbers if gone or (n in roots and _is_over(roots[n]))),
     )
+
+
+def _is_over(root: Task) -> bool:
+    """Whether nothing more is wanted of a source: a single file that is settled."""
+    return root.type is not EntryType.DIRECTORY and root.state is not TaskState.PENDING

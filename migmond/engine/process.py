@@ -121,9 +121,15 @@ async def start_mover(slot: int, identity: Identity) -> MoverProcess:
         with theirs:
             os.ftruncate(memory_fd, SLOT_BYTES)
             memory = mmap.mmap(memory_fd, SLOT_BYTES)
-            process = await _spawn(identity, theirs.fileno(), memory_fd)
-    except OSError as e:
+            try:
+                process = await _spawn(identity, theirs.fileno(), memory_fd)
+            except BaseException:
+                memory.close()
+                raise
+    except BaseException as e:  # a cancel as well
         ours.close()
+        if not isinstance(e, OSError):
+            raise
         raise MoverError(
             f"cannot start a mover as uid {identity.uid}: {e.strerror}",
             errno=e.errno,
@@ -149,5 +155,5 @@ async def _spawn(identity: Identity, socket_fd: int, memory_fd: int) -> trio.Pro
         stdout=subprocess.DEVNULL,
         cwd="/",
         env={"PYTHONPATH": package_root, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-        umask=0o077,
+        umask=0o022,  # for missing parents of a destination; all else is made with a mode of its own
     )

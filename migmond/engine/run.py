@@ -31,12 +31,17 @@ from migmond.engine.scope import Orphan, Scope
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import Live, execution_view
 from migmond.ports import AddListing, CancelPending, CloseGroup, OpenGroup, Record
-from migmond.wire.mover import Copied, Deleted, FromMover, Opened, Published, RenameRoot, RootRenamed, Synced
+from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, RenameRoot, RootRenamed, Synced
+from migmond.wire.slots import Glimpse
 
 CANCEL_GRACE_S = 10.0
 """How long a cancel waits for movers to give up what they have in hand before it kills them."""
 
+HANGING_LOOKS = 2
+"""A sync or delete may take its time: a mover is killed for it when it has not moved for so many more graces."""
 FIRST_SLOT = 1
+_JOURNAL = "journal"
+"""Author of the hold that lasts while the journal's disk is full."""
 
 
 class Run:
@@ -150,9 +155,9 @@ class Run:
         """Work until the execution ends, is drained, or is cancelled from outside (then it is resumable)."""
         try:
             async with trio.open_nursery() as nursery:
-                scope = Scope(self._surroundings, self._execution, self._gate, nursery)
-                if self._resumed:
-                    scope.untidy = True
+                scope = Scope(self._surroundings, self._execution, self._gate, nursery, resumed=self._resumed)
+                scope.ledger.on_full = self._journal_is_full
+                scope.ledger.on_room = self._journal_has_room
                 async with self._serving(scope, nursery):
                     await self._guarded(scope)
                 nursery.cancel_scope.cancel()
@@ -162,12 +167,14 @@ class Run:
 
     @asynccontextmanager
     async def _serving(self, scope: Scope, nursery: trio.Nursery) -> AsyncIterator[None]:
-        opening = await opening_for(scope.account.execution, self._surroundings)
+        async def opening() -> Open:
+            return await opening_for(scope.account.execution, self._surroundings)
+
         handler = Handler(self._on_message, self._on_joined, self._on_lost, self._on_failing)
         limit = self._surroundings.settings.restart_limit
         scope.crew = Crew(scope.account.execution.identity, opening, self._gate, handler, limit, scope.now)
         self._faults = FaultDesk(scope, self._hold_for)
-        self._deleter = Deleter(scope)
+        self._deleter = Deleter(scope, self._faults)
         self._commits = Commits(scope, self._faults, self._deleter)
         self._scanner = Scanner(scope, opening)
         self._observer = Observer(scope, self._expire_holds)
@@ -206,7 +213,7 @@ class Run:
         self.ready.set()
         await self._take_over(scope)
         dispatcher = Dispatcher(scope, self._faults)
-        finisher = Finisher(scope, self._deleter)
+        finisher = Finisher(scope, self._faults, self._deleter)
         await self._gate.passed()
         async with trio.open_nursery() as crew_nursery:
             self._start_crew(scope, crew_nursery)
@@ -221,6 +228,7 @@ class Run:
                 watch.cancel_scope.cancel()
             await scope.crew.close()
             crew_nursery.cancel_scope.cancel()
+        await self._gate.passed()  # a pause that came last of all: it ends when it goes on
         self._conclude(scope)
 
     async def _scan(self) -> None:
@@ -239,12 +247,15 @@ class Run:
             for g in groups
             if all(m.outcome is Outcome.RENAMED and m.number <= len(scope.plan.sources) for m in g.members)
         ]
-        for group in groups:
+        claimed: set[int] = set()
+        for group in reversed(groups):
             used = max(used, group.id)
             if any(c.group == group.id for c in stale):
                 continue  # a whole root's rename: asking for it again tells whether it happened
             tasks = await journal.get_tasks(key, [m.number for m in group.members])
-            pending = {n: t for n, t in tasks.items() if t.state is TaskState.PENDING}
+            # A task that could not be published with one group may be in a later one as well: that one counts.
+            pending = {n: t for n, t in tasks.items() if t.state is TaskState.PENDING and n not in claimed}
+            claimed |= pending.keys()
             scope.orphans.append(Orphan(group, pending))
         scope.skip_groups_to(used)
         scope.ledger.record(stale)
@@ -254,6 +265,8 @@ class Run:
             scope.scan_done = True
             if scope.account.totals.growing:
                 scope.account.scanned(complete=True)
+        elif not scope.account.totals.growing:  # a directory that could not be listed is tried again
+            scope.account.scanned(complete=False)
 
     def _start_crew(self, scope: Scope, nursery: trio.Nursery) -> None:
         workers = scope.plan.workers or self._surroundings.settings.default_workers
@@ -264,18 +277,32 @@ class Run:
 
     async def _cancel_when_failing(self, scope: Scope, cancel_scope: trio.CancelScope) -> None:
         """End everything when the execution cannot go on; give movers that ignore a cancel a deadline."""
+        looks: dict[int, tuple[Glimpse, int]] = {}
         while True:
             mark = self._gate.changed.mark()
             if self._failure:
                 cancel_scope.cancel()
             if self._gate.mode is Mode.CANCEL:
                 await trio.sleep(CANCEL_GRACE_S)
-                for station in scope.crew.stations.values():
-                    if station.flight.batches:
-                        self._surroundings.log("killing a mover that does not stop", slot=station.slot)
-                        station.process.kill()
+                looks = self._kill_hanging(scope, looks)
                 continue
             await mark.wait()
+
+    def _kill_hanging(self, scope: Scope, looks: dict[int, tuple[Glimpse, int]]) -> dict[int, tuple[Glimpse, int]]:
+        """Kill movers that did not give up their batches, or of which something else is wanted and that have not moved
+        for HANGING_LOOKS looks. `looks`: by pid, what was seen last and how often; returns what is seen now."""
+        seen: dict[int, tuple[Glimpse, int]] = {}
+        for slot, process in scope.crew.processes.items():
+            station, glimpse = scope.crew.stations.get(slot), process.control.look()
+            if station is not None and not station.busy:
+                continue
+            before, count = looks.get(process.pid, (None, 0))
+            count = count + 1 if glimpse == before else 1
+            seen[process.pid] = (glimpse, count)
+            if count > HANGING_LOOKS or (station is not None and station.flight.batches):
+                self._surroundings.log("killing a mover that does not stop", slot=slot)
+                process.kill()
+        return seen
 
     async def _rename_roots(self, scope: Scope) -> None:
         """Move whole trees by one rename each where that is possible: target missing, same file system."""
@@ -315,17 +342,16 @@ class Run:
         while not self._gate.ending and await dispatcher.followers():
             await dispatcher.entries()
         await dispatcher.quiet()
-        if scope.moving and self._gate.mode is Mode.RUN:
+        if scope.moving and await self._gate.passed():
             scope.account.stage(Stage.DELETE)
             await finisher.deletes()
-        if self._gate.mode is not Mode.DRAIN:
+        if await self._gate.passed_or_cancelling():
             scope.account.stage(Stage.DIRECTORIES)
-            partial = self._gate.mode is Mode.CANCEL or not scope.plan.selector.selects_all
-            await finisher.directories(touched_only=partial)
-        if scope.untidy and self._gate.mode is not Mode.DRAIN:
+            await finisher.directories()
+        if scope.untidy and await self._gate.passed_or_cancelling():
             scope.account.stage(Stage.CLEAN_UP)
             await finisher.sweep()
-        if scope.moving and self._gate.mode is Mode.RUN:
+        if scope.moving and await self._gate.passed():
             scope.account.stage(Stage.CLEAN_UP)
             await finisher.remove_source_directories()
         if self._gate.mode is Mode.CANCEL:
@@ -406,6 +432,15 @@ class Run:
             return
         until = self._surroundings.clock.wall() + self._surroundings.settings.hold_s
         self.pause(reason, "engine", note, until)
+
+    def _journal_is_full(self, why: str) -> None:
+        """Hold for as long as it lasts: this hold does not lift itself to try again, the ledger tries."""
+        if not self._gate.ending and not any(h.author == _JOURNAL for h in self.execution.holds):
+            self._surroundings.log("journal full", execution=self.execution.id, why=why)
+            self.pause(HoldReason.SPACE, _JOURNAL, why, None)
+
+    def _journal_has_room(self) -> None:
+        self.lift(lambda h: h.author == _JOURNAL, "lifted")
 
     def _expire_holds(self) -> None:
         now = self._surroundings.clock.wall()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import trio
 
 from migmond.domain.entry import EntryType
@@ -27,7 +29,7 @@ MAX_DEATHS = 3
 class Scanner:
     """Brings the journal from the directories that it knows but has not read to the whole tree."""
 
-    def __init__(self, scope: Scope, opening: Open) -> None:
+    def __init__(self, scope: Scope, opening: Callable[[], Awaitable[Open]]) -> None:
         self._scope = scope
         self._opening = opening
         self._matcher = Matcher(scope.plan.selector, scope.wall())
@@ -63,7 +65,7 @@ class Scanner:
     async def _scan(self) -> bool:
         """Let one mover scan what is unread; True when it has told everything."""
         scope = self._scope
-        process, _ = await open_mover(SCAN_SLOT, scope.account.execution.identity, self._opening)
+        process, _ = await open_mover(SCAN_SLOT, scope.account.execution.identity, await self._opening())
         try:
             with scope.crew.enlisted(process):
                 await self._hand_over(process)
@@ -76,6 +78,7 @@ class Scanner:
 
         The one whose listing a crash cut off is where the last task lies (a listing is journaled in one piece before
         anything below it): it goes first, so that it is complete again before anything new is added behind it.
+        A directory that failed may have been listed in part as well.
         """
         scope, journal, key = self._scope, self._scope.surroundings.journal, self._scope.key
         last_number = await journal.last_number(key)
@@ -93,7 +96,19 @@ class Scanner:
             first = False
             for place in page:
                 scope.places.add(place)
-            batch = tuple(ScanDirectory(d.number, d.root, d.path) for d in page if d.number != cut_off)
+            broken_off = await journal.faults(key, [d.number for d in page])
+            batch = tuple(
+                [
+                    ScanDirectory(
+                        d.number,
+                        d.root,
+                        d.path,
+                        tuple(await journal.names_in(key, d.number)) if d.number in broken_off else (),
+                    )
+                    for d in page
+                    if d.number != cut_off
+                ]
+            )
             last_page = len(page) < PAGE_DIRECTORIES
             await process.send(Scan(batch, last_number + 1, last=last_page))
             if last_page:
@@ -128,7 +143,8 @@ class Scanner:
             place = (await scope.places.find([listing.directory]))[listing.directory]
             judged.append(self._judge(listing, place))
             scope.places.learn(judged[-1])
-            scope.account.plan_entries(judged[-1].entries, judged[-1].outcomes)
+        for listing in judged:  # counted and recorded in one go: a cancel must not come between
+            scope.account.plan_entries(listing.entries, listing.outcomes)
         await scope.ledger.commit([AddListing(scope.key, listing) for listing in judged])
         scope.progress.set()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import trio
@@ -12,7 +12,7 @@ from migmond.domain.events import TaskFailed
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
 from migmond.domain.plan import Operation, Plan
-from migmond.domain.states import TaskState
+from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.engine.account import Account
 from migmond.engine.crew import Crew
@@ -23,7 +23,7 @@ from migmond.engine.pulse import Pulse
 from migmond.engine.requeue import Requeue
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import task_view
-from migmond.ports import AddFault, PutExecution, Record
+from migmond.ports import AddFault, Change, PutExecution, Record
 
 
 class Orphan(msgspec.Struct, frozen=True):
@@ -41,12 +41,15 @@ class Scope:
         orphans: groups that the next mover has to settle before it gets work.
         settling: how many groups a mover is settling right now.
         scan_done: no more tasks will come.
+        resumed: somebody worked on it before: some of it is finished.
         untidy: a mover or the daemon died: temporaries may lie about and are swept at the end.
         single_roots: indexes of the sources that are no directories.
         progress: set whenever anything in flight has moved.
     """
 
-    def __init__(self, surroundings: Surroundings, execution: Execution, gate: Gate, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, surroundings: Surroundings, execution: Execution, gate: Gate, nursery: trio.Nursery, *, resumed: bool
+    ) -> None:
         self.surroundings = surroundings
         self.account = Account(execution)
         self.gate = gate
@@ -57,7 +60,8 @@ class Scope:
         self.orphans: list[Orphan] = []
         self.settling = 0
         self.scan_done = False
-        self.untidy = False
+        self.resumed = resumed
+        self.untidy = resumed
         self.progress = Pulse()
         self.single_roots: tuple[int, ...] = ()
         self.crew: Crew
@@ -110,9 +114,23 @@ class Scope:
         places = await self.places.find(t.directory for t in tasks if t.directory)
         return {t.number: places[t.directory] if t.directory else Directory(0, t.number - 1, b"") for t in tasks}
 
+    async def reopen(self, numbers: Iterable[int]) -> list[Change]:
+        """Return the changes that make those of the directories `numbers` pending that are finished already: something
+        is about to be put into them, which moves their times."""
+        if not self.resumed:
+            return []
+        found = await self.surroundings.journal.get_tasks(self.key, sorted(set(numbers)))
+        done = [t for t in found.values() if t.state is TaskState.DONE]
+        return [Record(self.key, tuple(self.account.reopen(t) for t in done))] if done else []
+
     def fail(self, task: Task, fault: Fault) -> None:
-        """Settle `task` as failed, record why and tell subscribers."""
-        result = self.account.settle(task, TaskState.FAILED)
+        """Settle `task` as failed, record why and tell subscribers.
+
+        What is ours at the target stays on record: when the task is tried again, it may be replaced.
+        """
+        ours = task.target_inode if task.outcome is not Outcome.UNCHANGED else 0
+        name = task.target_name if ours else None
+        result = self.account.settle(task, TaskState.FAILED, target_name=name, target_inode=ours)
         self.ledger.record(
             [Record(self.key, (result,)), AddFault(self.key, task.number, self.wall(), fault)],
         )

@@ -69,7 +69,7 @@ class Verifier:
     async def _opening(self) -> Open:
         """The sources are not looked at: a move's are gone."""
         opening = await opening_for(self._execution, self._surroundings)
-        return Open(opening.roots, opening.options, make_targets=False, expected=(), sources_may_be_gone=True)
+        return Open(opening.roots, opening.options, make_targets=False, may_be_gone=tuple(range(len(opening.roots))))
 
     async def _feed(self, journal: Journal, send: trio.MemorySendChannel[list[Task]]) -> None:
         after = 0

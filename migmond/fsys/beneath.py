@@ -84,7 +84,12 @@ def make_directories(root_fd: int, path: bytes) -> int:
     try:
         for name in _components(path):
             with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=fd)
+                try:
+                    os.mkdir(name, 0o700, dir_fd=fd)
+                except PermissionError:
+                    if not let_owner_write(fd):
+                        raise
+                    os.mkdir(name, 0o700, dir_fd=fd)
             deeper = open_directory(fd, name)
             os.close(fd)
             fd = deeper
@@ -92,6 +97,18 @@ def make_directories(root_fd: int, path: bytes) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def let_owner_write(directory: int) -> bool:
+    """Let the owner write into a directory of his that is closed to him too; True when that has changed anything.
+
+    An earlier migration gave it the mode of its source, and this one does so again when it is finished.
+    """
+    st = os.fstat(directory)
+    if st.st_uid != os.geteuid() or st.st_mode & 0o300 == 0o300:
+        return False
+    os.fchmod(directory, stat.S_IMODE(st.st_mode) | 0o700)
+    return True
 
 
 def _components(path: bytes) -> list[bytes]:

@@ -9,9 +9,8 @@ import time
 
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
-from migmond.fsys.durable import sync_file_system
 from migmond.fsys.reread import digest_past_cache
-from migmond.mover.conflict import place
+from migmond.mover.conflict import place, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.group import Arrival, Group, reads_back
 from migmond.wire.mover import ItemFault, Publish, Published, PublishResult, Synced
@@ -28,7 +27,8 @@ class Committer:
         self._targets = context.target_directories(make=False)
         self._jobs: queue.SimpleQueue[Group | Publish | None] = queue.SimpleQueue()
         self._groups: dict[int, Group] = {}
-        self._published: list[int] = []
+        self._published: dict[int, list[tuple[Arrival, bytes]]] = {}
+        """Groups whose names wait for a sync: their members, each with the name that it got."""
         self.last_publish_at = 0.0
 
     @property
@@ -54,39 +54,44 @@ class Committer:
 
     def _sync(self, group: Group) -> None:
         context = self._context
-        durable = tuple(self._published)
-        context.controls.slot.began(Doing.SYNCING, time.monotonic_ns())
+        published, self._published = self._published, {}
+        durable = tuple(published)
+        withdrawn: dict[int, tuple[ItemFault, ...]] = {}
+        context.controls.slot.commit.began(Doing.SYNCING, time.monotonic_ns())
         failures: list[ItemFault] = []
         try:
-            self._sync_targets()
+            context.devices.sync()
         except OSError as e:
-            # Nothing written since the last sync can be trusted: all of the group is copied again (HAZARDS.md 4, 5).
+            # Nothing written since the last sync can be trusted, and the kernel says so only this once: all of the
+            # group is copied again, and of the groups whose names waited for this sync (HAZARDS.md 4, 5).
             fault = Fault.from_oserror(Phase.SYNC, e)
             failures = [ItemFault(a.number, fault) for a in group.arrivals]
+            withdrawn = {
+                number: tuple(self._withdraw(arrival, name, fault) for arrival, name in members)
+                for number, members in published.items()
+            }
             durable = ()
         else:
-            self._published = self._published[len(durable) :]
             if reads_back(context.options):
                 failures = self._read_back(group)
-        context.controls.slot.ended()
+        context.controls.slot.commit.ended()
         if group.number:
             self._groups[group.number] = group
-        context.send(Synced(group.number, tuple(failures), durable))
+        context.send(Synced(group.number, tuple(failures), durable, withdrawn))
 
-    def _sync_targets(self) -> None:
-        seen: set[int] = set()
-        for root in self._context.roots:
-            if not root.target_made:
-                continue
-            fd = root.target_fd()
-            device = os.fstat(fd).st_dev
-            if device not in seen:
-                seen.add(device)
-                sync_file_system(fd)
+    def _withdraw(self, arrival: Arrival, name: bytes, fault: Fault) -> ItemFault:
+        """Take back a published copy, unless somebody has changed it since; its source is untouched. What was renamed
+        is the only one there is: it stays, and the next try finds it."""
+        if arrival.temporary:
+            try:
+                withdraw(self._targets.get(arrival.root, arrival.path), name, arrival.inode)
+            except OSError as e:
+                return ItemFault(arrival.number, fault_of(Phase.SYNC, e))
+        return ItemFault(arrival.number, fault)
 
     def _read_back(self, group: Group) -> list[ItemFault]:
         failures: list[ItemFault] = []
-        slot = self._context.controls.slot
+        slot = self._context.controls.slot.commit
         for arrival in group.arrivals:
             if arrival.digest is None or not arrival.temporary:
                 continue
@@ -113,15 +118,20 @@ class Committer:
         group = self._groups.pop(message.group)
         skip = frozenset(message.skip)
         results: list[PublishResult] = []
-        slot = self._context.controls.slot
+        members: list[tuple[Arrival, bytes]] = []
+        slot = self._context.controls.slot.commit
         for arrival in group.arrivals:
             slot.began(Doing.PUBLISHING, time.monotonic_ns())
             if arrival.number in skip:
                 self._discard(arrival)
-            elif (result := self._publish_one(arrival)) is not None:
+                continue
+            result = self._publish_one(arrival)
+            if result is not None:
                 results.append(result)
+            if result is None or result.target_name is not None:
+                members.append((arrival, arrival.name if result is None else result.target_name or b""))
         slot.ended()
-        self._published.append(group.number)
+        self._published[group.number] = members
         self.last_publish_at = time.monotonic()
         self._context.send(Published(group.number, tuple(results)))
 

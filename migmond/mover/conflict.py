@@ -95,6 +95,33 @@ def place(
     return Placed(name)
 
 
+def standing_name(directory: int, name: bytes, inode: int, policy: ConflictPolicy) -> bytes | None:
+    """Return the name under which `inode` stands already, a name that the policy RENAME chose included."""
+    st = stat_or_none(directory, name)
+    if st is not None and st.st_ino == inode:
+        return name
+    if st is None or policy is not ConflictPolicy.RENAME:
+        return None
+    for candidate in free_names(name):
+        st = stat_or_none(directory, candidate)
+        if st is None:
+            return None
+        if st.st_ino == inode:
+            return candidate
+    return None
+
+
+def withdraw(directory: int, name: bytes, inode: int) -> None:
+    """Remove our own copy from its final name; whatever else has that name stays.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    st = stat_or_none(directory, name)
+    if st is not None and st.st_ino == inode:
+        os.unlink(name, dir_fd=directory)
+
+
 def _back_up(to_dir: int, name: bytes, existing: os.stat_result) -> bool:
     """Keep what is there under a backup name. A link first: the name is never without an entry."""
     for candidate in backup_names(name):
@@ -104,6 +131,9 @@ def _back_up(to_dir: int, name: bytes, existing: os.stat_result) -> bool:
             else:
                 link(to_dir, name, to_dir, candidate)
         except FileExistsError:
+            kept = stat_or_none(to_dir, candidate)
+            if kept is not None and kept.st_ino == existing.st_ino:
+                return True  # a crash came between this link and the rename after it
             continue
         except PermissionError:  # a file system without links, or somebody else's file (fs.protected_hardlinks)
             rename_noreplace(to_dir, name, to_dir, candidate)

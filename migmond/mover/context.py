@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 
 from migmond.domain.fault import Fault, Phase
@@ -12,9 +13,12 @@ from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.content import PairMemory
 from migmond.fsys.metadata import Rights
 from migmond.mover.control import Controls
+from migmond.mover.devices import Devices
 from migmond.mover.directory_cache import DirectoryCache
 from migmond.mover.roots import Root
 from migmond.wire.mover import FromMover, MoverOptions
+
+_TEMPORARY = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+\.part")
 
 
 class Context:
@@ -29,6 +33,7 @@ class Context:
         self.send = send
         self.rights = Rights.of_process()
         self.memory = PairMemory()
+        self.devices = Devices()
         self.hashing = options.verify is not VerifyLevel.NONE
         self.moving = options.operation is Operation.MOVE
         self._no_rename: set[int] = set()
@@ -56,15 +61,23 @@ class Context:
         """Return a new cache of target directories; `make` makes missing ones."""
 
         def opener(root: int, path: bytes) -> int:
-            if make:
-                return make_directories(self.roots[root].target_fd(), path)
-            root_fd = os.open(self.roots[root].target_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                return open_directory(root_fd, path)
-            finally:
-                os.close(root_fd)
+            fd = make_directories(self.roots[root].target_fd(), path) if make else self._open_target(root, path)
+            self.devices.note(fd)
+            return fd
 
         return DirectoryCache(opener)
+
+    def _open_target(self, root: int, path: bytes) -> int:
+        root_fd = os.open(self.roots[root].target_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return open_directory(root_fd, path)
+        finally:
+            os.close(root_fd)
+
+
+def is_temporary(name: bytes) -> bool:
+    """Whether it is the name of a temporary of any execution."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def fault_of(phase: Phase, error: OSError) -> Fault:

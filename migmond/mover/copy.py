@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 
 import msgspec
 import xxhash
@@ -12,11 +13,12 @@ import xxhash
 from migmond.domain.entry import EntryType, Lost, entry_type
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
+from migmond.fsys.beneath import let_owner_write
 from migmond.fsys.content import copy_content
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.rename import link, stat_or_none
 from migmond.fsys.reread import digest_of
-from migmond.mover.conflict import before_copy, place
+from migmond.mover.conflict import before_copy, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
 from migmond.mover.group import Arrival, reads_back
@@ -75,7 +77,7 @@ class _Job:
         check = digest if file and temporary and outcome is not Outcome.LINKED else None
         return Copied(
             CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen),
-            Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check),
+            Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode),
         )
 
 
@@ -111,7 +113,12 @@ class Copier:
         job = _Job(item, root, path, group, source_name, name)
         try:
             context.controls.entry(item.number, item.size, os.path.join(path, item.name) if path else item.name)
-            return self._copy(job)
+            try:
+                return self._copy(job)
+            except PermissionError:
+                if job.target_dir < 0 or not let_owner_write(job.target_dir):
+                    raise
+                return self._copy(job)
         except Abandoned:
             fault = Fault(Phase.COPY, "abandoned", 0, "given up on request")
         except _Failed as e:
@@ -130,6 +137,28 @@ class Copier:
             return self._gone(job)
         job.target_dir = self._targets.get(job.root, job.path)
         job.existing = stat_or_none(job.target_dir, job.name)
+        if item.earlier_inode and (item.as_found or item.leader_root >= 0):
+            return self._again(job)
+        return self._anew(job)
+
+    def _again(self, job: _Job) -> Copied:
+        """Copy a source that changed before its delete: the earlier copy of it is ours, and makes room."""
+        item = job.item
+        name = item.earlier_name or job.name
+        earlier = stat_or_none(job.target_dir, name)
+        as_we_left_it = earlier is not None and (
+            (earlier.st_ino, earlier.st_mtime_ns) == (item.earlier_inode, item.mtime_ns)
+            and (item.type is not EntryType.FILE or earlier.st_size == item.size)
+        )
+        if as_we_left_it and name == job.name:
+            job.existing = None
+        copied = self._anew(job)
+        if as_we_left_it and copied.arrival is not None and copied.arrival.temporary:
+            withdraw(job.target_dir, name, item.earlier_inode)
+        return copied
+
+    def _anew(self, job: _Job) -> Copied:
+        item = job.item
         if self._context.may_rename(job.root) and not item.as_found:
             renamed = self._rename(job)
             if renamed is not None:
@@ -177,9 +206,19 @@ class Copier:
         if not leader_name:
             leader_name = context.roots[item.leader_root].target_name
         temporary = context.temporary(item.number)
+        source = stat_or_none(job.source_dir, job.source_name)
+        if source is None:
+            return self._gone(job)
+        seen: Seen | None = None
+        if item.as_found:
+            item, seen = _as_found(item, source)
+        _check_unchanged(item, source)
         try:
             leader_dir = self._targets.get(item.leader_root, leader_path)
             leader = os.stat(leader_name, dir_fd=leader_dir, follow_symlinks=False)
+            if seen is not None and (leader.st_size, leader.st_mtime_ns) != (seen.size, seen.mtime_ns):
+                return None  # what the leader brought over is another version
+            job.item = item
             if job.existing is not None:
                 if _same_inode(job.existing, leader):
                     return self._unchanged(job, leader.st_ino, None)
@@ -192,7 +231,7 @@ class Copier:
             if e.errno in _NO_LINK_HERE:
                 return None
             raise
-        return job.member(Outcome.LINKED, leader.st_ino, temporary=temporary)
+        return job.member(Outcome.LINKED, leader.st_ino, temporary=temporary, seen=seen)
 
     def _file(self, job: _Job) -> Copied:
         try:
@@ -273,7 +312,7 @@ class Copier:
         if item.type is EntryType.SYMLINK:
             os.symlink(text, temporary, dir_fd=job.target_dir)
         else:
-            os.mknod(temporary, source.st_mode, source.st_rdev, dir_fd=job.target_dir)
+            os.mknod(temporary, stat.S_IFMT(source.st_mode) | 0o600, source.st_rdev, dir_fd=job.target_dir)
         try:
             lost = copy_link_metadata(
                 job.source_dir, job.source_name, job.target_dir, temporary, source, context.rights
@@ -327,9 +366,10 @@ class Copier:
         item = job.item
         if self._context.options.rename:
             with contextlib.suppress(OSError):
-                existing = stat_or_none(self._targets.get(job.root, job.path), job.name)
-                if existing is not None and existing.st_ino == item.inode and existing.st_dev == item.device:
-                    return job.member(Outcome.RENAMED, item.inode, placed=job.name)
+                directory = self._targets.get(job.root, job.path)
+                placed = standing_name(directory, job.name, item.inode, self._context.options.conflict)
+                if placed is not None and os.fstat(directory).st_dev == item.device:
+                    return job.member(Outcome.RENAMED, item.inode, placed=placed)
         return job.left(Outcome.SOURCE_GONE)
 
     def _unchanged(self, job: _Job, inode: int, digest: bytes | None) -> Copied:

@@ -11,7 +11,6 @@ import time
 from migmond.domain.entry import Lost
 from migmond.domain.fault import Fault, Phase
 from migmond.fsys.beneath import make_directories, open_directory
-from migmond.fsys.durable import sync_file_system
 from migmond.fsys.metadata import copy_metadata
 from migmond.fsys.rename import stat_or_none
 from migmond.mover.context import Context, fault_of
@@ -42,7 +41,11 @@ class DirectoryWorker:
         for item in message.items:
             context.controls.slot.began(Doing.DIRECTORIES, time.monotonic_ns())
             try:
-                os.close(make_directories(context.roots[item.root].target_fd(), item.path))
+                fd = make_directories(context.roots[item.root].target_fd(), item.path)
+                try:
+                    context.devices.note(fd)
+                finally:
+                    os.close(fd)
             except OSError as e:
                 failures[item.number] = fault_of(Phase.DIRECTORY, e)
         for item in message.items:
@@ -57,7 +60,7 @@ class DirectoryWorker:
                 if loss:
                     lost[item.number] = loss
         try:
-            self._sync()
+            context.devices.sync()
         except OSError as e:
             failures = {item.number: fault_of(Phase.SYNC, e) for item in message.items}
         context.controls.slot.ended()
@@ -83,11 +86,6 @@ class DirectoryWorker:
                 os.close(source_fd)
         finally:
             os.close(target_fd)
-
-    def _sync(self) -> None:
-        for root in self._context.roots:
-            if root.target_made:
-                sync_file_system(root.target_fd())
 
     def remove(self, message: RemoveDirectories) -> None:
         """Remove those that are empty and still the ones that were scanned."""

@@ -20,6 +20,7 @@ class Arrival(msgspec.Struct, frozen=True):
         placed: the name that it got at once (rename, unchanged), b"" otherwise.
         mtime_ns: of the source, for the policy NEWER.
         digest: to be compared with a read-back, None when there is nothing to compare.
+        inode: its copy's at the target.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Arrival(msgspec.Struct, frozen=True):
     mtime_ns: int
     size: int
     digest: bytes | None
+    inode: int
 
 
 class Group:

@@ -58,7 +58,7 @@ class Root:
     def target_fd(self) -> int:
         """Open the target directory, making it (0700) and its parents when missing."""
         if self._target_fd < 0:
-            os.makedirs(self.target_directory, mode=0o700, exist_ok=True)
+            os.makedirs(self.target_directory, mode=0o700, exist_ok=True)  # its parents by the umask
             self._target_fd = open_root(self.target_directory)
         return self._target_fd
 
@@ -80,8 +80,8 @@ def open_roots(opening: Open) -> list[Root]:
     """
     expected = opening.expected or (0,) * len(opening.roots)
     roots = [
-        _open_one(spec, inode, gone_allowed=opening.sources_may_be_gone)
-        for spec, inode in zip(opening.roots, expected, strict=True)
+        _open_one(spec, inode, gone_allowed=index in opening.may_be_gone)
+        for index, (spec, inode) in enumerate(zip(opening.roots, expected, strict=True))
     ]
     for root in roots:
         for other in roots:
@@ -107,7 +107,9 @@ def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
         raise _refusal(e, spec.source, "the source does not exist") from e
     except OSError as e:
         raise _refusal(e, spec.source, "cannot look at the source") from e
-    if expected and st.st_ino != expected and not gone_allowed:
+    if expected and st.st_ino != expected and stat.S_ISDIR(st.st_mode):  # another file is its task's business
+        if gone_allowed:
+            return _gone(spec, stat_or_none(-100, spec.target))
         fault = Fault(Phase.OPEN, "source_changed", 0, "another directory stands there now")
         message = f"{to_text(spec.source)} is not the directory that was scanned"
         raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", spec.source))

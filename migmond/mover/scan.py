@@ -12,7 +12,7 @@ from migmond.domain.states import Outcome
 from migmond.domain.task import Entry, Listing
 from migmond.fsys.beneath import open_directory
 from migmond.fsys.listing import list_directory
-from migmond.mover.context import Context, fault_of
+from migmond.mover.context import Context, fault_of, is_temporary
 from migmond.mover.control import Abandoned
 from migmond.wire.mover import Scan, ScanDirectory, ScanFailed, ScanFinished, Scanned
 from migmond.wire.slots import Doing
@@ -78,6 +78,7 @@ class Walker:
                 if known and entry.name in known:
                     continue  # a directory among them is in the journal as an unread one of its own
                 if len(entries) >= LISTING_ENTRIES:
+                    context.controls.check()
                     self._list(directory, device, entries, outcomes, complete=False)
                     entries, outcomes = [], {}
                 if entry.type is EntryType.DIRECTORY:
@@ -86,6 +87,8 @@ class Walker:
                     else:
                         path = directory.path + b"/" + entry.name if directory.path else entry.name
                         yield ScanDirectory(self._next_number + len(entries), directory.root, path)
+                elif entry.name.startswith(b".migmond-") and is_temporary(entry.name):
+                    outcomes[len(entries)] = Outcome.TEMPORARY
                 entries.append(entry)
         except OSError as e:
             self._list(directory, device, entries, outcomes, complete=False)

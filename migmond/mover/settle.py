@@ -7,11 +7,10 @@ import os
 import time
 
 from migmond.domain.fault import Fault, Phase
-from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys.durable import sync_file_system
 from migmond.fsys.rename import rename_noreplace, stat_or_none
-from migmond.mover.conflict import free_names, place
+from migmond.mover.conflict import place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.wire.mover import (
     PublishResult,
@@ -50,22 +49,33 @@ class Settler:
                 lost.append(item.number)
             else:
                 published.append(result)
-        targets.clear()
         if published:
             try:
-                for root in context.roots:
-                    sync_file_system(root.target_fd())
+                context.devices.sync()
             except OSError as e:
-                fault = fault_of(Phase.SYNC, e)
-                published = [PublishResult(p.number, Outcome.NONE, None, fault) for p in published]
+                published = self._not_durable(message, published, fault_of(Phase.SYNC, e))
+        targets.clear()
         context.controls.slot.ended()
         context.send(Settled(message.batch, tuple(published), tuple(lost)))
+
+    def _not_durable(self, message: Settle, published: list[PublishResult], fault: Fault) -> list[PublishResult]:
+        """Take back the copies: a later sync that succeeds proves nothing about them."""
+        context, items = self._context, {item.number: item for item in message.items}
+        targets = context.target_directories(make=False)
+        for result in published:
+            item = items[result.number]
+            if item.copied and result.fault is None and result.outcome is Outcome.NONE:
+                name = result.target_name or context.roots[item.root].names(item.name)[1]
+                with contextlib.suppress(OSError):
+                    withdraw(targets.get(item.root, item.path), name, item.inode)
+        targets.clear()
+        return [PublishResult(p.number, Outcome.NONE, None, fault) for p in published]
 
     def _settle_one(self, item: SettleItem, directory: int) -> PublishResult | None:
         context = self._context
         name = context.roots[item.root].names(item.name)[1]
         temporary = context.temporary(item.number)
-        found = self._our_name(item, directory, name)
+        found = standing_name(directory, name, item.inode, context.options.conflict)
         if found is not None:
             # The temporary of a link is the same inode as its final name, and rename(2) between them does nothing.
             with contextlib.suppress(FileNotFoundError):
@@ -79,21 +89,6 @@ class Settler:
             os.unlink(temporary, dir_fd=directory)
             return PublishResult(item.number, placed.outcome, None, placed.fault)
         return PublishResult(item.number, Outcome.NONE, placed.name if placed.name != name else None, None)
-
-    def _our_name(self, item: SettleItem, directory: int, name: bytes) -> bytes | None:
-        """Return the name under which our inode already stands, chosen names of the policy RENAME included."""
-        st = stat_or_none(directory, name)
-        if st is not None and st.st_ino == item.inode:
-            return name
-        if st is None or self._context.options.conflict is not ConflictPolicy.RENAME:
-            return None
-        for candidate in free_names(name):
-            st = stat_or_none(directory, candidate)
-            if st is None:
-                return None
-            if st.st_ino == item.inode:
-                return candidate
-        return None
 
     def sweep(self, message: Sweep) -> None:
         """Remove this execution's temporaries from the given target directories."""

@@ -153,6 +153,9 @@ class JournalConformance:
             await journal.apply([Promote(1, 2)])
             leaders = {t.name: t.leader for t in await journal.tasks(1) if t.type is FILE}
             assert leaders == {b"a": 0, b"b": 0, b"c": 0, b"d": 3, b"e": 4}
+            await journal.apply([Record(1, (TaskResult(3, TaskState.FAILED),)), Promote(1, 3)])
+            leaders = {t.name: t.leader for t in await journal.tasks(1) if t.type is FILE}
+            assert leaders == {b"a": 0, b"b": 5, b"c": 0, b"d": 0, b"e": 4}
 
     async def test_a_skipped_link_leads_nobody(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:
@@ -273,6 +276,7 @@ class JournalConformance:
             assert await journal.fault_groups(1) == []
             states = {t.number: t.state for t in await journal.tasks(1)}
             assert set(states.values()) == {TaskState.PENDING}
+            assert (await journal.get_tasks(1, [2]))[2].attempts == 0
 
     async def test_cancelling_spares_what_is_done(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:

@@ -223,7 +223,9 @@ def _apply(state: _State, change: Change) -> None:
                 links=change.links,
             )
         case Retry():
-            _set_state(state, change.key, (TaskState.FAILED,), TaskState.PENDING)
+            for at, task in state.of(change.key):
+                if task.state is TaskState.FAILED:
+                    state.update(at, state=TaskState.PENDING, attempts=0)
         case CancelPending():
             states = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
             _set_state(state, change.key, states, TaskState.CANCELLED)
@@ -233,6 +235,9 @@ def _apply(state: _State, change: Change) -> None:
             ]
             for position, at in enumerate(followers):
                 state.update(at, leader=0 if position == 0 else followers[0][1])
+            old = (change.key, change.leader)
+            if followers and old in state.tasks and state.tasks[old].state is TaskState.FAILED:
+                state.update(old, leader=followers[0][1])
         case AddFault():
             at = (change.key, change.number)
             first_at = state.faults[at][1] if at in state.faults else change.at

@@ -106,6 +106,8 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True):
 
     `leader_root` is -1 for an ordinary entry. `leader_path` is the leader's final path below its target root.
     `as_found`: the source has changed since the scan; take it as it is now and tell in the result what that is.
+    `earlier_inode`: our own copy of an earlier version, under `earlier_name` (b"": the task's own): its source changed
+    before it was deleted. When the source is taken as found, that copy makes room.
     """
 
     number: int
@@ -120,6 +122,8 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True):
     leader_root: int = -1
     leader_path: bytes = b""
     as_found: bool = False
+    earlier_inode: int = 0
+    earlier_name: bytes = b""
 
 
 class WorkDirectory(msgspec.Struct, frozen=True, array_like=True):
@@ -219,13 +223,17 @@ class DirectoryItem(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SettleItem(msgspec.Struct, frozen=True, array_like=True):
-    """A task that may have been published before a crash. `inode` is its copy's inode at the target."""
+    """A task that may have been published before a crash. `inode` is its copy's inode at the target.
+
+    `copied`: what is there is ours and a copy, which may be taken back; otherwise it was renamed or there before.
+    """
 
     number: int
     root: int
     path: bytes
     name: bytes
     inode: int
+    copied: bool
 
 
 class VerifyItem(msgspec.Struct, frozen=True, array_like=True):
@@ -269,8 +277,9 @@ class Open(_Message, frozen=True):
     make_targets: bool
     expected: tuple[int, ...] = ()
     """On resume: inode of each source root as it was scanned. Another inode is refused (the disk is not mounted?)."""
-    sources_may_be_gone: bool = False
-    """On resume: everything was moved already; a missing source is opened as an empty directory.
+    may_be_gone: tuple[int, ...] = ()
+    """Indexes of the roots of which nothing is wanted any more (moved already, or the execution is being cancelled):
+    when such a source is missing or another one, an empty directory is opened in its place.
     A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
 
 
@@ -424,11 +433,14 @@ class Synced(_Message, frozen=True):
 
     `failures`: members whose sync or read-back failed; the whole group when syncfs did. They must be skipped in
     Publish. `durable`: groups published before this sync began, whose names are durable now.
+    `withdrawn`: when syncfs failed, the groups published before it, with a fault for every member. The kernel tells a
+    failed write-back once, so no later sync can make them durable: their copies were taken back, to be made again.
     """
 
     group: int
     failures: tuple[ItemFault, ...]
     durable: tuple[int, ...]
+    withdrawn: dict[int, tuple[ItemFault, ...]] = {}
 
 
 class Published(_Message, frozen=True):

@@ -8,6 +8,7 @@ odd while it is written.
          0  daemon  control         Control
          8  daemon  bytes_per_s     0 = unlimited; this mover's share
         16  daemon  ops_per_s       float64; 0 = unlimited; this mover's share
+        24  mover   commit_started_ns, commit_operation: what the committing thread does; as started_ns and operation
         64  mover   started_ns      CLOCK_MONOTONIC when the present system call group began, 0 when idle
         72  mover   operation       Operation
         80  mover   task            number of the task at hand, 0 for none
@@ -60,7 +61,7 @@ class Doing(enum.IntEnum):
 
 
 class Glimpse(msgspec.Struct, frozen=True):
-    """One look at a mover. `started_ns` is on the monotonic clock, 0 when idle."""
+    """One look at a mover. `started_ns` is on the monotonic clock, 0 when idle; `commit_...` is its other thread."""
 
     started_ns: int
     doing: Doing
@@ -71,6 +72,16 @@ class Glimpse(msgspec.Struct, frozen=True):
     entries_total: int
     paused: bool
     name: bytes | None
+    commit_started_ns: int = 0
+    commit_doing: Doing = Doing.IDLE
+
+    @property
+    def longest(self) -> tuple[int, Doing]:
+        """Since when the thread that has been busy for longest is so, and with what; (0, IDLE) when none is."""
+        commit = (self.commit_started_ns, self.commit_doing)
+        if not self.started_ns or 0 < self.commit_started_ns < self.started_ns:
+            return commit
+        return self.started_ns, self.doing
 
 
 class ControlSide:
@@ -96,18 +107,22 @@ class ControlSide:
             name = m[144 : 144 + min(length, NAME_BYTES)]
             if _WORD.unpack_from(m, 128)[0] != sequence:
                 name = None
-        return Glimpse(started, Doing(doing), task, size, done, total, entries, bool(paused), name)
+        commit_started, commit = struct.unpack_from("<2Q", m, 24)
+        return Glimpse(
+            started, Doing(doing), task, size, done, total, entries, bool(paused), name, commit_started, Doing(commit)
+        )
 
     def close(self) -> None:
         self._memory.close()
 
 
 class MoverSide:
-    """The mover's end of a slot. One copying thread writes; the committing thread only calls `began` and `ended`."""
+    """The mover's end of a slot. For the copying thread; the committing one has `commit` to itself."""
 
     def __init__(self, memory: mmap.mmap) -> None:
         self._memory = memory
         self._sequence = 0
+        self.commit = CommitSide(memory)
 
     @property
     def control(self) -> Control:
@@ -143,3 +158,16 @@ class MoverSide:
 
     def set_paused(self, paused: int) -> None:
         _WORD.pack_into(self._memory, 120, paused)
+
+
+class CommitSide:
+    """The committing thread's part of a slot: a sync that hangs must not be hidden by a copy that ends."""
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
+
+    def began(self, doing: Doing, now_ns: int) -> None:
+        struct.pack_into("<2Q", self._memory, 24, now_ns, doing)
+
+    def ended(self) -> None:
+        struct.pack_into("<2Q", self._memory, 24, 0, Doing.IDLE)

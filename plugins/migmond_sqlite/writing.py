@@ -79,7 +79,13 @@ def apply(connection: apsw.Connection, change: Change) -> None:
                 ),
             )
         case Retry():
-            _set_state(connection, change.key, (TaskState.FAILED,), TaskState.PENDING)
+            base = change.key << NUMBER_BITS
+            run(
+                connection,
+                f"UPDATE task SET state={int(TaskState.PENDING)}, attempts=0 WHERE id BETWEEN ? AND ?"
+                f" AND state={int(TaskState.FAILED)} AND state NOT IN (0, 3)",
+                (base, base | NUMBER_MASK),
+            )
         case CancelPending():
             states = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
             _set_state(connection, change.key, states, TaskState.CANCELLED)
@@ -203,6 +209,11 @@ def _promote(connection: apsw.Connection, change: Promote) -> None:
     if ids:
         run(connection, "UPDATE task SET leader=0 WHERE id=?", (ids[0],))
         connection.executemany("UPDATE task SET leader=? WHERE id=?", [(ids[0] - base, i) for i in ids[1:]])
+        run(
+            connection,
+            f"UPDATE task SET leader=? WHERE id=? AND state={int(TaskState.FAILED)}",
+            (ids[0] - base, base | change.leader),
+        )
 
 
 def _add_fault(connection: apsw.Connection, change: AddFault) -> None:

@@ -1,0 +1,214 @@
+"""What a mover does when a sync fails: nothing may be called durable that the failed one might have lost."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from migmond.domain.entry import EntryType
+from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+from migmond.domain.states import Outcome
+from migmond.mover.commit import Committer
+from migmond.mover.context import Context
+from migmond.mover.control import Controls
+from migmond.mover.copy import Copier
+from migmond.mover.group import Group
+from migmond.mover.roots import open_roots
+from migmond.mover.settle import Settler
+from migmond.wire.mover import (
+    FromMover,
+    MoverOptions,
+    Open,
+    Publish,
+    Published,
+    RootSpec,
+    Settle,
+    Settled,
+    SettleItem,
+    Synced,
+    WorkItem,
+)
+from migmond.wire.slots import SLOT_BYTES, ControlSide, Doing, MoverSide
+
+
+class Mover:
+    """Copier and committer of a mover, without its threads and its process."""
+
+    def __init__(
+        self, source: Path, target: Path, policy: ConflictPolicy = ConflictPolicy.FAIL, *, move: bool = False
+    ) -> None:
+        operation = Operation.MOVE if move else Operation.COPY
+        options = MoverOptions(
+            "0123456789ab", operation, policy, VerifyLevel.HASH, one_file_system=True, reflink=False, rename=move
+        )
+        roots = open_roots(Open((RootSpec(bytes(source), bytes(target)),), options, make_targets=True))
+        self.said: list[FromMover] = []
+        slot = MoverSide(mmap.mmap(-1, SLOT_BYTES))
+        self.context = Context(roots, options, Controls(slot), self.said.append)
+        self.copier = Copier(self.context)
+        self.committer = Committer(self.context)
+        self.source = source
+
+    def group(self, number: int, *names: str) -> Group:
+        """Copy files into a new group."""
+        group = Group(number)
+        for name in names:
+            st = os.lstat(self.source / name)
+            item = WorkItem(
+                st.st_ino % 1_000_000, os.path.basename(os.fsencode(name)), EntryType.FILE, st.st_size, st.st_mtime_ns,
+                st.st_ctime_ns, st.st_ino, st.st_dev, st.st_nlink,
+            )  # fmt: skip
+            copied = self.copier.copy(item, 0, os.path.dirname(os.fsencode(name)), number)
+            assert copied.arrival is not None, copied.result
+            group.add(copied.arrival)
+        return group
+
+    def publish(self, number: int, *names: str) -> Group:
+        """Copy, sync and publish a group; its names wait for the next sync."""
+        group = self.group(number, *names)
+        self.committer._sync(group)
+        self.committer._publish(Publish(number))
+        assert isinstance(self.said[-1], Published)
+        return group
+
+    def fail_next_sync(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails() -> None:
+            monkeypatch.undo()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(self.context.devices, "sync", fails)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, Path]:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for name in "abc":
+        (source / name).write_bytes(name.encode())
+    return source, target
+
+
+def test_names_that_waited_for_a_failed_sync_are_taken_back(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mover = Mover(*places)
+    mover.publish(1, "a")
+    assert (places[1] / "a").read_bytes() == b"a"
+    second = mover.group(2, "b")
+    mover.fail_next_sync(monkeypatch)
+    mover.committer._sync(second)
+    synced = mover.said[-1]
+    assert isinstance(synced, Synced)
+    assert synced.durable == ()
+    assert {number: [f.fault.kind for f in faults] for number, faults in synced.withdrawn.items()} == {1: ["EIO"]}
+    assert [f.fault.kind for f in synced.failures] == ["EIO"]
+    assert not (places[1] / "a").exists()
+    mover.committer._sync(Group(0))
+    after = mover.said[-1]
+    assert isinstance(after, Synced)
+    assert after.durable == ()  # the next sync succeeds, and proves nothing about the first group
+    assert (places[0] / "a").read_bytes() == b"a"
+
+
+def test_what_somebody_put_in_the_place_of_a_copy_is_not_taken_back(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mover = Mover(*places)
+    mover.publish(1, "a")
+    (places[1] / "theirs").write_bytes(b"theirs")
+    (places[1] / "theirs").rename(places[1] / "a")
+    mover.fail_next_sync(monkeypatch)
+    mover.committer._sync(Group(0))
+    assert (places[1] / "a").read_bytes() == b"theirs"
+
+
+def test_a_renamed_file_is_the_only_one_and_stays(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    mover = Mover(*places, move=True)
+    mover.publish(1, "a")
+    assert not (places[0] / "a").exists()
+    mover.fail_next_sync(monkeypatch)
+    mover.committer._sync(Group(0))
+    synced = mover.said[-1]
+    assert isinstance(synced, Synced)
+    assert list(synced.withdrawn) == [1]
+    assert (places[1] / "a").read_bytes() == b"a"
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_settling_takes_back_copies_that_its_sync_did_not_make_durable(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    mover = Mover(*places)
+    group = mover.publish(1, "a")
+    (arrival,) = group.arrivals
+    mover.fail_next_sync(monkeypatch)
+    Settler(mover.context).settle(Settle(1, (SettleItem(arrival.number, 0, b"", b"a", arrival.inode, copied=copied),)))
+    settled = mover.said[-1]
+    assert isinstance(settled, Settled)
+    assert [p.fault.kind for p in settled.published if p.fault is not None] == ["EIO"]
+    assert (places[1] / "a").exists() is not copied
+
+
+def test_a_rename_under_a_chosen_name_is_found_again_after_a_crash(places: tuple[Path, Path]) -> None:
+    source, target = places
+    target.mkdir()
+    (target / "a").write_bytes(b"was there")
+    st = os.lstat(source / "a")
+    item = WorkItem(
+        1, b"a", EntryType.FILE, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev, st.st_nlink
+    )
+    first = Mover(source, target, ConflictPolicy.RENAME, move=True).copier.copy(item, 0, b"", 1)
+    again = Mover(source, target, ConflictPolicy.RENAME, move=True).copier.copy(item, 0, b"", 1)
+    for copied in (first, again):
+        assert copied.result.outcome is Outcome.RENAMED
+        assert copied.arrival is not None
+        assert copied.arrival.placed == b"a (1)"
+
+
+def test_a_crash_between_backup_and_replacement_makes_no_second_backup(places: tuple[Path, Path]) -> None:
+    source, target = places
+    target.mkdir()
+    (target / "a").write_bytes(b"was there")
+    os.link(target / "a", target / "a.~1~")  # the backup was made, then came the crash
+    Mover(source, target, ConflictPolicy.BACKUP).publish(1, "a")
+    assert {p.name: p.read_bytes() for p in target.iterdir()} == {"a": b"a", "a.~1~": b"was there"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_file_systems_mounted_inside_the_target_are_synced_too(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sources were deleted whose copies lay on a file system that nobody had synced."""
+    source, target = places
+    (source / "sub").mkdir()
+    (source / "sub" / "d").write_bytes(b"d")
+    (target / "sub").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", target / "sub"], check=True)
+    try:
+        synced: set[int] = set()
+        monkeypatch.setattr("migmond.mover.devices.sync_file_system", lambda fd: synced.add(os.fstat(fd).st_dev))
+        mover = Mover(source, target)
+        mover.committer._sync(mover.group(1, "a", "sub/d"))
+        assert synced == {target.stat().st_dev, (target / "sub").stat().st_dev}
+        assert len(synced) == 2
+    finally:
+        subprocess.run(["umount", "-l", target / "sub"], check=True)
+
+
+def test_a_sync_that_hangs_is_not_hidden_by_a_copy_that_ends() -> None:
+    memory = mmap.mmap(-1, SLOT_BYTES)
+    slot, daemon = MoverSide(memory), ControlSide(memory)
+    assert daemon.look().longest == (0, Doing.IDLE)
+    slot.commit.began(Doing.SYNCING, 5)
+    slot.began(Doing.COPYING, 7)
+    assert daemon.look().longest == (5, Doing.SYNCING)
+    slot.ended()
+    assert daemon.look().longest == (5, Doing.SYNCING)
+    slot.commit.ended()
+    slot.began(Doing.COPYING, 9)
+    assert daemon.look().longest == (9, Doing.COPYING)
