@@ -155,5 +155,5 @@ async def _spawn(identity: Identity, socket_fd: int, memory_fd: int) -> trio.Pro
         stdout=subprocess.DEVNULL,
         cwd="/",
         env={"PYTHONPATH": package_root, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-        umask=0o022,  # for missing parents of a destination; all else is made with a mode of its own
+        umask=0o077,
     )

@@ -111,6 +111,35 @@ def let_owner_write(directory: int) -> bool:
     return True
 
 
+def make_path(path: bytes) -> None:
+    """Make a directory (0700, it is to be finished) and its missing parents (0755, as anybody would make them).
+
+    For the operator's own paths: symlinks in them are followed.
+
+    Raises:
+        OSError: whatever mkdir(2) raises, but for a directory that is there already. Parents made so far stay.
+    """
+    make_parents(path)
+    _make(path, 0o700)
+
+
+def make_parents(path: bytes) -> None:
+    """Make the missing parents of `path` (0755). Raises OSError as `make_path`."""
+    parent = os.path.dirname(path.rstrip(b"/"))
+    if not parent or os.path.isdir(parent):
+        return
+    make_parents(parent)
+    _make(parent, 0o755)
+
+
+def _make(path: bytes, mode: int) -> None:
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
+
+
 def _components(path: bytes) -> list[bytes]:
     return [name for name in path.split(b"/") if name not in (b"", b".")]
 

@@ -63,10 +63,14 @@ def openat2(dir_fd: int, path: bytes, flags: int, mode: int, resolve: int) -> in
     return int(fd) if fd >= 0 else _fail(path)
 
 
+@cache
+def _renameat2() -> Any:
+    return _function("renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+
+
 def renameat2(source_dir: int, source: bytes, target_dir: int, target: bytes, flags: int) -> None:
     """renameat2(2). Raises OSError."""
-    call = _function("renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
-    if call(source_dir, _checked(source), target_dir, _checked(target), flags):
+    if _renameat2()(source_dir, _checked(source), target_dir, _checked(target), flags):
         _fail(target)
 
 

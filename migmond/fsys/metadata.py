@@ -60,6 +60,7 @@ def copy_metadata(
     rights: Rights,
     *,
     target: os.stat_result | None = None,
+    bare: bool = False,
     mtime_ns: int | None = None,
 ) -> Lost:
     """Bring owner, xattrs (ACLs and capabilities among them), mode and times over, by fd.
@@ -67,6 +68,7 @@ def copy_metadata(
     Args:
         source: fstat of the source.
         target: fstat of the target if known; calls that would change nothing are left out.
+        bare: the target is known to have no attributes yet.
         mtime_ns: modification time to set instead of the source's.
 
     Returns:
@@ -80,10 +82,15 @@ def copy_metadata(
     lost = _copy_owner(target_fd, source, target, rights)
     # A directory may have been there before; a file is always our fresh one.
     mirror = stat.S_ISDIR(source.st_mode)
-    loss, acl_changed = copy_xattrs(source_fd, target_fd, trusted=rights.may_trusted, mirror=mirror)
-    lost |= loss
-    lost |= _copy_mode(target_fd, source, target, rights, lost, changed=acl_changed)
-    return lost | _copy_times(target_fd, source, mtime_ns)
+    loss, acl_changed = copy_xattrs(source_fd, target_fd, trusted=rights.may_trusted, mirror=mirror, bare=bare)
+    # Joining flags takes longer than a system call: most files lose nothing.
+    if loss:
+        lost |= loss
+    if loss := _copy_mode(target_fd, source, target, rights, lost, changed=acl_changed):
+        lost |= loss
+    if loss := _copy_times(target_fd, source, mtime_ns):
+        lost |= loss
+    return lost
 
 
 def copy_link_metadata(

@@ -17,11 +17,19 @@ _NOT_HERE = frozenset(
 )
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.E2BIG})
 """The file system has room for files, but not that much for attributes of one: ext4 keeps them in one block."""
-_ACLS = frozenset({"system.posix_acl_access", "system.posix_acl_default"})
+_DEFAULT_ACL = "system.posix_acl_default"
+_ACLS = frozenset({"system.posix_acl_access", _DEFAULT_ACL})
 _CAPABILITY = "security.capability"
 
 
-def copy_xattrs(source: Pinned, target: Pinned, *, trusted: bool, mirror: bool) -> tuple[Lost, bool]:
+def has_default_acl(directory: Pinned) -> bool:
+    """Whether what is made in the directory inherits an ACL from it. Raises OSError."""
+    return _DEFAULT_ACL in _names(directory)
+
+
+def copy_xattrs(
+    source: Pinned, target: Pinned, *, trusted: bool, mirror: bool, bare: bool = False
+) -> tuple[Lost, bool]:
     """Give the target the source's attributes.
 
     ACLs that the target has and the source lacks are removed: it inherited them from its directory, and they would
@@ -30,6 +38,7 @@ def copy_xattrs(source: Pinned, target: Pinned, *, trusted: bool, mirror: bool) 
     Args:
         trusted: copy `trusted.*` too; it takes CAP_SYS_ADMIN.
         mirror: remove the `user.*` ones that the source lacks too: the target was there before.
+        bare: the target is known to have none yet.
 
     Returns:
         What could not be kept, and whether an ACL was changed: that may have changed the mode as well.
@@ -37,7 +46,7 @@ def copy_xattrs(source: Pinned, target: Pinned, *, trusted: bool, mirror: bool) 
     Raises:
         OSError: the source or target failed in another way (EIO, EROFS, ...).
     """
-    names, there = _names(source), _names(target)
+    names, there = _names(source), [] if bare else _names(target)
     if not names and not there:
         return Lost.NOTHING, False
     lost, acl_changed = Lost.NOTHING, False

@@ -24,6 +24,7 @@ class Committer:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._lane = context.controls.slot.commit
         self._targets = context.target_directories(make=False)
         self._jobs: queue.SimpleQueue[Group | Publish | None] = queue.SimpleQueue()
         self._groups: dict[int, Group] = {}
@@ -57,7 +58,7 @@ class Committer:
         published, self._published = self._published, {}
         durable = tuple(published)
         withdrawn: dict[int, tuple[ItemFault, ...]] = {}
-        context.controls.slot.commit.began(Doing.SYNCING, time.monotonic_ns())
+        self._lane.began(Doing.SYNCING, time.monotonic_ns())
         failures: list[ItemFault] = []
         try:
             context.devices.sync()
@@ -74,7 +75,7 @@ class Committer:
         else:
             if reads_back(context.options):
                 failures = self._read_back(group)
-        context.controls.slot.commit.ended()
+        self._lane.ended()
         if group.number:
             self._groups[group.number] = group
         context.send(Synced(group.number, tuple(failures), durable, withdrawn))
@@ -91,11 +92,10 @@ class Committer:
 
     def _read_back(self, group: Group) -> list[ItemFault]:
         failures: list[ItemFault] = []
-        slot = self._context.controls.slot.commit
         for arrival in group.arrivals:
             if arrival.digest is None or not arrival.temporary:
                 continue
-            slot.began(Doing.VERIFYING, time.monotonic_ns())
+            self._lane.began(Doing.VERIFYING, time.monotonic_ns())
             try:
                 fd = os.open(
                     arrival.temporary,
@@ -103,7 +103,7 @@ class Committer:
                     dir_fd=self._targets.get(arrival.root, arrival.path),
                 )
                 try:
-                    digest, _ = digest_past_cache(fd, lambda _: slot.began(Doing.VERIFYING, time.monotonic_ns()))
+                    digest, _ = digest_past_cache(fd, lambda _: self._lane.began(Doing.VERIFYING, time.monotonic_ns()))
                 finally:
                     os.close(fd)
             except OSError as e:
@@ -119,9 +119,8 @@ class Committer:
         skip = frozenset(message.skip)
         results: list[PublishResult] = []
         members: list[tuple[Arrival, bytes]] = []
-        slot = self._context.controls.slot.commit
         for arrival in group.arrivals:
-            slot.began(Doing.PUBLISHING, time.monotonic_ns())
+            self._lane.began(Doing.PUBLISHING, time.monotonic_ns())
             if arrival.number in skip:
                 self._discard(arrival)
                 continue
@@ -130,7 +129,7 @@ class Committer:
                 results.append(result)
             if result is None or result.target_name is not None:
                 members.append((arrival, arrival.name if result is None else result.target_name or b""))
-        slot.ended()
+        self._lane.ended()
         self._published[group.number] = members
         self.last_publish_at = time.monotonic()
         self._context.send(Published(group.number, tuple(results)))

@@ -12,9 +12,10 @@ from migmond.domain.plan import Operation, VerifyLevel
 from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.content import PairMemory
 from migmond.fsys.metadata import Rights
+from migmond.fsys.xattrs import has_default_acl
 from migmond.mover.control import Controls
 from migmond.mover.devices import Devices
-from migmond.mover.directory_cache import DirectoryCache
+from migmond.mover.directory_cache import DirectoryCache, OpenDirectory
 from migmond.mover.roots import Root
 from migmond.wire.mover import FromMover, MoverOptions
 
@@ -55,17 +56,30 @@ class Context:
     def source_directories(self) -> DirectoryCache:
         """Return a new cache of source directories."""
         cross = not self.options.one_file_system
-        return DirectoryCache(lambda root, path: open_directory(self.roots[root].source_fd, path, cross_mounts=cross))
+
+        def opener(root: int, path: bytes) -> OpenDirectory:
+            return OpenDirectory(open_directory(self.roots[root].source_fd, path, cross_mounts=cross))
+
+        return DirectoryCache(opener)
 
     def target_directories(self, *, make: bool) -> DirectoryCache:
         """Return a new cache of target directories; `make` makes missing ones."""
 
-        def opener(root: int, path: bytes) -> int:
-            fd = make_directories(self.roots[root].target_fd(), path) if make else self._open_target(root, path)
+        def make_missing(root: int, path: bytes) -> OpenDirectory:
+            root_fd, fresh = self.roots[root].target_fd(), False
+            try:
+                fd = open_directory(root_fd, path)
+            except FileNotFoundError:
+                fd, fresh = make_directories(root_fd, path), True
             self.devices.note(fd)
-            return fd
+            return OpenDirectory(fd, fresh=fresh, bare=not has_default_acl(fd))
 
-        return DirectoryCache(opener)
+        def opener(root: int, path: bytes) -> OpenDirectory:
+            fd = self._open_target(root, path)
+            self.devices.note(fd)
+            return OpenDirectory(fd)
+
+        return DirectoryCache(make_missing if make else opener)
 
     def _open_target(self, root: int, path: bytes) -> int:
         root_fd = os.open(self.roots[root].target_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -32,18 +32,20 @@ class Controls:
         Raises:
             Abandoned: the daemon said so.
         """
+        if not self.slot.running:
+            self._held()
+
+    def _held(self) -> None:
         control = self.slot.control
-        if control is Control.RUN:
-            return
         if control is Control.PAUSE:
             self.slot.set_paused(1)
             try:
-                while self.slot.control is Control.PAUSE:
+                while (control := self.slot.control) is Control.PAUSE:
                     time.sleep(_POLL_S)
             finally:
                 self.slot.set_paused(0)
             self.slot.began(Doing.COPYING, time.monotonic_ns())
-        if self.slot.control is Control.ABANDON:
+        if control is Control.ABANDON:
             raise Abandoned
 
     def entry(self, number: int, size: int, path: bytes) -> None:
@@ -52,15 +54,17 @@ class Controls:
         Raises:
             Abandoned: see `check`.
         """
-        self.check()
+        slot = self.slot
+        if not slot.running:
+            self._held()
         self._file_done = 0
-        self.slot.file(number, size, path)
-        _, per_second = self.slot.limits
+        slot.file(number, size, path, Doing.COPYING, time.monotonic_ns())
+        per_second = slot.ops_per_s
         if per_second:
             now = time.monotonic()
             self._entries.set_rate(per_second, now)
             self._wait(self._entries.take(1, now))
-        self.slot.began(Doing.COPYING, time.monotonic_ns())
+            slot.began(Doing.COPYING, time.monotonic_ns())
 
     def entry_done(self) -> None:
         self._entries_total += 1
@@ -72,16 +76,18 @@ class Controls:
         Raises:
             Abandoned: see `check`.
         """
+        slot = self.slot
         self._file_done += count
         self._bytes_total += count
-        self.slot.progress(self._file_done, self._bytes_total)
-        self.check()
-        per_second, _ = self.slot.limits
+        slot.progress(self._file_done, self._bytes_total, time.monotonic_ns())
+        if not slot.running:
+            self._held()
+        per_second = slot.bytes_per_s
         if per_second:
             now = time.monotonic()
             self._bytes.set_rate(per_second, now)
             self._wait(self._bytes.take(count, now))
-        self.slot.began(Doing.COPYING, time.monotonic_ns())
+            slot.began(Doing.COPYING, time.monotonic_ns())
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds

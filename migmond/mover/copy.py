@@ -26,6 +26,8 @@ from migmond.wire.mover import CopyResult, Seen, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_PRIVATE = 0o600
+_PERMISSIONS = 0o777
 _NO_LINK_HERE = frozenset({errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOENT})
 
 
@@ -43,7 +45,7 @@ class _Failed(Exception):
 class _Job:
     """One item on its way: where it comes from and where it goes. `item` is replaced when it is taken as found."""
 
-    __slots__ = ("existing", "group", "item", "name", "path", "root", "source_dir", "source_name", "target_dir")
+    __slots__ = ("bare", "existing", "group", "item", "name", "path", "root", "source_dir", "source_name", "target_dir")
 
     def __init__(self, item: WorkItem, root: int, path: bytes, group: int, source_name: bytes, name: bytes) -> None:
         self.item = item
@@ -53,6 +55,7 @@ class _Job:
         self.source_name = source_name
         self.name = name
         self.source_dir = self.target_dir = -1
+        self.bare = False
         self.existing: os.stat_result | None = None
 
     def left(self, outcome: Outcome, fault: Fault | None = None) -> Copied:
@@ -112,7 +115,7 @@ class Copier:
         source_name, name = context.roots[root].names(item.name)
         job = _Job(item, root, path, group, source_name, name)
         try:
-            context.controls.entry(item.number, item.size, os.path.join(path, item.name) if path else item.name)
+            context.controls.entry(item.number, item.size, path + b"/" + item.name if path else item.name)
             try:
                 return self._copy(job)
             except PermissionError:
@@ -135,8 +138,10 @@ class Copier:
             job.source_dir = self._sources.get(job.root, job.path)
         except FileNotFoundError:
             return self._gone(job)
-        job.target_dir = self._targets.get(job.root, job.path)
-        job.existing = stat_or_none(job.target_dir, job.name)
+        target = self._targets.look(job.root, job.path)
+        job.target_dir, job.bare = target.fd, target.bare
+        if not target.fresh:
+            job.existing = stat_or_none(job.target_dir, job.name)
         if item.earlier_inode and (item.as_found or item.leader_root >= 0):
             return self._again(job)
         return self._anew(job)
@@ -255,10 +260,14 @@ class Copier:
     def _copy_file(self, job: _Job, source_fd: int, source: os.stat_result, seen: Seen | None) -> Copied:
         context = self._context
         temporary = context.temporary(job.item.number)
-        target_fd = _create(job.target_dir, temporary)
+        mode = self._mode_at_birth(job, source)
+        target_fd = _create(job.target_dir, temporary, mode)
         try:
             try:
                 target = os.fstat(target_fd)
+                if mode != _PRIVATE and target.st_gid != source.st_gid:  # the directory's group, by its setgid bit
+                    os.fchmod(target_fd, _PRIVATE)
+                    target = os.fstat(target_fd)
                 content = copy_content(
                     source_fd,
                     target_fd,
@@ -269,7 +278,7 @@ class Copier:
                     memory=context.memory,
                     step=context.controls.step,
                 )
-                lost = self._metadata(source_fd, target_fd, source, target)
+                lost = self._metadata(source_fd, target_fd, source, target, bare=job.bare)
                 if not content.holes_kept:
                     lost |= Lost.HOLES
                 _check_unchanged(job.item, os.fstat(source_fd))
@@ -312,7 +321,7 @@ class Copier:
         if item.type is EntryType.SYMLINK:
             os.symlink(text, temporary, dir_fd=job.target_dir)
         else:
-            os.mknod(temporary, stat.S_IFMT(source.st_mode) | 0o600, source.st_rdev, dir_fd=job.target_dir)
+            os.mknod(temporary, stat.S_IFMT(source.st_mode) | _PRIVATE, source.st_rdev, dir_fd=job.target_dir)
         try:
             lost = copy_link_metadata(
                 job.source_dir, job.source_name, job.target_dir, temporary, source, context.rights
@@ -333,9 +342,18 @@ class Copier:
                 raise
             return os.open(name, _READ, dir_fd=source_dir)  # somebody else's file: its atime will move
 
-    def _metadata(self, source_fd: int, target_fd: int, source: os.stat_result, target: os.stat_result) -> Lost:
+    def _mode_at_birth(self, job: _Job, source: os.stat_result) -> int:
+        """Return the mode to make a file with: its own if nobody can look in by it who may not in the end."""
+        rights = self._context.rights
+        mode = stat.S_IMODE(source.st_mode)
+        ours = source.st_uid == rights.uid and source.st_gid == rights.gid
+        return mode if job.bare and ours and mode <= _PERMISSIONS else _PRIVATE
+
+    def _metadata(
+        self, source_fd: int, target_fd: int, source: os.stat_result, target: os.stat_result, *, bare: bool
+    ) -> Lost:
         try:
-            return copy_metadata(source_fd, target_fd, source, self._context.rights, target=target)
+            return copy_metadata(source_fd, target_fd, source, self._context.rights, target=target, bare=bare)
         except OSError as e:
             raise _Failed(fault_of(Phase.METADATA, e)) from e
 
@@ -399,12 +417,12 @@ def _as_found(item: WorkItem, source: os.stat_result) -> tuple[WorkItem, Seen]:
     return fresh, seen
 
 
-def _create(target_dir: int, temporary: bytes) -> int:
+def _create(target_dir: int, temporary: bytes, mode: int) -> int:
     try:
-        return os.open(temporary, _CREATE, 0o600, dir_fd=target_dir)
+        return os.open(temporary, _CREATE, mode, dir_fd=target_dir)
     except FileExistsError:  # an earlier attempt died: nothing in it is to be trusted
         os.unlink(temporary, dir_fd=target_dir)
-        return os.open(temporary, _CREATE, 0o600, dir_fd=target_dir)
+        return os.open(temporary, _CREATE, mode, dir_fd=target_dir)
 
 
 def _remove(target_dir: int, temporary: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Open directory fds, the least recently used closed: one open serves all files of a directory."""
+"""Open directories, the least recently used closed: one open serves all files of a directory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,22 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 
+import msgspec
+
 CAPACITY = 128
+
+
+class OpenDirectory(msgspec.Struct, frozen=True, gc=False):
+    """A directory and what need not be asked again for every file in it.
+
+    Attributes:
+        fresh: it was made just now: no name in it is taken by anybody else's file.
+        bare: it has no default ACL: a new file in it has the mode that it is made with and no attributes.
+    """
+
+    fd: int
+    fresh: bool = False
+    bare: bool = False
 
 
 class DirectoryCache:
@@ -16,24 +31,34 @@ class DirectoryCache:
         opener: opens the directory; raises OSError.
     """
 
-    def __init__(self, opener: Callable[[int, bytes], int]) -> None:
+    def __init__(self, opener: Callable[[int, bytes], OpenDirectory]) -> None:
         self._opener = opener
-        self._open: OrderedDict[tuple[int, bytes], int] = OrderedDict()
+        self._open: OrderedDict[tuple[int, bytes], OpenDirectory] = OrderedDict()
+        self._last: tuple[int, bytes] | None = None
+        self._last_directory = OpenDirectory(-1)
 
     def get(self, root: int, path: bytes) -> int:
         """Return the directory's fd; it stays the cache's, valid until the next call."""
+        return self.look(root, path).fd
+
+    def look(self, root: int, path: bytes) -> OpenDirectory:
+        """Return the directory with what is known of it; its fd is valid until the next call."""
         key = (root, path)
-        fd = self._open.get(key)
-        if fd is None:
-            fd = self._opener(root, path)
-            self._open[key] = fd
+        if key == self._last:
+            return self._last_directory
+        directory = self._open.get(key)
+        if directory is None:
+            directory = self._opener(root, path)
+            self._open[key] = directory
             if len(self._open) > CAPACITY:
-                os.close(self._open.popitem(last=False)[1])
+                os.close(self._open.popitem(last=False)[1].fd)
         else:
             self._open.move_to_end(key)
-        return fd
+        self._last, self._last_directory = key, directory
+        return directory
 
     def clear(self) -> None:
-        for fd in self._open.values():
-            os.close(fd)
+        for directory in self._open.values():
+            os.close(directory.fd)
         self._open.clear()
+        self._last = None

@@ -162,9 +162,7 @@ class Worker:
                 results.append(copied.result)
                 if copied.arrival is not None:
                     self._group.add(copied.arrival)
-        slot = self._context.controls.slot
-        slot.file(0, 0, b"")
-        slot.ended()
+        self._context.controls.slot.no_file()
         # Before the group is sealed: the daemon must know all members when it hears that they are synced.
         self._context.send(Copied(message.batch, tuple(results)))
 
@@ -243,6 +241,7 @@ def main() -> None:
         groups = [int(g) for g in sys.argv[5].split(",") if g]
         become(int(sys.argv[3]), int(sys.argv[4]), groups)
     os.set_inheritable(socket_fd, False)  # noqa: FBT003
+    os.umask(0)  # every mode that is asked for is meant
     slot = MoverSide(mmap.mmap(slot_fd, SLOT_BYTES))
     os.close(slot_fd)
     # People at the terminal and the daemon that answers them come first; a machine with nothing else to do does not

@@ -11,7 +11,7 @@ import tempfile
 from migmond.domain.entry import EntryType, entry_type
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.names import to_text
-from migmond.fsys.beneath import open_root
+from migmond.fsys.beneath import make_path, open_root
 from migmond.fsys.facts import mount_id
 from migmond.fsys.rename import stat_or_none
 from migmond.wire.mover import Open, OpenFailed, RootInfo, RootSpec
@@ -56,9 +56,9 @@ class Root:
         return self._target_fd >= 0
 
     def target_fd(self) -> int:
-        """Open the target directory, making it (0700) and its parents when missing."""
+        """Open the target directory, making it and its parents when missing."""
         if self._target_fd < 0:
-            os.makedirs(self.target_directory, mode=0o700, exist_ok=True)  # its parents by the umask
+            make_path(self.target_directory)
             self._target_fd = open_root(self.target_directory)
         return self._target_fd
 

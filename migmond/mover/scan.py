@@ -46,7 +46,6 @@ class Walker:
             while stack:
                 self._context.controls.check()
                 directory = stack.pop()
-                self._context.controls.slot.began(Doing.SCANNING, time.monotonic_ns())
                 # Deepest first: reversed, so that they are popped in the order of the listing.
                 stack.extend(reversed(list(self._read(directory))))
         except Abandoned:
@@ -58,7 +57,7 @@ class Walker:
     def _read(self, directory: ScanDirectory) -> Iterator[ScanDirectory]:
         """List one directory completely; yield the directories in it that are to be walked."""
         context = self._context
-        context.controls.slot.file(directory.number, 0, directory.path)
+        context.controls.slot.file(directory.number, 0, directory.path, Doing.SCANNING, time.monotonic_ns())
         known = frozenset(directory.known)
         try:
             fd = open_directory(

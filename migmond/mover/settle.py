@@ -8,6 +8,7 @@ import time
 
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
+from migmond.fsys.beneath import make_parents
 from migmond.fsys.durable import sync_file_system
 from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.mover.conflict import place, standing_name, withdraw
@@ -127,7 +128,7 @@ class Settler:
         if os.path.islink(source):
             return False, "the source is a symlink to the directory"
         try:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
+            make_parents(target)
             rename_noreplace(-100, source, -100, target)
             for path in {os.path.dirname(source), os.path.dirname(target)}:
                 fd = os.open(path or b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
