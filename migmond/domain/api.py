@@ -183,6 +183,7 @@ class Progress(Result, frozen=True):
     """How far an execution is. `percent_done` never exceeds 100 and never falls; null while unknown.
 
     `seconds_remaining` is null when it cannot be told, and `eta_reason` says why.
+    `in_flight` is copied but not durable yet; it is in none of the others. `seconds_elapsed` leaves pauses out.
     """
 
     planned: TallyView
@@ -190,6 +191,7 @@ class Progress(Result, frozen=True):
     failed: TallyView
     skipped: TallyView
     cancelled: TallyView
+    in_flight: TallyView
     growing: bool
     imperfect: int
     percent_done: float | None

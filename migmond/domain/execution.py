@@ -52,8 +52,17 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def settled(self) -> Tally:
-        parts = (self.done, self.failed, self.skipped, self.cancelled)
-        return Tally(sum(p.entries for p in parts), sum(p.bytes for p in parts))
+        """Nothing more happens to these."""
+        return _sum(self.done, self.failed, self.skipped, self.cancelled)
+
+    @property
+    def there(self) -> Tally:
+        """What is as the plan wants it: failed and cancelled entries are not, however final that is."""
+        return _sum(self.done, self.skipped)
+
+
+def _sum(*parts: Tally) -> Tally:
+    return Tally(sum(p.entries for p in parts), sum(p.bytes for p in parts))
 
 
 class Verification(msgspec.Struct, frozen=True):

@@ -147,6 +147,8 @@ def _findings(
                 "make room, choose another destination, or migrate less (--include, --exclude)")  # fmt: skip
         if 0 < inodes < count.entries:
             add("blocker", "inodes", f"{count.entries - inodes:,} inodes short", "choose another destination")
+    if not plan.selector.selects_all and count.entries == count.directories:
+        add("warning", "selection", "the selector picks nothing", "check --include, --exclude and the other flags")
     if count.unreadable:
         add("warning", "unreadable", f"{count.unreadable:,} directories cannot be read",
             "run it as a user who may read them")  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from migmond.domain.errors import MoverError
+from migmond.domain.execution import Tally
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Member, Task, TaskResult
@@ -16,7 +17,7 @@ from migmond.engine.scope import Orphan, Scope
 from migmond.ports import Change, CloseGroup, OpenGroup, Record, Refresh
 from migmond.wire.mover import Copied, ItemFault, Publish, Published, Seen, Settle, Settled, SettleItem, Synced
 
-_LEFT_ALONE = frozenset({Outcome.EXISTS, Outcome.OLDER})
+_LEFT_ALONE = frozenset({Outcome.EXISTS, Outcome.OLDER, Outcome.UNCHANGED})
 _COPIES = frozenset({Outcome.COPIED, Outcome.REFLINKED, Outcome.LINKED, Outcome.CREATED})
 """What is at the target is ours, and the source is there as well."""
 
@@ -35,6 +36,7 @@ class Commits:
         batch = station.flight.batches.pop(message.batch)
         station.sizer.observe(len(batch.tasks), batch.size_bytes, now - max(batch.sent_at, station.last_answer_at))
         station.last_answer_at = now
+        station.answered_for = Tally(message.entries_total, message.bytes_total)
         left_alone: list[TaskResult] = []
         groups = station.flight.groups
         for result in message.results:

@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from migmond.domain.errors import MoverError, NotPermitted, PlanInfeasible
+from migmond.domain.execution import Tally
 from migmond.domain.identity import Identity
 from migmond.engine.flight import Flight
 from migmond.engine.gate import CONTROL_OF, Gate
@@ -33,6 +34,7 @@ class Station:
         flight: what it has in hand.
         sizer: how large its next batch should be.
         last_answer_at: monotonic seconds of its last answer to a batch.
+        answered_for: entries and bytes that its answers to batches cover, counted as in its slot.
         stalled: subscribers have been told that it hangs.
         last_glimpse: what it did when it died.
     """
@@ -42,6 +44,7 @@ class Station:
         self.flight = Flight()
         self.sizer = BatchSizer()
         self.last_answer_at = 0.0
+        self.answered_for = Tally()
         self.stalled = False
         self._waiting: dict[type, trio.MemorySendChannel[object]] = {}
         self.last_glimpse: Glimpse | None = None
@@ -141,9 +144,12 @@ class Crew:
             if process is None or opened is None:
                 if not await self._gate.passed() and not self._needed():
                     return
+                opening = await self._opening()
                 try:
-                    process, opened = await open_mover(slot, self._identity, await self._opening())
+                    process, opened = await open_mover(slot, self._identity, opening)
                 except (PlanInfeasible, NotPermitted) as e:
+                    if await self._opening() != opening:
+                        continue  # others were done with a source while this one was starting: tell it so
                     self._handler.failing(e.message, True)  # noqa: FBT003 (final: the roots are gone)
                     return
                 except MoverError as e:
@@ -157,6 +163,17 @@ class Crew:
                 if self._died():
                     self._handler.failing(f"movers keep dying ({why})", False)  # noqa: FBT003
                 await trio.sleep(RESTART_PAUSE_S)
+
+    async def ask(self, message: ToMover, answer: type[A]) -> A:
+        """Ask any mover; if it dies, ask the next one: for what may be repeated."""
+        while True:
+            while not self.stations:
+                await self.changed.mark().wait()
+            try:
+                return await self.stations[min(self.stations)].ask(message, answer)
+            except MoverError:
+                # Its end is told where its messages are read; until then it would only be asked again.
+                await trio.lowlevel.checkpoint()
 
     def mirror_control(self) -> None:
         """Put the gate's mode into every slot."""

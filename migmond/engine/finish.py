@@ -11,11 +11,9 @@ import msgspec
 import trio
 
 from migmond.domain.entry import EntryType
-from migmond.domain.errors import MoverError
 from migmond.domain.fault import Disposition
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Task, TaskResult
-from migmond.engine.crew import Station
 from migmond.engine.deleter import Deleter
 from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
@@ -138,7 +136,7 @@ class Finisher:
         later in a parent that is finished already moves its times. None when the scope ends meanwhile."""
         scope, items = self._scope, await self._items(tasks)
         for attempt in itertools.count(1):
-            answer = await self._ask(MakeDirectories(scope.next_batch(), items), DirectoriesMade)
+            answer = await self._scope.crew.ask(MakeDirectories(scope.next_batch(), items), DirectoriesMade)
             dispositions = {f.fault.disposition for f in answer.failures}
             held = [f for f in answer.failures if self._faults.environmental(f.fault)]
             if scope.gate.mode is Mode.CANCEL or not (held or Disposition.RETRY in dispositions):
@@ -157,7 +155,7 @@ class Finisher:
             async for page in pages:
                 if scope.gate.ending:
                     return
-                answer = await self._ask(
+                answer = await self._scope.crew.ask(
                     RemoveDirectories(scope.next_batch(), await self._items(page)), DirectoriesRemoved
                 )
                 for failure in answer.failures:
@@ -171,7 +169,7 @@ class Finisher:
             roots = self._single_roots() if after == 0 else ()
             directories = (*roots, *((d.root, d.path) for d in page))
             if directories:
-                answer = await self._ask(Sweep(scope.next_batch(), directories), Swept)
+                answer = await self._scope.crew.ask(Sweep(scope.next_batch(), directories), Swept)
                 for fault in answer.failures:
                     scope.surroundings.log("cannot sweep a directory", execution=scope.id, why=fault.message)
             if len(page) < PAGE:
@@ -199,18 +197,3 @@ class Finisher:
         return tuple(
             DirectoryItem(t.number, places[t.number].root, places[t.number].path, t.mtime_ns, t.inode) for t in tasks
         )
-
-    async def _ask(self, message: MakeDirectories | RemoveDirectories | Sweep, answer: type[A]) -> A:
-        """Ask any mover; if it dies, ask the next one: all of these can be repeated."""
-        while True:
-            station = await self._station()
-            try:
-                return await station.ask(message, answer)
-            except MoverError as e:
-                self._scope.surroundings.log("asking again", execution=self._scope.id, why=e.message)
-
-    async def _station(self) -> Station:
-        crew = self._scope.crew
-        while not crew.stations:
-            await crew.changed.wait()
-        return crew.stations[min(crew.stations)]

@@ -23,10 +23,10 @@ class Mode(enum.Enum):
 CONTROL_OF = {
     Mode.RUN: Control.RUN,
     Mode.PAUSE: Control.PAUSE,
-    Mode.DRAIN: Control.RUN,
+    Mode.DRAIN: Control.DRAIN,
     Mode.CANCEL: Control.ABANDON,
 }
-"""What the movers are told: a drain lets them finish the batch in hand."""
+"""What the movers are told."""
 
 
 class Gate:

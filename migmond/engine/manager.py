@@ -32,13 +32,16 @@ from migmond.engine.opening import fresh_opening
 from migmond.engine.run import Run
 from migmond.engine.settings import Surroundings
 from migmond.engine.verify import Verifier
-from migmond.engine.views import execution_view, intervention_views, verification_view
+from migmond.engine.views import execution_view, intervention_views, time_text, verification_view
 from migmond.ports import AddIntervention, AddRoot, Change, PutExecution, Retry
 from migmond.wire.mover import Opened
 
 MIN_PREFIX = 3
 """Shortest id prefix that names an execution."""
+_SHOWN = 5
+"""Of several that match, so many are named in the error."""
 
+_UNVERIFIED = "verification failed"
 _RESTARTABLE = frozenset({ExecutionState.DRAINED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.FAILED})
 
 
@@ -51,7 +54,7 @@ class Engine:
         self._executions: dict[str, Execution] = {}
         self._runs: dict[str, Run] = {}
         self._verifiers: dict[str, Verifier] = {}
-        self._starting = trio.Lock()
+        self._requests: defaultdict[tuple[int, str], trio.Lock] = defaultdict(trio.Lock)
         self._launching: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         """Held from the look whether anything works on an execution until something does: two scopes on one would
         write the same temporaries."""
@@ -104,17 +107,21 @@ class Engine:
         if name in self._executions and visible(self._executions[name]):
             return self._now(self._executions[name])
         seen = [e for e in self.all() if visible(e)]
+        begins = [e for e in seen if len(name) >= MIN_PREFIX and e.id.startswith(name)]
         named = [e for e in seen if e.name == name]
         live = [e for e in named if e.state in LIVE_EXECUTION_STATES]
-        if not named and len(name) >= MIN_PREFIX:
-            named = [e for e in seen if e.id.startswith(name)]
-        for candidates in (live, named):
-            if len(candidates) == 1:
-                return candidates[0]
-        if named:
-            ids = ", ".join(e.id[:6] for e in named[-5:])
-            raise NotFound(f"{len(named)} migrations match {name!r}", hint=f"name one of {ids}")
-        raise NotFound(f"no migration matches {name!r}", hint="migmon ls shows them all")
+        if len(live) == 1:
+            named = live
+        # A name that is also the beginning of another's id must not take its place: hints are made of such beginnings.
+        matching = {e.id: e for e in (*begins, *named)}
+        if len(matching) == 1:
+            return next(iter(matching.values()))
+        if matching:
+            newest = [*matching.values()][-_SHOWN:]
+            which = ", ".join(f"{e.id[:6]} ({e.state}, of {time_text(e.created_at)[:16]})" for e in newest)
+            raise NotFound(f"{len(matching)} migrations match {name!r}", hint=f"name one of {which}")
+        short = f"; the beginning of an id takes {MIN_PREFIX} characters" if len(name) < MIN_PREFIX else ""
+        raise NotFound(f"no migration matches {name!r}", hint=f"migmon ls shows them all{short}")
 
     def run_of(self, execution_id: str) -> Run | None:
         """Return the live run of an execution."""
@@ -150,20 +157,28 @@ class Engine:
         """
         if self._stopping:
             raise Unavailable("the daemon is stopping", hint="start it again when it is back")
-        journal = self._surroundings.journal
-        async with self._starting:
-            if request_id:
-                earlier = await journal.find_request(request_id, identity.uid)
+        if not request_id:
+            return await self._start(plan, identity, name, "")
+        request = (identity.uid, request_id)
+        async with self._requests[request]:  # equal ones only: a root that hangs must not keep others waiting
+            try:
+                earlier = await self._surroundings.journal.find_request(request_id, identity.uid)
                 if earlier is not None:
                     return self.find(earlier)
-            execution_id = secrets.token_hex(6)
-            opening = fresh_opening(execution_id, plan, self._surroundings.settings)
-            process, opened = await open_mover(1, identity, opening)
-            try:
-                execution = await self._create(execution_id, plan, identity, name, request_id, opened)
-            except BaseException:
-                await process.end()
-                raise
+                return await self._start(plan, identity, name, request_id)
+            finally:
+                if not self._requests[request].statistics().tasks_waiting:
+                    del self._requests[request]
+
+    async def _start(self, plan: Plan, identity: Identity, name: str, request_id: str) -> Execution:
+        execution_id = secrets.token_hex(6)
+        opening = fresh_opening(execution_id, plan, self._surroundings.settings)
+        process, opened = await open_mover(1, identity, opening)
+        try:
+            execution = await self._create(execution_id, plan, identity, name, request_id, opened)
+        except BaseException:
+            await process.end()
+            raise
         self._executions[execution.id] = execution
         view = self.view(execution)
         self._surroundings.bus.publish(lambda i, at: ExecutionCreated(i, at, execution.id, view))
@@ -252,6 +267,8 @@ class Engine:
         async with self._launching[execution.id]:
             run = await self._controllable(execution)
             now = self._now(execution)
+            if now.state is ExecutionState.DRAINING:
+                raise Conflict(f"{now.name} is draining", hint=f"resume it when it has: migmon watch {now.id[:6]}")
             if run is not None:
                 if not run.lift(lambda hold: True, "lifted"):
                     raise Conflict(f"{now.name} is not paused: it is {now.state}")
@@ -294,6 +311,8 @@ class Engine:
             Conflict: it is not running.
         """
         run = await self._live(execution, "drained")
+        if run.execution.state is ExecutionState.DRAINING:
+            return run.execution
         run.drain()
         await self._record(execution, InterventionKind.DRAIN, author, reason, f"migmon resume {execution.id[:6]}")
         return run.execution
@@ -319,11 +338,13 @@ class Engine:
         try:
             verification = await verifier.run()
             ended = msgspec.structs.replace(execution, verification=verification)
+            if ended.reason.startswith(_UNVERIFIED):
+                ended = msgspec.structs.replace(ended, reason="")
             await self._surroundings.journal.apply([PutExecution(ended)])
         except* Exception as group:  # whatever it is: it concerns this verification only, not the daemon
             why = str(_leaf(group)) if isinstance(_leaf(group), MigmondError) else f"internal error: {_leaf(group)!r}"
             self._surroundings.log("verification failed", execution=execution.id, why=why)
-            ended, verification = msgspec.structs.replace(execution, reason=f"verification failed: {why}"), None
+            ended, verification = msgspec.structs.replace(execution, reason=f"{_UNVERIFIED}: {why}"), None
         finally:
             del self._verifiers[execution.id]
         self._executions[execution.id] = ended

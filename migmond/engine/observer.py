@@ -20,6 +20,7 @@ from migmond.planning.pace import Pace, percent
 from migmond.wire.slots import Doing, Glimpse
 
 TICK_S = 0.25
+_WORKING = frozenset({ExecutionState.RUNNING, ExecutionState.DRAINING, ExecutionState.CANCELLING})
 _STALLING = frozenset({Doing.SCANNING, Doing.COPYING, Doing.SYNCING, Doing.PUBLISHING, Doing.DELETING, Doing.VERIFYING})
 
 
@@ -38,6 +39,7 @@ class Observer:
         self._active_before_s = scope.account.execution.active_s
         self._active_s = 0.0
         self._last_look = scope.now()
+        self._in_flight = Tally()
         self._movers: tuple[api.MoverView, ...] = ()
         self.note = ""
 
@@ -48,13 +50,12 @@ class Observer:
         estimate = self._pace.estimate(totals.planned, growing=totals.growing)
         if scope.account.execution.state is ExecutionState.PAUSED:
             estimate = type(estimate)(0.0, 0.0, None, "paused")
-        settled = percent(totals.settled, 0, totals.planned)
-        done = None if totals.growing else max(self._percent, settled)
-        return Live(estimate, done, self.active_s, self._movers, self.note)
+        done = None if totals.growing else max(self._percent, percent(totals.there, totals.planned))
+        return Live(estimate, done, self.active_s, self._in_flight, self._movers, self.note)
 
     @property
     def active_s(self) -> float:
-        """Seconds in RUNNING, over all scopes that the execution has had."""
+        """Seconds in which work was done, over all scopes that the execution has had."""
         return self._active_before_s + self._active_s
 
     async def run(self) -> None:
@@ -67,19 +68,19 @@ class Observer:
         """Take one look and tell subscribers."""
         scope, now = self._scope, self._scope.now()
         self._expire()
-        running = scope.account.execution.state is ExecutionState.RUNNING
-        if running:
+        working = scope.account.execution.state in _WORKING
+        if working:
             self._active_s += now - self._last_look
         else:
             self._pace.restart()
         self._last_look = now
-        in_flight = self._look(now)
+        in_flight = self._in_flight = self._look(now)
         totals = scope.account.totals
-        if running:
+        if working:
             self._pace.observe(now, totals.settled.plus(in_flight.entries, in_flight.bytes))
         if not totals.growing:
-            flying = totals.settled.plus(in_flight.entries, 0)
-            self._percent = max(self._percent, min(100.0, percent(flying, in_flight.bytes, totals.planned)))
+            flying = totals.there.plus(in_flight.entries, in_flight.bytes)
+            self._percent = max(self._percent, percent(flying, totals.planned))
         scope.account.change(active_s=self.active_s)
         view = execution_view(scope.account.execution, self.live, scope.wall())
         scope.surroundings.bus.publish(lambda i, at: ExecutionProgress(i, at, scope.id, view))
@@ -90,6 +91,7 @@ class Observer:
         crew = self._scope.crew
         for slot, process in sorted(crew.processes.items()):
             glimpse = process.control.look()
+            entries_total, bytes_total = glimpse.entries_total, glimpse.bytes_total
             since_ns, doing = glimpse.longest
             busy_s = now - since_ns / 1e9 if since_ns else 0.0
             committing = since_ns == glimpse.commit_started_ns
@@ -105,8 +107,8 @@ class Observer:
             if station is None:
                 continue
             self._tell_stall(station, glimpse, busy_s, stalled=stalled)
-            if glimpse.task:
-                size += glimpse.file_done
+            entries += max(0, entries_total - station.answered_for.entries)
+            size += max(0, bytes_total - station.answered_for.bytes)
             for group in station.flight.groups.values():
                 entries += len(group.members)
                 size += sum(m.size for m in group.members.values())

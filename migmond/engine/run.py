@@ -318,11 +318,10 @@ class Run:
                 continue
             if not await self._gate.passed():
                 return
-            station = await self._any_station(scope)
             member = Member(number, task.inode, Outcome.RENAMED, task.lost, None, 0)
             group = CommitGroup(scope.next_group(), (member,))
             await scope.ledger.commit([OpenGroup(key, group)])
-            answer = await station.ask(RenameRoot(number - 1), RootRenamed)
+            answer = await scope.crew.ask(RenameRoot(number - 1), RootRenamed)
             close = CloseGroup(key, group.id)
             if not answer.done:
                 await scope.ledger.commit([close])
@@ -331,14 +330,9 @@ class Run:
             read = Listing(number, task.device, await journal.last_number(key) + 1, (), {}, complete=True)
             await scope.ledger.commit([Record(key, (result,)), AddListing(key, read), close])
 
-    async def _any_station(self, scope: Scope) -> Station:
-        while not scope.crew.stations:
-            mark = scope.crew.changed.mark()
-            await mark.wait()
-        return scope.crew.stations[min(scope.crew.stations)]
-
     async def _rest(self, scope: Scope, dispatcher: Dispatcher, finisher: Finisher) -> None:
-        scope.account.stage(Stage.LINK)
+        if not self._gate.ending:
+            scope.account.stage(Stage.LINK)
         while not self._gate.ending and await dispatcher.followers():
             await dispatcher.entries()
         await dispatcher.quiet()
@@ -365,7 +359,7 @@ class Run:
         if self._gate.mode is Mode.CANCEL:
             self._end(ExecutionState.CANCELLED, "")
         elif self._gate.mode is Mode.DRAIN:
-            self._enter(ExecutionState.DRAINED)
+            self._enter(ExecutionState.DRAINED, "resume goes on from here")
         elif scope.account.totals.failed.entries:
             failed = scope.account.totals.failed.entries
             self._end(ExecutionState.COMPLETED_WITH_ERRORS, f"{failed:,} entries failed, their sources are untouched")

@@ -9,6 +9,7 @@ import trio
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import MoverError
 from migmond.domain.events import ScanCompleted
+from migmond.domain.execution import Stage
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Listing, Task
@@ -174,6 +175,8 @@ class Scanner:
     def _finished(self) -> None:
         scope = self._scope
         scope.scan_done = True
+        if scope.account.execution.stage is Stage.SCAN:
+            scope.account.stage(Stage.COPY)
         if scope.account.totals.growing:
             scope.account.scanned(complete=True)
             scope.ledger.record([])

@@ -34,7 +34,7 @@ HINTS = {
     "EIO": "the disk could not read or write: check the kernel log and the disk's health",
     "ENAMETOOLONG": "the destination's file system allows shorter names only: rename the source",
     "ELOOP": "a symlink stands where a directory is expected: it is not followed",
-    "ENOTDIR": "something that is no directory stands in the way at the destination",
+    "ENOTDIR": "a file stands where a directory has to be made: move it away, then migmon resume",
     "mover_died": "reading this file killed the mover process repeatedly: see the daemon's log",
 }
 """What to do next, by fault kind."""
@@ -46,6 +46,7 @@ class Live(msgspec.Struct, frozen=True):
     estimate: Estimate
     percent_done: float | None
     active_s: float
+    in_flight: Tally
     movers: tuple[api.MoverView, ...]
     note: str = ""
 
@@ -108,19 +109,22 @@ def _progress(execution: Execution, live: Live | None) -> api.Progress:
     totals = execution.totals
     if live is not None:
         estimate, done = live.estimate, live.percent_done
-        active_s = live.active_s
+        active_s, in_flight = live.active_s, live.in_flight
     else:
         estimate = Estimate(None, None, None, "not running")
-        done = None if totals.growing else percent(totals.settled, 0, totals.planned)
-        active_s = execution.active_s
+        done = None if totals.growing else percent(totals.there, totals.planned)
+        active_s, in_flight = execution.active_s, Tally()
         if execution.state in (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS):
             estimate = Estimate(None, None, 0.0, "")
+    if execution.state is ExecutionState.COMPLETED:
+        done = 100.0
     return api.Progress(
         planned=tally_view(totals.planned),
         done=tally_view(totals.done),
         failed=tally_view(totals.failed),
         skipped=tally_view(totals.skipped),
         cancelled=tally_view(totals.cancelled),
+        in_flight=tally_view(in_flight),
         growing=totals.growing,
         imperfect=totals.imperfect,
         percent_done=done,

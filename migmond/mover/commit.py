@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import stat
 import time
 
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
+from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_past_cache
 from migmond.mover.conflict import place, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.group import Arrival, Group, reads_back
 from migmond.wire.mover import ItemFault, Publish, Published, PublishResult, Synced
 from migmond.wire.slots import Doing
-
-_LEFT_ALONE = (Outcome.EXISTS, Outcome.OLDER)
 
 
 class Committer:
@@ -158,7 +158,17 @@ class Committer:
                 return None
             return PublishResult(arrival.number, Outcome.NONE, placed.name, None)
         self._discard(arrival)
+        if placed.fault is not None and not self._context.moving and self._equal(arrival, directory):
+            return PublishResult(arrival.number, Outcome.UNCHANGED, None, None)
         return PublishResult(arrival.number, placed.outcome, None, placed.fault)
+
+    @staticmethod
+    def _equal(arrival: Arrival, directory: int) -> bool:
+        """Whether the name was taken meanwhile by an equal file, as by another migration of the same tree."""
+        st = stat_or_none(directory, arrival.name)
+        return st is not None and stat.S_ISREG(st.st_mode) and (st.st_size, st.st_mtime_ns) == (
+            arrival.size, arrival.mtime_ns,
+        )  # fmt: skip
 
     def _discard(self, arrival: Arrival) -> None:
         if arrival.temporary:

@@ -26,16 +26,21 @@ class Controls:
         self._entries_total = 0
         self._file_done = 0
 
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Entries begun and bytes copied since the mover started, as the slot has them."""
+        return self._entries_total, self._bytes_total
+
     def check(self) -> None:
-        """Wait while paused.
+        """Wait while paused. Something new is about to begin.
 
         Raises:
-            Abandoned: the daemon said so.
+            Abandoned: the daemon wants nothing begun any more.
         """
         if not self.slot.running:
-            self._held()
+            self._held(beginning=True)
 
-    def _held(self) -> None:
+    def _held(self, *, beginning: bool) -> None:
         control = self.slot.control
         if control is Control.PAUSE:
             self.slot.set_paused(1)
@@ -45,7 +50,7 @@ class Controls:
             finally:
                 self.slot.set_paused(0)
             self.slot.began(Doing.COPYING, time.monotonic_ns())
-        if control is Control.ABANDON:
+        if control is Control.ABANDON or (control is Control.DRAIN and beginning):
             raise Abandoned
 
     def entry(self, number: int, size: int, path: bytes) -> None:
@@ -56,14 +61,14 @@ class Controls:
         """
         slot = self.slot
         if not slot.running:
-            self._held()
+            self._held(beginning=True)
         self._file_done = 0
         slot.file(number, size, path, Doing.COPYING, time.monotonic_ns())
         per_second = slot.ops_per_s
         if per_second:
             now = time.monotonic()
             self._entries.set_rate(per_second, now)
-            self._wait(self._entries.take(1, now))
+            self._wait(self._entries.take(1, now), beginning=True)
             slot.began(Doing.COPYING, time.monotonic_ns())
 
     def entry_done(self) -> None:
@@ -71,27 +76,28 @@ class Controls:
         self.slot.count(self._entries_total)
 
     def step(self, count: int) -> None:
-        """`count` more bytes of the entry at hand are copied.
+        """`count` more bytes of the entry at hand are copied; it waits while paused.
 
         Raises:
-            Abandoned: see `check`.
+            Abandoned: the daemon wants the entry given up.
         """
         slot = self.slot
         self._file_done += count
         self._bytes_total += count
         slot.progress(self._file_done, self._bytes_total, time.monotonic_ns())
         if not slot.running:
-            self._held()
+            self._held(beginning=False)
         per_second = slot.bytes_per_s
         if per_second:
             now = time.monotonic()
             self._bytes.set_rate(per_second, now)
-            self._wait(self._bytes.take(count, now))
+            self._wait(self._bytes.take(count, now), beginning=False)
             slot.began(Doing.COPYING, time.monotonic_ns())
 
-    def _wait(self, seconds: float) -> None:
+    def _wait(self, seconds: float, *, beginning: bool) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.slot.began(Doing.COPYING, time.monotonic_ns())  # throttled is not stalled
             time.sleep(min(left, _POLL_S * 2))
-            self.check()
+            if not self.slot.running:
+                self._held(beginning=beginning)

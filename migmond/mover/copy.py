@@ -189,7 +189,9 @@ class Copier:
         if job.existing is not None:
             if _same_inode(job.existing, st) and item.links == 1:
                 raise _Failed(_SAME_FILE)
-            if before_copy(context.options.conflict, item.mtime_ns, job.existing) is not None:
+            if _alike(job.existing, st) or (
+                before_copy(context.options.conflict, item.mtime_ns, job.existing) is not None
+            ):
                 return None  # the copying way looks whether they are equal before it decides
         try:
             placed = place(
@@ -364,8 +366,7 @@ class Copier:
         context = self._context
         if _same_inode(existing, source):
             raise _Failed(_SAME_FILE)
-        like = (existing.st_size, existing.st_mtime_ns) == (source.st_size, source.st_mtime_ns)
-        if like and entry_type(existing.st_mode) is EntryType.FILE:
+        if _alike(existing, source):
             if not context.moving:
                 return self._unchanged(job, existing.st_ino, None)
             digest, _ = digest_of(source_fd, context.controls.step)
@@ -406,6 +407,12 @@ def _check_unchanged(item: WorkItem, st: os.stat_result) -> None:
 
 def _same_inode(a: os.stat_result, b: os.stat_result) -> bool:
     return a.st_ino == b.st_ino and a.st_dev == b.st_dev
+
+
+def _alike(a: os.stat_result, b: os.stat_result) -> bool:
+    """Whether both are files that look equal: of one size, modified at the same time."""
+    both_files = stat.S_ISREG(a.st_mode) and stat.S_ISREG(b.st_mode)
+    return both_files and (a.st_size, a.st_mtime_ns) == (b.st_size, b.st_mtime_ns)
 
 
 def _as_found(item: WorkItem, source: os.stat_result) -> tuple[WorkItem, Seen]:

@@ -164,7 +164,7 @@ class Worker:
                     self._group.add(copied.arrival)
         self._context.controls.slot.no_file()
         # Before the group is sealed: the daemon must know all members when it hears that they are synced.
-        self._context.send(Copied(message.batch, tuple(results)))
+        self._context.send(Copied(message.batch, tuple(results), *self._context.controls.totals))
 
     def _seal_if_due(self, *, idle: bool) -> None:
         now = time.monotonic()

@@ -122,14 +122,23 @@ class Settler:
         root = self._context.roots[index]
         source, target = root.spec.source.rstrip(b"/"), root.spec.target.rstrip(b"/")
         if not os.path.lexists(source):
-            if os.path.lexists(target):  # Open has checked that it is ours by its inode
-                return True, "renamed before"
-            return False, "the source is gone"
+            if not os.path.lexists(target):
+                return False, "the source is gone"
+            # Open has checked that it is ours by its inode. Whoever renamed it may not have lived to sync it.
+            return self._made_durable(source, target)
         if os.path.islink(source):
             return False, "the source is a symlink to the directory"
         try:
             make_parents(target)
             rename_noreplace(-100, source, -100, target)
+        except OSError as e:
+            return False, str(e)
+        return self._made_durable(source, target)
+
+    @staticmethod
+    def _made_durable(source: bytes, target: bytes) -> tuple[bool, str]:
+        """Sync a root's rename, or take it back: what may not last must not be called done."""
+        try:
             for path in {os.path.dirname(source), os.path.dirname(target)}:
                 fd = os.open(path or b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 try:
@@ -137,5 +146,7 @@ class Settler:
                 finally:
                     os.close(fd)
         except OSError as e:
+            with contextlib.suppress(OSError):
+                rename_noreplace(-100, target, -100, source)
             return False, str(e)
         return True, ""

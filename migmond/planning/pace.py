@@ -27,12 +27,12 @@ def work(tally: Tally) -> float:
     return tally.bytes + tally.entries * ENTRY_COST_BYTES
 
 
-def percent(settled: Tally, in_flight_bytes: int, planned: Tally) -> float:
-    """Return how much of the planned work is settled, 0 to 100. An empty plan is 100."""
+def percent(there: Tally, planned: Tally) -> float:
+    """Return how much of the planned work is there, 0 to 100. An empty plan is 100."""
     total = work(planned)
     if total <= 0:
         return 100.0
-    return min(100.0, 100.0 * (work(settled) + in_flight_bytes) / total)
+    return min(100.0, 100.0 * work(there) / total)
 
 
 class Pace:

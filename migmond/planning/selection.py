@@ -109,10 +109,9 @@ class Matcher:
     def _pattern_fits(self, path: bytes) -> bool:
         if self._include is None and self._exclude is None:
             return True
-        text = os.fsdecode(path)
-        if self._exclude is not None and self._exclude.match(text):
+        if self._exclude is not None and self._exclude.match(path):
             return False
-        return self._include is None or self._include.match(text)
+        return self._include is None or self._include.match(path)
 
 
 def selector_of(spec: api.SelectorSpec) -> Selector:

@@ -422,10 +422,13 @@ class ScanFinished(_Message, frozen=True):
 
 
 class Copied(_Message, frozen=True):
-    """Every item of the batch appears once."""
+    """Every item of the batch appears once. `entries_total` and `bytes_total` are the slot's at its end: what the slot
+    shows beyond them is of batches that were not answered yet."""
 
     batch: int
     results: tuple[CopyResult, ...]
+    entries_total: int = 0
+    bytes_total: int = 0
 
 
 class Synced(_Message, frozen=True):

@@ -52,6 +52,8 @@ class Control(enum.IntEnum):
     """Wait at the chunk boundary, keep everything open."""
     ABANDON = 2
     """Give up the file at hand and the rest of the batch: remove temporaries, report them with kind `abandoned`."""
+    DRAIN = 3
+    """Finish the file at hand; the rest of the batch is reported with kind `abandoned`."""
 
 
 class Doing(enum.IntEnum):

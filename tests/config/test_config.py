@@ -94,7 +94,7 @@ def test_the_order_agrees_with_a_naive_oracle(files: list[tuple[int, str, str]])
         ("[movers]\nworkers = '3'\n", [":2", "must be an integer"]),
         ("[movers]\nworkers = true\n", [":2", "must be an integer"]),
         ("[movers]\nworkers = 300\n", [":2", "0 to 256"]),
-        ("[commit]\nsize = '5'\n", [":2", "commit.size", "write a number with a unit"]),
+        ("[commit]\nsize = '5'\n", [":2", "commit.size", "has no unit"]),
         ("[commit]\nage = '5'\n", [":2", "commit.age", "not a duration"]),
         ("[daemon]\nlog_level = 'loud'\n", [":2", "debug, info"]),
         ("[socket]\nmode = '999'\n", [":2", "octal"]),

@@ -23,9 +23,13 @@ from migmond.domain.plan import ConflictPolicy, Operation, Plan, Source
 from migmond.domain.selector import Selector
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import Entry, Listing, Task
+from migmond.engine import crew
+from migmond.engine.crew import Station
 from migmond.engine.finish import Finisher
+from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
 from migmond.ports import AddFault, AddListing, AddRoot
+from migmond.wire.mover import Open, Opened, RenameRoot, ToMover
 from oracle import differences
 
 COPY, MOVE = Operation.COPY, Operation.MOVE
@@ -367,3 +371,44 @@ async def test_a_full_disk_of_the_journal_holds_and_goes_on_by_itself(tmp_path: 
         assert differences(source, target) == []
     finally:
         subprocess.run(["umount", state], check=True)
+
+
+async def test_a_mover_that_starts_late_finds_everything_moved(
+    tmp_path: Path, other_fs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the second mover may open the source when the first has moved all of it and removed it."""
+    source, target = tmp_path / "source", other_fs / "target"
+    trees.small_files(source, 50, 100, random.Random(1))
+    original = crew.open_mover
+
+    async def slowly(slot: int, identity: Identity, opening: Open) -> tuple[MoverProcess, Opened]:
+        while slot == 2 and source.exists():  # noqa: ASYNC110 (a directory has no event)
+            await trio.sleep(0.01)
+        return await original(slot, identity, opening)
+
+    monkeypatch.setattr(crew, "open_mover", slowly)
+    async with laboratory(tmp_path / "state", EngineSettings(workers=2)) as lab:
+        done = await lab.run(plan(source, target, MOVE))
+    assert done.state is ExecutionState.COMPLETED, done.reason
+
+
+async def test_a_mover_that_dies_while_it_renames_a_tree_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    trees.small_files(source, 50, 100, random.Random(1))
+    inode, deaths = source.stat().st_ino, 0
+    original = Station.ask
+
+    async def dying(self: Station, message: ToMover, answer: type[Any]) -> Any:
+        nonlocal deaths
+        if isinstance(message, RenameRoot) and deaths < 2:
+            deaths += 1
+            self.process.kill()
+        return await original(self, message, answer)
+
+    monkeypatch.setattr(Station, "ask", dying)
+    async with laboratory(tmp_path / "state") as lab:
+        done = await lab.run(plan(source, target, MOVE))
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert (target.stat().st_ino, source.exists(), deaths) == (inode, False, 2)

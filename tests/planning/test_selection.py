@@ -15,7 +15,7 @@ from migmond.planning.selection import Candidate, Matcher
 
 
 def matches(pattern: str, path: str) -> bool:
-    return compile_pattern(pattern).match(path)
+    return compile_pattern(pattern).match(path.encode())
 
 
 @pytest.mark.parametrize(

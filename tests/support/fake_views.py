@@ -20,6 +20,7 @@ def progress(**changes: Any) -> api.Progress:
         failed=NONE,
         skipped=NONE,
         cancelled=NONE,
+        in_flight=NONE,
         growing=False,
         imperfect=0,
         percent_done=82.7,

@@ -137,14 +137,16 @@ def details(e: api.ExecutionView) -> list[str]:
         lines.append("  " + verification(e.verification))
     if p.failed.entries:
         lines.append(f"  next: migmon errors {e.id[:6]}")
+    if e.state in ("drained", "failed", "completed_with_errors"):
+        lines.append(f"  go on: migmon resume {e.id[:6]}")
     return lines
 
 
 def amounts(p: api.Progress) -> str:
     """Return `1.86 TiB of 2.25 TiB, 1,021,780 of 1,234,983 entries`; totals that still grow have a +."""
     more = "+" if p.growing else ""
-    done_bytes = p.done.bytes + p.skipped.bytes
-    done = p.done.entries + p.skipped.entries
+    done_bytes = p.done.bytes + p.skipped.bytes + p.in_flight.bytes
+    done = p.done.entries + p.skipped.entries + p.in_flight.entries
     size = f"{show_size(done_bytes)} of {show_size(p.planned.bytes)}{more}"
     return f"{size}, {done:,} of {p.planned.entries:,}{more} entries"
 
@@ -171,6 +173,8 @@ def summary(e: api.ExecutionView) -> list[str]:
     lines = [f"{e.name} ({e.id[:6]}) {state}: {head}"]
     if e.why and e.state not in ("completed", "completed_with_errors"):
         lines.append(f"  {e.why}")
+    if e.state == "completed" and not p.done.entries and not p.skipped.entries:
+        lines.append("  nothing was to be done: the source is empty, or the selector picks nothing")
     if p.skipped.entries:
         lines.append(f"  {p.skipped.entries:,} left alone (migmon files {e.id[:6]} --state skipped)")
     if p.failed.entries:
