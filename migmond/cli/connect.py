@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from migmond.cli.state import State
-from migmond.client.address import find_socket, make_private, xdg
+from migmond.client.address import SYSTEM_SOCKET, find_socket, make_private, xdg
 from migmond.client.errors import Unreachable
 from migmond.client.sync import Client
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 10.0
 IDLE_LIFE = "10m"
+_SYSTEMCTL = "systemctl status migmond"
 _LOG_LINES = 5
 
 
@@ -37,7 +38,10 @@ def connect(state: State, *, start: bool = True, timeout_s: float | None = 60.0)
         return Client(address.path, timeout_s)
     except Unreachable as e:
         if not address.startable or not start:
-            hint = "" if address.startable else "is the daemon running? systemctl status migmond"
+            if address.startable:
+                hint = "none of yours runs now; every command but status and watch starts one, and it resumes"
+            else:
+                hint = f"is a daemon running there? {_SYSTEMCTL if address.path == SYSTEM_SOCKET else 'check --socket'}"
             raise Unreachable(e.message, e.hint or hint) from e
     directory = os.path.dirname(address.path)
     make_private(directory, os.getuid())

@@ -17,7 +17,7 @@ from migmond.domain.execution import Execution
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
-from migmond.domain.states import TaskState
+from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
@@ -40,6 +40,7 @@ _SCAN_PAGE = 1_000
 """Tasks that are matched in one go, 10 ms or so."""
 _MAX_SCANNED = 50_000
 """Tasks that one request looks through before it returns what it has found, however little."""
+_STATES = frozenset(s.value for s in ExecutionState)
 _STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "created")
 """Worst first; all others come after."""
 
@@ -144,6 +145,10 @@ class Service:
         if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
             raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
         seen = [e for e in self._engine.all() if _sees(peer, e)]
+        if unknown := sorted(set(params.states) - _STATES):
+            raise InvalidInput(
+                f"there is no state {unknown[0][:40]!r}", hint=f"states are {', '.join(sorted(_STATES))}"
+            )
         if params.states:
             seen = [e for e in seen if e.state.value in params.states]
         if params.sort == "created":
@@ -315,7 +320,11 @@ def _sees(peer: Peer, execution: Execution) -> bool:
 
 
 def _mover_identity(peer: Peer, *, privileged: bool) -> Identity:
-    return Identity(0, 0, ()) if privileged else peer.identity
+    if not privileged:
+        return peer.identity
+    if os.geteuid() != 0:
+        raise NotPermitted("this daemon has no rights but yours", hint="a privileged migration needs the system daemon")
+    return Identity(0, 0, ())
 
 
 def _author(peer: Peer) -> str:

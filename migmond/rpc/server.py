@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from migmond.domain.errors import Conflict, LimitExceeded, NotPermitted
+from migmond.domain.errors import Conflict, InvalidInput, LimitExceeded, NotPermitted
 from migmond.domain.identity import Role
 from migmond.rpc.backend import Backend
 from migmond.rpc.connection import Connection, Limits
@@ -26,13 +26,22 @@ from migmond.wire.jsonrpc import Codec, Encoding, Failure
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
+_PATH_BYTES = 107
+"""sun_path has 108 and ends with a zero byte."""
+
+
 def bind_socket(path: str, *, mode: int, backlog: int) -> socket.socket:
     """Bind and listen on a Unix socket. What a dead daemon left there is replaced; a live one's is not.
 
     Raises:
+        InvalidInput: the path is too long for a socket.
         Conflict: a daemon answers there, or something that is no socket has the name.
         OSError: the directory is missing or not writable.
     """
+    if (length := len(os.fsencode(path))) > _PATH_BYTES:
+        raise InvalidInput(
+            f"the socket's path has {length} bytes, the limit is {_PATH_BYTES}: {path}", hint="give a shorter --socket"
+        )
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise Conflict(f"{path} exists and is no socket", hint="choose another --socket, or remove it")

@@ -18,6 +18,7 @@ from migmond_sqlite.schema import APPLICATION_ID, INDEXES, PRAGMAS, SCHEMA_VERSI
 CACHE_KIB = 32 * 1024
 WAL_PAGES = 4000
 """The WAL is checkpointed at 16 MiB."""
+_PID_BYTES = 32
 WAL_KEPT_BYTES = 64 << 20
 """A WAL that one large transaction made longer is cut back to this."""
 
@@ -30,10 +31,16 @@ class DirectoryLock:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
+            holder = os.pread(self._fd, _PID_BYTES, 0).decode(errors="replace").strip()
             os.close(self._fd)
+            which = f" (pid {holder})" if holder.isdigit() else ""
             raise JournalError(
-                f"another daemon uses {directory}", hint="stop it first, or give this one another --state-directory"
+                f"another daemon{which} uses {directory}",
+                hint="use that one (migmon --socket), or stop it; a further one needs another --state-directory",
             ) from e
+        with contextlib.suppress(OSError):  # only for the error above; a full disk may well have no room for it
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         os.close(self._fd)

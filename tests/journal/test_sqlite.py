@@ -71,7 +71,7 @@ def test_every_pragma_is_what_it_must_be(tmp_path: Path) -> None:
 
 async def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     async with open_journal(tmp_path):
-        with pytest.raises(JournalError, match="another daemon"):
+        with pytest.raises(JournalError, match=rf"another daemon \(pid {os.getpid()}\)"):
             async with open_journal(tmp_path):
                 pass
     async with open_journal(tmp_path):

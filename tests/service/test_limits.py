@@ -20,7 +20,7 @@ from migmond.daemon.logs import make_log
 from migmond.daemon.service import Facts, Service
 from migmond.domain import api
 from migmond.domain.entry import EntryType
-from migmond.domain.errors import ConfigError, InvalidInput, LimitExceeded, NotFound
+from migmond.domain.errors import ConfigError, InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
 from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.identity import Identity, Peer, Role
@@ -31,7 +31,7 @@ from migmond.engine.bus import EventBus
 from migmond.engine.manager import Engine
 from migmond.engine.settings import Surroundings
 from migmond.rpc.peer import credentials_of
-from migmond.rpc.server import has_room
+from migmond.rpc.server import bind_socket, has_room
 
 ANA, BEN = (Peer(Identity(uid, uid), Role.OPERATOR) for uid in (1000, 1001))
 
@@ -59,6 +59,11 @@ def test_clients_leave_files_to_the_movers() -> None:
     assert clients_allowed(12_000, 4096) == 4096 - RESERVED
     assert clients_allowed(12_000, 64) == 32
     assert clients_allowed(12_000, -1) == 12_000
+
+
+def test_a_path_that_no_socket_can_have_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="the limit is 107"):
+        bind_socket(str(tmp_path / ("x" * 108)), mode=0o600, backlog=1)
 
 
 def test_more_clients_than_files_leave_the_daemon_working(tmp_path: Path) -> None:
@@ -183,6 +188,8 @@ async def test_numbers_and_texts_have_limits(nursery: trio.Nursery) -> None:
     plan = api.PlanSpec((api.SourceSpec("/a"),), "/b", name="new")
     with pytest.raises(InvalidInput):
         await found.list_files(ANA, api.FilesParams("aaaaaa", after=10**30))
+    with pytest.raises(InvalidInput, match="no state 'zzz'"):
+        await found.list_executions(ANA, api.ListParams(("zzz",)))
     for start in (api.StartParams(plan, name="x\ny"), api.StartParams(plan, request_id="x" * 10_000)):
         with pytest.raises(InvalidInput):
             await found.start(ANA, start)
@@ -198,6 +205,14 @@ async def test_numbers_and_texts_have_limits(nursery: trio.Nursery) -> None:
     journal.saved = [(Plan(f"p{i}", (), b"/"), 0.0) for i in range(service.MAX_SAVED_PLANS)]
     with pytest.raises(LimitExceeded):
         await found.save_plan(ANA, plan)
+
+
+async def test_a_daemon_without_rights_gives_none(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = await a_service(nursery, execution("aaaaaa000000", "photos", 1000))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    plan = api.PlanSpec((api.SourceSpec("/a"),), "/b", privileged=True)
+    with pytest.raises(NotPermitted, match="no rights but yours"):
+        await found.start(Peer(Identity(1000, 1000), Role.ADMIN), api.StartParams(plan))
 
 
 async def test_one_user_walks_few_plans_at_a_time(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:

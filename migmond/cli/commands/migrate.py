@@ -66,6 +66,12 @@ def _spec(source: str, destination: str, values: dict[str, Any]) -> api.PlanSpec
     )
 
 
+def _echo(state: State, spec: api.PlanSpec) -> None:
+    """Say how a limit was understood."""
+    if spec.limits.io_bytes_per_s:
+        state.say(f"limit: {rate_text(spec.limits.io_bytes_per_s)}")
+
+
 def _check(state: State, client: Client, spec: api.PlanSpec) -> Exit:
     found = client.call("plan.check", api.PlanParams(spec), api.PlanVerdict)
     if state.json:
@@ -88,6 +94,7 @@ def plan(state: State, /, source: str, destination: str, save: str | None, **val
     SRC/x becomes DST/x.
     """
     spec = _spec(source, destination, values)
+    _echo(state, spec)
     with connect(state, timeout_s=None) as client:
         result = _check(state, client, spec)
         if save is not None and result is Exit.DONE and not state.dry_run:
@@ -131,11 +138,10 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
                 sys.exit(_check(state, client, spec))
         else:
             spec = _spec(source, destination, values)
+            _echo(state, spec)
             if state.dry_run:
                 sys.exit(_check(state, client, spec))
             params = api.StartParams(plan=spec, request_id=os.urandom(8).hex())
-            if spec.limits.io_bytes_per_s:
-                state.say(f"limit: {rate_text(spec.limits.io_bytes_per_s)}")
         started = client.call("execution.start", params, api.ExecutionView)
         if detach:
             _tell_started(state, started)
