@@ -16,19 +16,8 @@ from migmond.engine.opening import fresh_opening, roots_of
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
 from migmond.planning.selection import Candidate, Matcher
-from migmond.wire.mover import (
-    Open,
-    Opened,
-    Probe,
-    Probed,
-    RootInfo,
-    Scan,
-    ScanDirectory,
-    ScanFailed,
-    ScanFinished,
-    Scanned,
-    TargetFacts,
-)
+from migmond.wire.items import RootInfo, ScanDirectory, TargetFacts
+from migmond.wire.mover import Open, Opened, Probe, Probed, Scan, ScanFailed, ScanFinished, Scanned
 
 
 class _Count:

@@ -15,7 +15,8 @@ from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Group, GroupState
 from migmond.engine.scope import Orphan, Scope
 from migmond.ports import Change, CloseGroup, OpenGroup, Record, Refresh
-from migmond.wire.mover import Copied, ItemFault, Publish, Published, Seen, Settle, Settled, SettleItem, Synced
+from migmond.wire.items import ItemFault, Seen, SettleItem
+from migmond.wire.mover import Copied, Publish, Published, Settle, Settled, Synced
 
 _LEFT_ALONE = frozenset({Outcome.EXISTS, Outcome.OLDER, Outcome.UNCHANGED})
 _COPIES = frozenset({Outcome.COPIED, Outcome.REFLINKED, Outcome.LINKED, Outcome.CREATED})

@@ -13,7 +13,8 @@ from migmond.engine.gate import Mode
 from migmond.engine.pulse import Pulse
 from migmond.engine.scope import Scope
 from migmond.ports import Record
-from migmond.wire.mover import Delete, Deleted, DeleteDirectory, DeleteItem
+from migmond.wire.items import DeleteDirectory, DeleteItem
+from migmond.wire.mover import Delete, Deleted
 
 BATCH_TASKS = 500
 MAX_OUT = 2

@@ -16,7 +16,8 @@ from migmond.engine.flight import Batch
 from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
 from migmond.ports import DirectoriesTouched, Promote
-from migmond.wire.mover import Flush, Work, WorkDirectory, WorkItem
+from migmond.wire.items import WorkDirectory, WorkItem
+from migmond.wire.mover import Flush, Work
 
 PAGE_TASKS = 4000
 BATCHES_OUT = 2

@@ -19,15 +19,8 @@ from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
 from migmond.ports import Record
-from migmond.wire.mover import (
-    DirectoriesMade,
-    DirectoriesRemoved,
-    DirectoryItem,
-    MakeDirectories,
-    RemoveDirectories,
-    Sweep,
-    Swept,
-)
+from migmond.wire.items import DirectoryItem
+from migmond.wire.mover import DirectoriesMade, DirectoriesRemoved, MakeDirectories, RemoveDirectories, Sweep, Swept
 
 A = TypeVar("A")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from migmond.domain.task import CommitGroup, Member, Task
-from migmond.wire.mover import CopyResult
+from migmond.wire.items import CopyResult
 
 
 class GroupState(enum.Enum):

@@ -10,7 +10,8 @@ from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Task
 from migmond.engine.settings import EngineSettings, Surroundings
-from migmond.wire.mover import MoverOptions, Open, RootSpec
+from migmond.wire.items import MoverOptions, RootSpec
+from migmond.wire.mover import Open
 
 _UNFINISHED = (TaskState.PENDING, TaskState.DURABLE)
 

@@ -18,7 +18,8 @@ from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
 from migmond.planning.selection import Candidate, Matcher
 from migmond.ports import AddListing
-from migmond.wire.mover import Open, Scan, ScanDirectory, ScanFailed, ScanFinished, Scanned
+from migmond.wire.items import ScanDirectory
+from migmond.wire.mover import Open, Scan, ScanFailed, ScanFinished, Scanned
 
 SCAN_SLOT = 1000
 """Slot number of the scanning mover, above those of the copying ones."""

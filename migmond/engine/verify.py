@@ -19,7 +19,8 @@ from migmond.engine.places import Places
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
 from migmond.ports import Journal
-from migmond.wire.mover import Open, Verified, Verify, VerifyDirectory, VerifyItem
+from migmond.wire.items import VerifyDirectory, VerifyItem
+from migmond.wire.mover import Open, Verified, Verify
 
 PAGE_TASKS = 500
 PAGE_BYTES = 64 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from migmond.wire.mover import TargetFacts
+from migmond.wire.items import TargetFacts
 
 
 def target_facts(fd: int) -> TargetFacts:

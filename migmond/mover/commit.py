@@ -15,7 +15,8 @@ from migmond.fsys.reread import digest_past_cache
 from migmond.mover.conflict import place, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.group import Arrival, Group, reads_back
-from migmond.wire.mover import ItemFault, Publish, Published, PublishResult, Synced
+from migmond.wire.items import ItemFault, PublishResult
+from migmond.wire.mover import Publish, Published, Synced
 from migmond.wire.slots import Doing
 
 

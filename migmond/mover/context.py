@@ -17,7 +17,8 @@ from migmond.mover.control import Controls
 from migmond.mover.devices import Devices
 from migmond.mover.directory_cache import DirectoryCache, OpenDirectory
 from migmond.mover.roots import Root
-from migmond.wire.mover import FromMover, MoverOptions
+from migmond.wire.items import MoverOptions
+from migmond.wire.mover import FromMover
 
 _TEMPORARY = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+\.part")
 

@@ -22,7 +22,7 @@ from migmond.mover.conflict import before_copy, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
 from migmond.mover.group import Arrival, reads_back
-from migmond.wire.mover import CopyResult, Seen, WorkItem
+from migmond.wire.items import CopyResult, Seen, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

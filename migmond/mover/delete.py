@@ -12,7 +12,8 @@ from migmond.domain.fault import Fault, Phase
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_of
 from migmond.mover.context import Context, fault_of
-from migmond.wire.mover import Delete, Deleted, DeleteDirectory, DeleteItem, ItemFault
+from migmond.wire.items import DeleteDirectory, DeleteItem, ItemFault
+from migmond.wire.mover import Delete, Deleted
 from migmond.wire.slots import Doing
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -14,14 +14,8 @@ from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.metadata import copy_metadata
 from migmond.fsys.rename import stat_or_none
 from migmond.mover.context import Context, fault_of
-from migmond.wire.mover import (
-    DirectoriesMade,
-    DirectoriesRemoved,
-    DirectoryItem,
-    ItemFault,
-    MakeDirectories,
-    RemoveDirectories,
-)
+from migmond.wire.items import DirectoryItem, ItemFault
+from migmond.wire.mover import DirectoriesMade, DirectoriesRemoved, MakeDirectories, RemoveDirectories
 from migmond.wire.slots import Doing
 
 _STAYS = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOENT})

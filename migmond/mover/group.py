@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from migmond.domain.plan import VerifyLevel
-from migmond.wire.mover import MoverOptions
+from migmond.wire.items import MoverOptions
 
 
 class Arrival(msgspec.Struct, frozen=True):

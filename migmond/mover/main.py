@@ -28,10 +28,10 @@ from migmond.mover.scan import Walker
 from migmond.mover.settle import Settler
 from migmond.mover.verify import Rereader
 from migmond.wire.framing import FrameReader, frame
+from migmond.wire.items import CopyResult
 from migmond.wire.mover import (
     MAX_FRAME_BYTES,
     Copied,
-    CopyResult,
     Crashed,
     Delete,
     Flush,

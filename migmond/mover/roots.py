@@ -14,7 +14,8 @@ from migmond.domain.names import to_text
 from migmond.fsys.beneath import make_path, open_root
 from migmond.fsys.facts import mount_id
 from migmond.fsys.rename import stat_or_none
-from migmond.wire.mover import Open, OpenFailed, RootInfo, RootSpec
+from migmond.wire.items import RootInfo, RootSpec
+from migmond.wire.mover import Open, OpenFailed
 
 
 class Refused(Exception):

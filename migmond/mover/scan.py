@@ -14,7 +14,8 @@ from migmond.fsys.beneath import open_directory
 from migmond.fsys.listing import list_directory
 from migmond.mover.context import Context, fault_of, is_temporary
 from migmond.mover.control import Abandoned
-from migmond.wire.mover import Scan, ScanDirectory, ScanFailed, ScanFinished, Scanned
+from migmond.wire.items import ScanDirectory
+from migmond.wire.mover import Scan, ScanFailed, ScanFinished, Scanned
 from migmond.wire.slots import Doing
 
 LISTING_ENTRIES = 2000

@@ -13,16 +13,8 @@ from migmond.fsys.durable import sync_file_system
 from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.mover.conflict import place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
-from migmond.wire.mover import (
-    PublishResult,
-    RenameRoot,
-    RootRenamed,
-    Settle,
-    Settled,
-    SettleItem,
-    Sweep,
-    Swept,
-)
+from migmond.wire.items import PublishResult, SettleItem
+from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
 
 

@@ -11,7 +11,8 @@ from migmond.domain.entry import EntryType, entry_type
 from migmond.domain.fault import Fault, Phase
 from migmond.fsys.reread import digest_past_cache
 from migmond.mover.context import Context, fault_of
-from migmond.wire.mover import ItemFault, Verified, Verify, VerifyItem
+from migmond.wire.items import ItemFault, VerifyItem
+from migmond.wire.mover import Verified, Verify
 from migmond.wire.slots import Doing
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -17,7 +17,8 @@ from migmond.mover.context import Context
 from migmond.mover.control import Controls
 from migmond.mover.copy import Copied, Copier
 from migmond.mover.roots import open_roots
-from migmond.wire.mover import MoverOptions, Open, RootSpec, WorkItem
+from migmond.wire.items import MoverOptions, RootSpec, WorkItem
+from migmond.wire.mover import Open
 from migmond.wire.slots import SLOT_BYTES, MoverSide
 from oracle import differences
 

@@ -20,19 +20,8 @@ from migmond.mover.copy import Copier
 from migmond.mover.group import Group
 from migmond.mover.roots import open_roots
 from migmond.mover.settle import Settler
-from migmond.wire.mover import (
-    FromMover,
-    MoverOptions,
-    Open,
-    Publish,
-    Published,
-    RootSpec,
-    Settle,
-    Settled,
-    SettleItem,
-    Synced,
-    WorkItem,
-)
+from migmond.wire.items import MoverOptions, RootSpec, SettleItem, WorkItem
+from migmond.wire.mover import FromMover, Open, Publish, Published, Settle, Settled, Synced
 from migmond.wire.slots import SLOT_BYTES, ControlSide, Doing, MoverSide
 
 

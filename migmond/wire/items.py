@@ -1,0 +1,235 @@
+"""What the messages between daemon and mover are made of: roots, options, and one record per entry and direction."""
+
+from __future__ import annotations
+
+import msgspec
+
+from migmond.domain.entry import EntryType, Lost
+from migmond.domain.fault import Fault
+from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+from migmond.domain.states import Outcome
+
+
+class RootSpec(msgspec.Struct, frozen=True, array_like=True):
+    """One source of the plan: absolute source path and absolute target path (destination joined with `into`)."""
+
+    source: bytes
+    target: bytes
+
+
+class RootInfo(msgspec.Struct, frozen=True, array_like=True):
+    """What a mover found on opening a root.
+
+    Attributes:
+        type: type of the source itself. For anything but a directory the task's `directory` is 0 and the mover
+            works in the parents of source and target.
+        root_entry: the source itself: size, mtime_ns, ctime_ns, inode, links.
+        source_device, target_device: st_dev; the target's is that of the target, or of its nearest existing parent.
+        target_exists: the target was there before (as a directory, for a directory source).
+    """
+
+    type: EntryType
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    links: int
+    source_device: int
+    target_device: int
+    target_exists: bool
+
+
+class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
+    """How this execution's movers work; the same for all of them.
+
+    Attributes:
+        execution: id; temporary names are `.migmond-<id>-<task number>.part`.
+        rename: move by rename (same file system) before anything else; a mover that meets EXDEV copies instead.
+        group_entries, group_bytes: a commit group is synced when it holds that much,
+        group_idle_s: or when nothing was added to it for so long,
+        group_age_s: or when it is so old.
+    """
+
+    execution: str
+    operation: Operation
+    conflict: ConflictPolicy
+    verify: VerifyLevel
+    one_file_system: bool
+    reflink: bool
+    rename: bool
+    group_entries: int = 2000
+    group_bytes: int = 256 * 1024 * 1024
+    group_idle_s: float = 0.05
+    group_age_s: float = 2.0
+
+
+class WorkItem(msgspec.Struct, frozen=True, array_like=True):
+    """One task of a batch: what the scan saw of it, and for a hard link where its leader's target is.
+
+    `leader_root` is -1 for an ordinary entry. `leader_path` is the leader's final path below its target root.
+    `as_found`: the source has changed since the scan; take it as it is now and tell in the result what that is.
+    `earlier_inode`: our own copy of an earlier version, under `earlier_name` (b"": the task's own): its source changed
+    before it was deleted. When the source is taken as found, that copy makes room.
+    """
+
+    number: int
+    name: bytes
+    type: EntryType
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    links: int
+    leader_root: int = -1
+    leader_path: bytes = b""
+    as_found: bool = False
+    earlier_inode: int = 0
+    earlier_name: bytes = b""
+
+
+class WorkDirectory(msgspec.Struct, frozen=True, array_like=True):
+    """Items that lie in one directory. `path` is below root `root`; the same relative path at the target."""
+
+    root: int
+    path: bytes
+    items: tuple[WorkItem, ...]
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """The version of a source that was copied, when it is another one than the scan saw."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    links: int
+
+
+class CopyResult(msgspec.Struct, frozen=True, array_like=True):
+    """What became of one item.
+
+    Exactly one of these holds:
+    - `fault` is set: nothing of the task is left at the target;
+    - `group` is 0 and `outcome` says why nothing is to be done (UNCHANGED, EXISTS, OLDER, SOURCE_GONE);
+    - `group` > 0: the copy is a member of that commit group, with `inode` its inode at the target.
+    UNCHANGED in a move joins a group like a copy: its target must be durable before the source is deleted.
+    """
+
+    number: int
+    group: int
+    outcome: Outcome
+    lost: Lost
+    digest: bytes | None
+    inode: int
+    size: int
+    fault: Fault | None
+    seen: Seen | None = None
+
+
+class ItemFault(msgspec.Struct, frozen=True, array_like=True):
+    number: int
+    fault: Fault
+
+
+class PublishResult(msgspec.Struct, frozen=True, array_like=True):
+    """Sent only for members that did not simply get their own name.
+
+    `fault`: not published, temporary removed. `outcome` EXISTS or OLDER: skipped by policy, temporary removed.
+    `target_name`: the name that the policy RENAME chose (also set without other news).
+    """
+
+    number: int
+    outcome: Outcome
+    target_name: bytes | None
+    fault: Fault | None
+
+
+class DeleteItem(msgspec.Struct, frozen=True, array_like=True):
+    """A source to delete, with everything that must still be true of it.
+
+    `target_name` and `target_inode` say where its durable copy is: the mover checks that the name is there with
+    that inode on the target's device, and that it is not the source itself. A changed ctime of a file with several
+    links (our own deletes of its other names change it) is accepted when its content hashes to `digest`, or, when
+    there is none, to the same as the target.
+    """
+
+    number: int
+    name: bytes
+    type: EntryType
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    links: int
+    target_name: bytes
+    target_inode: int
+    digest: bytes | None
+
+
+class DeleteDirectory(msgspec.Struct, frozen=True, array_like=True):
+    root: int
+    path: bytes
+    items: tuple[DeleteItem, ...]
+
+
+class DirectoryItem(msgspec.Struct, frozen=True, array_like=True):
+    """A directory to make or finish at the target, or to remove at the source. `mtime_ns` is what the scan saw."""
+
+    number: int
+    root: int
+    path: bytes
+    mtime_ns: int
+    inode: int
+
+
+class SettleItem(msgspec.Struct, frozen=True, array_like=True):
+    """A task that may have been published before a crash. `inode` is its copy's inode at the target.
+
+    `copied`: what is there is ours and a copy, which may be taken back; otherwise it was renamed or there before.
+    """
+
+    number: int
+    root: int
+    path: bytes
+    name: bytes
+    inode: int
+    copied: bool
+
+
+class VerifyItem(msgspec.Struct, frozen=True, array_like=True):
+    """A finished task whose target is to be re-read past the page cache. `digest` None: compare type and size only."""
+
+    number: int
+    name: bytes
+    type: EntryType
+    size: int
+    digest: bytes | None
+
+
+class VerifyDirectory(msgspec.Struct, frozen=True, array_like=True):
+    root: int
+    path: bytes
+    items: tuple[VerifyItem, ...]
+
+
+class ScanDirectory(msgspec.Struct, frozen=True, array_like=True):
+    """`known`: names in it that the journal has already (a listing cut off by a crash)."""
+
+    number: int
+    root: int
+    path: bytes
+    known: tuple[bytes, ...] = ()
+
+
+class TargetFacts(msgspec.Struct, frozen=True, array_like=True):
+    """statvfs for an unprivileged user; `file_system` is the type's name from mountinfo, or `unknown`."""
+
+    free_bytes: int
+    free_inodes: int
+    total_bytes: int
+    name_max: int
+    file_system: str
+    read_only: bool
+    writable: bool
