@@ -34,7 +34,8 @@ def fits(glob: Glob, path: str) -> bool:
 
 @given(GLOBS, st.text("ab./é\n", max_size=7), st.booleans())
 def test_globs_agree_with_a_naive_reading(glob: Glob, path: str, anchored: bool) -> None:
-    pieces = list(glob)
+    # Two stars side by side are a piece of their own.
+    pieces = [p for i, p in enumerate(glob) if not (p[0] == "*" and i and glob[i - 1][0] == "*")]
     while pieces and pieces[0] == "/":
         pieces.pop(0)
     while pieces and pieces[-1] == "/":
