@@ -140,6 +140,9 @@ class Crew:
     async def serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
         """Keep one slot staffed until the crew closes. `first` is a mover that was opened already."""
         process, opened = first, infos
+        if self.closing and process is not None:
+            await process.end()
+            return
         while not self.closing:
             if process is None or opened is None:
                 if not await self._gate.passed() and not self._needed():

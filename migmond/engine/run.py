@@ -162,6 +162,8 @@ class Run:
                     await self._guarded(scope)
                 nursery.cancel_scope.cancel()
         finally:
+            if self._first is not None:  # cut off before a crew took it over
+                await self._first[0].end()
             self.ready.set()
             self.finished.set()
 

@@ -34,7 +34,14 @@ def one_large_file(source: Path, size: int = 64 << 20) -> None:
 
 
 def movers() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if "migmond.mover" in p.cmdline()]
+    return [p for p in psutil.Process().children() if is_mover(p)]
+
+
+def is_mover(process: psutil.Process) -> bool:
+    try:
+        return "migmond.mover" in process.cmdline()
+    except psutil.NoSuchProcess:  # it is one that was killed, and nobody has waited for it yet
+        return False
 
 
 def temporaries(target: Path) -> list[bytes]:
@@ -209,6 +216,20 @@ async def test_resume_after_the_engine_was_cut_off(tmp_path: Path, other_fs: Pat
     assert source.exists() is (operation is Operation.COPY)
     assert len(names) == len(set(names))  # no entry was scanned twice
     assert done.totals.planned == done.totals.done
+
+
+async def test_an_engine_that_is_cut_off_at_once_leaves_no_mover(tmp_path: Path) -> None:
+    """The first mover is there before the run is: whoever cuts that off must not lose it."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    one_large_file(source, 1 << 20)
+    async with laboratory(tmp_path / "state") as lab:
+        await lab.start(plan(source, target))
+        assert movers()
+    assert not movers()
+    async with laboratory(tmp_path / "state") as lab:
+        (execution,) = lab.engine.all()
+        await lab.ended(execution)
+    assert differences(source, target) == []
 
 
 async def test_a_paused_execution_stays_paused_over_a_restart(tmp_path: Path) -> None:
