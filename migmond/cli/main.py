@@ -47,7 +47,7 @@ def cli(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """Run `migmon`; always ends by SystemExit."""
+    """Run `migmon`; everything it wrote is flushed at the end, which is SystemExit unless all went well."""
     # A stream that was closed before we started (`>&-`) is None: what is written to it goes nowhere.
     sys.stdout, sys.stderr = (s or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w") for s in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):
