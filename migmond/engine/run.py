@@ -388,7 +388,6 @@ class Run:
     async def _on_joined(self, station: Station, opened: Opened) -> None:
         scope = self._scope
         assert scope is not None
-        self._share_limits(scope)
         if scope.orphans:
             await self._commits.settle(station)
         pid, slot = station.process.pid, station.slot
@@ -412,13 +411,6 @@ class Run:
             self._fail(why)
         else:
             self._hold_for(HoldReason.DEVICE, why)
-
-    def _share_limits(self, scope: Scope) -> None:
-        limits = scope.account.execution.limits
-        share = scope.plan.workers or self._surroundings.settings.default_workers
-        for process in scope.crew.processes.values():
-            per_mover = max(1, (limits.io_bytes_per_s or 0) // share) if limits.io_bytes_per_s else 0
-            process.control.set_limits(per_mover, (limits.io_ops_per_s or 0.0) / share)
 
     # --- state -------------------------------------------------------------------------------------
 
