@@ -17,7 +17,15 @@ ROLES = f'[roles]\nadmin_group = "{ADMINS}"\noperator_group = "{OPERATORS}"\nvie
 
 
 class SystemDaemon(EmbeddedDaemon):
-    """Serves several users: not --user."""
+    """Serves several users: not --user.
+
+    Args:
+        modules: further directories that it imports from.
+    """
+
+    def __init__(self, home: Path, configuration: str = "", modules: tuple[Path, ...] = ()) -> None:
+        super().__init__(home, configuration)
+        self._path = ":".join(map(str, (ROOT, ROOT / "plugins", *modules)))
 
     def start(self) -> None:
         ready, theirs = os.pipe()
@@ -27,11 +35,13 @@ class SystemDaemon(EmbeddedDaemon):
                  str(self.home / "state"), "--config-directory", str(self.home / "config"),
                  "--foreground-ready-fd", str(theirs)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs,),
-                env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"},
+                env={**os.environ, "PYTHONPATH": self._path},
             )  # fmt: skip
         os.close(theirs)
         with open(ready, "rb") as answer:
-            assert answer.read(1), self.log()
+            if not answer.read(1):
+                self.process.wait()
+                raise RuntimeError("the daemon did not start:\n" + self.log())
 
 
 def passable(directory: Path) -> Path:

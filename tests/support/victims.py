@@ -18,6 +18,7 @@ from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 
 _POLL_S = 0.01
 _TIMEOUT_S = 120
+CONTROL_RUNS = 10
 
 
 def _plan(arena: Arena, operation: Operation, verify: VerifyLevel = VerifyLevel.HASH) -> api.PlanSpec:
@@ -89,7 +90,8 @@ def check(client: Client, arena: Arena) -> None:
 
 
 def cp(_: Client, arena: Arena) -> None:
-    subprocess.run(["cp", "-a", f"{arena.source}/.", f"{arena.target}/"], capture_output=True, check=False)
+    for _round in range(CONTROL_RUNS):  # each takes a few milliseconds
+        subprocess.run(["cp", "-a", f"{arena.source}/.", f"{arena.target}/"], capture_output=True, check=False)
 
 
 MIGRATIONS: Mapping[str, Callable[[Client, Arena], None]] = {
