@@ -61,6 +61,7 @@ class Setup(msgspec.Struct, frozen=True):
     """Where this daemon lives and what it was given.
 
     Attributes:
+        root_owned: it is root's: what it trusts must be writable by root only.
         inherited: listening sockets from systemd; if there are any, `socket_path` is only shown.
         reload: reads the configuration again; raises ConfigError.
         watchdog_s: how often to feed the watchdog, None for never.
@@ -70,6 +71,7 @@ class Setup(msgspec.Struct, frozen=True):
 
     config: Config
     user_daemon: bool
+    root_owned: bool
     state_directory: Path
     socket_path: str
     inherited: tuple[socket.socket, ...]
@@ -89,7 +91,7 @@ async def serve(setup: Setup) -> None:
     """
     clock, lag = SystemClock(), LoopLag()
     config = setup.config
-    host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, clock.wall)
+    host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, clock.wall, root_owned=setup.root_owned)
     storage = host.storage(config.settings.daemon.storage)
     async with trio.open_nursery() as background:
         background.start_soon(lag.run)

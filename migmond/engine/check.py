@@ -17,7 +17,7 @@ from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
 from migmond.planning.selection import Candidate, Matcher
 from migmond.wire.items import RootInfo, ScanDirectory, TargetFacts
-from migmond.wire.mover import Open, Opened, Probe, Probed, Scan, ScanFailed, ScanFinished, Scanned
+from migmond.wire.mover import Open, Opened, OpenFailed, Probe, Probed, Scan, ScanFailed, ScanFinished, Scanned
 
 
 class _Count:
@@ -73,6 +73,8 @@ async def check_plan(surroundings: Surroundings, plan: Plan, identity: Identity)
         count = _Count(plan, surroundings.clock.wall())
         await process.send(Probe())
         facts = await process.receive()
+        if isinstance(facts, OpenFailed):
+            raise MoverError(facts.message, hint=facts.hint)
         if not isinstance(facts, Probed):
             raise MoverError("a mover ended while it looked at the destination")
         await _walk(process, opened, count)

@@ -13,6 +13,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.metadata import copy_metadata
 from migmond.fsys.rename import stat_or_none
+from migmond.fsys.root_path import open_parent
 from migmond.mover.context import Context, fault_of
 from migmond.wire.items import DirectoryItem, ItemFault
 from migmond.wire.mover import DirectoriesMade, DirectoriesRemoved, MakeDirectories, RemoveDirectories
@@ -107,13 +108,10 @@ class DirectoryWorker:
             os.close(fd)
 
     def _remove_root(self, item: DirectoryItem) -> bool:
-        path = self._context.roots[item.root].spec.source.rstrip(b"/")
-        if os.path.islink(path):
-            return False  # the operator's own symlink to the source: not ours to remove
         with contextlib.suppress(FileNotFoundError):
-            fd = os.open(os.path.dirname(path) or b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd, name = open_parent(self._context.roots[item.root].spec.source)
             try:
-                return _rmdir(fd, os.path.basename(path), item.inode)
+                return _rmdir(fd, name, item.inode)  # not the operator's own symlink to the source: that is not ours
             finally:
                 os.close(fd)
         return False

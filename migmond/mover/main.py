@@ -39,6 +39,7 @@ from migmond.wire.mover import (
     MakeDirectories,
     Open,
     Opened,
+    OpenFailed,
     Probe,
     Probed,
     Publish,
@@ -150,7 +151,7 @@ class Worker:
                 if self._walker.add(message):
                     self._walker.run()
             case Probe():
-                self._probe()
+                self._context.send(self._probe())
             case _:
                 raise ValueError(f"unexpected message {type(message).__name__}")
 
@@ -182,15 +183,18 @@ class Worker:
         else:
             self._committer.seal(Group(0))
 
-    def _probe(self) -> None:
+    def _probe(self) -> Probed | OpenFailed:
         facts = []
         for root in self._context.roots:
-            fd = root.existing_target_fd()
+            try:
+                fd = root.existing_target_fd()
+            except Refused as e:  # something else has its name since it was opened
+                return e.answer
             try:
                 facts.append(target_facts(fd))
             finally:
                 os.close(fd)
-        self._context.send(Probed(tuple(facts)))
+        return Probed(tuple(facts))
 
 
 class Process:

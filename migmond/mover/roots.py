@@ -7,13 +7,14 @@ import errno
 import os
 import stat
 import tempfile
+import threading
 
 from migmond.domain.entry import EntryType, entry_type
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.names import to_text
-from migmond.fsys.beneath import make_path, open_root
 from migmond.fsys.facts import mount_id
 from migmond.fsys.rename import stat_or_none
+from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_parent, open_root
 from migmond.wire.items import RootInfo, RootSpec
 from migmond.wire.mover import Open, OpenFailed
 
@@ -43,6 +44,7 @@ class Root:
         self.target_name = target_name
         self.gone = False
         self._target_fd = -1
+        self._opening = threading.Lock()
 
     @property
     def single(self) -> bool:
@@ -56,12 +58,19 @@ class Root:
     def target_made(self) -> bool:
         return self._target_fd >= 0
 
-    def target_fd(self) -> int:
-        """Open the target directory, making it and its parents when missing."""
-        if self._target_fd < 0:
-            make_path(self.target_directory)
-            self._target_fd = open_root(self.target_directory)
-        return self._target_fd
+    def target_fd(self, *, make: bool = True) -> int:
+        """Return the target directory, opened once: whatever gets its name later, what was opened is meant.
+
+        Args:
+            make: make it and its parents when missing.
+
+        Raises:
+            OSError: it cannot be opened or made.
+        """
+        with self._opening:
+            if self._target_fd < 0:
+                self._target_fd = (make_root if make else open_root)(self.target_directory)
+            return self._target_fd
 
     def existing_target_fd(self) -> int:
         """Open the target directory, or the nearest parent that exists. The caller closes it."""
@@ -108,23 +117,24 @@ def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
         raise _refusal(e, spec.source, "the source does not exist") from e
     except OSError as e:
         raise _refusal(e, spec.source, "cannot look at the source") from e
-    if expected and st.st_ino != expected and stat.S_ISDIR(st.st_mode):  # another file is its task's business
+    source_name = target_name = b""
+    try:
+        if stat.S_ISDIR(st.st_mode):
+            source_fd = open_root(spec.source)
+            st = os.fstat(source_fd)  # what counts is what is open now, not what had the name before
+        else:
+            source_fd, source_name = open_parent(spec.source)
+            target_name = os.path.basename(spec.target)
+            st = os.stat(source_name, dir_fd=source_fd, follow_symlinks=False)
+    except OSError as e:
+        raise _refusal(e, spec.source, "cannot open the source") from e
+    if expected and st.st_ino != expected and not source_name:  # another file is its task's business
         if gone_allowed:
             return _gone(spec, stat_or_none(-100, spec.target))
         fault = Fault(Phase.OPEN, "source_changed", 0, "another directory stands there now")
         message = f"{to_text(spec.source)} is not the directory that was scanned"
         raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", spec.source))
-    kind = entry_type(st.st_mode)
-    try:
-        if kind is EntryType.DIRECTORY:
-            source_fd = open_root(spec.source)
-            source_name = target_name = b""
-        else:
-            source_fd = open_root(os.path.dirname(spec.source) or b"/")
-            source_name, target_name = os.path.basename(spec.source), os.path.basename(spec.target)
-    except OSError as e:
-        raise _refusal(e, spec.source, "cannot open the source") from e
-    return Root(spec, _info(spec, st, kind), source_fd, source_name, target_name)
+    return Root(spec, _info(spec, st, entry_type(st.st_mode)), source_fd, source_name, target_name)
 
 
 def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
@@ -271,10 +281,13 @@ def _overlap(message: str, path: bytes) -> Refused:
 
 def _refusal(error: OSError, path: bytes, what: str) -> Refused:
     fault = Fault.from_oserror(Phase.OPEN, error)
+    if error.strerror == FOREIGN_SYMLINK:
+        fault = Fault(Phase.OPEN, "ELOOP", errno.ELOOP, FOREIGN_SYMLINK)
     hint = {
         errno.ENOENT: "check the spelling, or mount its disk",
         errno.EACCES: "run it as a user who may, or ask an admin for --privileged",
         errno.EPERM: "run it as a user who may, or ask an admin for --privileged",
+        errno.ELOOP: "give the path that it leads to",
         errno.EROFS: "remount it for writing, or choose another destination",
     }.get(error.errno or 0, "")
     return Refused(OpenFailed(fault, f"{what}: {to_text(path)} ({fault.message})", hint, path))

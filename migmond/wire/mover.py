@@ -160,7 +160,7 @@ class RenameRoot(_Message, frozen=True):
 
 
 class Probe(_Message, frozen=True):
-    """Ask for the file system figures of each target."""
+    """Ask for the file system figures of each target. OpenFailed when one cannot be opened any more."""
 
 
 class Stop(_Message, frozen=True):
