@@ -1,7 +1,11 @@
-"""Moves only: deletes a source when everything that makes it safe is still true."""
+"""Moves only: deletes a source when everything that makes it safe is still true.
+
+A delete is told when it is durable: a power cut would bring the source back, and nobody would come to delete it again.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -12,6 +16,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_of
 from migmond.mover.context import Context, fault_of
+from migmond.mover.devices import Devices
 from migmond.wire.items import DeleteDirectory, DeleteItem, ItemFault
 from migmond.wire.mover import Delete, Deleted
 from migmond.wire.slots import Doing
@@ -25,21 +30,47 @@ class _Unsafe(Exception):
         self.kind = kind
 
 
+_MAX_WAIT_S = 0.25
+"""How long answers wait for a sync that makes others durable as well."""
+
+
 class Remover:
     """Answers Delete messages."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._devices = Devices()
+        self._waiting: list[Deleted] = []
+        self._waiting_since = 0.0
+
+    def due(self, now: float, *, idle: bool) -> bool:
+        """Whether `sync` is to be called: something waits for it, and nothing else is to be done, or for long enough.
+
+        Args:
+            now: monotonic seconds.
+        """
+        return bool(self._waiting) and (idle or now - self._waiting_since >= _MAX_WAIT_S)
+
+    def sync(self) -> None:
+        """Make the deletes durable and send their answers."""
+        # A source that comes back after a sync that failed has its copy: nothing is lost that could be mended here.
+        with contextlib.suppress(OSError):
+            self._devices.sync()
+        waiting, self._waiting = self._waiting, []
+        for answer in waiting:
+            self._context.send(answer)
 
     def delete(self, message: Delete) -> None:
-        """Delete what is safe and send Deleted."""
+        """Delete what is safe; Deleted goes out with the next `sync`."""
         failures: list[ItemFault] = []
         changed_by_us: dict[tuple[int, int], int] = {}
         for directory in message.directories:
             self._context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
             self._delete_in(directory, changed_by_us, failures)
         self._context.controls.slot.ended()
-        self._context.send(Deleted(message.batch, tuple(failures)))
+        if not self._waiting:
+            self._waiting_since = time.monotonic()
+        self._waiting.append(Deleted(message.batch, tuple(failures)))
 
     def _delete_in(
         self, directory: DeleteDirectory, changed_by_us: dict[tuple[int, int], int], failures: list[ItemFault]
@@ -47,10 +78,13 @@ class Remover:
         context = self._context
         sources, targets = context.source_directories(), context.target_directories(make=False)
         try:
+            # Also for what is gone already: a mover that died may have deleted it and not have come to the sync.
+            self._devices.note(context.roots[directory.root].source_fd)
             try:
                 source_dir = sources.get(directory.root, directory.path)
             except FileNotFoundError:
                 return  # gone with its directory: deleted before a crash
+            self._devices.note(source_dir)
             target_dir = targets.get(directory.root, directory.path)
             for item in directory.items:
                 try:

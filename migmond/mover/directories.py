@@ -15,6 +15,8 @@ from migmond.fsys.metadata import copy_metadata
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.root_path import open_parent
 from migmond.mover.context import Context, fault_of
+from migmond.mover.devices import Devices
+from migmond.mover.roots import open_nearest
 from migmond.wire.items import DirectoryItem, ItemFault
 from migmond.wire.mover import DirectoriesMade, DirectoriesRemoved, MakeDirectories, RemoveDirectories
 from migmond.wire.slots import Doing
@@ -83,26 +85,49 @@ class DirectoryWorker:
             os.close(target_fd)
 
     def remove(self, message: RemoveDirectories) -> None:
-        """Remove those that are empty and still the ones that were scanned."""
+        """Remove those that are empty and still the ones that were scanned; what is gone is durably gone."""
         context, removed = self._context, 0
+        devices = Devices()
         failures: list[ItemFault] = []
         for item in message.items:
             context.controls.slot.began(Doing.DIRECTORIES, time.monotonic_ns())
             try:
-                removed += self._remove_one(item)
+                removed += self._remove_one(item, devices)
             except OSError as e:
                 if e.errno not in _STAYS:
                     failures.append(ItemFault(item.number, fault_of(Phase.DIRECTORY, e)))
+        try:
+            for index in {item.root for item in message.items}:
+                self._note_source(index, devices)
+            devices.sync()
+        except OSError as e:
+            fault = fault_of(Phase.SYNC, e)
+            failures += [ItemFault(item.number, fault) for item in message.items]
+        finally:
+            devices.close()
         context.controls.slot.ended()
         context.send(DirectoriesRemoved(message.batch, removed, tuple(failures)))
 
-    def _remove_one(self, item: DirectoryItem) -> bool:
+    def _note_source(self, index: int, devices: Devices) -> None:
+        """Also when nothing was left to remove: a mover that died may have removed it and not have come to the sync."""
+        root = self._context.roots[index]
+        if not root.gone:
+            devices.note(root.source_fd)
+            return
+        fd, _ = open_nearest(os.path.dirname(root.spec.source.rstrip(b"/")))
+        try:
+            devices.note(fd)
+        finally:
+            os.close(fd)
+
+    def _remove_one(self, item: DirectoryItem, devices: Devices) -> bool:
         root = self._context.roots[item.root]
         if not item.path:
             return self._remove_root(item)
         parent, name = os.path.split(item.path)
         fd = open_directory(root.source_fd, parent)
         try:
+            devices.note(fd)
             return _rmdir(fd, name, item.inode)
         finally:
             os.close(fd)

@@ -121,6 +121,8 @@ class Worker:
                 return
             self._handle(message)
             self._seal_if_due(idle=False)
+            if self._remover.due(time.monotonic(), idle=self._inbox.empty()):
+                self._remover.sync()
 
     @property
     def _waiting(self) -> bool:

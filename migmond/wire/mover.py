@@ -120,7 +120,8 @@ class MakeDirectories(_Message, frozen=True):
 
 
 class RemoveDirectories(_Message, frozen=True):
-    """Remove empty source directories, children before parents. A directory that is not empty stays: no fault."""
+    """Remove empty source directories, children before parents. A directory that is not empty stays: no fault.
+    What was removed is durably gone when the answer arrives."""
 
     batch: int
     items: tuple[DirectoryItem, ...]
@@ -251,7 +252,8 @@ class Published(_Message, frozen=True):
 class Deleted(_Message, frozen=True):
     """`failures`: sources that were not deleted, with kind `source_changed`, `target_missing` or an errno name.
 
-    A source that is gone already counts as deleted.
+    A source that is gone already counts as deleted. Everything without a fault is durable when this arrives: no power
+    cut brings it back.
     """
 
     batch: int

@@ -75,6 +75,16 @@ def differences(
     return found
 
 
+def entries(root: AnyPath) -> dict[bytes, Facts]:
+    """Return everything below `root` by path, `root` itself as b""; nothing when there is no such thing."""
+    return dict(_walk(os.fsencode(root))) if os.path.lexists(root) else {}
+
+
+def same_entry(a: Facts, b: Facts) -> bool:
+    """Whether two entries are equal in everything but their number of names and where their holes are."""
+    return not any(_compare(a, b, holes=False, owners=True, timed=True))
+
+
 def names_starting(root: AnyPath, prefix: bytes) -> list[bytes]:
     """Return the paths below `root` whose last part starts with `prefix`."""
     if not os.path.lexists(root):
