@@ -97,17 +97,48 @@ async def test_a_failed_fsync_is_never_followed_by_a_delete_of_what_it_lost(
     assert not source.exists()
 
 
-async def test_a_target_that_cannot_be_synced_keeps_every_source(tmp_path: Path, sick: SickFs) -> None:
-    source, target = tmp_path / "source", sick.root / "target"
-    trees.small_files(source, 20, 1000, random.Random(1))
-    sick.fall_ill("fsyncdir", error="EIO")
+@pytest.mark.parametrize("gone", ["source", "target that takes no data", "target that cannot be synced"])
+async def test_a_disk_that_was_pulled_holds_everything_and_fails_little(
+    tmp_path: Path, sick: SickFs, gone: str
+) -> None:
+    """Names and attributes are still answered for, as from a cache; whatever has to come from the disk fails."""
+    source, target = (sick.root / "source", tmp_path / "target") if gone == "source" else (
+        tmp_path / "source", sick.root / "target",
+    )  # fmt: skip
+    trees.small_files(source, 200, 3000, random.Random(1))
+    drop_pages(source)
+    operation = {"source": "read", "target that takes no data": "write"}.get(gone, "fsyncdir")
+    rule = sick.fall_ill(operation, error="EIO")
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await lab.start(plan(source, target, MOVE))
-        await lab.until(
-            lambda: lab.engine.find(execution.id).state not in (ExecutionState.CREATED, ExecutionState.RUNNING)
-        )
-        assert len(list(source.rglob("f*"))) == 20
-        assert lab.engine.find(execution.id).totals.done.entries == 0
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
+        held = lab.engine.find(execution.id)
+        assert [(h.reason.value, h.until) for h in held.holds] == [("device", None)]
+        assert "is the disk there" in held.holds[0].note
+        assert held.totals.failed.entries <= 7
+        assert len(list(source.rglob("f*"))) == 200
+        sick.heal(rule)
+        await lab.engine.resume(held, "me", "plugged in again")
+        done = await lab.ended(execution)
+    assert done.totals.failed.entries <= 7
+    assert len(list(target.rglob("f*"))) == 200 - done.totals.failed.entries
+    assert len(list(source.rglob("f*"))) == done.totals.failed.entries
+
+
+async def test_a_disk_that_stays_away_fails_what_was_tried_twice_and_no_more(tmp_path: Path, sick: SickFs) -> None:
+    source, target = sick.root / "source", tmp_path / "target"
+    trees.small_files(source, 3000, 1000, random.Random(1))
+    drop_pages(source)
+    sick.fall_ill("read", error="EIO")
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        execution = await lab.start(plan(source, target, MOVE))
+        for _ in range(2):
+            await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
+            await lab.engine.resume(lab.engine.find(execution.id), "me", "")
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
+        failed = lab.engine.find(execution.id).totals.failed.entries
+    assert 0 < failed < 3000
+    assert len(list((sick.backing / "source").rglob("f*"))) == 3000
 
 
 async def test_slow_is_no_error(tmp_path: Path, sick: SickFs) -> None:
