@@ -1,7 +1,7 @@
 """The process behind `sickfs`: a FUSE file system that passes everything through to a directory, but for its rules.
 
-`python sick_server.py BACKING MOUNT_POINT CONTROL_FD`. Commands come as JSON lines on the socket CONTROL_FD, each is
-answered by one line; when the socket closes, nothing more is sick.
+`python sick_server.py BACKING MOUNT_POINT CONTROL_FD [folding]`. Commands come as JSON lines on the socket
+CONTROL_FD, each is answered by one line; when the socket closes, nothing more is sick.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import threading
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,19 +29,31 @@ class PassThrough(mfusepy.Operations):  # type: ignore[misc]
 
     use_ns = True
 
-    def __init__(self, backing: str, rules: Rules, ready: threading.Event) -> None:
+    def __init__(self, backing: str, rules: Rules, ready: threading.Event, *, folding: bool) -> None:
         self._backing = backing
+        self._folding = folding
         self._rules = rules
         self._ready = ready
 
-    def _path(self, operation: str, path: str) -> str:
-        self._rules.meet(operation, path)
-        return self._backing + path
+    def _path(self, operation: str, path: str | None) -> str:
+        """Ask the rules and return the path behind `path`, which is None when the open file has no name any more."""
+        self._rules.meet(operation, path or "")
+        return self._where(path or "")
+
+    def _where(self, path: str) -> str:
+        """Return the path behind `path`; with folding, names are what is there and differs in case or accents only."""
+        if not self._folding:
+            return self._backing + path
+        where = self._backing
+        for name in filter(None, path.split("/")):
+            there = os.listdir(where) if os.path.isdir(where) else []
+            where += "/" + next((n for n in there if folded(n) == folded(name)), name)
+        return where
 
     def init(self, path: str) -> None:
         self._ready.set()
 
-    def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+    def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
         where = self._path("getattr", path)
         st = os.fstat(fh) if fh else os.lstat(where)
         times = {"st_atime": st.st_atime_ns, "st_mtime": st.st_mtime_ns, "st_ctime": st.st_ctime_ns}
@@ -72,7 +85,7 @@ class PassThrough(mfusepy.Operations):  # type: ignore[misc]
         return self._owned(where)
 
     def link(self, target: str, source: str) -> int:
-        os.link(self._backing + source, self._path("link", target), follow_symlinks=False)
+        os.link(self._where(source), self._path("link", target), follow_symlinks=False)
         return 0
 
     def unlink(self, path: str) -> int:
@@ -84,7 +97,7 @@ class PassThrough(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
     def rename(self, old: str, new: str) -> int:
-        os.rename(self._path("rename", old), self._backing + new)
+        os.rename(self._path("rename", old), self._where(new))
         return 0
 
     def chmod(self, path: str, mode: int) -> int:
@@ -99,7 +112,7 @@ class PassThrough(mfusepy.Operations):  # type: ignore[misc]
         os.utime(self._path("utimens", path), ns=times, follow_symlinks=False)  # type: ignore[arg-type]
         return 0
 
-    def truncate(self, path: str, length: int, fh: int | None = None) -> int:
+    def truncate(self, path: str | None, length: int, fh: int | None = None) -> int:
         where = self._path("truncate", path)
         os.truncate(fh or where, length)
         return 0
@@ -114,27 +127,27 @@ class PassThrough(mfusepy.Operations):  # type: ignore[misc]
         self._owned(where)
         return fd
 
-    def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
-        flips = self._rules.meet("read", path, offset, offset + size)
+    def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:
+        flips = self._rules.meet("read", path or "", offset, offset + size)
         data = bytearray(os.pread(fh, size, offset))
         for position in flips:
             if position - offset < len(data):
                 data[position - offset] ^= 1
         return bytes(data)
 
-    def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
-        self._rules.meet("write", path, offset, offset + len(data))
+    def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:
+        self._rules.meet("write", path or "", offset, offset + len(data))
         return os.pwrite(fh, data, offset)
 
-    def flush(self, path: str, fh: int) -> int:
+    def flush(self, path: str | None, fh: int) -> int:
         self._path("flush", path)
         return 0
 
-    def release(self, path: str, fh: int) -> int:
+    def release(self, path: str | None, fh: int) -> int:
         os.close(fh)
         return 0
 
-    def fsync(self, path: str, datasync: int, fh: int) -> int:
+    def fsync(self, path: str | None, datasync: int, fh: int) -> int:
         self._path("fsync", path)
         os.fsync(fh)
         return 0
@@ -166,6 +179,11 @@ class PassThrough(mfusepy.Operations):  # type: ignore[misc]
         uid, gid, _ = mfusepy.fuse_get_context()
         os.chown(where, uid, gid, follow_symlinks=False)
         return 0
+
+
+def folded(name: str) -> str:
+    """Names that are one on a file system that neither keeps case nor normal forms apart."""
+    return unicodedata.normalize("NFD", name.casefold())
 
 
 class Mount(mfusepy.FUSE):  # type: ignore[misc]
@@ -204,9 +222,10 @@ def main() -> None:
     os.umask(0)
     rules, ready = Rules(), threading.Event()
     threading.Thread(target=obey, args=(control, rules, ready), daemon=True).start()
+    files = PassThrough(backing, rules, ready, folding="folding" in sys.argv[4:])
     # No caches of names and attributes: a rule that is set now strikes now. The inodes are those of the backing files.
     Mount(
-        PassThrough(backing, rules, ready), mount_point, foreground=True, use_ino=True, hard_remove=True,
+        files, mount_point, foreground=True, use_ino=True, hard_remove=True,
         allow_other=True, default_permissions=True, attr_timeout=0, entry_timeout=0, negative_timeout=0, fsname="sick",
     )  # fmt: skip
 

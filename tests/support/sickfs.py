@@ -78,8 +78,11 @@ class SickFs:
 
 
 @contextlib.contextmanager
-def sick_fs(directory: Path) -> Iterator[SickFs]:
+def sick_fs(directory: Path, *, folding: bool = False) -> Iterator[SickFs]:
     """Mount a healthy one below `directory`; at the end it is unmounted and its process has ended.
+
+    Args:
+        folding: names that differ in case or normal form only are one, as on a Mac or a Windows disk.
 
     Raises:
         RuntimeError: it did not start; the message has what its process printed.
@@ -91,7 +94,7 @@ def sick_fs(directory: Path) -> Iterator[SickFs]:
     with theirs, log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("sick_server.py")), str(backing), str(root),
-             str(theirs.fileno())],
+             str(theirs.fileno()), *("folding",) * folding],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(theirs.fileno(),),
         )  # fmt: skip
     try:
