@@ -414,12 +414,12 @@ class Run:
 
     # --- state -------------------------------------------------------------------------------------
 
-    def _hold_for(self, reason: HoldReason, note: str) -> None:
-        """Set an engine's hold unless there is one of that kind; it lifts itself to try again."""
+    def _hold_for(self, reason: HoldReason, note: str, *, lasting: bool = False) -> None:
+        """Set an engine's hold unless there is one of that kind; unless `lasting`, it lifts itself to try again."""
         if any(h.reason is reason and h.author == "engine" for h in self.execution.holds) or self._gate.ending:
             return
         until = self._surroundings.clock.wall() + self._surroundings.settings.hold_s
-        self.pause(reason, "engine", note, until)
+        self.pause(reason, "engine", note, None if lasting else until)
 
     def _journal_is_full(self, why: str) -> None:
         """Hold for as long as it lasts: this hold does not lift itself to try again, the ledger tries."""

@@ -15,7 +15,7 @@ def target_facts(fd: int) -> TargetFacts:
         free_inodes=st.f_favail,
         total_bytes=st.f_blocks * st.f_frsize,
         name_max=st.f_namemax,
-        file_system=_type_of(fd),
+        file_system=file_system_type(fd),
         read_only=bool(st.f_flag & os.ST_RDONLY),
         writable=os.access(b".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True),
     )
@@ -30,7 +30,8 @@ def mount_id(fd: int) -> int:
     return 0
 
 
-def _type_of(fd: int) -> str:
+def file_system_type(fd: int) -> str:
+    """Return its name as mount shows it: "ext4", "fuse.sshfs", ...; "unknown" when the mount is not to be seen."""
     number = mount_id(fd)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
         for line in mounts:

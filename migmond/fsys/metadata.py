@@ -1,4 +1,5 @@
-"""Everything about an entry that is not its content, in the one order that works: owner, xattrs, mode, times.
+"""Everything about an entry that is not its content, in the one order that works: owner, xattrs, mode,
+flags, times.
 
 chown clears setuid bits and file capabilities, so it comes first (HAZARDS.md row 32); times come last.
 What the target or the caller's rights do not allow is returned as Lost, never silently dropped.
@@ -16,6 +17,7 @@ from typing import NoReturn
 import msgspec
 
 from migmond.domain.entry import Lost
+from migmond.fsys.flags import copy_flags
 from migmond.fsys.xattrs import Pinned, copy_xattrs
 
 _CAP_CHOWN, _CAP_FSETID, _CAP_SYS_ADMIN = 0, 4, 21
@@ -63,7 +65,7 @@ def copy_metadata(
     bare: bool = False,
     mtime_ns: int | None = None,
 ) -> Lost:
-    """Bring owner, xattrs (ACLs and capabilities among them), mode and times over, by fd.
+    """Bring owner, xattrs (ACLs and capabilities among them), mode, flags and times over, by fd.
 
     Args:
         source: fstat of the source.
@@ -87,6 +89,8 @@ def copy_metadata(
     if loss:
         lost |= loss
     if loss := _copy_mode(target_fd, source, target, rights, lost, changed=acl_changed):
+        lost |= loss
+    if loss := copy_flags(source_fd, target_fd):
         lost |= loss
     if loss := _copy_times(target_fd, source, mtime_ns):
         lost |= loss

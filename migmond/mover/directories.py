@@ -7,6 +7,7 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Iterator
 
 from migmond.domain.entry import Lost
 from migmond.domain.fault import Fault, Phase
@@ -57,12 +58,21 @@ class DirectoryWorker:
                 if loss:
                     lost[item.number] = loss
         try:
-            context.devices.sync()
+            context.devices.sync(self._made(message, failures))
         except OSError as e:
             failures = {item.number: fault_of(Phase.SYNC, e) for item in message.items}
         context.controls.slot.ended()
         found = tuple(ItemFault(n, f) for n, f in failures.items())
         context.send(DirectoriesMade(message.batch, found, lost))
+
+    def _made(self, message: MakeDirectories, failures: dict[int, Fault]) -> Iterator[int]:
+        for item in message.items:
+            if item.number not in failures:
+                fd = open_directory(self._context.roots[item.root].target_fd(), item.path)
+                try:
+                    yield fd
+                finally:
+                    os.close(fd)
 
     def _finish(self, item: DirectoryItem) -> Lost:
         context, root = self._context, self._context.roots[item.root]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -248,6 +249,7 @@ def main() -> None:
         become(int(sys.argv[3]), int(sys.argv[4]), groups)
     os.set_inheritable(socket_fd, False)  # noqa: FBT003
     os.umask(0)  # every mode that is asked for is meant
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody wants to write what we have a lease on: it waits a moment
     slot = MoverSide(mmap.mmap(slot_fd, SLOT_BYTES))
     os.close(slot_fd)
     # People at the terminal and the daemon that answers them come first; a machine with nothing else to do does not

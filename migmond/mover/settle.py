@@ -45,8 +45,9 @@ class Settler:
             else:
                 published.append(result)
         if published:
+            standing = {p.number for p in published if p.fault is None}
             try:
-                context.devices.sync()
+                context.devices.sync(targets.get(i.root, i.path) for i in message.items if i.number in standing)
             except OSError as e:
                 published = self._not_durable(message, published, fault_of(Phase.SYNC, e))
         targets.clear()

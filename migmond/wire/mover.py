@@ -250,7 +250,8 @@ class Published(_Message, frozen=True):
 
 
 class Deleted(_Message, frozen=True):
-    """`failures`: sources that were not deleted, with kind `source_changed`, `target_missing` or an errno name.
+    """`failures`: sources that were not deleted, with kind `source_changed`, `source_in_use`, `target_missing`
+    or an errno name.
 
     A source that is gone already counts as deleted. Everything without a fault is durable when this arrives: no power
     cut brings it back.

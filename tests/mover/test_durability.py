@@ -68,7 +68,7 @@ class Mover:
         return group
 
     def fail_next_sync(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fails() -> None:
+        def fails(_: object) -> None:
             monkeypatch.undo()
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
