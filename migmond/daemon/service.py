@@ -88,6 +88,8 @@ class Service:
         execution = self._find(peer, name)
         if peer.role < Role.ADMIN and execution.identity.uid != peer.identity.uid:
             raise NotPermitted(f"{execution.name} belongs to uid {execution.identity.uid}", hint="ask an admin")
+        if execution.identity.uid == peer.identity.uid and not execution.plan.privileged:
+            return self._engine.adopt(execution, peer.identity)
         return execution
 
     # --- plans -------------------------------------------------------------------------------------
