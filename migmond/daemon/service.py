@@ -36,6 +36,7 @@ MAX_SAVED_PLANS = 200
 MAX_HOLDS = 100
 """On one execution: they are part of every view and event."""
 _MAX_REQUEST_ID = 200
+_FOR_ADMINS = '"(shown to admins)"'
 _SCAN_PAGE = 1_000
 """Tasks that are matched in one go, 10 ms or so."""
 _MAX_SCANNED = 50_000
@@ -88,6 +89,8 @@ class Service:
         execution = self._find(peer, name)
         if peer.role < Role.ADMIN and execution.identity.uid != peer.identity.uid:
             raise NotPermitted(f"{execution.name} belongs to uid {execution.identity.uid}", hint="ask an admin")
+        if execution.identity.uid == peer.identity.uid and not execution.plan.privileged:
+            return self._engine.adopt(execution, peer.identity)
         return execution
 
     # --- plans -------------------------------------------------------------------------------------
@@ -255,6 +258,8 @@ class Service:
         values = self._facts.config_values(key)
         if not values:
             raise NotFound(f"there is no setting {key!r}", hint="migmon config shows all of them")
+        if peer.role < Role.ADMIN:
+            values = [_without_secret(v) for v in values]
         return api.ConfigValues(tuple(values))
 
     async def samples(self, peer: Peer) -> api.Samples:
@@ -325,6 +330,12 @@ def _mover_identity(peer: Peer, *, privileged: bool) -> Identity:
     if os.geteuid() != 0:
         raise NotPermitted("this daemon has no rights but yours", hint="a privileged migration needs the system daemon")
     return Identity(0, 0, ())
+
+
+def _without_secret(value: api.ConfigValue) -> api.ConfigValue:
+    """Settings of plugins may be passwords, and their file may be readable by root only."""
+    own = value.key.startswith("plugins.") and not value.key.endswith(".enabled")
+    return msgspec.structs.replace(value, value=_FOR_ADMINS) if own else value
 
 
 def _author(peer: Peer) -> str:

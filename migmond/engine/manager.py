@@ -123,6 +123,15 @@ class Engine:
         short = f"; the beginning of an id takes {MIN_PREFIX} characters" if len(name) < MIN_PREFIX else ""
         raise NotFound(f"no migration matches {name!r}", hint=f"migmon ls shows them all{short}")
 
+    def adopt(self, execution: Execution, identity: Identity) -> Execution:
+        """Take its owner's present credentials for the ones that the journal remembers: a group that was left since is
+        left. What works on it already keeps what it has, as every process does. Returns the execution as it is now."""
+        now = self._now(execution)
+        if now.id in self._runs or now.id in self._verifiers or now.identity == identity:
+            return now
+        self._executions[now.id] = msgspec.structs.replace(now, identity=identity)
+        return self._executions[now.id]
+
     def run_of(self, execution_id: str) -> Run | None:
         """Return the live run of an execution."""
         return self._runs.get(execution_id)

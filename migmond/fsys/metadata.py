@@ -181,8 +181,10 @@ def _copy_mode(
     """Set the mode unless it is right already. `changed`: something else than chown may have changed it."""
     mode = stat.S_IMODE(source.st_mode)
     loss = Lost.NOTHING
-    if mode & _SPECIAL_BITS and not stat.S_ISDIR(source.st_mode) and lost & (Lost.OWNER | Lost.GROUP):
-        # A setuid program that runs as somebody else than intended is worse than one that does not.
+    foreign = lost & (Lost.OWNER | Lost.GROUP) or not rights.may_chown
+    if mode & _SPECIAL_BITS and not stat.S_ISDIR(source.st_mode) and foreign:
+        # A setuid program that runs as somebody else than intended is worse than one that does not; and only whoever
+        # may give files away anyhow makes one at all.
         mode &= ~_SPECIAL_BITS
         loss = Lost.MODE
     same_owner = (before.st_uid, before.st_gid) == (source.st_uid, source.st_gid)
