@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from oracle import Facts, differences, entries, same_entry
+from oracle import Facts, differences, entries, unlike
 
 DURABLE, DONE = 2, 3
 """States of a task whose copy the journal vouches for (`migmond.domain.states.TaskState`)."""
@@ -81,11 +81,16 @@ def _at_the_fault(case: Case, vouched: Mapping[bytes, int] | None) -> Iterator[F
         if stat.S_ISDIR(facts.type):
             continue
         name, source, target = repr(os.fsdecode(path)), sources.get(path), targets.get(path)
-        whole = target is not None and same_entry(facts, target)
-        if target is not None and not whole:
-            yield Finding(Harm.CORRUPT, f"not whole under its target name: {name}")
-        if source is not None and not same_entry(facts, source):
-            yield Finding(Harm.CORRUPT, f"changed at its source: {name}")
+        whole = False
+        for entry, where in ((source, "source"), (target, "target")):
+            if entry is None:
+                continue
+            spoilt, others = unlike(facts, entry)
+            if spoilt:
+                yield Finding(Harm.CORRUPT, f"not whole under its {where} name: {name}")
+            elif others:
+                yield Finding(Harm.DIFFERENT, f"at the {where}: {', '.join(others)}: {name}")
+            whole = not spoilt and where == "target"
         if source is None and not whole:
             yield Finding(Harm.LOST, f"neither at the source nor at the target: {name}")
         elif source is None and vouched is not None and vouched.get(path) not in (DURABLE, DONE):

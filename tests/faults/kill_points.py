@@ -106,7 +106,7 @@ def _until_it_dies(daemon: ForkedDaemon, execution: str) -> set[int]:
 
 
 @contextlib.contextmanager
-def laboratory(work: Path, kind: str, rng: random.Random) -> Iterator[KillPoints]:
+def laboratory(work: Path, kind: str, seed: int) -> Iterator[KillPoints]:
     """Make disk, tree and daemon below `work`, count the calls of undisturbed runs, and shuffle the points."""
     with ground(work, kind) as where, where.daemon() as daemon:
         found = [
@@ -115,5 +115,5 @@ def laboratory(work: Path, kind: str, rng: random.Random) -> Iterator[KillPoints
             for victim in Victim
             for call, number in points(where.calls(victim, route))
         ]
-        rng.shuffle(found)
+        random.Random(seed).shuffle(found)
         yield KillPoints(where, daemon, found)

@@ -15,7 +15,7 @@ from pathlib import Path
 import trees
 from judge import Case, Harm, at_the_fault, counted, known
 from loopfs import LoopFs
-from trial import Trial, clear, lay_out
+from trial import Trial, clear, lay_out, made_durable
 
 TOOLS = {
     "mv": ("mv", "-T", "--", "{source}", "{target}"),
@@ -73,5 +73,6 @@ class Peers:
             found = [f for f in at_the_fault(Case(self._pristine, self._known, source, target)) if f.harm is Harm.LOST]
         finally:
             clear(source, target)
+            made_durable(self._disk.root)
         trial = Trial(f"{self._disk.kind}: power cut after {tool} had exited 0", True, found, time.monotonic() - began)
         return trial, Loss(FILES, counted(found)[Harm.LOST])

@@ -19,7 +19,7 @@ from forked import ForkedDaemon
 from judge import Case, Finding, Harm, at_the_end, at_the_fault, known, vouched
 from loopfs import LoopFs, mounted
 from migmond.domain.plan import Operation
-from trial import CONFIGURATION, Trial, brought_to_an_end, clear, lay_out, make_tree
+from trial import CONFIGURATION, Trial, brought_to_an_end, clear, lay_out, made_durable, make_tree
 
 AFTER_THE_END = 4
 """Each so-many-th cut comes when the migration has been reported as complete."""
@@ -133,6 +133,7 @@ class PowerCuts:
                 yield daemon, Case(self._pristine, self._known, source, target, layout.operation is Operation.MOVE)
         finally:
             clear(source, target, home, state)
+            made_durable(disk)  # or the next cut brings it back
 
 
 @contextlib.contextmanager

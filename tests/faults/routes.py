@@ -75,11 +75,11 @@ class Ground:
         self._known = known(self.pristine)
 
     @contextlib.contextmanager
-    def daemon(self, name: str = "home") -> Iterator[ForkedDaemon]:
-        """A daemon with a journal of its own, for one or many trials."""
+    def daemon(self, name: str = "home", settings: str = "") -> Iterator[ForkedDaemon]:
+        """A daemon with a journal of its own, for one or many trials; `settings` come on top of what trials need."""
         home = self.work / name
         try:
-            with ForkedDaemon(home, CONFIGURATION, self.movers.interpreter) as daemon:
+            with ForkedDaemon(home, CONFIGURATION + settings, self.movers.interpreter) as daemon:
                 yield daemon
         finally:
             clear(home)

@@ -28,7 +28,8 @@ def main() -> None:
     else:
         if arrival == _arrive(directory):
             tracer = attach(os.getpid(), directory / OUTPUT, *arguments)
-            (directory / TRACER).write_text(str(tracer.pid))
+            (directory / f"{TRACER}.new").write_text(str(tracer.pid))
+            (directory / f"{TRACER}.new").rename(directory / TRACER)
     sys.argv = ["migmond.mover", *sys.argv[sys.argv.index("migmond.mover") + 1 :]]
     mover.main()
 

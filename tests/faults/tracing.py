@@ -29,6 +29,9 @@ NO_POINTS = frozenset({
 })  # fmt: skip
 """Calls that change nothing outside the process: a death there is one at the next call that does."""
 
+DETACH_S = 5.0
+"""strace waits for ever for a process that dies while it is being detached."""
+
 _CALL = re.compile(r"^(\d+) +([a-z_0-9]+)\(")
 _ATTACH_S = 20.0
 
@@ -73,7 +76,11 @@ class TracedMovers:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             pid = int((self._directory / TRACER).read_text())
             os.kill(pid, signal.SIGTERM)
-            wait_gone([pid])
+            try:
+                wait_gone([pid], DETACH_S)
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                wait_gone([pid])
 
     def output(self) -> str:
         """What strace has written."""
@@ -123,7 +130,11 @@ def fail_at(call: str, error: str, when: str) -> tuple[str, ...]:
 def detach(tracer: subprocess.Popen[bytes]) -> None:
     """Let a process that `attach` has put under strace run on by itself."""
     tracer.terminate()
-    tracer.communicate()
+    try:
+        tracer.communicate(timeout=DETACH_S)
+    except subprocess.TimeoutExpired:
+        tracer.kill()
+        tracer.communicate()
 
 
 def attach(pid: int, output: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -67,12 +67,21 @@ def lay_out(pristine: Path, source: Path) -> None:
     """Make `source` a durable copy of `pristine`.
 
     Raises:
-        RuntimeError: cp or sync failed; says why.
+        RuntimeError: it cannot be made; says why.
     """
-    for command in (["cp", "-aT", "--", str(pristine), str(source)], ["sync", "-f", str(source)]):
-        done = subprocess.run(command, check=False, capture_output=True)
-        if done.returncode:
-            raise RuntimeError(f"{command[0]}: {done.stderr.decode(errors='replace')[:1000]}")
+    _run("cp", "-aT", "--", str(pristine), str(source))
+    made_durable(source)
+
+
+def made_durable(place: Path) -> None:
+    """Write everything of the file system of `place` to its disk."""
+    _run("sync", "-f", str(place))
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, check=False, capture_output=True)
+    if done.returncode:
+        raise RuntimeError(f"{command[0]}: {done.stderr.decode(errors='replace')[:1000]}")
 
 
 def clear(*places: Path) -> None:

@@ -80,9 +80,12 @@ def entries(root: AnyPath) -> dict[bytes, Facts]:
     return dict(_walk(os.fsencode(root))) if os.path.lexists(root) else {}
 
 
-def same_entry(a: Facts, b: Facts) -> bool:
-    """Whether two entries are equal in everything but their number of names and where their holes are."""
-    return not any(_compare(a, b, holes=False, owners=True, timed=True))
+def unlike(a: Facts, b: Facts) -> tuple[bool, list[str]]:
+    """Whether content or type of two entries differ, and in what else. Numbers of names and holes are not compared."""
+    content = (a.type, a.size, a.digest, a.text, a.device, a.unreadable, b.unreadable) != (
+        b.type, b.size, b.digest, b.text, b.device, "", "",
+    )  # fmt: skip
+    return content, list(_compare(a, b, holes=False, owners=True, timed=True))
 
 
 def names_starting(root: AnyPath, prefix: bytes) -> list[bytes]:
