@@ -82,6 +82,18 @@ class Verification(msgspec.Struct, frozen=True):
     examples: tuple[str, ...] = ()
 
 
+class Anchor(msgspec.Struct, frozen=True, array_like=True):
+    """The directory that a target stands in, as it was when the plan was started: the target itself, or the nearest
+    parent that was there. Another one at that path means that the target's disk is not mounted (HAZARDS.md row 18).
+
+    Attributes:
+        inode: 0 when the file system gives a directory another number each time it is mounted.
+    """
+
+    path: bytes
+    inode: int
+
+
 class Execution(msgspec.Struct, frozen=True):
     """One run of a plan, as the journal has it.
 
@@ -93,6 +105,7 @@ class Execution(msgspec.Struct, frozen=True):
         created_at, started_at, finished_at: wall clock seconds.
         active_s: seconds in RUNNING so far, by the monotonic clock.
         reason: why it is in this state, one sentence, "" when the state says it all.
+        anchors: of each source's target.
     """
 
     id: str
@@ -111,3 +124,4 @@ class Execution(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     reason: str = ""
     verification: Verification | None = None
+    anchors: tuple[Anchor, ...] = ()

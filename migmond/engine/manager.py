@@ -213,6 +213,7 @@ class Engine:
             created_at=self._wall(),
             totals=Totals(planned=Tally(len(roots), size)),
             limits=plan.limits,
+            anchors=tuple(r.anchor for r in opened.roots),
         )
         changes: list[Change] = [PutExecution(execution, request_id)]
         changes += [AddRoot(execution.key, i, task) for i, task in enumerate(roots)]

@@ -15,6 +15,7 @@ from migmond.domain.names import to_text
 from migmond.fsys.facts import mount_id
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_parent, open_root
+from migmond.mover.anchors import anchor_at, moved_on
 from migmond.wire.items import RootInfo, RootSpec
 from migmond.wire.mover import Open, OpenFailed
 
@@ -86,8 +87,13 @@ def open_roots(opening: Open) -> list[Root]:
 
     Raises:
         Refused: a source is missing, unreadable, not the one that was scanned; a target is or lies in a source, or
-            the reverse, through whatever mounts and symlinks; a target's type does not fit.
+            the reverse, through whatever mounts and symlinks; a target's type does not fit, or its disk is not there.
     """
+    for anchor in opening.anchors:
+        if moved_on(anchor):
+            fault = Fault(Phase.OPEN, "target_changed", 0, "another directory stands there now")
+            message = f"{to_text(anchor.path)} is not the directory that the destination was in"
+            raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", anchor.path))
     expected = opening.expected or (0,) * len(opening.roots)
     roots = [
         _open_one(spec, inode, gone_allowed=index in opening.may_be_gone)
@@ -165,9 +171,10 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
         message = f"the source is a single file, the destination {to_text(spec.target)} is a directory"
         name = to_text(os.path.join(spec.target, os.path.basename(spec.source)))
         raise Refused(OpenFailed(fault, message, f"give the new name as well: {name}", spec.target))
-    fd, _ = open_nearest(os.path.dirname(spec.target) if kind is not EntryType.DIRECTORY else spec.target)
+    fd, path = open_nearest(os.path.dirname(spec.target) if kind is not EntryType.DIRECTORY else spec.target)
     try:
         device = os.fstat(fd).st_dev
+        anchor = anchor_at(fd, path)
     finally:
         os.close(fd)
     return RootInfo(
@@ -180,6 +187,7 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
         st.st_dev,
         device,
         target_exists=target_st is not None,
+        anchor=anchor,
     )
 
 

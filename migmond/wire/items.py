@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from migmond.domain.entry import EntryType, Lost
+from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.domain.states import Outcome
@@ -26,6 +27,7 @@ class RootInfo(msgspec.Struct, frozen=True, array_like=True):
         root_entry: the source itself: size, mtime_ns, ctime_ns, inode, links.
         source_device, target_device: st_dev; the target's is that of the target, or of its nearest existing parent.
         target_exists: the target was there before (as a directory, for a directory source).
+        anchor: the directory that the target stands in.
     """
 
     type: EntryType
@@ -37,6 +39,7 @@ class RootInfo(msgspec.Struct, frozen=True, array_like=True):
     source_device: int
     target_device: int
     target_exists: bool
+    anchor: Anchor
 
 
 class MoverOptions(msgspec.Struct, frozen=True, array_like=True):

@@ -32,6 +32,7 @@ from typing import TypeAlias
 import msgspec
 
 from migmond.domain.entry import Lost
+from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
 from migmond.domain.task import Listing
 from migmond.wire.items import (
@@ -78,6 +79,8 @@ class Open(_Message, frozen=True):
     """Indexes of the roots of which nothing is wanted any more (moved already, or the execution is being cancelled):
     when such a source is missing or another one, an empty directory is opened in its place.
     A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
+    anchors: tuple[Anchor, ...] = ()
+    """On resume: what the targets stood in. Another directory there is refused (the disk is not mounted?)."""
 
 
 class Scan(_Message, frozen=True):
