@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
 from migmond.domain.intervention import Intervention
@@ -292,8 +293,8 @@ class Journal(Protocol):
     async def room(self) -> str:
         """Return `condition().short` after trying to make the reserve again."""
 
-    async def until_damaged(self) -> str:
-        """Wait until damage is met; return what it is."""
+    async def until_damaged(self) -> JournalDamaged:
+        """Wait until damage is met; return an error that says what it is."""
 
     async def backup(self, keep: int) -> JournalBackup:
         """Copy the journal as it is now, while it is in use; of all backups the newest `keep` stay (at least one).

@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from migmond.domain.entry import EntryType
-from migmond.domain.errors import JournalError
+from migmond.domain.errors import JournalDamaged, JournalError
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
@@ -183,7 +183,7 @@ class MemoryJournal:
     async def room(self) -> str:
         return ""
 
-    async def until_damaged(self) -> str:
+    async def until_damaged(self) -> JournalDamaged:
         await trio.sleep_forever()
 
     async def backup(self, keep: int) -> JournalBackup:

@@ -108,8 +108,9 @@ def victims(connection: apsw.Connection) -> list[str]:
         if not _readable(connection, "SELECT sum(length(body)) FROM commit_group WHERE key = ?", (execution.key,)):
             lost.append("open commit groups")
         if lost:
-            which = f"{execution.id} ({execution.name}, {execution.state})"
-            found.append(f"of execution {which} not all {', '.join(lost)} can be read")
+            # Without its name: whoever may ask the doctor may not see everybody's executions.
+            what = " and ".join(lost)
+            found.append(f"not all {what} of execution {execution.id} ({execution.state}) can be read")
     for sql, what in (
         ("SELECT sum(length(body)) FROM intervention", "interventions"),
         ("SELECT sum(length(body)) FROM plan", "saved plans"),

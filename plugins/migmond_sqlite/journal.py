@@ -78,7 +78,7 @@ class SqliteJournal:
 
         async with self._write_lock:
             if self._damage is not None:
-                raise JournalDamaged(self._damage.message, hint=self._damage.hint)
+                raise self._met_damage()
             self._changed = True
             # The thread always runs to its end: a cancelled caller finds the transaction done or not begun.
             return await self._in_thread(call)
@@ -193,10 +193,9 @@ class SqliteJournal:
                 await trio.to_thread.run_sync(self._ballast.make)
         return self._ballast.short
 
-    async def until_damaged(self) -> str:
+    async def until_damaged(self) -> JournalDamaged:
         await self._damaged.wait()
-        assert self._damage is not None
-        return self._damage.message
+        return self._met_damage()
 
     async def backup(self, keep: int) -> JournalBackup:
         def call() -> JournalBackup:
@@ -249,6 +248,11 @@ class SqliteJournal:
                         last = None
                     found += await trio.to_thread.run_sync(damage_on_disk, self._path, connection, first, last)
         return found
+
+    def _met_damage(self) -> JournalDamaged:
+        """Return an error of its own for whoever raises it."""
+        assert self._damage is not None
+        return JournalDamaged(self._damage.message, hint=self._damage.hint)
 
     async def _met(self, error: JournalDamaged) -> None:
         await trio.to_thread.run_sync(flag, self._path, error.message)

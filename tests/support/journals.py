@@ -17,6 +17,7 @@ from migmond.domain.task import CommitGroup, TaskResult
 from migmond.plugin_api.conformance import PLAN, entry, execution, listing, root
 from migmond.ports import AddFault, Change, OpenGroup, PutExecution, Record, SavePlan
 from migmond_sqlite import open_journal
+from migmond_sqlite.checksums import PAGE_BYTES
 from migmond_sqlite.database import open_reader, run
 
 TABLES = ("execution", "task", "directory", "commit_group", "fault", "intervention", "plan", "counter")
@@ -71,6 +72,12 @@ def copy(source: Path, target: Path) -> None:
     for name in ("journal.db", "journal.db-wal"):
         if (source / name).exists():
             shutil.copyfile(source / name, target / name)
+
+
+def spoil(path: Path) -> None:
+    """Flip a bit of every page: of some the log has a newer version, of others not."""
+    for page in range(path.stat().st_size // PAGE_BYTES):
+        flip(path, (page * PAGE_BYTES + 2001) * 8)
 
 
 def flip(path: Path, bit: int) -> None:
