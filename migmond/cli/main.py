@@ -24,7 +24,7 @@ _COMMANDS = {
     "migrate": ("plan", "run"),
     "look": ("ls", "show", "files", "errors", "watch", "top", "interventions"),
     "steer": ("pause", "resume", "cancel", "drain", "verify"),
-    "daemon": ("status", "doctor", "config", "plugins", "rpc", "completion"),
+    "daemon": ("status", "doctor", "backup", "config", "plugins", "rpc", "completion"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from migmond.client.errors import Unreachable
 from migmond.config.files import SYSTEM_DIRECTORIES
 from migmond.config.load import Config, load
 from migmond.daemon.activation import inherited_sockets
-from migmond.daemon.app import Setup, serve
+from migmond.daemon.app import BUILTIN_PLUGINS, Setup, serve, storage_context
 from migmond.daemon.logs import make_log
 from migmond.daemon.notify import Notifier
 from migmond.daemon.options import Options, parse
 from migmond.daemon.watchdog import watchdog_interval_s
 from migmond.domain.errors import ConfigError, MigmondError
 from migmond.fsys.ownership import weak_spot
+from migmond.plugin_host.discovery import installed
+from migmond.plugin_host.host import PluginHost
 
 SWITCH_INTERVAL_S = 0.0005
 _STATE_DIRECTORY = "/var/lib/migmond"
@@ -34,6 +37,9 @@ def main(arguments: list[str] | None = None) -> None:
         if options.check_config:
             for value in config.values():
                 print(f"{value.key} = {value.value}  # {value.origin}")
+            return
+        if options.restore is not None:
+            print(_restore(options, config, options.restore))
             return
         # The journal's threads build rows while the loop answers clients: short turns keep the answers quick.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -104,6 +110,15 @@ def _setup(options: Options, config: Config) -> Setup:
         exit_when_idle_s=options.exit_when_idle_s,
         ready=ready,
     )
+
+
+def _restore(options: Options, config: Config, backup: Path) -> str:
+    """Put a backup in the journal's place; return what was done, for people."""
+    host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, time.time)
+    storage = host.storage(config.settings.daemon.storage)
+    if storage.restore is None:
+        raise ConfigError(f"the storage {storage.name} has no backups", hint="see its own documentation")
+    return storage.restore(storage_context(_state_directory(options, config, os.environ), config), backup)
 
 
 def _state_directory(options: Options, config: Config, environment: Mapping[str, str]) -> Path:

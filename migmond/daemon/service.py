@@ -11,6 +11,7 @@ import msgspec
 import psutil
 
 import migmond
+from migmond.daemon.journal_care import journal_checks
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
@@ -59,6 +60,7 @@ class Facts(msgspec.Struct, frozen=True):
     plugins: Callable[[], tuple[api.PluginView, ...]]
     samples: Callable[[], tuple[api.SampleView, ...]]
     config_values: Callable[[str], list[api.ConfigValue]]
+    backup_keep: Callable[[], int]
 
 
 class Service:
@@ -217,7 +219,7 @@ class Service:
     # --- the daemon --------------------------------------------------------------------------------
 
     async def status(self, peer: Peer) -> api.Status:
-        facts = self._facts
+        facts, condition = self._facts, self._surroundings.journal.condition()
         states = Counter(e.state.value for e in self._engine.all() if _sees(peer, e))
         return api.Status(
             version=migmond.__version__,
@@ -233,14 +235,11 @@ class Service:
             movers=self._engine.movers(),
             loop_lag_max_s=facts.loop_lag_max_s(),
             plugins=facts.plugins(),
+            journal_trouble=condition.damage or condition.short,
         )
 
     async def doctor(self, peer: Peer) -> api.Checks:
-        checks: list[api.Check] = []
-        damage = await self._surroundings.journal.check()
-        checks += [api.Check("journal", "error", d, "stop the daemon and restore the journal") for d in damage]
-        if not damage:
-            checks.append(api.Check("journal", "ok", "no damage found"))
+        checks = await journal_checks(self._surroundings.journal, self._facts.backup_keep())
         checks += _plugin_checks(self._facts.plugins())
         checks.append(_space_check(self._facts.state_directory))
         lag = self._facts.loop_lag_max_s()
@@ -250,6 +249,10 @@ class Service:
             else api.Check("event loop", "ok", f"longest delay in the last minute {lag * 1000:.0f} ms")
         )
         return api.Checks(tuple(checks))
+
+    async def backup(self, peer: Peer) -> api.Backup:
+        made = await self._surroundings.journal.backup(self._facts.backup_keep())
+        return api.Backup(made.path, time_text(made.at), made.size_bytes)
 
     async def plugins(self, peer: Peer) -> api.PluginList:
         return api.PluginList(self._facts.plugins())

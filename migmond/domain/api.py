@@ -372,6 +372,8 @@ class Status(Result, frozen=True):
     movers: int
     loop_lag_max_s: float
     plugins: tuple[PluginView, ...]
+    journal_trouble: str = ""
+    """Damage, or a full disk; "" when the journal is well."""
 
 
 class Check(Result, frozen=True):
@@ -385,6 +387,14 @@ class Check(Result, frozen=True):
 
 class Checks(Result, frozen=True):
     checks: tuple[Check, ...]
+
+
+class Backup(Result, frozen=True):
+    """A copy of the whole journal, which `migmond --restore` takes."""
+
+    path: str
+    at: str
+    size_bytes: int
 
 
 class ConfigParams(Params, frozen=True):

@@ -230,8 +230,10 @@ class Engine:
         try:
             await run.run()
         except* Exception as group:
-            why = f"internal error: {_leaf(group)!r}"
-            self._surroundings.log("execution stopped by an error", execution=execution_id, why=why, exc_info=group)
+            why = _why(group)
+            known = isinstance(_leaf(group), MigmondError)
+            details = {} if known else {"exc_info": group}
+            self._surroundings.log("execution stopped by an error", execution=execution_id, why=why, **details)
             await self._mark_failed(run, why)
         finally:
             self._executions[execution_id] = run.execution
@@ -244,7 +246,11 @@ class Engine:
             return
         failed = msgspec.structs.replace(execution, state=ExecutionState.FAILED, reason=why, finished_at=self._wall())
         run.replace_execution(failed)
+        self._executions[failed.id] = failed
         await self._put_if_possible(failed)
+        view = execution_view(failed, None, self._wall())
+        before = execution.state.value
+        self._surroundings.bus.publish(lambda i, at: ExecutionStateChanged(i, at, failed.id, before, view.state, view))
 
     async def _put_if_possible(self, failed: Execution) -> None:
         try:
@@ -352,7 +358,7 @@ class Engine:
                 ended = msgspec.structs.replace(ended, reason="")
             await self._surroundings.journal.apply([PutExecution(ended)])
         except* Exception as group:  # whatever it is: it concerns this verification only, not the daemon
-            why = str(_leaf(group)) if isinstance(_leaf(group), MigmondError) else f"internal error: {_leaf(group)!r}"
+            why = _why(group)
             self._surroundings.log("verification failed", execution=execution.id, why=why)
             ended, verification = msgspec.structs.replace(execution, reason=f"{_UNVERIFIED}: {why}"), None
         finally:
@@ -444,3 +450,9 @@ def _leaf(group: BaseException) -> BaseException:
     """Return one of the errors in a group: they have one cause."""
     parts: Sequence[BaseException] = group.exceptions if isinstance(group, BaseExceptionGroup) else ()
     return _leaf(parts[0]) if parts else group
+
+
+def _why(group: BaseExceptionGroup) -> str:
+    """Return why something was stopped, one sentence for people."""
+    leaf = _leaf(group)
+    return leaf.message if isinstance(leaf, MigmondError) else f"internal error: {leaf!r}"

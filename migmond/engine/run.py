@@ -29,6 +29,7 @@ from migmond.engine.process import MoverProcess
 from migmond.engine.scan import Scanner
 from migmond.engine.scope import Orphan, Scope
 from migmond.engine.settings import Surroundings
+from migmond.engine.trust import stop_when_damaged
 from migmond.engine.views import Live, execution_view
 from migmond.ports import AddListing, CancelPending, CloseGroup, OpenGroup, Record
 from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, RenameRoot, RootRenamed, Synced
@@ -182,6 +183,7 @@ class Run:
         self._observer = Observer(scope, self._expire_holds)
         self._scope = scope
         nursery.start_soon(scope.ledger.run)
+        nursery.start_soon(stop_when_damaged, self._surroundings.journal, scope.crew)
         nursery.start_soon(self._observer.run)
         nursery.start_soon(self._deleter.run)
         try:

@@ -39,6 +39,10 @@ async def _doctor(ctx: Context, params: api.Nothing) -> api.Checks:
     return await ctx.backend.doctor(ctx.session.peer)
 
 
+async def _backup(ctx: Context, params: api.Nothing) -> api.Backup:
+    return await ctx.backend.backup(ctx.session.peer)
+
+
 async def _plan_check(ctx: Context, params: api.PlanParams) -> api.PlanVerdict:
     return await ctx.backend.check_plan(ctx.session.peer, params.plan)
 
@@ -141,6 +145,8 @@ def standard_registry() -> Registry:
                "How the daemon is: executions by state, movers, clients, memory, plugins.", _status),
         Method("system.doctor", _VIEWER, api.Nothing, api.Checks,
                "Check journal, disk space, plugins and event loop.", _doctor),
+        Method("system.backup", Role.ADMIN, api.Nothing, api.Backup,
+               "Back the journal up now, beside it; of all backups the newest are kept.", _backup),
         Method("plan.check", _OPERATOR, api.PlanParams, api.PlanVerdict,
                "Walk a plan and give a verdict; nothing is written.", _plan_check),
         Method("plan.save", _OPERATOR, api.PlanParams, api.SavedPlan,
