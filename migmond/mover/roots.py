@@ -158,6 +158,7 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
     fd, _ = open_nearest(os.path.dirname(spec.target) if kind is not EntryType.DIRECTORY else spec.target)
     try:
         device = os.fstat(fd).st_dev
+        empty = target_st is None or (stat.S_ISDIR(target_st.st_mode) and not os.listdir(fd))
     finally:
         os.close(fd)
     return RootInfo(
@@ -170,6 +171,7 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
         st.st_dev,
         device,
         target_exists=target_st is not None,
+        target_empty=empty,
     )
 
 

@@ -14,7 +14,11 @@ _MAKE = {
     "ext4": ("mkfs.ext4", "-q", "-F"),
     "xfs": ("mkfs.xfs", "-q", "-f", "-m", "reflink=1"),
     "btrfs": ("mkfs.btrfs", "-q", "-f"),
+    "vfat": ("mkfs.vfat", "-F", "32"),
+    "exfat-fuse": ("mkfs.exfat",),
 }
+_DRIVER = {"exfat-fuse": "fuse"}
+"""What the kernel must have, where it is not called as the kind is."""
 _ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 SIZE_BYTES = 320 << 20
 """The least that mkfs.xfs accepts is 300 MiB; the image is sparse."""
@@ -41,7 +45,9 @@ def missing(kind: str) -> str:
         return "there are no loop devices here"
     if shutil.which(_MAKE[kind][0], path=_ENVIRONMENT["PATH"]) is None:
         return f"{_MAKE[kind][0]} is not installed"
-    return "" if kernel_knows(kind) else f"this kernel has no {kind}"
+    if kind in _DRIVER and shutil.which(f"mount.{kind}", path=_ENVIRONMENT["PATH"]) is None:
+        return f"{kind} is not installed"
+    return "" if kernel_knows(_DRIVER.get(kind, kind)) else f"this kernel has no {kind}"
 
 
 def kernel_knows(kind: str) -> bool:
@@ -70,13 +76,24 @@ def mounted(directory: Path, kind: str, *, size_bytes: int = SIZE_BYTES, options
         file.truncate(size_bytes)
     _run(*_MAKE[kind], os.fspath(image))
     root.mkdir()
-    _run("mount", "-o", f"loop{',' if options else ''}{options}", os.fspath(image), os.fspath(root))
+    _run("mount", "-t", kind, "-o", f"loop{',' if options else ''}{options}", os.fspath(image), os.fspath(root))
     try:
         yield LoopFs(root, image, kind)
     finally:
         # A test that failed may have left something open in it: detached, it goes when that is closed.
         _run("umount", "-l", os.fspath(root))
         image.unlink()
+
+
+@contextlib.contextmanager
+def tmpfs(root: Path, options: str) -> Iterator[Path]:
+    """Mount a tmpfs on `root` (made when missing), with options such as "size=1m,nr_inodes=20". Needs root."""
+    root.mkdir(parents=True, exist_ok=True)
+    _run("mount", "-t", "tmpfs", "-o", options, "tmpfs", os.fspath(root))
+    try:
+        yield root
+    finally:
+        _run("umount", "-l", os.fspath(root))
 
 
 def _run(*command: str) -> None:
