@@ -14,7 +14,7 @@ from migmond.engine.opening import fresh_opening, roots_of
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
 from migmond.planning.verdict import Facts, judge, method_of, obstacles
-from migmond.wire.mover import Open, Probe, Probed, Survey, Surveyed
+from migmond.wire.mover import Open, Opened, Probe, Probed, Survey, Surveyed
 
 
 async def check_plan(
@@ -50,6 +50,7 @@ async def check_plan(
             plan=plan,
             paths=tuple(r.target for r in roots_of(plan)),
             target_exists=tuple(r.target_exists for r in roots),
+            target_empty=tuple(r.target_empty for r in roots),
             targets=targets,
             survey=survey,
             promises=tuple(promises),
@@ -84,16 +85,17 @@ async def probe(process: MoverProcess) -> tuple[TargetFacts, ...]:
     return facts.targets
 
 
-async def refuse_obstructed(process: MoverProcess, plan: Plan) -> None:
-    """What can be known at once about a plan that is to be started; it takes one question and no walk.
+async def refuse_obstructed(process: MoverProcess, opened: Opened, plan: Plan) -> None:
+    """Refuse what can be known at once about a plan that is to be started; it takes one question and no walk.
 
     Raises:
         PlanInfeasible: nothing can be written at a target.
         MoverError: the mover ended.
     """
-    for path, facts in zip((r.target for r in roots_of(plan)), await probe(process), strict=True):
-        for finding in obstacles([path], [facts]):
-            raise PlanInfeasible(finding.message, hint=finding.hint, path=path)
+    empty = [r.target_empty for r in opened.roots]
+    for finding in obstacles([r.target for r in roots_of(plan)], await probe(process), empty):
+        if finding.severity == "blocker":
+            raise PlanInfeasible(finding.message, hint=finding.hint)
 
 
 def _refused(plan: Plan, finding: api.Finding) -> api.PlanVerdict:

@@ -185,7 +185,7 @@ class Engine:
         opening = fresh_opening(execution_id, plan, self._surroundings.settings)
         process, opened = await open_mover(1, identity, opening)
         try:
-            await refuse_obstructed(process, plan)
+            await refuse_obstructed(process, opened, plan)
             execution = await self._create(execution_id, plan, identity, name, request_id, opened)
         except BaseException:
             await process.end()

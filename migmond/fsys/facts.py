@@ -8,7 +8,7 @@ import os
 from migmond.domain.preflight import Quota, SourceFacts, TargetFacts
 from migmond.fsys import libc
 from migmond.fsys.folding import folding_of
-from migmond.planning.room import compresses
+from migmond.planning.filesystems import COMPRESSING
 
 _UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS})
 _NO_SUCH_ATTRIBUTE = "user.migmond.nothing"
@@ -44,7 +44,7 @@ def target_facts(fd: int) -> TargetFacts:
 def source_facts(fd: int) -> SourceFacts:
     """Return what file system directory `fd` is on."""
     file_system, _ = mount_of(fd)
-    return SourceFacts(file_system, compresses(file_system))
+    return SourceFacts(file_system, compresses=file_system in COMPRESSING)
 
 
 def may_write(fd: int, directory: os.stat_result) -> bool:

@@ -158,7 +158,7 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
     fd, _ = open_nearest(os.path.dirname(spec.target) if kind is not EntryType.DIRECTORY else spec.target)
     try:
         device = os.fstat(fd).st_dev
-        empty = target_st is None or (stat.S_ISDIR(target_st.st_mode) and not os.listdir(fd))
+        empty = target_st is None or (stat.S_ISDIR(target_st.st_mode) and _is_empty(fd))
     finally:
         os.close(fd)
     return RootInfo(
@@ -173,6 +173,11 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
         target_exists=target_st is not None,
         target_empty=empty,
     )
+
+
+def _is_empty(directory: int) -> bool:
+    with os.scandir(directory) as names:
+        return next(names, None) is None
 
 
 def open_nearest(path: bytes) -> tuple[int, bytes]:

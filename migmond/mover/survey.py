@@ -25,7 +25,7 @@ from migmond.mover.context import Context, is_temporary
 from migmond.mover.control import Abandoned
 from migmond.mover.roots import Root, open_nearest
 from migmond.planning.collisions import Collisions
-from migmond.planning.filesystems import PSEUDO, abilities_of
+from migmond.planning.filesystems import PSEUDO, SHARING, abilities_of
 from migmond.planning.keeping import name_sights, path_sights, size_sights, time_sights
 from migmond.planning.room import directory_need, file_need, with_existing
 from migmond.planning.selection import Candidate, Matcher
@@ -60,7 +60,7 @@ class Surveyor:
                 walk.run()
         except Abandoned:
             return
-        if self.takes_all and self._context.moving and self._links:
+        if self.takes_all and self._context.moving and self._links and not any(w.has_blind_spots for w in found):
             found[0].saw(Sight.LINK_OUTSIDE, b"", len(self._links))
         report = tuple(walk.report() for walk in found)
         self._context.send(Surveyed(Report(self.entries, self.files, self.directories, self.bytes, report)))
@@ -111,7 +111,7 @@ class _RootWalk:
         same = root.info.source_device == self._facts.device
         self._renames = same and context.options.operation is Operation.MOVE
         self._as_a_whole = self._renames and not self._target_there and survey.takes_all and not root.single
-        self._shares = same and context.options.reflink
+        self._shares = same and context.options.reflink and self._facts.file_system in SHARING
         self._sights: dict[Sight, Sighting] = {}
         self._least = self._most = self._least_inodes = self._most_inodes = 0
         self._device = -1
@@ -120,6 +120,11 @@ class _RootWalk:
         """Return what was found."""
         need = Need() if self._renames else Need(self._least, self._most, self._least_inodes, self._most_inodes)
         return RootSurvey(self._source, need, self._sights)
+
+    @property
+    def has_blind_spots(self) -> bool:
+        """Whether there are directories that were not looked into: names may be there."""
+        return not self._sights.keys().isdisjoint((Sight.UNREADABLE_DIRECTORY, Sight.MOUNT_POINT))
 
     def saw(self, sight: Sight, path: bytes, count: int = 1) -> None:
         """Count a sight; the first one stands for all."""
@@ -201,7 +206,10 @@ class _RootWalk:
             target = open_directory(target_root, path)
         except FileNotFoundError:
             return -1
-        except OSError:  # something else has the name, or it is closed to us
+        except PermissionError:
+            self.saw(Sight.TARGET_UNWRITABLE, path)
+            return -1
+        except OSError:  # something else has the name
             self.saw(Sight.CONFLICT, path)
             return -1
         st = os.fstat(target)

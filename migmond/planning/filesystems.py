@@ -23,6 +23,9 @@ PSEUDO = frozenset(
 COMPRESSING = frozenset({"btrfs", "zfs", "bcachefs", "f2fs", "squashfs", "erofs", "ntfs3", "ntfs", "ubifs", "jffs2"})
 """A file's blocks there may be fewer than its data takes elsewhere, without any hole in it."""
 
+SHARING = frozenset({"btrfs", "xfs", "bcachefs", "ocfs2", "zfs", "nfs4", "cifs", "smb3", "overlay"})
+"""A copy within it may share the source's blocks, and then takes none."""
+
 _WINDOWS = b'"*:<>?|\\' + bytes(range(1, 32))
 
 

@@ -27,7 +27,8 @@ class Case(msgspec.Struct, frozen=True):
 
     @property
     def fs(self) -> str:
-        return self.facts.file_system
+        """What to call the target's file system: `fuseblk` and the like say nothing to anybody."""
+        return self.facts.file_system if self.abilities.known else "the destination"
 
 
 class Remark(msgspec.Struct, frozen=True):

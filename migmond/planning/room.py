@@ -9,7 +9,7 @@ import msgspec
 from migmond.domain.execution import Tally, Totals
 from migmond.domain.plan import ConflictPolicy
 from migmond.domain.preflight import Need, Promise, TargetFacts
-from migmond.planning.filesystems import COMPRESSING, Abilities
+from migmond.planning.filesystems import Abilities
 
 _NAME_OVERHEAD = 12
 """Bytes of a directory entry besides its name: ext4 takes 8 and rounds up to 4."""
@@ -146,11 +146,6 @@ def outstanding(totals: Totals, in_flight: Tally) -> Tally:
     if planned.bytes > 0:
         size = size * (planned.bytes - totals.spared) // planned.bytes
     return Tally(max(0, entries), size)
-
-
-def compresses(file_system: str) -> bool:
-    """Whether blocks of files there say little about the room that they take elsewhere."""
-    return file_system in COMPRESSING
 
 
 def _up(size: int, block: int) -> int:

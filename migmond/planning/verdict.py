@@ -24,13 +24,14 @@ class Facts(msgspec.Struct, frozen=True):
 
     Attributes:
         paths: target path of each source.
-        target_exists: for each source.
+        target_exists, target_empty: for each source; what does not exist is empty too.
         root: the movers are root's.
     """
 
     plan: Plan
     paths: tuple[bytes, ...]
     target_exists: tuple[bool, ...]
+    target_empty: tuple[bool, ...]
     targets: tuple[TargetFacts, ...]
     survey: Survey
     promises: tuple[Promise, ...]
@@ -41,7 +42,7 @@ def judge(facts: Facts) -> tuple[list[api.Finding], list[api.TargetView]]:
     """Return the findings, the worst first, and the account of every file system written to."""
     accounts = rooms(facts.targets, [r.need for r in facts.survey.roots], facts.promises)
     findings = [
-        *obstacles(facts.paths, facts.targets),
+        *obstacles(facts.paths, facts.targets, facts.target_empty),
         *(f for room in accounts for f in _space(room, _path_of(facts, room))),
         *_selection(facts),
         *_remarks(facts),
@@ -53,16 +54,23 @@ def judge(facts: Facts) -> tuple[list[api.Finding], list[api.TargetView]]:
     return findings, [_view(room, _path_of(facts, room)) for room in accounts]
 
 
-def obstacles(paths: Sequence[bytes], targets: Sequence[TargetFacts]) -> Iterator[api.Finding]:
-    """Yield what makes every write at a target fail: all that has to be looked at before a plan is started."""
-    for path, facts in zip(paths, targets, strict=True):
+def obstacles(paths: Sequence[bytes], targets: Sequence[TargetFacts], empty: Sequence[bool]) -> Iterator[api.Finding]:
+    """Yield what makes writes at a target fail. A blocker makes all of them fail, whatever the sources have in them.
+
+    Args:
+        empty: for each target: nothing is in it, so that the first thing to be done is to make an entry there.
+    """
+    for path, facts, is_empty in zip(paths, targets, empty, strict=True):
         where = to_text(path)
         if facts.read_only:
             hint = "remount it for writing, or choose another destination"
             yield api.Finding("blocker", "read_only", f"{where} is on a read-only file system", hint)
         elif not facts.writable:
-            hint = "run it as a user who may write there"
-            yield api.Finding("blocker", "not_writable", f"{where} is not writable for you", hint)
+            hint, what = "run it as a user who may write there", f"{where} is not writable for you"
+            if is_empty:
+                yield api.Finding("blocker", "not_writable", what, hint)
+            else:
+                yield api.Finding("warning", "not_writable", f"{what}: only directories in it may be", hint)
 
 
 def _path_of(facts: Facts, room: Room) -> bytes:

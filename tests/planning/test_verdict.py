@@ -49,7 +49,8 @@ def facts(
     plan = plan or Plan("p", tuple(Source(b"/s%d" % i) for i in range(len(roots))), b"/t")
     paths = tuple(b"/t%d" % i for i in range(len(roots)))
     survey = Survey(9, 5, 4, MIB, (root_survey,) * len(roots))
-    return Facts(plan, paths, (False,) * len(roots), roots, survey, promises, root)
+    exist, empty = (False,) * len(roots), (True,) * len(roots)
+    return Facts(plan, paths, exist, empty, roots, survey, promises, root)
 
 
 def findings(given: Facts) -> dict[str, api.Finding]:
@@ -112,6 +113,7 @@ def test_promises_are_named_and_kept() -> None:
 
 
 def test_a_quota_counts_like_a_disk() -> None:
+    """HAZARDS.md row 14."""
     need = Need(10 * MIB, 12 * MIB, 50, 50)
     for quota, severity in ((9, "blocker"), (11, "warning"), (12, "")):
         found = findings(facts(target(quotas=(Quota("user", quota * MIB, None),)), need=need))
@@ -132,9 +134,19 @@ def test_conflicts_are_only_trouble_when_nobody_has_decided(policy: ConflictPoli
     assert found.severity == ("warning" if policy is ConflictPolicy.FAIL else "ok")
 
 
+def test_a_type_that_says_nothing_is_not_named() -> None:
+    found = findings(facts(target("fuseblk", xattrs=False), sights={Sight.XATTRS: 2}))
+    assert found["xattrs"].message == "extended attributes of 2 entries are lost: the destination keeps none"
+
+
 def test_obstacles_name_the_target() -> None:
-    found = list(obstacles([b"/a", b"/b", b"/c"], [target(read_only=True), target(writable=False), target()]))
-    assert [(f.kind, f.message.split()[0]) for f in found] == [("read_only", "/a"), ("not_writable", "/b")]
+    paths, closed = [b"/a", b"/b", b"/c", b"/d"], target(writable=False)
+    found = list(obstacles(paths, [target(read_only=True), closed, closed, target()], [True, True, False, True]))
+    assert [(f.kind, f.severity, f.message.split()[0]) for f in found] == [
+        ("read_only", "blocker", "/a"),
+        ("not_writable", "blocker", "/b"),
+        ("not_writable", "warning", "/c"),
+    ]
 
 
 def test_folding_is_said_as_it_was_found() -> None:
