@@ -38,6 +38,7 @@ MAX_HOLDS = 100
 """On one execution: they are part of every view and event."""
 _MAX_REQUEST_ID = 200
 _FOR_ADMINS = '"(shown to admins)"'
+_ANOTHERS = "another user's migration"
 _SCAN_PAGE = 1_000
 """Tasks that are matched in one go, 10 ms or so."""
 _MAX_SCANNED = 50_000
@@ -103,7 +104,9 @@ class Service:
             raise LimitExceeded(f"{MAX_CHECKS} of your plans are being checked already", hint="wait for one of them")
         self._checks[uid] += 1
         try:
-            return await check_plan(self._surroundings, parsed, _mover_identity(peer, privileged=parsed.privileged))
+            identity = _mover_identity(peer, privileged=parsed.privileged)
+            promises = self._engine.promises(lambda e: f"{e.name} ({e.id[:6]})" if _sees(peer, e) else _ANOTHERS)
+            return await check_plan(self._surroundings, parsed, identity, promises)
         finally:
             self._checks[uid] -= 1
 

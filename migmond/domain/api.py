@@ -78,19 +78,47 @@ class PlanNameParams(Params, frozen=True):
 
 
 class Finding(Result, frozen=True):
-    """One line of a verdict. `severity`: `ok`, `warning`, `blocker`."""
+    """One line of a verdict. `severity`: `ok`, `warning`, `blocker`.
+
+    `count`: entries concerned, 0 when it concerns the plan; `example`: path below the source of the first one, "" for
+    the source itself or when there is none.
+    """
 
     severity: str
     kind: str
     message: str
     hint: str = ""
+    count: int = 0
+    example: str = ""
+
+
+class TargetView(Result, frozen=True):
+    """One file system that the plan writes to, by the first target on it.
+
+    `free_bytes`, `free_inodes`: for an unprivileged user; inodes are null where their number is not fixed.
+    `need_bytes`: surely needed; `need_bytes_most`: no more than about that, the difference being what is there
+    already, compressed or shared. `promised_bytes`: of the free ones, what live executions have yet to fill.
+    `folding`: `none`, `case`, `unicode` or `unknown`.
+    """
+
+    path: str
+    file_system: str
+    free_bytes: int
+    free_inodes: int | None
+    need_bytes: int
+    need_bytes_most: int
+    need_inodes: int
+    promised_bytes: int
+    promised_to: tuple[str, ...]
+    folding: str
 
 
 class PlanVerdict(Result, frozen=True):
     """What a plan would do, found without writing anything.
 
     `method`: `rename` (same file system move), `reflink?` (same file system copy) or `copy`.
-    `free_bytes`, `free_inodes`: at the destination, for an unprivileged user.
+    `bytes`: size of the files' contents, of an inode with several names once; what they take is in `targets`.
+    `free_bytes`, `free_inodes`: at the first target, for an unprivileged user.
     """
 
     feasible: bool
@@ -103,6 +131,7 @@ class PlanVerdict(Result, frozen=True):
     free_inodes: int | None
     findings: tuple[Finding, ...]
     seconds_elapsed: float
+    targets: tuple[TargetView, ...] = ()
 
 
 class SavedPlan(Result, frozen=True):

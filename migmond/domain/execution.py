@@ -49,6 +49,8 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
     growing: bool = True
     imperfect: int = 0
     """Tasks that are done but lost some metadata."""
+    spared: int = 0
+    """Of the planned bytes, those that take no room: holes, and further names of files."""
 
     @property
     def settled(self) -> Tally:

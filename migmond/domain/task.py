@@ -9,7 +9,10 @@ from migmond.domain.states import Outcome, TaskState
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """What the scan saw: the version of the source that the execution promises to bring over."""
+    """What the scan saw: the version of the source that the execution promises to bring over.
+
+    `allocated`: bytes that it takes at the source, None when nobody looked; it is not journaled.
+    """
 
     name: bytes
     type: EntryType
@@ -18,6 +21,13 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     ctime_ns: int
     inode: int
     links: int
+    allocated: int | None = None
+
+    @property
+    def room(self) -> int:
+        """Bytes that its content takes about: without holes, and shared among all names of the inode."""
+        stored = self.size if self.allocated is None else min(self.size, self.allocated)
+        return stored // max(self.links, 1)
 
 
 class Listing(msgspec.Struct, frozen=True, array_like=True):

@@ -57,7 +57,7 @@ class Account:
 
     def plan_entries(self, entries: Iterable[Entry], outcomes: dict[int, Outcome]) -> None:
         """Count scanned entries as planned; those that the selector left out do not count at all."""
-        count = size = skipped = skipped_bytes = 0
+        count = size = skipped = skipped_bytes = spared = 0
         for position, entry in enumerate(entries):
             outcome = outcomes.get(position) if outcomes else None
             if outcome is Outcome.NOT_SELECTED:
@@ -65,11 +65,17 @@ class Account:
             entry_bytes = entry.size if entry.type is EntryType.FILE else 0
             count += 1
             size += entry_bytes
+            if entry_bytes:
+                spared += entry_bytes - entry.room
             if outcome is not None:
                 skipped += 1
                 skipped_bytes += entry_bytes
         totals = self.totals
-        self._set_totals(planned=totals.planned.plus(count, size), skipped=totals.skipped.plus(skipped, skipped_bytes))
+        self._set_totals(
+            planned=totals.planned.plus(count, size),
+            skipped=totals.skipped.plus(skipped, skipped_bytes),
+            spared=totals.spared + spared,
+        )
 
     def plan_task(self, task: Task) -> None:
         """Count one task as planned."""

@@ -235,15 +235,17 @@ class Crew:
         return why or ended
 
 
-async def open_mover(slot: int, identity: Identity, opening: Open) -> tuple[MoverProcess, Opened]:
-    """Start a mover and let it open the roots.
+async def open_mover(
+    slot: int, identity: Identity, opening: Open, *, surveying: bool = False
+) -> tuple[MoverProcess, Opened]:
+    """Start a mover (as `start_mover`) and let it open the roots.
 
     Raises:
         PlanInfeasible: it refused them: missing, unreadable, the same, nested, wrong type.
         NotPermitted: the asking user may not open them.
         MoverError: it could not be started or died.
     """
-    process = await start_mover(slot, identity)
+    process = await start_mover(slot, identity, surveying=surveying)
     try:
         await process.send(opening)
         answer = await process.receive()

@@ -19,6 +19,7 @@ from migmond.domain.hold import HoldReason
 from migmond.domain.identity import Identity
 from migmond.domain.intervention import Intervention, InterventionKind
 from migmond.domain.plan import Plan
+from migmond.domain.preflight import Promise
 from migmond.domain.states import (
     EXECUTION_TRANSITIONS,
     LIVE_EXECUTION_STATES,
@@ -27,6 +28,7 @@ from migmond.domain.states import (
     advance,
 )
 from migmond.domain.task import Task
+from migmond.engine.check import refuse_obstructed
 from migmond.engine.crew import open_mover
 from migmond.engine.opening import fresh_opening
 from migmond.engine.run import Run
@@ -152,6 +154,14 @@ class Engine:
         """How many mover processes there are."""
         return sum(len(v.movers) for r in self._runs.values() if (v := r.live) is not None)
 
+    def promises(self, name: Callable[[Execution], str]) -> list[Promise]:
+        """Return the room that live executions have yet to fill.
+
+        Args:
+            name: what to call an execution to whoever asks.
+        """
+        return [p for run in self._runs.values() for p in run.promises(name(run.execution))]
+
     # --- starting ----------------------------------------------------------------------------------
 
     async def start(self, plan: Plan, identity: Identity, name: str, request_id: str) -> Execution:
@@ -184,6 +194,7 @@ class Engine:
         opening = fresh_opening(execution_id, plan, self._surroundings.settings)
         process, opened = await open_mover(1, identity, opening)
         try:
+            await refuse_obstructed(process, opened, plan)
             execution = await self._create(execution_id, plan, identity, name, request_id, opened)
         except BaseException:
             await process.end()

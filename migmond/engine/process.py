@@ -25,6 +25,7 @@ from migmond.wire.slots import SLOT_BYTES, ControlSide
 
 _RECEIVE_BYTES = 256 * 1024
 _EXIT_GRACE_S = 2.0
+_MOVER, _SURVEYING = "migmond.mover", "migmond.mover.surveying"
 
 
 class MoverProcess:
@@ -109,8 +110,11 @@ class MoverProcess:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
-async def start_mover(slot: int, identity: Identity) -> MoverProcess:
+async def start_mover(slot: int, identity: Identity, *, surveying: bool = False) -> MoverProcess:
     """Start a mover under `identity`. A daemon that is not root can only start movers as itself.
+
+    Args:
+        surveying: it is to answer Survey, which takes code that others start without.
 
     Raises:
         MoverError: the process cannot be started.
@@ -122,7 +126,7 @@ async def start_mover(slot: int, identity: Identity) -> MoverProcess:
             os.ftruncate(memory_fd, SLOT_BYTES)
             memory = mmap.mmap(memory_fd, SLOT_BYTES)
             try:
-                process = await _spawn(identity, theirs.fileno(), memory_fd)
+                process = await _spawn(_SURVEYING if surveying else _MOVER, identity, theirs.fileno(), memory_fd)
             except BaseException:
                 memory.close()
                 raise
@@ -140,7 +144,7 @@ async def start_mover(slot: int, identity: Identity) -> MoverProcess:
     return MoverProcess(slot, process, trio.SocketStream(trio.socket.from_stdlib_socket(ours)), ControlSide(memory))
 
 
-async def _spawn(identity: Identity, socket_fd: int, memory_fd: int) -> trio.Process:
+async def _spawn(module: str, identity: Identity, socket_fd: int, memory_fd: int) -> trio.Process:
     package_root = str(Path(migmond.__file__).parents[1])
     root = os.geteuid() == 0
     if not root and identity.uid != os.geteuid():
@@ -149,7 +153,7 @@ async def _spawn(identity: Identity, socket_fd: int, memory_fd: int) -> trio.Pro
     become = [str(identity.uid), str(identity.gid), ",".join(map(str, identity.groups))] if root else []
     # -P and a PYTHONPATH of our own: nothing of the asking user's environment or directory decides what code runs.
     return await trio.lowlevel.open_process(
-        [sys.executable, "-P", "-s", "-m", "migmond.mover", str(socket_fd), str(memory_fd), *become],
+        [sys.executable, "-P", "-s", "-m", module, str(socket_fd), str(memory_fd), *become],
         pass_fds=(socket_fd, memory_fd),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from migmond.domain.events import ExecutionStateChanged, HoldChanged, MoverDied,
 from migmond.domain.execution import Execution, Stage
 from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.names import to_text
+from migmond.domain.preflight import Promise
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Listing, Member
 from migmond.engine.commits import Commits
@@ -26,9 +27,11 @@ from migmond.engine.gate import Gate, Mode
 from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
 from migmond.engine.process import MoverProcess
+from migmond.engine.promises import promises_of
 from migmond.engine.scan import Scanner
 from migmond.engine.scope import Orphan, Scope
 from migmond.engine.settings import Surroundings
+from migmond.engine.space import SpaceWatch
 from migmond.engine.trust import stop_when_damaged
 from migmond.engine.views import Live, execution_view
 from migmond.ports import AddListing, CancelPending, CloseGroup, OpenGroup, Record
@@ -107,6 +110,10 @@ class Run:
         stations = self._scope.crew.stations.values()
         return {n for s in stations for batch in s.flight.batches.values() for n in batch.tasks}
 
+    def promises(self, holder: str) -> list[Promise]:
+        """Return what it has yet to bring to each file system; `holder` is what it is called to whoever asks."""
+        return promises_of(holder, self._scope, self.live) if self._scope and self.live else []
+
     # --- control -----------------------------------------------------------------------------------
 
     def pause(self, reason: HoldReason, author: str, note: str, until: float | None) -> Hold:
@@ -179,8 +186,8 @@ class Run:
         self._faults = FaultDesk(scope, self._hold_for)
         self._deleter = Deleter(scope, self._faults)
         self._commits = Commits(scope, self._faults, self._deleter)
-        self._scanner = Scanner(scope, opening)
         self._observer = Observer(scope, self._expire_holds)
+        self._scanner = Scanner(scope, opening, SpaceWatch(scope, self._hold_for, self._observer, opening))
         self._scope = scope
         nursery.start_soon(scope.ledger.run)
         nursery.start_soon(stop_when_damaged, self._surroundings.journal, scope.crew)
@@ -390,6 +397,7 @@ class Run:
     async def _on_joined(self, station: Station, opened: Opened) -> None:
         scope = self._scope
         assert scope is not None
+        scope.roots = scope.roots or opened.roots
         if scope.orphans:
             await self._commits.settle(station)
         pid, slot = station.process.pid, station.slot

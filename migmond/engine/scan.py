@@ -16,6 +16,7 @@ from migmond.domain.task import Directory, Listing, Task
 from migmond.engine.crew import open_mover
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
+from migmond.engine.space import SpaceWatch
 from migmond.planning.selection import Candidate, Matcher
 from migmond.ports import AddListing
 from migmond.wire.items import ScanDirectory
@@ -29,20 +30,30 @@ MAX_DEATHS = 3
 
 
 class Scanner:
-    """Brings the journal from the directories that it knows but has not read to the whole tree."""
+    """Brings the journal from the directories that it knows but has not read to the whole tree.
 
-    def __init__(self, scope: Scope, opening: Callable[[], Awaitable[Open]]) -> None:
+    Args:
+        opening: returns the first message for a mover.
+        space: is given the mover when it has told everything, to see whether that can fit.
+    """
+
+    def __init__(self, scope: Scope, opening: Callable[[], Awaitable[Open]], space: SpaceWatch) -> None:
         self._scope = scope
+        self._space = space
         self._opening = opening
         self._matcher = Matcher(scope.plan.selector, scope.wall())
 
     async def run(self) -> None:
-        """Scan until everything is journaled, or the execution ends.
+        """Scan until everything is journaled, or the execution ends; then watch the room for it.
 
         Raises:
             MoverError: scanning movers keep dying.
             PlanInfeasible, NotPermitted: the roots cannot be opened (any more).
         """
+        await self._complete()
+        await self._space.watch()
+
+    async def _complete(self) -> None:
         scope = self._scope
         deaths = 0
         while await scope.gate.passed():
@@ -71,7 +82,10 @@ class Scanner:
         try:
             with scope.crew.enlisted(process):
                 await self._hand_over(process)
-                return await self._listen(process)
+                complete = await self._listen(process)
+                if complete:
+                    await self._space.look(process)
+                return complete
         finally:
             await process.end()
 

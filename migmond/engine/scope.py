@@ -24,6 +24,7 @@ from migmond.engine.requeue import Requeue
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import task_view
 from migmond.ports import AddFault, Change, PutExecution, Record
+from migmond.wire.items import RootInfo
 
 
 class Orphan(msgspec.Struct, frozen=True):
@@ -43,6 +44,7 @@ class Scope:
         scan_done: no more tasks will come.
         resumed: somebody worked on it before: some of it is finished.
         untidy: a mover or the daemon died: temporaries may lie about and are swept at the end.
+        roots: the sources and their targets as its first mover found them; empty before that.
         single_roots: indexes of the sources that are no directories.
         progress: set whenever anything in flight has moved.
     """
@@ -63,6 +65,7 @@ class Scope:
         self.resumed = resumed
         self.untidy = resumed
         self.progress = Pulse()
+        self.roots: tuple[RootInfo, ...] = ()
         self.single_roots: tuple[int, ...] = ()
         self.crew: Crew
         self._batches = itertools.count(1)

@@ -6,7 +6,7 @@ import errno
 import os
 
 from migmond.fsys import libc
-from migmond.fsys.facts import file_system_type
+from migmond.fsys.facts import mount_of
 
 _DEAF = frozenset({"fuse", "fuseblk", "9p", "cifs", "smb3", "vboxsf"})
 """The kernel does not pass syncfs on to whoever keeps the files there (measured with FUSE: syncfs returns 0, and the
@@ -24,7 +24,7 @@ def sync_file_system(fd: int) -> None:
 
 def must_sync_each(fd: int) -> bool:
     """Whether `sync_file_system` does not reach the storage of the file system that `fd` is on, but fsync does."""
-    return file_system_type(fd).split(".", 1)[0] in _DEAF
+    return mount_of(fd)[0].split(".", 1)[0] in _DEAF
 
 
 def sync_names(directory: int, seen: set[tuple[int, int]]) -> None:

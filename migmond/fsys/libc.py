@@ -8,15 +8,33 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 from functools import cache
 from typing import Any, NoReturn
+
+import msgspec
 
 SYNC_FILE_RANGE_WAIT_BEFORE = 1
 SYNC_FILE_RANGE_WRITE = 2
 SYNC_FILE_RANGE_WAIT_AFTER = 4
 
 _SYS_OPENAT2 = 437
-"""No C library wraps it; newer than the split of the tables, so the number is the same on every machine."""
+_SYS_QUOTACTL_FD = 443
+"""No C library wraps them; newer than the split of the tables, so the numbers are the same on every machine."""
+
+ATTR_COMPRESSED = 0x4
+ATTR_IMMUTABLE = 0x10
+ATTR_APPEND = 0x20
+ATTR_NODUMP = 0x40
+ATTR_MOUNT_ROOT = 0x2000
+
+_AT_SYMLINK_NOFOLLOW = 0x100
+_AT_EMPTY_PATH = 0x1000
+_STATX_BASIC_STATS = 0x7FF
+_STATX = struct.Struct("=IIQIIIHxxQQQ56xqI12xII")
+_STATX_BYTES = 256
+_Q_GETQUOTA = 0x800007
+_DQBLK = struct.Struct("=8QI4x")
 
 
 class _OpenHow(ctypes.Structure):
@@ -95,3 +113,71 @@ def sync_file_range(fd: int, offset: int, length: int, flags: int) -> None:
     call = _function("sync_file_range", ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
     if call(fd, offset, length, flags):
         _fail()
+
+
+class Stat(msgspec.Struct, frozen=True, gc=False):
+    """What statx(2) tells; `attributes` are the ATTR_* that hold, `allocated` is bytes."""
+
+    attributes: int
+    links: int
+    uid: int
+    gid: int
+    mode: int
+    inode: int
+    size: int
+    allocated: int
+    mtime_s: int
+    mtime_ns: int
+    device: int
+
+    @property
+    def mtime_total_ns(self) -> int:
+        return self.mtime_s * 1_000_000_000 + self.mtime_ns
+
+
+@cache
+def _statx() -> Any:
+    return _function("statx", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
+
+
+def statx(dir_fd: int, name: bytes) -> Stat:
+    """statx(2) of a name in a directory, nothing followed; of the directory itself when `name` is empty.
+
+    Raises:
+        OSError
+    """
+    buffer = ctypes.create_string_buffer(_STATX_BYTES)
+    if _statx()(dir_fd, _checked(name), _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH, _STATX_BASIC_STATS, buffer):
+        _fail(name)
+    (_, _, attributes, links, uid, gid, mode, inode, size, blocks, mtime_s, mtime_ns, major, minor) = (
+        _STATX.unpack_from(buffer)
+    )
+    device = os.makedev(major, minor)
+    return Stat(attributes, links, uid, gid, mode, inode, size, blocks * 512, mtime_s, mtime_ns, device)
+
+
+class DiskQuota(msgspec.Struct, frozen=True):
+    """Limits (0: none) and use, in bytes and inodes."""
+
+    hard_bytes: int
+    soft_bytes: int
+    used_bytes: int
+    hard_inodes: int
+    soft_inodes: int
+    used_inodes: int
+
+
+def quota(fd: int, kind: int, number: int) -> DiskQuota:
+    """quotactl_fd(2), Q_GETQUOTA: the quota of user (kind 0) or group (kind 1) `number` where `fd` is.
+
+    Raises:
+        OSError: there are no quotas, or one may not ask.
+    """
+    call = _function(
+        "syscall", ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_uint, ctypes.c_char_p, result=ctypes.c_long
+    )
+    buffer = ctypes.create_string_buffer(_DQBLK.size)
+    if call(_SYS_QUOTACTL_FD, fd, _Q_GETQUOTA << 8 | kind, number, buffer):
+        _fail()
+    hard, soft, used, hard_inodes, soft_inodes, used_inodes, *_ = _DQBLK.unpack(buffer.raw)
+    return DiskQuota(hard * 1024, soft * 1024, used, hard_inodes, soft_inodes, used_inodes)

@@ -29,6 +29,7 @@ def list_directory(fd: int) -> Iterator[tuple[Entry, int]]:
                     st.st_ctime_ns,
                     st.st_ino,
                     st.st_nlink,
+                    st.st_blocks * 512,
                 ),
                 st.st_dev,
             )

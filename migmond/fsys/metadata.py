@@ -20,14 +20,15 @@ from migmond.domain.entry import Lost
 from migmond.fsys.flags import copy_flags
 from migmond.fsys.xattrs import Pinned, copy_xattrs
 
-_CAP_CHOWN, _CAP_FSETID, _CAP_SYS_ADMIN = 0, 4, 21
+_CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_FOWNER, _CAP_FSETID = 0, 1, 2, 3, 4
+_CAP_SYS_ADMIN, _CAP_MKNOD = 21, 27
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 _REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EOVERFLOW})
 """EINVAL and EOVERFLOW: the id has no meaning in this user namespace or on this file system."""
 
 
 class Rights(msgspec.Struct, frozen=True):
-    """What this process may do about metadata."""
+    """What this process may do beyond what modes and ACLs grant to everybody."""
 
     uid: int
     gid: int
@@ -36,6 +37,11 @@ class Rights(msgspec.Struct, frozen=True):
     may_trusted: bool
     may_setgid: bool = False
     """Keep setgid on files of groups that it is not in; without that right chmod drops the bit and says nothing."""
+    may_read_all: bool = False
+    may_write_all: bool = False
+    may_act_as_owner: bool = False
+    """Among others: remove what is somebody else's from a sticky directory."""
+    may_make_devices: bool = False
 
     @classmethod
     def of_process(cls) -> Rights:
@@ -45,13 +51,21 @@ class Rights(msgspec.Struct, frozen=True):
             for line in lines:
                 if line.startswith(b"CapEff:"):
                     capabilities = int(line.split()[1], 16)
+
+        def has(capability: int) -> bool:
+            return bool(capabilities >> capability & 1)
+
         return cls(
             os.geteuid(),
             os.getegid(),
             frozenset(os.getgroups()),
-            may_chown=bool(capabilities >> _CAP_CHOWN & 1),
-            may_trusted=bool(capabilities >> _CAP_SYS_ADMIN & 1),
-            may_setgid=bool(capabilities >> _CAP_FSETID & 1),
+            may_chown=has(_CAP_CHOWN),
+            may_trusted=has(_CAP_SYS_ADMIN),
+            may_setgid=has(_CAP_FSETID),
+            may_read_all=has(_CAP_DAC_OVERRIDE) or has(_CAP_DAC_READ_SEARCH),
+            may_write_all=has(_CAP_DAC_OVERRIDE),
+            may_act_as_owner=has(_CAP_FOWNER),
+            may_make_devices=has(_CAP_MKNOD),
         )
 
 

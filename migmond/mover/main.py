@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -49,6 +50,7 @@ from migmond.wire.mover import (
     Scan,
     Settle,
     Stop,
+    Survey,
     Sweep,
     ToMover,
     Verify,
@@ -61,6 +63,9 @@ _RECEIVE_BYTES = 1 << 20
 _IDLE_POLL_S = 0.02
 _LONE_SYNC_S = 0.2
 """How long published groups wait for a sync that comes anyway before one is made for them alone."""
+
+
+Surveying: TypeAlias = Callable[[Context, Survey], None]
 
 
 class Connection:
@@ -91,8 +96,9 @@ class Connection:
 class Worker:
     """The copying thread: everything that is asked of the mover, in order, but committing."""
 
-    def __init__(self, context: Context, committer: Committer) -> None:
+    def __init__(self, context: Context, committer: Committer, surveying: Surveying | None) -> None:
         self._context = context
+        self._surveying = surveying
         self._committer = committer
         self._copier = Copier(context)
         self._remover = Remover(context)
@@ -155,6 +161,8 @@ class Worker:
                     self._walker.run()
             case Probe():
                 self._context.send(self._probe())
+            case Survey():
+                self._survey(message)
             case _:
                 raise ValueError(f"unexpected message {type(message).__name__}")
 
@@ -186,6 +194,11 @@ class Worker:
         else:
             self._committer.seal(Group(0))
 
+    def _survey(self, message: Survey) -> None:
+        if self._surveying is None:
+            raise ValueError("a survey is asked of a mover that was not started for it")
+        self._surveying(self._context, message)
+
     def _probe(self) -> Probed | OpenFailed:
         facts = []
         for root in self._context.roots:
@@ -203,8 +216,9 @@ class Worker:
 class Process:
     """Puts it together: the first message opens the plan, all others go to the worker."""
 
-    def __init__(self, connection: Connection, slot: MoverSide) -> None:
+    def __init__(self, connection: Connection, slot: MoverSide, surveying: Surveying | None) -> None:
         self._connection = connection
+        self._surveying = surveying
         self._controls = Controls(slot)
         self._worker: Worker | None = None
 
@@ -225,7 +239,7 @@ class Process:
             os._exit(0)
         context = Context(roots, message.options, self._controls, self._connection.send)
         committer = Committer(context)
-        self._worker = Worker(context, committer)
+        self._worker = Worker(context, committer, self._surveying)
         self._connection.send(Opened(tuple(r.info for r in roots)))
         for run in (self._worker.run, committer.run):
             threading.Thread(target=self._guarded, args=(run,), daemon=True).start()
@@ -240,9 +254,13 @@ class Process:
         os._exit(1)
 
 
-def main() -> None:
+def main(surveying: Surveying | None = None) -> None:
     """Run a mover on the inherited socket and slot, whose fds are the first arguments. A root daemon also passes the
-    uid, gid and groups to become before anything else is done."""
+    uid, gid and groups to become before anything else is done.
+
+    Args:
+        surveying: answers Survey; None in a mover that is not asked for one.
+    """
     socket_fd, slot_fd = int(sys.argv[1]), int(sys.argv[2])
     if len(sys.argv) > 3:
         groups = [int(g) for g in sys.argv[5].split(",") if g]
@@ -258,6 +276,6 @@ def main() -> None:
     # The copying and the committing thread hand over the interpreter often: short turns keep both going.
     sys.setswitchinterval(0.001)
     connection = Connection(socket_fd)
-    process = Process(connection, slot)
+    process = Process(connection, slot, surveying)
     connection.receive(process.handle)
     os._exit(0)

@@ -175,6 +175,7 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
     try:
         device = os.fstat(fd).st_dev
         anchor = anchor_at(fd, path)
+        empty = target_st is None or (stat.S_ISDIR(target_st.st_mode) and _is_empty(fd))
     finally:
         os.close(fd)
     return RootInfo(
@@ -188,7 +189,13 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
         device,
         target_exists=target_st is not None,
         anchor=anchor,
+        target_empty=empty,
     )
+
+
+def _is_empty(directory: int) -> bool:
+    with os.scandir(directory) as names:
+        return next(names, None) is None
 
 
 def open_nearest(path: bytes) -> tuple[int, bytes]:

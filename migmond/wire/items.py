@@ -28,6 +28,7 @@ class RootInfo(msgspec.Struct, frozen=True, array_like=True):
         source_device, target_device: st_dev; the target's is that of the target, or of its nearest existing parent.
         target_exists: the target was there before (as a directory, for a directory source).
         anchor: the directory that the target stands in.
+        target_empty: it was not, or nothing was in it: whatever is planned has to be brought there.
     """
 
     type: EntryType
@@ -40,6 +41,7 @@ class RootInfo(msgspec.Struct, frozen=True, array_like=True):
     target_device: int
     target_exists: bool
     anchor: Anchor
+    target_empty: bool = False
 
 
 class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
@@ -224,15 +226,3 @@ class ScanDirectory(msgspec.Struct, frozen=True, array_like=True):
     root: int
     path: bytes
     known: tuple[bytes, ...] = ()
-
-
-class TargetFacts(msgspec.Struct, frozen=True, array_like=True):
-    """statvfs for an unprivileged user; `file_system` is the type's name from mountinfo, or `unknown`."""
-
-    free_bytes: int
-    free_inodes: int
-    total_bytes: int
-    name_max: int
-    file_system: str
-    read_only: bool
-    writable: bool

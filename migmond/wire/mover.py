@@ -16,7 +16,7 @@ Order of a mover's life:
                                     ←    Published(group, results)      (not durable yet)
                                          the next syncfs of this mover makes it so:
                                     ←    Synced(..., durable=[group])  or  Durable([group])
-      Delete, MakeDirectories, RemoveDirectories, Sweep, Settle, Verify, Probe → one answer each
+      Delete, MakeDirectories, RemoveDirectories, Sweep, Settle, Verify, Probe, Survey → one answer each
     Stop                            →    flushes nothing, exits 0 when the present call returns
 
 The daemon decides and journals; a mover only acts and tells. A mover's commit group members are known to the
@@ -34,6 +34,9 @@ import msgspec
 from migmond.domain.entry import Lost
 from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
+from migmond.domain.preflight import Survey as SurveyReport
+from migmond.domain.preflight import TargetFacts
+from migmond.domain.selector import Selector
 from migmond.domain.task import Listing
 from migmond.wire.items import (
     CopyResult,
@@ -46,7 +49,6 @@ from migmond.wire.items import (
     RootSpec,
     ScanDirectory,
     SettleItem,
-    TargetFacts,
     VerifyDirectory,
     WorkDirectory,
 )
@@ -167,6 +169,16 @@ class Probe(_Message, frozen=True):
     """Ask for the file system figures of each target. OpenFailed when one cannot be opened any more."""
 
 
+class Survey(_Message, frozen=True):
+    """Walk the sources and look at the targets beside them, for a verdict; nothing is written.
+
+    Ages in the selector count from `now`, wall clock seconds.
+    """
+
+    selector: Selector
+    now: float
+
+
 class Stop(_Message, frozen=True):
     """End. Unpublished temporaries stay for the next mover."""
 
@@ -185,6 +197,7 @@ ToMover: TypeAlias = (
     | Verify
     | RenameRoot
     | Probe
+    | Survey
     | Stop
 )
 
@@ -310,6 +323,10 @@ class Probed(_Message, frozen=True):
     targets: tuple[TargetFacts, ...]
 
 
+class Surveyed(_Message, frozen=True):
+    report: SurveyReport
+
+
 class Crashed(_Message, frozen=True):
     """A bug in the mover: the text of the exception. The mover exits after it."""
 
@@ -333,5 +350,6 @@ FromMover: TypeAlias = (
     | Verified
     | RootRenamed
     | Probed
+    | Surveyed
     | Crashed
 )

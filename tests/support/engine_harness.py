@@ -11,12 +11,14 @@ from pathlib import Path
 
 import trio
 
+from migmond.domain import api
 from migmond.domain.events import Event
 from migmond.domain.execution import Execution
 from migmond.domain.identity import Identity
 from migmond.domain.plan import ConflictPolicy, Operation, Plan, Source, VerifyLevel
 from migmond.domain.states import TERMINAL_EXECUTION_STATES
 from migmond.engine.bus import EventBus
+from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
 from migmond.engine.settings import EngineSettings, Surroundings
 from migmond_sqlite import SqliteJournal, open_journal
@@ -35,10 +37,16 @@ class SystemClock:
 class Laboratory:
     """Engine, journal and every event since it was opened."""
 
-    def __init__(self, engine: Engine, journal: SqliteJournal, events: list[Event]) -> None:
+    def __init__(self, engine: Engine, surroundings: Surroundings, journal: SqliteJournal, events: list[Event]) -> None:
         self.engine = engine
+        self.surroundings = surroundings
         self.journal = journal
         self.events = events
+
+    async def check(self, plan: Plan, identity: Identity = ME) -> api.PlanVerdict:
+        """Look a plan over, as `migmon plan` does."""
+        promises = self.engine.promises(lambda e: f"{e.name} ({e.id[:6]})")
+        return await check_plan(self.surroundings, plan, identity, promises)
 
     async def start(self, plan: Plan) -> Execution:
         return await self.engine.start(plan, ME, "", "")
@@ -78,7 +86,7 @@ async def laboratory(
             journal, bus, clock, random.Random(0), settings or EngineSettings(workers=2), lambda *a, **k: None
         )
         async with Engine.serving(surroundings) as engine:
-            yield Laboratory(engine, journal, events)
+            yield Laboratory(engine, surroundings, journal, events)
 
 
 def plan(

@@ -17,10 +17,14 @@ _MAKE = {
     "ext4": ("mkfs.ext4", "-q", "-F"),
     "xfs": ("mkfs.xfs", "-q", "-f", "-m", "reflink=1"),
     "btrfs": ("mkfs.btrfs", "-q", "-f"),
+    "vfat": ("mkfs.vfat", "-F", "32"),
+    "exfat-fuse": ("mkfs.exfat",),
 }
 _FS_IOC_SHUTDOWN = 0x8004587D
 _UNMOUNT_S = 30.0
 _NO_LOG_FLUSH = struct.pack("I", 2)
+_DRIVER = {"exfat-fuse": "fuse"}
+"""What the kernel must have, where it is not called as the kind is."""
 _ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 SIZE_BYTES = 320 << 20
 """The least that mkfs.xfs accepts is 300 MiB; the image is sparse."""
@@ -56,7 +60,7 @@ class LoopFs:
                 any process of the machine that takes a copy of ours keeps the file system as it is.
         """
         self._unmount()
-        _run("mount", "-o", _loop(self.options), os.fspath(self.image), os.fspath(self.root))
+        _run("mount", "-t", self.kind, "-o", _loop(self.options), os.fspath(self.image), os.fspath(self.root))
         try:
             os.listdir(self.root)
         except OSError as e:
@@ -79,7 +83,9 @@ def missing(kind: str) -> str:
         return "there are no loop devices here"
     if shutil.which(_MAKE[kind][0], path=_ENVIRONMENT["PATH"]) is None:
         return f"{_MAKE[kind][0]} is not installed"
-    return "" if kernel_knows(kind) else f"this kernel has no {kind}"
+    if kind in _DRIVER and shutil.which(f"mount.{kind}", path=_ENVIRONMENT["PATH"]) is None:
+        return f"{kind} is not installed"
+    return "" if kernel_knows(_DRIVER.get(kind, kind)) else f"this kernel has no {kind}"
 
 
 def kernel_knows(kind: str) -> bool:
@@ -108,7 +114,7 @@ def mounted(directory: Path, kind: str, *, size_bytes: int = SIZE_BYTES, options
         file.truncate(size_bytes)
     _run(*_MAKE[kind], os.fspath(image))
     root.mkdir()
-    _run("mount", "-o", _loop(options), os.fspath(image), os.fspath(root))
+    _run("mount", "-t", kind, "-o", _loop(options), os.fspath(image), os.fspath(root))
     try:
         yield LoopFs(root, image, kind, options)
     finally:
@@ -119,6 +125,17 @@ def mounted(directory: Path, kind: str, *, size_bytes: int = SIZE_BYTES, options
 
 def _loop(options: str) -> str:
     return f"loop,{options}" if options else "loop"
+
+
+@contextlib.contextmanager
+def tmpfs(root: Path, options: str) -> Iterator[Path]:
+    """Mount a tmpfs on `root` (made when missing), with options such as "size=1m,nr_inodes=20". Needs root."""
+    root.mkdir(parents=True, exist_ok=True)
+    _run("mount", "-t", "tmpfs", "-o", options, "tmpfs", os.fspath(root))
+    try:
+        yield root
+    finally:
+        _run("umount", "-l", os.fspath(root))
 
 
 def _run(*command: str) -> None:

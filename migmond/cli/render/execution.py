@@ -222,16 +222,14 @@ def live_lines(e: api.ExecutionView, width: int) -> list[str]:
 
 def verdict(v: api.PlanVerdict, destination: str) -> list[str]:
     """Return the lines of `plan`."""
-    free = "" if v.free_bytes is None else f" ({show_size(v.free_bytes)} free)"
     lines = []
     if v.entries:
-        lines.append(
-            f"{count(v.entries, 'entry', 'entries')}, {v.files:,} files, {show_size(v.bytes)} → {destination}{free}"
-        )
+        size = f"{v.files:,} files, {show_size(v.bytes)}{_need(v)}"
+        lines.append(f"{count(v.entries, 'entry', 'entries')}, {size} → {destination}{_free(v)}")
     marks = {"blocker": "✗ ", "warning": "! ", "ok": "✓ "}
     for f in v.findings:
         word = "NOT FEASIBLE: " if f.severity == "blocker" else ""
-        lines.append(f"{marks.get(f.severity, '')}{word}{f.message}")
+        lines.append(f"{marks.get(f.severity, '')}{word}{f.message}{_example(f)}")
         if f.hint and f.severity != "ok":
             lines.append(f"    {f.hint}")
     if v.feasible:
@@ -242,3 +240,24 @@ def verdict(v: api.PlanVerdict, destination: str) -> list[str]:
         }
         lines.append(f"✓ feasible, {how.get(v.method, v.method)}; nothing was written")
     return lines
+
+
+def _need(v: api.PlanVerdict) -> str:
+    """What it takes there, when that is another figure than the size: holes, small files, what is there already."""
+    least, most = sum(t.need_bytes for t in v.targets), sum(t.need_bytes_most for t in v.targets)
+    if not v.targets or v.method == "rename" or abs(most - v.bytes) <= v.bytes // 10 >= abs(least - v.bytes):
+        return ""
+    range_ = show_size(most) if least >= most * 0.9 else f"{show_size(least)} to {show_size(most)}"
+    return f" (takes {range_})"
+
+
+def _free(v: api.PlanVerdict) -> str:
+    if len(v.targets) > 1:
+        return f" ({', '.join(f'{show_size(t.free_bytes)} free at {t.path}' for t in v.targets)})"
+    return "" if v.free_bytes is None else f" ({show_size(v.free_bytes)} free)"
+
+
+def _example(f: api.Finding) -> str:
+    if not f.example:
+        return ""
+    return f": {f.example}" if f.count == 1 else f", e.g. {f.example}"
