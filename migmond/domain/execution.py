@@ -93,6 +93,7 @@ class Execution(msgspec.Struct, frozen=True):
         created_at, started_at, finished_at: wall clock seconds.
         active_s: seconds in RUNNING so far, by the monotonic clock.
         reason: why it is in this state, one sentence, "" when the state says it all.
+        host, version: the machine and the migmond that it was started on; "" when an older one journaled it.
     """
 
     id: str
@@ -111,3 +112,5 @@ class Execution(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     reason: str = ""
     verification: Verification | None = None
+    host: str = ""
+    version: str = ""

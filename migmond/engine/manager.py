@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
+import migmond
 from migmond.domain import api
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import Conflict, MigmondError, NotFound, Unavailable
@@ -204,6 +206,8 @@ class Engine:
             created_at=self._wall(),
             totals=Totals(planned=Tally(len(roots), size)),
             limits=plan.limits,
+            host=os.uname().nodename,
+            version=migmond.__version__,
         )
         changes: list[Change] = [PutExecution(execution, request_id)]
         changes += [AddRoot(execution.key, i, task) for i, task in enumerate(roots)]

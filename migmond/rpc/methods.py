@@ -7,6 +7,7 @@ import msgspec
 import migmond
 from migmond.domain import api
 from migmond.domain.identity import Role
+from migmond.domain.receipt import ReceiptPage, ReceiptParams
 from migmond.rpc.registry import Context, Method, Registry
 from migmond.rpc.subscriptions import check_chosen
 
@@ -69,6 +70,10 @@ async def _get(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
 
 async def _files(ctx: Context, params: api.FilesParams) -> api.TaskPage:
     return await ctx.backend.list_files(ctx.session.peer, params)
+
+
+async def _receipt(ctx: Context, params: ReceiptParams) -> ReceiptPage:
+    return await ctx.backend.receipt(ctx.session.peer, params)
 
 
 async def _errors(ctx: Context, params: api.ExecutionParams) -> api.ErrorGroups:
@@ -158,6 +163,9 @@ def standard_registry() -> Registry:
                "One execution as it stands now.", _get),
         Method("execution.files", _VIEWER, api.FilesParams, api.TaskPage,
                "Page through an execution's entries in scan order, filtered by a selector.", _files),
+        Method("execution.receipt", _VIEWER, ReceiptParams, ReceiptPage,
+               "Page through what became of every entry, in scan order, as the receipt of an execution has it.",
+               _receipt),
         Method("execution.errors", _VIEWER, api.ExecutionParams, api.ErrorGroups,
                "The failures of an execution, grouped by phase and cause, with advice.", _errors),
         Method("execution.interventions", _VIEWER, api.ExecutionParams, api.InterventionList,

@@ -538,6 +538,9 @@ def test_saving_says_when_it_replaces(tmp_path: Path) -> None:
         ("migmon show med", f"plain,{RUNNING.name}"),
         ("migmon pause 8f", f"plain,{RUNNING.id}"),
         ("migmon res", "plain,resume"),
+        ("migmon rec", "plain,receipt"),
+        ("migmon receipt med", f"plain,{RUNNING.name}"),
+        ("migmon receipt --check rec", "file,rec"),
     ],
 )
 def test_completion_knows_files_and_migrations(migmon: Migmon, typed: str, offered: str) -> None:
