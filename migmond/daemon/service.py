@@ -219,6 +219,10 @@ class Service:
     async def verify(self, peer: Peer, execution_id: str) -> api.ExecutionView:
         return self._engine.view(await self._engine.verify(self._steer(peer, execution_id)))
 
+    async def cancel_verification(self, peer: Peer, execution_id: str) -> api.ExecutionView:
+        execution = self._steer(peer, execution_id)
+        return self._engine.view(await self._engine.cancel_verification(execution, _author(peer)))
+
     # --- the daemon --------------------------------------------------------------------------------
 
     async def status(self, peer: Peer) -> api.Status:

@@ -70,9 +70,10 @@ class Verification(msgspec.Struct, frozen=True):
 
     Attributes:
         at: wall clock seconds when it ended.
-        checked: entries and bytes re-read.
-        unhashed: entries compared by size and times only, having no journaled hash.
+        checked: entries looked at, and bytes re-read.
+        unhashed: files compared by size and time only, having no journaled hash.
         mismatches: entries whose target is missing or differs (the first 100 are in `examples` as path text).
+        failure: why it ended before everything was checked, "" when it did not.
     """
 
     at: float
@@ -80,6 +81,7 @@ class Verification(msgspec.Struct, frozen=True):
     unhashed: int
     mismatches: int
     examples: tuple[str, ...] = ()
+    failure: str = ""
 
 
 class Execution(msgspec.Struct, frozen=True):

@@ -149,6 +149,7 @@ def verification_view(verification: Verification) -> api.VerificationView:
         verification.unhashed,
         verification.mismatches,
         verification.examples,
+        verification.failure,
     )
 
 

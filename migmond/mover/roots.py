@@ -79,6 +79,8 @@ def open_roots(opening: Open) -> list[Root]:
         Refused: a source is missing, unreadable, not the one that was scanned; a target is or lies in a source, or
             the reverse, through whatever mounts and symlinks; a target's type does not fit.
     """
+    if opening.known_types:
+        return [_target_only(spec, kind) for spec, kind in zip(opening.roots, opening.known_types, strict=True)]
     expected = opening.expected or (0,) * len(opening.roots)
     roots = [
         _open_one(spec, inode, gone_allowed=index in opening.may_be_gone)
@@ -127,11 +129,26 @@ def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
     return Root(spec, _info(spec, st, kind), source_fd, source_name, target_name)
 
 
-def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
-    """Stand-in for a source that was moved away already: a directory in which nothing can ever be found."""
+def _target_only(spec: RootSpec, kind: EntryType) -> Root:
+    """A root of which only the target is wanted, whatever stands at its two ends now."""
+    info = RootInfo(kind, 0, 0, 0, 0, 0, 0, 0, target_exists=False)
+    names = (os.path.basename(spec.source), os.path.basename(spec.target))
+    root = Root(spec, info, _empty_directory(), *(names if kind is not EntryType.DIRECTORY else (b"", b"")))
+    root.gone = True
+    return root
+
+
+def _empty_directory() -> int:
+    """Open a directory in which nothing can ever be found."""
     path = tempfile.mkdtemp(prefix="migmond-").encode()
-    source_fd = open_root(path)
+    fd = open_root(path)
     os.rmdir(path)
+    return fd
+
+
+def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
+    """Stand-in for a source that was moved away already."""
+    source_fd = _empty_directory()
     if target is not None and not stat.S_ISDIR(target.st_mode):
         info = _info(spec, target, entry_type(target.st_mode))
         root = Root(spec, info, source_fd, os.path.basename(spec.source), os.path.basename(spec.target))

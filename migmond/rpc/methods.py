@@ -104,6 +104,10 @@ async def _verify(ctx: Context, params: api.ExecutionParams) -> api.ExecutionVie
     return await ctx.backend.verify(ctx.session.peer, params.id)
 
 
+async def _cancel_verification(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
+    return await ctx.backend.cancel_verification(ctx.session.peer, params.id)
+
+
 async def _subscribe(ctx: Context, params: api.SubscribeParams) -> api.Subscription:
     check_chosen(params)
     chosen = [await ctx.backend.get_execution(ctx.session.peer, name) for name in params.executions]
@@ -181,6 +185,8 @@ def standard_registry() -> Registry:
         Method("execution.verify", _OPERATOR, api.ExecutionParams, api.ExecutionView,
                "Start to re-read the targets of a finished execution and compare them with the journal; "
                "the event execution.verified tells the result.", _verify),
+        Method("execution.cancel_verification", _OPERATOR, api.ExecutionParams, api.ExecutionView,
+               "End a verification; what it found so far stays on record.", _cancel_verification),
         Method("events.subscribe", _VIEWER, api.SubscribeParams, api.Subscription,
                "Get a snapshot, then notifications named event with every matching event.", _subscribe),
         Method("events.unsubscribe", _VIEWER, api.UnsubscribeParams, api.Acknowledged,

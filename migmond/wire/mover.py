@@ -31,7 +31,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from migmond.domain.entry import Lost
+from migmond.domain.entry import EntryType, Lost
 from migmond.domain.fault import Fault
 from migmond.domain.task import Listing
 from migmond.wire.items import (
@@ -78,6 +78,8 @@ class Open(_Message, frozen=True):
     """Indexes of the roots of which nothing is wanted any more (moved already, or the execution is being cancelled):
     when such a source is missing or another one, an empty directory is opened in its place.
     A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
+    known_types: tuple[EntryType, ...] = ()
+    """Only the targets are wanted, of sources that were of these types: nothing is looked at or refused now."""
 
 
 class Scan(_Message, frozen=True):
