@@ -1,4 +1,5 @@
-"""A disk that keeps something else than what was written: read-back notices before a source is deleted."""
+"""A disk that keeps something else than what was written: read-back notices before a source is deleted
+(HAZARDS.md rows 11, 12 and 15)."""
 
 from __future__ import annotations
 

@@ -32,8 +32,9 @@ _PRIVATE = 0o600
 def receipt(state: State, id_: str | None, output: str | None, saved: str | None) -> None:
     """Print the receipt of a migration: every entry with size, time, hash and outcome, in JSON lines.
 
-    Once a migration has ended its receipt is the same, byte for byte, whenever you ask. The last line has the SHA-256
-    of all others; --check tells whether a saved one is intact, and which line is not.
+    Once a migration has ended its receipt is the same, byte for byte, whenever you ask (migmon receipt ID | cmp FILE
+    compares a saved one with the journal). The last line has the SHA-256 of all others; --check tells whether a saved
+    one is intact, and which line is not.
     """
     if (id_ is None) == (saved is None) or (saved is not None and output is not None):
         raise click.UsageError("give the ID of a migration, or --check FILE")
