@@ -18,12 +18,14 @@ from migmond.domain.execution import Execution
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
+from migmond.domain.receipt import ReceiptPage, ReceiptParams
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
 from migmond.engine.places import Places
+from migmond.engine.receipt import receipt_page
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import error_group, intervention_views, task_view, time_text
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
@@ -177,6 +179,12 @@ class Service:
             raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
         return await _FilePager(self._surroundings, self._engine, execution).page(params)
 
+    async def receipt(self, peer: Peer, params: ReceiptParams) -> ReceiptPage:
+        execution = self._find(peer, params.id)
+        if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        return await receipt_page(self._surroundings.journal, execution, params.after, params.limit)
+
     async def list_errors(self, peer: Peer, execution_id: str) -> api.ErrorGroups:
         execution = self._find(peer, execution_id)
         journal, key = self._surroundings.journal, execution.key
@@ -218,6 +226,10 @@ class Service:
 
     async def verify(self, peer: Peer, execution_id: str) -> api.ExecutionView:
         return self._engine.view(await self._engine.verify(self._steer(peer, execution_id)))
+
+    async def cancel_verification(self, peer: Peer, execution_id: str) -> api.ExecutionView:
+        execution = self._steer(peer, execution_id)
+        return self._engine.view(await self._engine.cancel_verification(execution, _author(peer)))
 
     # --- the daemon --------------------------------------------------------------------------------
 

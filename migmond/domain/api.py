@@ -232,11 +232,16 @@ class Progress(Result, frozen=True):
 
 
 class VerificationView(Result, frozen=True):
+    """The last verification: entries looked at and bytes re-read, files that have no hash to compare with, entries
+    whose target is missing or differs, with examples. `failure`: why it ended before everything was checked, or "".
+    """
+
     at: str
     checked: TallyView
     unhashed: int
     mismatches: int
     examples: tuple[str, ...]
+    failure: str = ""
 
 
 class ExecutionView(Result, frozen=True):

@@ -72,9 +72,10 @@ class Verification(msgspec.Struct, frozen=True):
 
     Attributes:
         at: wall clock seconds when it ended.
-        checked: entries and bytes re-read.
-        unhashed: entries compared by size and times only, having no journaled hash.
+        checked: entries looked at, and bytes re-read.
+        unhashed: files compared by size and time only, having no journaled hash.
         mismatches: entries whose target is missing or differs (the first 100 are in `examples` as path text).
+        failure: why it ended before everything was checked, "" when it did not.
     """
 
     at: float
@@ -82,6 +83,7 @@ class Verification(msgspec.Struct, frozen=True):
     unhashed: int
     mismatches: int
     examples: tuple[str, ...] = ()
+    failure: str = ""
 
 
 class Anchor(msgspec.Struct, frozen=True, array_like=True):
@@ -108,6 +110,7 @@ class Execution(msgspec.Struct, frozen=True):
         active_s: seconds in RUNNING so far, by the monotonic clock.
         reason: why it is in this state, one sentence, "" when the state says it all.
         anchors: of each source's target.
+        host, version: the machine and the migmond that it was started on; "" when an older one journaled it.
     """
 
     id: str
@@ -127,3 +130,5 @@ class Execution(msgspec.Struct, frozen=True):
     reason: str = ""
     verification: Verification | None = None
     anchors: tuple[Anchor, ...] = ()
+    host: str = ""
+    version: str = ""

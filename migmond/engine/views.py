@@ -150,6 +150,7 @@ def verification_view(verification: Verification) -> api.VerificationView:
         verification.unhashed,
         verification.mismatches,
         verification.examples,
+        verification.failure,
     )
 
 

@@ -97,14 +97,15 @@ class Committer:
         return ItemFault(arrival.number, fault)
 
     def _read_back(self, group: Group) -> list[ItemFault]:
+        """What was there already and is equal counts for a copy: its source is deleted as well."""
         failures: list[ItemFault] = []
         for arrival in group.arrivals:
-            if arrival.digest is None or not arrival.temporary:
+            if arrival.digest is None:
                 continue
             self._lane.began(Doing.VERIFYING, time.monotonic_ns())
             try:
                 fd = os.open(
-                    arrival.temporary,
+                    arrival.temporary or arrival.placed,
                     os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
                     dir_fd=self._targets.get(arrival.root, arrival.path),
                 )

@@ -77,7 +77,7 @@ class _Job:
         item = self.item
         file = item.type is EntryType.FILE
         size = item.size if file else 0
-        check = digest if file and temporary and outcome is not Outcome.LINKED else None
+        check = digest if file and outcome is not Outcome.LINKED else None
         return Copied(
             CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen),
             Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode),

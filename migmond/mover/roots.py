@@ -10,6 +10,7 @@ import tempfile
 import threading
 
 from migmond.domain.entry import EntryType, entry_type
+from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.names import to_text
 from migmond.fsys.facts import mount_id
@@ -94,6 +95,8 @@ def open_roots(opening: Open) -> list[Root]:
             fault = Fault(Phase.OPEN, "target_changed", 0, "another directory stands there now")
             message = f"{to_text(anchor.path)} is not the directory that the destination was in"
             raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", anchor.path))
+    if opening.known_types:
+        return [_target_only(spec, kind) for spec, kind in zip(opening.roots, opening.known_types, strict=True)]
     expected = opening.expected or (0,) * len(opening.roots)
     roots = [
         _open_one(spec, inode, gone_allowed=index in opening.may_be_gone)
@@ -143,11 +146,26 @@ def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
     return Root(spec, _info(spec, st, entry_type(st.st_mode)), source_fd, source_name, target_name)
 
 
-def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
-    """Stand-in for a source that was moved away already: a directory in which nothing can ever be found."""
+def _target_only(spec: RootSpec, kind: EntryType) -> Root:
+    """A root of which only the target is wanted, whatever stands at its two ends now."""
+    info = RootInfo(kind, 0, 0, 0, 0, 0, 0, 0, target_exists=False, anchor=Anchor(spec.target, 0))
+    names = (os.path.basename(spec.source), os.path.basename(spec.target))
+    root = Root(spec, info, _empty_directory(), *(names if kind is not EntryType.DIRECTORY else (b"", b"")))
+    root.gone = True
+    return root
+
+
+def _empty_directory() -> int:
+    """Open a directory in which nothing can ever be found."""
     path = tempfile.mkdtemp(prefix="migmond-").encode()
-    source_fd = open_root(path)
+    fd = open_root(path)
     os.rmdir(path)
+    return fd
+
+
+def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
+    """Stand-in for a source that was moved away already."""
+    source_fd = _empty_directory()
     if target is not None and not stat.S_ISDIR(target.st_mode):
         info = _info(spec, target, entry_type(target.st_mode))
         root = Root(spec, info, source_fd, os.path.basename(spec.source), os.path.basename(spec.target))

@@ -7,6 +7,7 @@ import msgspec
 import migmond
 from migmond.domain import api
 from migmond.domain.identity import Role
+from migmond.domain.receipt import ReceiptPage, ReceiptParams
 from migmond.rpc.registry import Context, Method, Registry
 from migmond.rpc.subscriptions import check_chosen
 
@@ -75,6 +76,10 @@ async def _files(ctx: Context, params: api.FilesParams) -> api.TaskPage:
     return await ctx.backend.list_files(ctx.session.peer, params)
 
 
+async def _receipt(ctx: Context, params: ReceiptParams) -> ReceiptPage:
+    return await ctx.backend.receipt(ctx.session.peer, params)
+
+
 async def _errors(ctx: Context, params: api.ExecutionParams) -> api.ErrorGroups:
     return await ctx.backend.list_errors(ctx.session.peer, params.id)
 
@@ -101,6 +106,10 @@ async def _drain(ctx: Context, params: api.ReasonParams) -> api.ExecutionView:
 
 async def _verify(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
     return await ctx.backend.verify(ctx.session.peer, params.id)
+
+
+async def _cancel_verification(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
+    return await ctx.backend.cancel_verification(ctx.session.peer, params.id)
 
 
 async def _subscribe(ctx: Context, params: api.SubscribeParams) -> api.Subscription:
@@ -164,6 +173,9 @@ def standard_registry() -> Registry:
                "One execution as it stands now.", _get),
         Method("execution.files", _VIEWER, api.FilesParams, api.TaskPage,
                "Page through an execution's entries in scan order, filtered by a selector.", _files),
+        Method("execution.receipt", _VIEWER, ReceiptParams, ReceiptPage,
+               "Page through what became of every entry, in scan order, as the receipt of an execution has it.",
+               _receipt),
         Method("execution.errors", _VIEWER, api.ExecutionParams, api.ErrorGroups,
                "The failures of an execution, grouped by phase and cause, with advice.", _errors),
         Method("execution.interventions", _VIEWER, api.ExecutionParams, api.InterventionList,
@@ -179,6 +191,8 @@ def standard_registry() -> Registry:
         Method("execution.verify", _OPERATOR, api.ExecutionParams, api.ExecutionView,
                "Start to re-read the targets of a finished execution and compare them with the journal; "
                "the event execution.verified tells the result.", _verify),
+        Method("execution.cancel_verification", _OPERATOR, api.ExecutionParams, api.ExecutionView,
+               "End a verification; what it found so far stays on record.", _cancel_verification),
         Method("events.subscribe", _VIEWER, api.SubscribeParams, api.Subscription,
                "Get a snapshot, then notifications named event with every matching event.", _subscribe),
         Method("events.unsubscribe", _VIEWER, api.UnsubscribeParams, api.Acknowledged,

@@ -204,13 +204,21 @@ class SettleItem(msgspec.Struct, frozen=True, array_like=True):
 
 
 class VerifyItem(msgspec.Struct, frozen=True, array_like=True):
-    """A finished task whose target is to be re-read past the page cache. `digest` None: compare type and size only."""
+    """A finished task whose target is to be re-read past the page cache.
+
+    `digest` None: there is no hash; `mtime_ns` is compared instead, unless it is None as well.
+    `leader_root` is -1 for an ordinary entry. A further name must be the inode that stands at `leader_path` below that
+    target root, which is read there; when nothing stands there any more, the further name is read itself.
+    """
 
     number: int
     name: bytes
     type: EntryType
     size: int
     digest: bytes | None
+    mtime_ns: int | None = None
+    leader_root: int = -1
+    leader_path: bytes = b""
 
 
 class VerifyDirectory(msgspec.Struct, frozen=True, array_like=True):

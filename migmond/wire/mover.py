@@ -31,7 +31,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from migmond.domain.entry import Lost
+from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
 from migmond.domain.preflight import Survey as SurveyReport
@@ -83,6 +83,8 @@ class Open(_Message, frozen=True):
     A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
     anchors: tuple[Anchor, ...] = ()
     """On resume: what the targets stood in. Another directory there is refused (the disk is not mounted?)."""
+    known_types: tuple[EntryType, ...] = ()
+    """Only the targets are wanted, of sources that were of these types: nothing is looked at or refused now."""
 
 
 class Scan(_Message, frozen=True):

@@ -117,7 +117,8 @@ def test_others_executions_are_not_there_for_an_operator(daemon: SystemDaemon, o
                 return e.kind
         return "done"
 
-    for method in ("get", "files", "errors", "interventions", "pause", "resume", "cancel", "drain", "verify"):
+    looks = ("get", "files", "receipt", "errors", "interventions")
+    for method in (*looks, "pause", "resume", "cancel", "drain", "verify", "cancel_verification"):
         name = f"execution.{method}"
         assert as_user(lambda name=name: look(name), uid=BEN, gid=BEN, groups=(gid(OPERATORS),)) == "not_found"  # type: ignore[misc]
 
