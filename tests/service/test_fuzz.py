@@ -14,7 +14,7 @@ import pytest
 from fuzzing import Fuzzer, Tally, as_peer, converse, guarded_daemon, trees_for
 
 SEEDS = (1, 2)
-MESSAGES = 200
+MESSAGES = 150
 GROWTH = 64 << 20
 
 
