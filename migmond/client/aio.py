@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from migmond.wire.jsonrpc import Answer
 R = TypeVar("R")
 _RECEIVE_BYTES = 256 * 1024
 EVENTS_KEPT = 10_000
+_BACKLOG_RETRY_S = 0.02
 
 
 class AsyncClient:
@@ -72,6 +74,24 @@ class AsyncClient:
         await self._events_in.aclose()
 
 
+async def _open(path: str) -> trio.SocketStream:
+    """Connect; while the backlog is full, try again. Raises OSError."""
+    while True:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.setblocking(False)  # noqa: FBT003
+        try:
+            sock.connect(path)
+        except BlockingIOError:
+            # Nothing tells of room in a backlog; trio takes this for a connection that is under way.
+            sock.close()
+            await trio.sleep(_BACKLOG_RETRY_S)
+            continue
+        except BaseException:
+            sock.close()
+            raise
+        return trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+
+
 @contextlib.asynccontextmanager
 async def connect(path: str) -> AsyncIterator[AsyncClient]:
     """Connect to the daemon at `path`.
@@ -80,7 +100,7 @@ async def connect(path: str) -> AsyncIterator[AsyncClient]:
         Unreachable: nobody listens there.
     """
     try:
-        stream = await trio.open_unix_socket(path)
+        stream = await _open(path)
     except OSError as e:
         raise Unreachable(f"no daemon answers at {path} ({e.strerror or e})") from e
     client = AsyncClient(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +19,12 @@ from migmond.wire.jsonrpc import Answer
 R = TypeVar("R")
 _RECEIVE_BYTES = 256 * 1024
 DEFAULT_TIMEOUT_S = 60.0
+_TIMEVAL = struct.Struct("@ll")
+
+
+def _split(seconds: float) -> tuple[int, int]:
+    """Whole seconds and microseconds; a timeval of zero would wait for ever."""
+    return int(seconds), max(1, int(seconds % 1 * 1_000_000))
 
 
 class Client:
@@ -37,8 +44,11 @@ class Client:
         self._events: deque[Delivery] = deque()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.settimeout(timeout_s)
+            if timeout_s is not None:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(*_split(timeout_s)))
+            # Blocking: with a timeout of Python's, a full backlog is an error at once (EAGAIN) instead of a wait.
             self._socket.connect(path)
+            self._socket.settimeout(timeout_s)
         except OSError as e:
             self._socket.close()
             raise Unreachable(f"no daemon answers at {path} ({e.strerror or e})") from e

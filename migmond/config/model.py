@@ -77,6 +77,12 @@ class SocketSection(_Section, frozen=True):
     max_write_queue: Annotated[
         str, Help("Unread answers after which a client is cut off.", Kind.SIZE, 65536, 1 << 32)
     ] = "8MiB"
+    max_user_memory: Annotated[
+        str,
+        Help(
+            "Unread answers and unfinished messages of all clients of one user together.", Kind.SIZE, 1 << 20, 1 << 40
+        ),
+    ] = "256MiB"
 
 
 class RolesSection(_Section, frozen=True):

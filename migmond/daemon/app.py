@@ -34,6 +34,7 @@ from migmond.engine.settings import EngineSettings, Surroundings
 from migmond.plugin_api.specs import StorageContext
 from migmond.plugin_host.discovery import installed
 from migmond.plugin_host.host import PluginHost
+from migmond.rpc.budget import Budget
 from migmond.rpc.connection import Limits
 from migmond.rpc.methods import standard_registry
 from migmond.rpc.peer import RoleGroups
@@ -145,7 +146,8 @@ async def _serve_clients(
     maximum = clients_allowed(wanted, open_files)
     if maximum < wanted:
         setup.log("fewer clients than configured", clients=maximum, open_files=open_files)
-    server = Server(registry, service, limits, role_groups(setup), maximum, setup.log)
+    budget = Budget(config.size("socket", "max_user_memory"))
+    server = Server(registry, service, limits, role_groups(setup), maximum, budget, setup.log)
     lifecycle = Lifecycle(setup.log, lambda: _reload(setup, holder))
     async with trio.open_nursery() as nursery:
         await nursery.start(lifecycle.watch_signals)

@@ -20,6 +20,9 @@ from migmond.wire.items import ItemFault, PublishResult
 from migmond.wire.mover import Publish, Published, Synced
 from migmond.wire.slots import Doing
 
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Without waiting for the writer of a fifo that somebody put in a copy's place."""
+
 
 class Committer:
     """Runs in a thread of its own; `seal`, `publish` and `sync` only queue."""
@@ -106,7 +109,7 @@ class Committer:
             try:
                 fd = os.open(
                     arrival.temporary or arrival.placed,
-                    os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                    _READ,
                     dir_fd=self._targets.get(arrival.root, arrival.path),
                 )
                 try:

@@ -9,10 +9,11 @@ import msgspec
 import trio
 
 from migmond.domain import api
-from migmond.domain.errors import FrameTooLarge, LimitExceeded, NotFound, NotPermitted, ProtocolError
+from migmond.domain.errors import FrameTooLarge, InvalidInput, LimitExceeded, NotFound, NotPermitted, ProtocolError
 from migmond.domain.events import Event
 from migmond.domain.identity import Peer, Role
 from migmond.rpc.backend import Backend
+from migmond.rpc.budget import Share
 from migmond.rpc.faults import error_object
 from migmond.rpc.peer import has_left
 from migmond.rpc.registry import Context, Registry
@@ -34,6 +35,9 @@ from migmond.wire.jsonrpc import (
 
 _RECEIVE_BYTES = 65536
 _WRITE_BYTES = 65536
+MAX_PARAMS_BYTES = 1 << 20
+"""Of one request. A megabyte of the shortest strings takes 30 MiB and 20 ms to decode; a whole frame of them took half
+a gigabyte, and all others waited meanwhile."""
 PARTIAL_FRAME_S = 30.0
 """A message that was begun must be complete after so long (slow loris)."""
 WRITE_STALL_S = 60.0
@@ -109,9 +113,11 @@ class Connection:
         backend: Backend,
         limits: Limits,
         encoder: EventEncoder,
+        share: Share,
         log: Callable[..., None],
     ) -> None:
         self.peer = peer
+        self._share = share
         self.limits = limits
         self._stream = stream
         self._registry = registry
@@ -156,6 +162,7 @@ class Connection:
             self._log("client cut off: it does not read", pid=self.peer.pid, uid=self.peer.identity.uid)
         finally:
             stop_listening()
+            self._share.set(reading=0, writing=0)
             with trio.move_on_after(1, shield=True):
                 await trio.aclose_forcefully(self._stream)
 
@@ -194,12 +201,15 @@ class Connection:
                     deadline = float("inf")
                     self._take(payload, nursery)
                     await trio.lowlevel.checkpoint()
+                if not self._share.set(reading=reader.pending_bytes):
+                    raise LimitExceeded(self._share.excess, hint="close some, or send and read what is under way")
                 if not reader.pending_bytes:
                     deadline = float("inf")
                 elif deadline == float("inf"):
                     deadline = trio.current_time() + PARTIAL_FRAME_S
-        except (FrameTooLarge, ProtocolError) as e:
+        except (FrameTooLarge, ProtocolError, LimitExceeded) as e:
             # The stream cannot be followed any more: say why, then close.
+            self._share.set(reading=0)
             self._send(self._failure(None, e))
 
     def _choose(self, first: bytes) -> FrameReader | LineReader:
@@ -311,6 +321,11 @@ class Connection:
         if self.peer.role < method.role:
             needed, role = method.role.name.lower(), self.peer.role.name.lower()
             raise NotPermitted(f"{method.name} needs the role {needed}, you are {role}", hint="ask an administrator")
+        if len(bytes(request.params)) > MAX_PARAMS_BYTES:
+            raise InvalidInput(
+                f"the parameters have {len(bytes(request.params))} bytes, the limit is {MAX_PARAMS_BYTES}",
+                hint="no method needs that many",
+            )
         try:
             empty = not bytes(request.params)
             params = method.params() if empty else self._codec.convert(request.params, method.params)
@@ -330,6 +345,8 @@ class Connection:
         self._unsent.append(data)
         self._unsent_bytes += len(data)
         self._to_send.set()
+        if not self._share.set(writing=self._unsent_bytes):
+            raise _CutOff
 
     async def _write(self) -> None:
         while True:
@@ -348,6 +365,7 @@ class Connection:
                 if stalled.cancelled_caught:
                     raise _CutOff
                 self._unsent_bytes -= len(piece)
+                self._share.set(writing=self._unsent_bytes)
                 if self._unsent_bytes < self._event_window:
                     self._event_came.set()
 

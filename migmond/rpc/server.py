@@ -15,6 +15,7 @@ import trio
 from migmond.domain.errors import Conflict, InvalidInput, LimitExceeded, NotPermitted
 from migmond.domain.identity import Role
 from migmond.rpc.backend import Backend
+from migmond.rpc.budget import Budget
 from migmond.rpc.connection import Connection, Limits
 from migmond.rpc.faults import error_object
 from migmond.rpc.peer import RoleGroups, peer_of
@@ -93,6 +94,7 @@ class Server:
     Args:
         role_groups: how peers get their roles.
         max_connections: further ones are told so and closed.
+        budget: what the connections of one user may hold in memory.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Server:
         limits: Limits,
         role_groups: RoleGroups,
         max_connections: int,
+        budget: Budget,
         log: Callable[..., None],
     ) -> None:
         self._registry = registry
@@ -109,6 +112,7 @@ class Server:
         self._limits = limits
         self._role_groups = role_groups
         self._max_connections = max_connections
+        self._budget = budget
         self._log = log
         self._connections: set[Connection] = set()
         self._of_user: Counter[int] = Counter()
@@ -181,7 +185,10 @@ class Server:
         if refusal is not None or peer is None:
             await self._refuse(stream, refusal)
             return
-        connection = Connection(stream, peer, self._registry, self._backend, self._limits, self._encoder, self._log)
+        share = self._budget.of(peer.identity.uid)
+        connection = Connection(
+            stream, peer, self._registry, self._backend, self._limits, self._encoder, share, self._log
+        )
         self._connections.add(connection)
         self._of_user[peer.identity.uid] += 1
         try:

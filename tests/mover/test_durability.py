@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -31,11 +32,17 @@ class Mover:
     """Copier and committer of a mover, without its threads and its process."""
 
     def __init__(
-        self, source: Path, target: Path, policy: ConflictPolicy = ConflictPolicy.FAIL, *, move: bool = False
+        self,
+        source: Path,
+        target: Path,
+        policy: ConflictPolicy = ConflictPolicy.FAIL,
+        *,
+        move: bool = False,
+        verify: VerifyLevel = VerifyLevel.HASH,
     ) -> None:
         operation = Operation.MOVE if move else Operation.COPY
         options = MoverOptions(
-            "0123456789ab", operation, policy, VerifyLevel.HASH, one_file_system=True, reflink=False, rename=move
+            "0123456789ab", operation, policy, verify, one_file_system=True, reflink=False, rename=move
         )
         roots = open_roots(Open((RootSpec(bytes(source), bytes(target)),), options, make_targets=True))
         self.said: list[FromMover] = []
@@ -227,3 +234,21 @@ def test_a_sync_that_hangs_is_not_hidden_by_a_copy_that_ends() -> None:
     slot.commit.ended()
     slot.began(Doing.COPYING, 9)
     assert daemon.look().longest == (9, Doing.COPYING)
+
+
+def test_a_fifo_in_a_copys_place_does_not_hang_the_read_back(tmp_path: Path) -> None:
+    """Whoever owns the target directory may put one there; opening it waits for a writer that never comes."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_bytes(b"content")
+    mover = Mover(tmp_path / "source", tmp_path / "target", verify=VerifyLevel.READ_BACK)
+    group = mover.group(1, "file")
+    temporary = tmp_path / "target" / os.fsdecode(group.arrivals[0].temporary)
+    temporary.unlink()
+    os.mkfifo(temporary)
+    sync = threading.Thread(target=mover.committer._sync, args=(group,), daemon=True)
+    sync.start()
+    sync.join(30)
+    assert not sync.is_alive()
+    synced = mover.said[-1]
+    assert isinstance(synced, Synced)
+    assert [f.fault.kind for f in synced.failures] == ["ESPIPE"]  # it cannot be read as a file is

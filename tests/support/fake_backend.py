@@ -21,6 +21,7 @@ from migmond.domain.states import ExecutionState
 from migmond.engine.bus import EventBus
 from migmond.engine.views import execution_view
 from migmond.rpc.backend import Backend
+from migmond.rpc.budget import Budget
 from migmond.rpc.connection import Connection, Limits
 from migmond.rpc.methods import standard_registry
 from migmond.rpc.registry import Registry
@@ -140,6 +141,7 @@ async def connected(
     limits: Limits | None = None,
     registry: Registry | None = None,
     log: list[dict[str, Any]] | None = None,
+    budget: Budget | None = None,
 ) -> AsyncIterator[Lines]:
     """Serve one real connection over a socketpair."""
     ours, theirs = socket.socketpair()
@@ -151,6 +153,7 @@ async def connected(
         typing.cast("Backend", backend),
         limits or Limits(),
         EventEncoder(),
+        (budget or Budget(1 << 30)).of(1000),
         lambda message, **fields: records.append({"message": message, **fields}),
     )
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))

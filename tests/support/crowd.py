@@ -1,0 +1,123 @@
+"""Clients that want nothing good, and how long the others wait because of them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Iterator
+from typing import Protocol
+
+from migmond.client.sync import Client
+from migmond.domain import api
+
+_ROUND_S = 0.5
+_SPARE_FILES = 200
+
+
+def room_for(clients: int) -> int:
+    """Raise our own limit of open files; returns how many clients of `clients` it allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return clients if hard < 0 else min(clients, hard - _SPARE_FILES)
+
+
+@contextlib.contextmanager
+def idle(path: str, count: int) -> Iterator[list[socket.socket]]:
+    """Clients that connect and say nothing."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(_connected(path)) for _ in range(count)]
+
+
+@contextlib.contextmanager
+def trickling(path: str, count: int) -> Iterator[None]:
+    """Slow loris: each sends a byte of a long message every half second."""
+
+    def send(client: socket.socket, *, fresh: bool) -> None:
+        if fresh:
+            client.send((10_000).to_bytes(4, "big"))
+        client.send(b"x")
+
+    with _busy(path, count, send):
+        yield
+
+
+@contextlib.contextmanager
+def deaf(path: str, count: int) -> Iterator[None]:
+    """Each asks for the longest answer that there is every half second, and reads none."""
+
+    def send(client: socket.socket, *, fresh: bool) -> None:
+        with contextlib.suppress(BlockingIOError):
+            client.setblocking(False)
+            client.send(b'{"jsonrpc":"2.0","method":"system.methods","id":1}\n')
+
+    with _busy(path, count, send):
+        yield
+
+
+class _Send(Protocol):
+    def __call__(self, client: socket.socket, *, fresh: bool) -> None: ...
+
+
+@contextlib.contextmanager
+def _busy(path: str, count: int, send: _Send) -> Iterator[None]:
+    """Let `count` clients act once a round, evenly spread over it, in a process of their own; who is cut off connects
+    again."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _act_forever(path, count, send)
+        except BaseException:  # whatever it is belongs on the screen, not past this fork
+            traceback.print_exc()
+        os._exit(1)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _act_forever(path: str, count: int, send: _Send) -> None:
+    clients: list[socket.socket | None] = [None] * count
+    began = time.monotonic()
+    for turn in itertools.count():
+        time.sleep(max(0.0, began + turn * _ROUND_S / count - time.monotonic()))
+        number = turn % count
+        client = clients[number]
+        try:
+            if fresh := client is None:
+                client = clients[number] = _connected(path)
+            send(client, fresh=fresh)
+        except OSError:
+            if client is not None:
+                client.close()
+            clients[number] = None
+
+
+def _connected(path: str) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)  # without a timeout: with one, a full backlog is an error at once
+    client.settimeout(10)
+    return client
+
+
+def waits(path: str, calls: int) -> list[float]:
+    """Seconds that each of `calls` calls of a client that behaves takes, in order of length."""
+    found = []
+    with Client(path) as client:
+        for _ in range(calls):
+            began = time.perf_counter()
+            client.call("execution.list", api.ListParams(), api.ExecutionPage)
+            found.append(time.perf_counter() - began)
+            time.sleep(0.002)
+    return sorted(found)
+
+
+def percentile(ordered: list[float], percent: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
