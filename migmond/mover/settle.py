@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 
 from migmond.domain.fault import Fault, Phase
@@ -13,6 +14,7 @@ from migmond.fsys.durable import sync_file_system
 from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.mover.conflict import place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
+from migmond.mover.roots import Root
 from migmond.wire.items import PublishResult, SettleItem
 from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
@@ -113,19 +115,27 @@ class Settler:
     def _rename_root(self, index: int) -> tuple[bool, str]:
         root = self._context.roots[index]
         source, target = root.spec.source.rstrip(b"/"), root.spec.target.rstrip(b"/")
-        if not os.path.lexists(source):
-            if not os.path.lexists(target):
-                return False, "the source is gone"
-            # Open has checked that it is ours by its inode. Whoever renamed it may not have lived to sync it.
-            return self._made_durable(source, target)
-        if os.path.islink(source):
-            return False, "the source is a symlink to the directory"
         try:
+            st = stat_or_none(-100, source)
+            if st is None:
+                if not self._is_there(root, target):
+                    return False, "the source is gone"
+                # Whoever renamed it may not have lived to sync it.
+                return self._made_durable(source, target)
+            if stat.S_ISLNK(st.st_mode):
+                return False, "the source is a symlink to the directory"
             make_parents(target)
             rename_noreplace(-100, source, -100, target)
         except OSError as e:
             return False, str(e)
         return self._made_durable(source, target)
+
+    @staticmethod
+    def _is_there(root: Root, target: bytes) -> bool:
+        """Whether the root has its target name already. If it was gone when it was opened, Open has checked that."""
+        st = stat_or_none(-100, target)
+        known = (root.info.source_device, root.info.inode)
+        return st is not None and (root.gone or (st.st_dev, st.st_ino) == known)
 
     @staticmethod
     def _made_durable(source: bytes, target: bytes) -> tuple[bool, str]:
