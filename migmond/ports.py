@@ -110,8 +110,9 @@ class CancelPending(msgspec.Struct, frozen=True):
 
 
 class Promote(msgspec.Struct, frozen=True):
-    """Followers whose leader has no target: the first pending one loses its leader, the others get it as leader,
-    and so does the old leader if it failed: when it is tried again, it is a further name like the others."""
+    """Followers whose leader has no target: the first pending one loses its leader, the other pending ones get it as
+    leader, and so do those that failed, the old leader among them: when they are tried again, they are further names
+    like the others."""
 
     key: int
     leader: int

@@ -95,11 +95,14 @@ class Station:
 
 
 class Handler(msgspec.Struct, frozen=True):
-    """What the crew calls. `joined` may use the station before anybody else does (to settle what others left)."""
+    """What the crew calls. `joined` may use the station before anybody else does (to settle what others left). When
+    one has died, `gone` takes back at once what it had in hand and returns how many tasks are pending again; `lost`
+    tells so once it is known how it ended."""
 
     message: Callable[[Station, FromMover], Awaitable[None]]
     joined: Callable[[Station, Opened], Awaitable[None]]
-    lost: Callable[[Station, str], Awaitable[None]]
+    gone: Callable[[Station], int]
+    lost: Callable[[Station, str, int], Awaitable[None]]
     failing: Callable[[str, bool], None]
 
 
@@ -214,7 +217,7 @@ class Crew:
         return True
 
     async def _attend(self, station: Station, opened: Opened) -> str:
-        process, why = station.process, ""
+        process, why, returned, died = station.process, "", 0, False
         try:
             with self.enlisted(process):
                 await self._handler.joined(station, opened)
@@ -222,15 +225,19 @@ class Crew:
                 self.changed.set()
                 while (message := await process.receive()) is not None:
                     await self._handler.message(station, message)
+            died = True
         except MoverError as e:
-            why = e.message
+            why, died = e.message, True
         finally:
+            # In one step with what it had in hand: there is no moment at which nobody has it.
             self.stations.pop(station.slot, None)
             station.last_glimpse = process.control.look()
+            if died and not self.closing:
+                returned = self._handler.gone(station)
             station.fail_waiting()
             ended = await process.end()
         if not self.closing:
-            await self._handler.lost(station, why or ended)
+            await self._handler.lost(station, why or ended, returned)
         self.changed.set()
         return why or ended
 

@@ -180,12 +180,12 @@ class Run:
         async def opening() -> Open:
             return await opening_for(scope.account.execution, self._surroundings)
 
-        handler = Handler(self._on_message, self._on_joined, self._on_lost, self._on_failing)
-        limit = self._surroundings.settings.restart_limit
-        scope.crew = Crew(scope.account.execution.identity, opening, self._gate, handler, limit, scope.now)
         self._faults = FaultDesk(scope, self._hold_for)
         self._deleter = Deleter(scope, self._faults)
         self._commits = Commits(scope, self._faults, self._deleter)
+        handler = Handler(self._on_message, self._on_joined, self._commits.lost, self._on_lost, self._on_failing)
+        limit = self._surroundings.settings.restart_limit
+        scope.crew = Crew(scope.account.execution.identity, opening, self._gate, handler, limit, scope.now)
         self._observer = Observer(scope, self._expire_holds)
         self._scanner = Scanner(scope, opening, SpaceWatch(scope, self._hold_for, self._observer, opening))
         self._scope = scope
@@ -404,10 +404,9 @@ class Run:
         self._surroundings.bus.publish(lambda i, at: MoverStarted(i, at, scope.id, slot, pid))
         scope.progress.set()
 
-    async def _on_lost(self, station: Station, why: str) -> None:
+    async def _on_lost(self, station: Station, why: str, returned: int) -> None:
         scope = self._scope
         assert scope is not None
-        returned = self._commits.lost(station)
         name = station.last_glimpse.name if station.last_glimpse and station.last_glimpse.task else None
         file = to_text(name) if name else None
         self._surroundings.log("mover died", execution=scope.id, slot=station.slot, why=why, file=file)

@@ -15,6 +15,7 @@ from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.fsys.root_path import make_parent, open_parent
 from migmond.mover.conflict import place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
+from migmond.mover.roots import Root
 from migmond.wire.items import PublishResult, SettleItem
 from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
@@ -126,10 +127,9 @@ class Settler:
                 with _opened(opener(root.spec.target)) as (target_dir, target):
                     if found is not None:
                         rename_noreplace(source_dir, source, target_dir, target)
-                    elif stat_or_none(target_dir, target) is None:
+                    elif not self._is_there(root, target_dir, target):
                         return False, "the source is gone"
-                    # Else Open has checked that the target is ours by its inode. Whoever renamed it may not have lived
-                    # to sync it.
+                    # Whoever renamed it may not have lived to sync it.
                     lasting, why = self._made_durable(source_dir, target_dir)
                     if not lasting:
                         with contextlib.suppress(OSError):
@@ -137,6 +137,13 @@ class Settler:
                     return lasting, why
         except OSError as e:
             return False, str(e)
+
+    @staticmethod
+    def _is_there(root: Root, directory: int, target: bytes) -> bool:
+        """Whether the root has its target name already. If it was gone when it was opened, Open has checked that."""
+        st = stat_or_none(directory, target)
+        known = (root.info.source_device, root.info.inode)
+        return st is not None and (root.gone or (st.st_dev, st.st_ino) == known)
 
     @staticmethod
     def _made_durable(*directories: int) -> tuple[bool, str]:

@@ -157,6 +157,15 @@ class JournalConformance:
             leaders = {t.name: t.leader for t in await journal.tasks(1) if t.type is FILE}
             assert leaders == {b"a": 0, b"b": 5, b"c": 0, b"d": 0, b"e": 4}
 
+    async def test_all_names_that_failed_follow_the_next_leader(self, tmp_path: Path) -> None:
+        """Also one that led before the last one: else it became a file of its own when it was tried again."""
+        async with self.open(tmp_path) as journal:
+            links = [entry(b"%d" % i, inode=5, links=3) for i in range(3)]
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *links)])
+            for leader in (2, 3):
+                await journal.apply([Record(1, (TaskResult(leader, TaskState.FAILED),)), Promote(1, leader)])
+            assert {t.number: t.leader for t in await journal.tasks(1)} == {1: 0, 2: 4, 3: 4, 4: 0}
+
     async def test_a_skipped_link_leads_nobody(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:
             links = [entry(b"%d" % i, inode=5, links=3) for i in range(3)]

@@ -251,14 +251,16 @@ def _apply(state: _State, change: Change) -> None:
             states = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
             _set_state(state, change.key, states, TaskState.CANCELLED)
         case Promote():
-            followers = [
-                at for at, t in state.of(change.key) if t.leader == change.leader and t.state is TaskState.PENDING
-            ]
+            names = [(at, t.state) for at, t in state.of(change.key) if t.leader == change.leader]
+            followers = [at for at, its in names if its is TaskState.PENDING]
+            old = (change.key, change.leader)
+            if old in state.tasks:
+                names.append((old, state.tasks[old].state))
             for position, at in enumerate(followers):
                 state.update(at, leader=0 if position == 0 else followers[0][1])
-            old = (change.key, change.leader)
-            if followers and old in state.tasks and state.tasks[old].state is TaskState.FAILED:
-                state.update(old, leader=followers[0][1])
+            for at, its in names if followers else ():
+                if its is TaskState.FAILED:
+                    state.update(at, leader=followers[0][1])
         case AddFault():
             at = (change.key, change.number)
             first_at = state.faults[at][1] if at in state.faults else change.at

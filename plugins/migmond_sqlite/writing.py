@@ -200,19 +200,24 @@ def _set_state(connection: apsw.Connection, key: int, before: tuple[TaskState, .
 
 def _promote(connection: apsw.Connection, change: Promote) -> None:
     base = change.key << NUMBER_BITS
+    # "leader > 0" lets the index of followers be used.
+    theirs = "leader=? AND leader > 0 AND id BETWEEN ? AND ?"
     found = run(
         connection,
-        "SELECT id FROM task WHERE leader=? AND id BETWEEN ? AND ? AND state=0 ORDER BY id",
+        f"SELECT id FROM task WHERE {theirs} AND state=0 ORDER BY id",
         (change.leader, base, base | NUMBER_MASK),
     )
     ids = [row[0] for row in found]
     if ids:
+        new = ids[0] - base
         run(connection, "UPDATE task SET leader=0 WHERE id=?", (ids[0],))
-        connection.executemany("UPDATE task SET leader=? WHERE id=?", [(ids[0] - base, i) for i in ids[1:]])
+        connection.executemany("UPDATE task SET leader=? WHERE id=?", [(new, i) for i in ids[1:]])
+        failed = f"state={int(TaskState.FAILED)}"
+        run(connection, f"UPDATE task SET leader=? WHERE id=? AND {failed}", (new, base | change.leader))
         run(
             connection,
-            f"UPDATE task SET leader=? WHERE id=? AND state={int(TaskState.FAILED)}",
-            (ids[0] - base, base | change.leader),
+            f"UPDATE task SET leader=? WHERE {theirs} AND {failed}",
+            (new, change.leader, base, base | NUMBER_MASK),
         )
 
 

@@ -23,7 +23,7 @@ from migmond.domain.states import ExecutionState, Outcome
 from migmond.engine.crew import Crew
 from migmond.engine.dispatch import Dispatcher
 from migmond.engine.finish import Finisher
-from migmond.engine.process import start_mover
+from migmond.engine.process import MoverProcess, start_mover
 from migmond.engine.run import Run
 from migmond.engine.settings import EngineSettings
 from oracle import differences
@@ -269,3 +269,39 @@ async def test_a_mover_whose_start_is_cancelled_leaves_nothing_open() -> None:
         scope.cancel()
         await start_mover(1, ME)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_what_a_dead_mover_had_in_hand_is_not_forgotten_while_it_is_buried(
+    tmp_path: Path, other_fs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment nobody had it: the stage ended without it, and further names of its files were copied once more."""
+    source, target = tmp_path / "source", other_fs / "target"
+    source.mkdir()
+    for number in range(300):
+        (source / f"a{number}").write_bytes(b"%d" % number)
+        os.link(source / f"a{number}", source / f"b{number}")
+    killed: list[int] = []
+    end = MoverProcess.end
+
+    async def late(process: MoverProcess) -> str:
+        if process.pid in killed:
+            await trio.sleep(1.5)
+        return await end(process)
+
+    monkeypatch.setattr(MoverProcess, "end", late)
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await lab.start(plan(source, target))
+        run = the_run(lab, execution)
+
+        def at_work() -> bool:
+            stations = [] if run._scope is None else list(run._scope.crew.stations.values())
+            for station in stations:
+                if station.flight.batches and run._scope is not None and run._scope.scan_done:
+                    killed.append(station.process.pid)
+                    os.kill(station.process.pid, signal.SIGKILL)
+            return bool(killed)
+
+        await lab.until(at_work)
+        done = await lab.ended(execution)
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert differences(source, target) == []

@@ -103,13 +103,18 @@ def _at_the_fault(case: Case, vouched: Mapping[bytes, int] | None) -> Iterator[F
 def at_the_end(case: Case) -> list[Finding]:
     """Judge what lies there when the migration says that it is complete."""
     if not os.path.lexists(case.target):
-        return [Finding(Harm.LOST, "there is no target")]
-    found = [_of_difference(line) for line in differences(case.pristine, case.target)]
+        return [Finding(Harm.DIFFERENT if os.path.lexists(case.source) else Harm.LOST, "there is no target")]
+    sources = entries(case.source)
+    left = {f"only in A: {os.fsdecode(path)!r}" for path in sources}
+    found = [
+        Finding(Harm.DIFFERENT, f"not brought over: {line}") if line in left else _of_difference(line)
+        for line in differences(case.pristine, case.target)
+    ]
     if not case.move:
         found += [Finding(Harm.CORRUPT, f"in the source: {line}") for line in differences(case.pristine, case.source)]
     elif os.path.lexists(case.source):
-        left = [path for path, facts in entries(case.source).items() if not stat.S_ISDIR(facts.type)]
-        found.append(Finding(Harm.DUPLICATE, f"the source is still there, with {len(left)} file(s)"))
+        files = sum(not stat.S_ISDIR(facts.type) for facts in sources.values())
+        found.append(Finding(Harm.DUPLICATE, f"the source is still there, with {files} file(s)"))
     return found
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon import wait_gone
-from driving import ENDED, look, start
+from driving import ENDED, LOOK_S, look, start
 from forked import ForkedDaemon
 from judge import Case, at_the_fault, vouched
 from migmond.client.errors import ClientError
@@ -101,7 +101,7 @@ def _until_it_dies(daemon: ForkedDaemon, execution: str) -> set[int]:
             movers.update(m.pid for m in view.movers)
         if time.monotonic() > deadline:
             break
-        time.sleep(0.01)
+        time.sleep(LOOK_S)
     return movers
 
 

@@ -33,6 +33,8 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ErrnoFaults
         # A source directory that could not be removed stayed, and the migration was complete.
         Fault(MOVER, MERGE, "unlinkat", "ENOSPC", "5"),
         Fault(MOVER, MERGE, "unlinkat", "EPERM", "5"),
+        # A source that could not be looked at was taken for moved, since there was a target directory.
+        Fault(MOVER, MERGE, "newfstatat", "EACCES", "1"),
     ],
     ids=str,
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import trees
 from daemon import EmbeddedDaemon
-from driving import ENDED, failures, look, resume
+from driving import ENDED, LOOK_S, failures, look, resume
 from judge import Case, Finding, Harm, at_the_end
 
 CONFIGURATION = "[movers]\nretry_held = '1s'\nrestart_limit = 50\n"
@@ -105,7 +105,7 @@ def brought_to_an_end(daemon: EmbeddedDaemon, execution: str, case: Case) -> lis
         elif time.monotonic() > deadline:
             state = "no answer" if view is None else f"{view.state} {view.why}"
             return [Finding(Harm.DIFFERENT, f"no end within {END_S:.0f} s: {state}"), *_log(daemon)]
-        time.sleep(0.01)
+        time.sleep(LOOK_S)
     found = at_the_end(case)
     if view.state != "completed":
         found.append(Finding(Harm.DIFFERENT, f"it ended as {view.state}: {view.why}"))

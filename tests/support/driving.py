@@ -14,7 +14,8 @@ from migmond.domain.plan import Operation
 from migmond.domain.states import TERMINAL_EXECUTION_STATES
 
 ENDED = frozenset(state.value for state in TERMINAL_EXECUTION_STATES)
-LOOK_S = 0.01
+LOOK_S = 0.03
+"""How often a daemon is asked how far it is."""
 
 
 def start(
