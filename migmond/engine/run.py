@@ -85,6 +85,7 @@ class Run:
         self._observer: Observer | None = None
         self._failure = ""
         self._hold_number = 0
+        self._hold_ends: dict[str, float] = {}
         self.ready = trio.Event()
         self.finished = trio.Event()
 
@@ -121,6 +122,8 @@ class Run:
         used = [int(h.id[1:]) for h in self.execution.holds]
         self._hold_number = max([self._hold_number, *used]) + 1
         hold = Hold(f"h{self._hold_number}", reason, author, self._surroundings.clock.wall(), until, note)
+        if until is not None:
+            self._ends_at(hold, until)
         self._change(holds=(*self.execution.holds, hold))
         if self.execution.state is ExecutionState.RUNNING:
             self._enter(ExecutionState.PAUSED, note)
@@ -440,8 +443,16 @@ class Run:
         self.lift(lambda h: h.author == _JOURNAL, "lifted")
 
     def _expire_holds(self) -> None:
-        now = self._surroundings.clock.wall()
-        self.lift(lambda h: h.until is not None and h.until <= now, "expired")
+        now = self._surroundings.clock.monotonic()
+        over = {h.id for h in self.execution.holds if h.until is not None and self._ends_at(h, h.until) <= now}
+        self.lift(lambda h: h.id in over, "expired")
+
+    def _ends_at(self, hold: Hold, until: float) -> float:
+        """Return when a timed hold is over, by the monotonic clock: somebody may set the other one (HAZARDS.md row 28).
+        One from before a restart lasts no longer than it was meant to."""
+        clock = self._surroundings.clock
+        left = min(until - clock.wall(), until - hold.since)
+        return self._hold_ends.setdefault(hold.id, clock.monotonic() + left)
 
     def _set_mode(self, mode: Mode) -> None:
         self._gate.set(mode)

@@ -15,6 +15,7 @@ import xxhash
 
 from migmond.domain.entry import EntryType
 from migmond.domain.fault import Fault, Phase
+from migmond.fsys.facts import file_system_type
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_of
 from migmond.mover.context import Context, fault_of
@@ -24,6 +25,9 @@ from migmond.wire.mover import Delete, Deleted
 from migmond.wire.slots import Doing
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+_LEASED_BY_SERVER = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "gfs2", "ocfs2"})
+"""There EAGAIN means that the server has given no delegation, not that somebody writes."""
 
 
 class _Unsafe(Exception):
@@ -188,8 +192,9 @@ def _hold_still(directory: int, name: bytes, checked: os.stat_result) -> int:
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as e:
+        in_use = e.errno == errno.EAGAIN and file_system_type(fd) not in _LEASED_BY_SERVER
         os.close(fd)
-        if e.errno == errno.EAGAIN:
+        if in_use:
             raise _Unsafe("source_in_use", "a program has the source open for writing: both stay") from e
         return -1
     now = os.fstat(fd)

@@ -125,6 +125,7 @@ async def test_a_timed_pause_lifts_itself(tmp_path: Path) -> None:
     assert differences(source, target) == []
 
 
+@pytest.mark.hazard(6)
 async def test_cancel_leaves_nothing_partial(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     trees.random_tree(source, random.Random(2), 100)
@@ -202,6 +203,7 @@ async def test_a_file_that_kills_movers_fails_alone(tmp_path: Path) -> None:
     assert temporaries(target) == []
 
 
+@pytest.mark.hazard(23)
 async def test_a_hanging_mover_is_shown_with_its_file(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     one_large_file(source)
@@ -281,6 +283,7 @@ async def test_a_paused_execution_stays_paused_over_a_restart(tmp_path: Path) ->
     assert temporaries(target) == []
 
 
+@pytest.mark.hazard(18)
 async def test_another_disk_in_the_place_of_the_source_is_refused_on_resume(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     one_large_file(source)
@@ -319,6 +322,7 @@ async def test_names(tmp_path: Path) -> None:
         await lab.ended(repeated)
 
 
+@pytest.mark.hazard(13)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
 async def test_a_full_target_holds_the_execution_which_goes_on_by_itself(tmp_path: Path) -> None:
     source, mount = tmp_path / "source", tmp_path / "mount"
@@ -341,6 +345,7 @@ async def test_a_full_target_holds_the_execution_which_goes_on_by_itself(tmp_pat
         subprocess.run(["umount", mount], check=True)
 
 
+@pytest.mark.hazard(29)
 async def test_hard_links_of_a_failing_leader_are_copied_all_the_same(tmp_path: Path) -> None:
     """A leader that may not be published does not take its further names down with it."""
     source, target = tmp_path / "source", tmp_path / "target"
@@ -378,6 +383,7 @@ async def test_what_a_crash_left_half_published_is_settled_before_anything_is_di
     assert not source.exists()
 
 
+@pytest.mark.hazard(29)
 async def test_links_whose_other_names_were_deleted_before_a_crash_are_still_ours(
     tmp_path: Path, other_fs: Path
 ) -> None:

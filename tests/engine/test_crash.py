@@ -14,6 +14,7 @@ import trees
 from daemon import ROOT
 
 
+@pytest.mark.hazard(6, 29, 30)
 @pytest.mark.parametrize("operation", ["copy", "move"])
 def test_killed_at_random_moments_it_ends_identical(tmp_path: Path, other_fs: Path, operation: str) -> None:
     trees.small_files(tmp_path / "tree", 1500, 3000, random.Random(1), per_directory=60)

@@ -36,6 +36,7 @@ async def task_named(lab: Laboratory, execution: Execution, name: bytes) -> Task
     return found[0]
 
 
+@pytest.mark.hazard(29, 30, 31, 34, 36, 38)
 async def test_copy_keeps_everything(tmp_path: Path, other_fs: Path) -> None:
     source, target = tmp_path / "source", other_fs / "new" / "target"
     trees.every_kind(source)
@@ -59,6 +60,7 @@ async def test_copy_with_read_back(tmp_path: Path) -> None:
     assert differences(source, target, holes=True) == []
 
 
+@pytest.mark.hazard(29, 30, 31, 34, 36, 38)
 async def test_move_across_file_systems(tmp_path: Path, other_fs: Path) -> None:
     source, pristine, target = tmp_path / "source", tmp_path / "pristine", other_fs / "target"
     trees.every_kind(source)
@@ -128,6 +130,7 @@ async def test_a_second_copy_finds_everything_unchanged(tmp_path: Path) -> None:
     assert differences(source, target, holes=True, owners=ROOT) == []
 
 
+@pytest.mark.hazard(26)
 async def test_a_move_onto_equal_files_deletes_the_sources_only_if_equal(tmp_path: Path, other_fs: Path) -> None:
     source, target = tmp_path / "source", other_fs / "target"
     source.mkdir()
@@ -225,6 +228,7 @@ async def test_several_sources_and_several_executions(tmp_path: Path) -> None:
     assert differences(sources[2], tmp_path / "target2") == []
 
 
+@pytest.mark.hazard(25)
 async def test_a_source_that_changes_is_copied_as_it_is_in_the_end(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
@@ -266,6 +270,7 @@ async def test_files_that_the_user_may_not_read_fail_and_the_rest_is_copied(tmp_
     assert any(isinstance(e, TaskFailed) for e in lab.events)
 
 
+@pytest.mark.hazard(16, 17)
 async def test_plans_that_cannot_work_are_refused_at_once(tmp_path: Path) -> None:
     source = tmp_path / "source"
     trees.random_tree(source, random.Random(1), 10)
@@ -287,6 +292,7 @@ async def test_plans_that_cannot_work_are_refused_at_once(tmp_path: Path) -> Non
         assert lab.engine.all() == []
 
 
+@pytest.mark.hazard(16, 17)
 @pytest.mark.skipif(not ROOT, reason="needs root to mount")
 async def test_bind_mounts_are_seen_through(tmp_path: Path) -> None:
     source, mount = tmp_path / "source", tmp_path / "mount"
@@ -317,6 +323,7 @@ async def test_a_source_that_the_user_may_not_open_is_refused(tmp_path: Path) ->
             await lab.engine.start(plan(source, tmp_path / "t"), Identity(65534, 65534), "", "")
 
 
+@pytest.mark.hazard(19)
 @pytest.mark.skipif(not ROOT, reason="needs root to mount")
 async def test_mount_points_below_the_source_are_left_out_unless_asked(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
@@ -337,6 +344,7 @@ async def test_mount_points_below_the_source_are_left_out_unless_asked(tmp_path:
     assert (tmp_path / "all" / "mounted" / "inside").read_bytes() == b"2"
 
 
+@pytest.mark.hazard(15)
 async def test_verification_finds_a_flipped_bit_and_a_missing_file(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     trees.random_tree(source, random.Random(9), 60)

@@ -47,6 +47,7 @@ async def tasks(lab: Laboratory, execution: Execution) -> dict[bytes, Task]:
     return {t.name: t for t in await lab.journal.tasks(execution.key, limit=10_000)}
 
 
+@pytest.mark.hazard(34)
 async def test_a_finished_directory_gets_its_times_again_when_a_resume_puts_something_into_it(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "a" / "b").mkdir(parents=True)
@@ -66,6 +67,7 @@ async def test_a_finished_directory_gets_its_times_again_when_a_resume_puts_some
     assert done.totals.done == done.totals.planned
 
 
+@pytest.mark.hazard(25)
 async def test_a_file_that_was_written_to_too_long_is_taken_by_a_resume(tmp_path: Path) -> None:
     """Its attempts were used up for ever: no resume could ever heal it."""
     source, target = tmp_path / "source", tmp_path / "target"
@@ -93,6 +95,7 @@ async def test_a_file_that_was_written_to_too_long_is_taken_by_a_resume(tmp_path
     assert (target / "log").read_bytes() == b"second, longer"
 
 
+@pytest.mark.hazard(25)
 @pytest.mark.parametrize("policy", list(ConflictPolicy))
 async def test_a_source_that_changed_before_its_delete_replaces_our_own_copy(
     tmp_path: Path, other_fs: Path, policy: ConflictPolicy, monkeypatch: pytest.MonkeyPatch
@@ -132,6 +135,7 @@ async def test_a_source_that_changed_before_its_delete_replaces_our_own_copy(
     assert done.totals.done == done.totals.planned
 
 
+@pytest.mark.hazard(29)
 async def test_a_leader_that_failed_becomes_a_link_of_what_was_promoted(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()
@@ -299,6 +303,7 @@ async def test_read_only_directories_of_an_earlier_migration_are_no_obstacle_to_
     assert differences(source, target) == []
 
 
+@pytest.mark.hazard(13)
 @needs_root
 async def test_directories_on_a_full_disk_are_held_not_failed(tmp_path: Path) -> None:
     source, mount = tmp_path / "source", tmp_path / "mount"
@@ -319,6 +324,7 @@ async def test_directories_on_a_full_disk_are_held_not_failed(tmp_path: Path) ->
         subprocess.run(["umount", mount], check=True)
 
 
+@pytest.mark.hazard(22)
 @needs_root
 async def test_a_source_that_turns_read_only_is_held_not_failed(tmp_path: Path, other_fs: Path) -> None:
     mount, target = tmp_path / "mount", other_fs / "target"
@@ -340,6 +346,7 @@ async def test_a_source_that_turns_read_only_is_held_not_failed(tmp_path: Path, 
         subprocess.run(["umount", mount], check=True)
 
 
+@pytest.mark.hazard(9)
 @needs_root
 async def test_a_full_disk_of_the_journal_holds_and_goes_on_by_itself(tmp_path: Path) -> None:
     source, target, state = tmp_path / "source", tmp_path / "target", tmp_path / "state"

@@ -30,7 +30,9 @@ from sickfs import sick_fs
 pytestmark = pytest.mark.skipif(bool(loopfs.missing("ext4")), reason=loopfs.missing("ext4") or "-")
 
 MOVE = Operation.MOVE
-SLOWLY = Limits(io_ops_per_s=200.0)
+SLOWLY = Limits(io_ops_per_s=150.0)
+CRAWLING = Limits(io_ops_per_s=60.0)
+"""For what is not waited for to its end: a busy machine still meets it in the middle."""
 SETTINGS = EngineSettings(workers=2, hold_s=0.5, group_entries=10, group_age_s=0.1, attempts=2)
 SBIN = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 
@@ -119,7 +121,7 @@ async def test_a_target_unmounted_in_the_middle_gets_nothing_below_its_mount_poi
     trees.small_files(source, 400, 2000, random.Random(1), per_directory=50)
     run("cp", "-a", source, pristine)
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
-        execution = await lab.start(plan(source, target, MOVE, limits=SLOWLY))
+        execution = await lab.start(plan(source, target, MOVE, limits=CRAWLING))
         await some_done(lab, execution)
         run("umount", "-l", disk.root)
         movers = lab.engine.run_of(execution.id)
@@ -162,7 +164,7 @@ async def test_a_source_unmounted_in_the_middle_loses_nothing(tmp_path: Path, di
     trees.small_files(source, 400, 2000, random.Random(1), per_directory=50)
     run("cp", "-a", source, pristine)
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
-        execution = await lab.start(plan(source, target, MOVE, limits=SLOWLY))
+        execution = await lab.start(plan(source, target, MOVE, limits=CRAWLING))
         await some_done(lab, execution)
         run("umount", "-l", disk.root)
         await not_running(lab, execution)
@@ -204,7 +206,7 @@ async def test_a_disk_that_is_pulled_under_a_mounted_file_system(tmp_path: Path)
     with sick_fs(tmp_path / "bay") as bay, mounted(bay.root / "disk", "ext4", size_bytes=64 << 20) as disk:
         target = disk.root / "target"
         async with laboratory(tmp_path / "state", SETTINGS) as lab:
-            execution = await lab.start(plan(source, target, MOVE, limits=SLOWLY))
+            execution = await lab.start(plan(source, target, MOVE, limits=CRAWLING))
             await some_done(lab, execution)
             bay.fall_ill("*", path="/disk/ext4.img", error="EIO")
             held = await not_running(lab, execution)
@@ -215,7 +217,7 @@ async def test_a_disk_that_is_pulled_under_a_mounted_file_system(tmp_path: Path)
         run("umount", "-l", disk.root)
         with seen_again(disk, tmp_path / "again") as again:
             assert contents(source, again) == contents(pristine)
-            assert len(kept) > 100
+            assert kept
         run("mount", "--bind", disk.root, disk.root)
 
 

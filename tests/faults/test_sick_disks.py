@@ -41,6 +41,7 @@ def drop_pages(root: Path) -> None:
             os.close(fd)
 
 
+@pytest.mark.hazard(21)
 async def test_bytes_that_cannot_be_read_cost_one_file(tmp_path: Path, sick: SickFs) -> None:
     source, target = sick.root / "source", tmp_path / "target"
     trees.small_files(source, 30, 9000, random.Random(1), per_directory=10)
@@ -59,6 +60,7 @@ async def test_bytes_that_cannot_be_read_cost_one_file(tmp_path: Path, sick: Sic
     assert len(list(target.rglob("f*"))) == 30
 
 
+@pytest.mark.hazard(12, 15)
 @pytest.mark.parametrize("lasting", [True, False])
 async def test_a_bit_that_flips_on_the_target_is_found_by_reading_back(
     tmp_path: Path, sick: SickFs, lasting: bool
@@ -81,6 +83,21 @@ async def test_a_bit_that_flips_on_the_target_is_found_by_reading_back(
         assert len(list(target.rglob("f*"))) == 5
 
 
+@pytest.mark.hazard(11)
+async def test_a_disk_that_drops_writes_and_says_nothing_is_found_by_reading_back(tmp_path: Path, sick: SickFs) -> None:
+    source, target = tmp_path / "source", sick.root / "target"
+    trees.small_files(source, 10, 20_000, random.Random(1))
+    rule = sick.fall_ill("write", path="/target/*", start=8192, end=12288, drop=True)
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        done = await lab.run(plan(source, target, MOVE, verify=VerifyLevel.READ_BACK))
+        groups = await lab.journal.fault_groups(done.key)
+    assert sick.struck(rule) >= 10
+    assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
+    assert [(g.fault.kind, g.count) for g in groups] == [("hash_mismatch", 10)]
+    assert len(list(source.rglob("f*"))) == 10
+
+
+@pytest.mark.hazard(1, 3, 4, 5)
 @pytest.mark.parametrize("operation", ["fsync", "fsyncdir"])
 async def test_a_failed_fsync_is_never_followed_by_a_delete_of_what_it_lost(
     tmp_path: Path, sick: SickFs, operation: str
@@ -97,6 +114,7 @@ async def test_a_failed_fsync_is_never_followed_by_a_delete_of_what_it_lost(
     assert not source.exists()
 
 
+@pytest.mark.hazard(21)
 @pytest.mark.parametrize("gone", ["source", "target that takes no data", "target that cannot be synced"])
 async def test_a_disk_that_was_pulled_holds_everything_and_fails_little(
     tmp_path: Path, sick: SickFs, gone: str
@@ -125,6 +143,7 @@ async def test_a_disk_that_was_pulled_holds_everything_and_fails_little(
     assert len(list(source.rglob("f*"))) == done.totals.failed.entries
 
 
+@pytest.mark.hazard(21)
 async def test_a_disk_that_stays_away_fails_what_was_tried_twice_and_no_more(tmp_path: Path, sick: SickFs) -> None:
     source, target = sick.root / "source", tmp_path / "target"
     trees.small_files(source, 3000, 1000, random.Random(1))
@@ -141,6 +160,7 @@ async def test_a_disk_that_stays_away_fails_what_was_tried_twice_and_no_more(tmp
     assert len(list((sick.backing / "source").rglob("f*"))) == 3000
 
 
+@pytest.mark.hazard(24)
 async def test_slow_is_no_error(tmp_path: Path, sick: SickFs) -> None:
     source, target = sick.root / "source", tmp_path / "target"
     trees.small_files(source, 2, 1000, random.Random(1))
@@ -155,6 +175,7 @@ async def test_slow_is_no_error(tmp_path: Path, sick: SickFs) -> None:
     assert any(isinstance(e, MoverRecovered) for e in lab.events)
 
 
+@pytest.mark.hazard(14, 20, 22)
 @pytest.mark.parametrize(
     ("operation", "error", "reason"),
     [("create", "ESTALE", "device"), ("write", "EDQUOT", "space"), ("create", "EROFS", "device")],
@@ -180,6 +201,7 @@ async def test_what_all_files_stand_on_is_one_hold(
     assert len(list(target.rglob("f*"))) == 100
 
 
+@pytest.mark.hazard(14)
 async def test_a_file_that_is_too_large_for_the_target_fails_alone(tmp_path: Path, sick: SickFs) -> None:
     source, target = tmp_path / "source", sick.root / "target"
     trees.small_files(source, 10, 1000, random.Random(1))

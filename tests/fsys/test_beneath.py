@@ -68,6 +68,7 @@ def test_files_are_made_with_their_mode(root: int) -> None:
         open_beneath(root, b"a/new", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
 
 
+@pytest.mark.hazard(40)
 @pytest.mark.parametrize(
     ("path", "number"),
     [
@@ -149,6 +150,7 @@ def test_making_the_same_directories_at_once(root: int) -> None:
     os.close(open_directory(root, path))
 
 
+@pytest.mark.hazard(38)
 def test_paths_longer_than_the_kernel_takes(root: int) -> None:
     before = len(os.listdir("/proc/self/fd"))
     fd = make_directories(root, LONG)
@@ -163,6 +165,7 @@ def test_paths_longer_than_the_kernel_takes(root: int) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.hazard(38)
 def test_names_are_bytes(root: int) -> None:
     name = b"\xff\xfe\n\xe4" + b"x" * 251
     os.close(make_directories(root, name))
@@ -170,6 +173,7 @@ def test_names_are_bytes(root: int) -> None:
     assert name in os.listdir(b"/proc/self/fd/%d" % root)
 
 
+@pytest.mark.hazard(19)
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_mount_points_are_crossed_only_when_asked(root: int, tmp_path: Path) -> None:
     place = tmp_path / "root/a/b"
@@ -185,6 +189,7 @@ def test_mount_points_are_crossed_only_when_asked(root: int, tmp_path: Path) -> 
         subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.hazard(40)
 def test_a_directory_swapped_for_a_symlink_all_the_time_never_leads_out(root: int, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_text("secret")

@@ -89,6 +89,7 @@ def test_files_of_every_size(pair: Pair, size: int, digest: bool) -> None:
         assert len(pair.steps) == (1 if size else 0)
 
 
+@pytest.mark.hazard(30)
 @pytest.mark.parametrize(
     ("size", "data"),
     [
@@ -164,6 +165,7 @@ def _layouts(draw: st.DrawFn) -> tuple[list[tuple[bool, int]], int]:
     return runs, draw(st.integers(0, BLOCK - 1))
 
 
+@pytest.mark.hazard(30)
 @settings(max_examples=60, deadline=None)
 @given(layout=_layouts(), seed=st.binary(min_size=1, max_size=8))
 def test_any_layout_arrives_byte_for_byte_and_hole_for_hole(
@@ -192,6 +194,7 @@ def test_any_layout_arrives_byte_for_byte_and_hole_for_hole(
     pair.target_path.unlink()
 
 
+@pytest.mark.hazard(25)
 def test_a_file_that_grows_meanwhile_is_copied_up_to_its_size(pair: Pair) -> None:
     content = os.urandom(2 * MIB)
     pair.source_path.write_bytes(content)
@@ -205,6 +208,7 @@ def test_a_file_that_grows_meanwhile_is_copied_up_to_its_size(pair: Pair) -> Non
     assert copied == Content(len(content), xxhash.xxh3_128_digest(content))
 
 
+@pytest.mark.hazard(25)
 @pytest.mark.parametrize("sparse", [True, False])
 def test_a_file_that_shrinks_meanwhile_leaves_no_zeros_behind(pair: Pair, sparse: bool) -> None:
     content = os.urandom(4 * MIB)
@@ -237,6 +241,7 @@ def test_a_step_that_raises_ends_the_copy_at_once(pair: Pair, size: int) -> None
     assert pair.steps == [min(size, CHUNK_BYTES)]
 
 
+@pytest.mark.hazard(37)
 @pytest.mark.parametrize(
     "path", ["/proc/self/mountinfo", "/proc/filesystems", "/sys/kernel/mm/transparent_hugepage/enabled"]
 )
@@ -292,6 +297,7 @@ def test_without_uncached_writes_pages_are_dropped_behind_the_write_head(loop_fs
     pair.target_path.unlink()
 
 
+@pytest.mark.hazard(13)
 def test_a_full_disk_shows_before_anything_is_copied(loop_fs: Callable[[str], LoopFs]) -> None:
     root = loop_fs("ext4").root
     pair = Pair(root / "big", root / "copy")

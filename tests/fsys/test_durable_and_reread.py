@@ -72,6 +72,7 @@ def test_a_sync_that_fails_says_so() -> None:
         sync_file_system(fd)
 
 
+@pytest.mark.hazard(12, 15)
 def test_bit_rot_is_seen_only_past_the_cache(on_disk: OnDisk) -> None:
     content = os.urandom(3 * BLOCK)
     os.pwrite(on_disk.fd, content, 0)

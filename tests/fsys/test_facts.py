@@ -29,6 +29,7 @@ def test_the_figures_of_a_file_system(kind: str, loop_fs: Callable[[str], LoopFs
     assert (facts.read_only, facts.writable) == (False, True)
 
 
+@pytest.mark.hazard(13)
 def test_the_reserve_of_root_does_not_count_as_free(loop_fs: Callable[[str], LoopFs], opened: Opened) -> None:
     fs = loop_fs("ext4")
     st = os.statvfs(fs.root)

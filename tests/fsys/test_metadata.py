@@ -74,6 +74,7 @@ def test_mode_and_times(files: Files) -> None:
     assert files.target.stat().st_mtime_ns == 7
 
 
+@pytest.mark.hazard(32)
 @needs_root
 @pytest.mark.parametrize("mode", [0o4755, 0o2755, 0o6711, 0o644])
 def test_special_bits_and_capabilities_survive_the_change_of_owner(files: Files, mode: int) -> None:
@@ -97,6 +98,7 @@ def test_a_target_that_was_right_but_for_its_owner_keeps_its_setuid_bit(files: F
     assert _facts(files.target) == _facts(files.source)
 
 
+@pytest.mark.hazard(31)
 def test_user_attributes_and_acl(files: Files) -> None:
     os.setxattr(files.source, "user.colour", b"blue\0\xff")
     os.setxattr(files.source, "user.empty", b"")
@@ -124,6 +126,7 @@ def test_an_acl_inherited_from_the_target_directory_is_removed(files: Files) -> 
     assert stat.S_IMODE(files.target.stat().st_mode) == 0o640
 
 
+@pytest.mark.hazard(31)
 def test_directories_get_exactly_the_acls_and_attributes_of_the_source(tmp_path: Path, opened: Opened) -> None:
     source, target = tmp_path / "s", tmp_path / "t"
     source.mkdir()
@@ -158,6 +161,7 @@ def test_calls_that_change_nothing_are_left_out(files: Files, opened: Opened, mo
     assert lost == Lost.NOTHING
 
 
+@pytest.mark.hazard(31)
 def test_attributes_that_do_not_fit_are_a_loss(
     tmp_path: Path, opened: Opened, loop_fs: Callable[[str], LoopFs]
 ) -> None:
@@ -177,6 +181,7 @@ def test_attributes_that_do_not_fit_are_a_loss(
 # --- without rights -------------------------------------------------------------------------------
 
 
+@pytest.mark.hazard(32)
 @needs_root
 def test_who_may_not_give_files_away_says_so_and_leaves_no_setuid_program(tmp_path: Path, opened: Opened) -> None:
     source, directory = tmp_path / "source", tmp_path / "theirs"
@@ -285,6 +290,7 @@ def _make(kind: str, path: Path) -> None:
         os.mknod(path, types[kind] | 0o600, os.makedev(1, 3))
 
 
+@pytest.mark.hazard(36)
 @needs_root
 @pytest.mark.parametrize("kind", ["symlink", "fifo", "socket", "device"])
 def test_entries_that_cannot_be_opened(
@@ -310,6 +316,7 @@ def test_entries_that_cannot_be_opened(
     assert (after.st_mode, after.st_uid, after.st_ctime_ns) == (passwd.st_mode, passwd.st_uid, passwd.st_ctime_ns)
 
 
+@pytest.mark.hazard(40)
 @needs_root
 def test_a_symlink_put_in_the_place_of_a_fifo_harms_nobody(tmp_path: Path, opened: Opened) -> None:
     precious = tmp_path / "precious"

@@ -43,6 +43,7 @@ def test_a_free_name_is_given(here: int, name: bytes) -> None:
     assert found.st_nlink == (2 if name == b"directory" else 1)
 
 
+@pytest.mark.hazard(6, 39)
 @pytest.mark.parametrize("taken", [b"taken", b"link", b"empty"])
 @pytest.mark.parametrize("name", [b"file", b"directory"])
 def test_a_taken_name_is_never_replaced(here: int, name: bytes, taken: bytes) -> None:

@@ -41,6 +41,7 @@ trio.run(main)
 """
 
 
+@pytest.mark.hazard(7)
 @pytest.mark.parametrize("after", [1, 5, 12])
 async def test_acknowledged_transactions_survive_sigkill_and_none_is_half_there(tmp_path: Path, after: int) -> None:
     process = subprocess.Popen(
@@ -63,6 +64,7 @@ async def test_acknowledged_transactions_survive_sigkill_and_none_is_half_there(
         assert await journal.check() == []
 
 
+@pytest.mark.hazard(7, 10)
 def test_every_pragma_is_what_it_must_be(tmp_path: Path) -> None:
     connection = open_writer(tmp_path / "journal.db")
     assert {name: run(connection, f"PRAGMA {name}")[0][0] for name in PRAGMAS} == PRAGMAS
@@ -78,6 +80,7 @@ async def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.hazard(8)
 async def test_a_damaged_file_is_never_replaced(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         await journal.apply([PutExecution(execution()), root()])
@@ -102,6 +105,7 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.hazard(10)
 async def test_a_journal_that_was_never_finished_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "journal.db.new").write_bytes(b"half a page")
     (tmp_path / "journal.db.new-journal").write_bytes(b"x" * 5000)
@@ -144,6 +148,7 @@ async def test_check_finds_groups_that_nobody_will_close(tmp_path: Path) -> None
         assert await journal.check() == []
 
 
+@pytest.mark.hazard(10)
 async def test_check_finds_a_setting_that_was_changed(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         run(journal._writer, "PRAGMA synchronous = NORMAL")
@@ -190,6 +195,7 @@ async def test_what_is_left_is_found_without_walking_what_is_done(tmp_path: Path
     reader.close()
 
 
+@pytest.mark.hazard(9)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
 @pytest.mark.parametrize("room", [0, 2, 6, 8, 9, 12, 16])
 async def test_a_full_disk_is_said_and_passes(tmp_path: Path, room: int) -> None:
@@ -222,6 +228,7 @@ async def test_a_full_disk_is_said_and_passes(tmp_path: Path, room: int) -> None
         subprocess.run(["umount", small], check=True)
 
 
+@pytest.mark.hazard(9, 10)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
 async def test_a_journal_that_cannot_be_made_leaves_nothing_half_made(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], check=True)

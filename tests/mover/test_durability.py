@@ -91,6 +91,7 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
     return source, target
 
 
+@pytest.mark.hazard(4, 5)
 def test_names_that_waited_for_a_failed_sync_are_taken_back(
     places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +114,7 @@ def test_names_that_waited_for_a_failed_sync_are_taken_back(
     assert (places[0] / "a").read_bytes() == b"a"
 
 
+@pytest.mark.hazard(4)
 def test_what_somebody_put_in_the_place_of_a_copy_is_not_taken_back(
     places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +139,7 @@ def test_a_renamed_file_is_the_only_one_and_stays(places: tuple[Path, Path], mon
     assert (places[1] / "a").read_bytes() == b"a"
 
 
+@pytest.mark.hazard(4)
 @pytest.mark.parametrize("copied", [True, False])
 def test_settling_takes_back_copies_that_its_sync_did_not_make_durable(
     places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, copied: bool
@@ -177,6 +180,7 @@ def test_a_crash_between_backup_and_replacement_makes_no_second_backup(places: t
     assert {p.name: p.read_bytes() for p in target.iterdir()} == {"a": b"a", "a.~1~": b"was there"}
 
 
+@pytest.mark.hazard(3)
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
 def test_file_systems_mounted_inside_the_target_are_synced_too(
     places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch

@@ -63,6 +63,7 @@ def arrival(directory: Path, existing: str = "file") -> int:
     return os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
 
 
+@pytest.mark.hazard(39)
 @pytest.mark.parametrize("existing", ["nothing", "file", "directory"])
 @pytest.mark.parametrize("policy", list(ConflictPolicy))
 def test_placing_never_loses_what_was_there(tmp_path: Path, policy: ConflictPolicy, existing: str) -> None:

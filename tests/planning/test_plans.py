@@ -98,11 +98,13 @@ def test_what_no_machine_can_mean_is_refused(bad: api.PlanSpec) -> None:
         plan_of(bad, ANA)
 
 
+@pytest.mark.hazard(17)
 def test_two_slashes_do_not_hide_an_overlap() -> None:
     with pytest.raises(PlanInfeasible):
         plan_of(spec("//a", "/a/b"), ANA)
 
 
+@pytest.mark.hazard(17)
 @given(st.lists(st.tuples(PATHS, st.sampled_from(["", "x", "y"])), min_size=1, max_size=4), PATHS)
 def test_overlaps_agree_with_a_comparison_of_all_pairs(sources: list[tuple[str, str]], destination: str) -> None:
     def below(inner: str, outer: str) -> bool:

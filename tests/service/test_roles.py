@@ -70,6 +70,7 @@ def test_roles_come_from_the_kernel(daemon: SystemDaemon) -> None:
     assert as_user(lambda: hello(daemon.socket), uid=NOBODY, gid=NOBODY, groups=()) == "not_permitted"
 
 
+@pytest.mark.hazard(14)
 def test_a_user_moves_own_files_with_own_rights_and_sees_only_them(daemon: SystemDaemon, open_path: Path) -> None:
     home, secret = open_path / "home", open_path / "secret"
     for directory, uid, mode in ((home, ANA, 0o755), (secret, BEN, 0o700)):

@@ -21,6 +21,7 @@ from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
 from migmond.engine.settings import EngineSettings, Surroundings
+from migmond.ports import Clock
 from migmond_sqlite import SqliteJournal, open_journal
 
 ME = Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))
@@ -74,10 +75,10 @@ class Laboratory:
 
 @contextlib.asynccontextmanager
 async def laboratory(
-    state: Path, settings: EngineSettings | None = None, ballast_bytes: int = 0
+    state: Path, settings: EngineSettings | None = None, ballast_bytes: int = 0, clock: Clock | None = None
 ) -> AsyncIterator[Laboratory]:
     """Open the journal in `state` and serve an engine on it; leaving cuts running executions off."""
-    clock = SystemClock()
+    clock = clock or SystemClock()
     async with open_journal(state, ballast_bytes) as journal:
         bus = EventBus(await journal.next_event(1 << 32), clock.wall)
         events: list[Event] = []

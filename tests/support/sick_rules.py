@@ -22,6 +22,7 @@ class Sickness:
         start, end: byte range that a read or write must touch; `end` 0 is the end of the file.
         error: name of the errno that the operation fails with, "" for none.
         flip_at: a read that covers this byte returns it with its lowest bit flipped; -1 for none.
+        drop: a write succeeds and is forgotten.
         hang: the operation blocks until the rule is taken away.
         delay_s: the operation takes that much longer, seconds.
         times: how often it strikes, FOREVER for no limit.
@@ -33,6 +34,7 @@ class Sickness:
     end: int = 0
     error: str = ""
     flip_at: int = -1
+    drop: bool = False
     hang: bool = False
     delay_s: float = 0.0
     times: int = FOREVER
@@ -78,16 +80,16 @@ class Rules:
         with self._changed:
             return self._hanging
 
-    def meet(self, operation: str, path: str, start: int = 0, end: int = 0) -> list[int]:
+    def meet(self, operation: str, path: str, start: int = 0, end: int = 0) -> list[Sickness]:
         """An operation begins: it waits or fails as the rules say.
 
         Returns:
-            Offsets of the bytes to flip in what it reads.
+            The rules that change what it reads or writes.
 
         Raises:
             OSError: a rule says so.
         """
-        flips: list[int] = []
+        changing: list[Sickness] = []
         for number, rule in self._taken(operation, path, start, end):
             time.sleep(rule.delay_s)
             if rule.hang:
@@ -95,9 +97,9 @@ class Rules:
             if rule.error:
                 code = int(getattr(errno, rule.error))
                 raise OSError(code, os.strerror(code), path)
-            if rule.flip_at >= 0:
-                flips.append(rule.flip_at)
-        return flips
+            if rule.flip_at >= 0 or rule.drop:
+                changing.append(rule)
+        return changing
 
     def _taken(self, operation: str, path: str, start: int, end: int) -> list[tuple[int, Sickness]]:
         with self._changed:

@@ -128,7 +128,7 @@ class PassThrough(mfusepy.Operations):  # type: ignore[misc]
         return fd
 
     def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:
-        flips = self._rules.meet("read", path or "", offset, offset + size)
+        flips = [rule.flip_at for rule in self._rules.meet("read", path or "", offset, offset + size)]
         data = bytearray(os.pread(fh, size, offset))
         for position in flips:
             if position - offset < len(data):
@@ -136,7 +136,8 @@ class PassThrough(mfusepy.Operations):  # type: ignore[misc]
         return bytes(data)
 
     def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:
-        self._rules.meet("write", path or "", offset, offset + len(data))
+        if self._rules.meet("write", path or "", offset, offset + len(data)):
+            return len(data)
         return os.pwrite(fh, data, offset)
 
     def flush(self, path: str | None, fh: int) -> int:
