@@ -92,7 +92,7 @@ def victims(connection: apsw.Connection) -> list[str]:
     decoder = msgspec.msgpack.Decoder(Execution)
     try:
         executions = [decoder.decode(body) for (body,) in connection.execute("SELECT body FROM execution ORDER BY key")]
-    except (apsw.Error, msgspec.MsgspecError):
+    except (apsw.Error, msgspec.MsgspecError, TypeError):
         return ["the list of executions cannot be read"]
     found = []
     for execution in executions:
