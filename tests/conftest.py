@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("migmond", deadline=None)  # an example takes as long as the machine is busy
+settings.load_profile("migmond")
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 

@@ -14,7 +14,6 @@ from migmond.ports import Clock, Journal
 
 LOOK_S = 60.0
 """So often it is looked whether a backup is due: the clock may have jumped, or the settings changed."""
-_DAMAGED = "nothing is written or deleted any more; stop the daemon and restore a backup: migmond --restore {}"
 
 
 def is_due(newest_at: float | None, now: float, every_s: float) -> bool:
@@ -49,16 +48,18 @@ async def keep_backups(
         await trio.sleep(LOOK_S)
 
 
-async def journal_checks(journal: Journal, keep: int) -> list[api.Check]:
+async def journal_checks(journal: Journal, keep: int, state_directory: str) -> list[api.Check]:
     """Look at every part of the journal; return what the doctor says.
 
     Args:
         keep: how many backups the configuration wants.
+        state_directory: where the journal is.
     """
     found = await journal.check()
     backups = await journal.backups()
     newest = backups[0] if backups else None
-    hint = _DAMAGED.format(newest.path if newest else "BACKUP; there is none beside it")
+    command = f"migmond --state-directory {state_directory} --restore {newest.path if newest is not None else 'BACKUP'}"
+    hint = f"nothing goes on with it; stop the daemon, then: {command}"
     checks = [api.Check("journal", "error", sentence, hint) for sentence in found]
     condition = journal.condition()
     if not found:

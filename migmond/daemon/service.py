@@ -254,7 +254,9 @@ class Service:
         )
 
     async def doctor(self, peer: Peer) -> api.Checks:
-        checks = await journal_checks(self._surroundings.journal, self._facts.backup_keep())
+        checks = await journal_checks(
+            self._surroundings.journal, self._facts.backup_keep(), self._facts.state_directory
+        )
         checks += _plugin_checks(self._facts.plugins())
         checks.append(_space_check(self._facts.state_directory))
         lag = self._facts.loop_lag_max_s()

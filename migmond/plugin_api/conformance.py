@@ -331,6 +331,7 @@ class JournalConformance:
         async with self.open(tmp_path) as journal:
             await journal.apply([PutExecution(execution()), root()])
             assert await journal.check() == []
+            assert (journal.condition().damage, journal.condition().short, await journal.room()) == ("", "", "")
 
 
 class DurableJournalConformance(JournalConformance):

@@ -15,7 +15,6 @@ from migmond.ports import JournalBackup
 from migmond_sqlite.checksums import RESERVED_BYTES
 from migmond_sqlite.log import log_of
 
-RESTORE_HINT = "stop the daemon and restore a backup: migmond --restore BACKUP; they are in backups/ beside the journal"
 _STAMP = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"journal-(\d{8}T\d{6}Z)(?:-\d+)?\.db")
 
@@ -97,6 +96,15 @@ def found(path: Path) -> list[JournalBackup]:
             at = float(calendar.timegm(time.strptime(name[1], _STAMP)))
             backups.append((at, entry.stat().st_mtime_ns, entry.path))
     return [JournalBackup(p, at, os.stat(p).st_size) for at, _, p in sorted(backups, reverse=True)]
+
+
+def restore_hint(path: Path) -> str:
+    """Return what to do about damage to the journal at `path`."""
+    backups = found(path)
+    if not backups:
+        return "stop the daemon and copy a backup of yours there; migmond itself has none of it"
+    command = f"migmond --state-directory {path.parent} --restore {backups[0].path}"
+    return f"stop the daemon and restore its newest backup: {command}"
 
 
 def set_aside(path: Path, at: float) -> Path | None:

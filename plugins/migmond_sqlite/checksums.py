@@ -5,7 +5,8 @@ covers no index, no counter and no page that holds the rows together. This one t
 1.2 µs per page read or written; adding and recording tasks is as fast as without it, within what repeated runs differ.
 
 What it does not see: the write-ahead log while the daemon runs (it has checksums of its own, which SQLite looks at
-when it opens it), and memory.
+when it opens it), memory, and a whole page that a disk wrote to the place of another or not at all: of those, SQLite's
+structure check in `migmon doctor` finds most.
 """
 
 from __future__ import annotations

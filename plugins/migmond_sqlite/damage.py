@@ -12,7 +12,7 @@ import msgspec
 
 from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution
-from migmond_sqlite.backup import RESTORE_HINT
+from migmond_sqlite.backup import restore_hint
 from migmond_sqlite.checksums import damaged_pages
 from migmond_sqlite.log import damaged_header, frames_in_use, lost_transactions, pages_in
 from migmond_sqlite.schema import NUMBER_BITS, NUMBER_MASK
@@ -23,7 +23,7 @@ _ROWS = {"task": "tasks", "directory": "directories", "fault": "faults"}
 
 def damage(path: Path, what: str) -> JournalDamaged:
     """Return the error that says so."""
-    return JournalDamaged(f"{path} is damaged: {what}", hint=RESTORE_HINT)
+    return JournalDamaged(f"{path} is damaged: {what}", hint=restore_hint(path))
 
 
 # --- over a restart --------------------------------------------------------------------------------
@@ -92,7 +92,7 @@ def victims(connection: apsw.Connection) -> list[str]:
     decoder = msgspec.msgpack.Decoder(Execution)
     try:
         executions = [decoder.decode(body) for (body,) in connection.execute("SELECT body FROM execution ORDER BY key")]
-    except (apsw.Error, msgspec.MsgspecError):
+    except (apsw.Error, msgspec.MsgspecError, TypeError):
         return ["the list of executions cannot be read"]
     found = []
     for execution in executions:

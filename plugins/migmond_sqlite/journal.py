@@ -225,8 +225,10 @@ class SqliteJournal:
             with translated(self._path), contextlib.closing(open_reader(self._path)) as connection:
                 try:
                     wrong = reading.check(connection)
-                except (apsw.CorruptError, apsw.IOError, msgspec.MsgspecError) as e:
+                except (apsw.CorruptError, apsw.IOError) as e:
                     wrong = [f"SQLite: {e}"]
+                except (msgspec.MsgspecError, TypeError) as e:  # a whole page is where another should be
+                    wrong = [f"a row makes no sense: {e}"]
                 return wrong + (victims(connection) if found or wrong else [])
 
         wrong = await trio.to_thread.run_sync(rows)

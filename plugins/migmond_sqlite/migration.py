@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from migmond.domain.errors import JournalDamaged, JournalError
-from migmond_sqlite.backup import RESTORE_HINT, copy_to, keep_as_backup, put_in_place
+from migmond_sqlite.backup import copy_to, keep_as_backup, put_in_place, restore_hint
 from migmond_sqlite.checksums import VFS
 from migmond_sqlite.log import damaged_header, frames_in_use, lost_transactions
 from migmond_sqlite.schema import SCHEMA_VERSION, STEPS
@@ -62,4 +62,4 @@ def _refuse_damage(path: Path, old: apsw.Connection) -> None:
     if damaged_header(path) or lost_transactions(path, frames_in_use(old)):
         found.append("its log is damaged")
     if found:
-        raise JournalDamaged(f"{path} is damaged: {'; '.join(found)}", hint=RESTORE_HINT)
+        raise JournalDamaged(f"{path} is damaged: {'; '.join(found)}", hint=restore_hint(path))
