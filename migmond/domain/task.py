@@ -86,6 +86,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     """A task in a commit group: its complete copy exists at the target, under its temporary name until published.
 
     `inode` identifies the copy for ever: after a crash a final name with this inode is our own.
+    `birth_ns`: when its source was made, 0 when nobody knows.
     """
 
     number: int
@@ -94,6 +95,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     lost: Lost
     digest: bytes | None
     size: int
+    birth_ns: int = 0
 
 
 class CommitGroup(msgspec.Struct, frozen=True, array_like=True):
@@ -104,7 +106,7 @@ class CommitGroup(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TaskResult(msgspec.Struct, frozen=True, array_like=True):
-    """A change to one task that a journal transaction records."""
+    """A change to one task that a journal transaction records. `birth_ns` 0 leaves the birth time that is on record."""
 
     number: int
     state: TaskState
@@ -113,3 +115,4 @@ class TaskResult(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes | None = None
     target_name: bytes | None = None
     target_inode: int = 0
+    birth_ns: int = 0

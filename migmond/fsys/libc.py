@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 from functools import cache
 from typing import Any, NoReturn
 
@@ -16,6 +17,10 @@ SYNC_FILE_RANGE_WRITE = 2
 SYNC_FILE_RANGE_WAIT_AFTER = 4
 
 _PR_SET_DUMPABLE = 4
+_AT_SYMLINK_NOFOLLOW, _AT_EMPTY_PATH = 0x100, 0x1000
+_STATX_BTIME = 0x800
+_STATX = struct.Struct("=I76xqI164x")
+"""Of 256 bytes: which fields are there, and seconds and nanoseconds of the birth time."""
 _SYS_OPENAT2 = 437
 """No C library wraps it; newer than the split of the tables, so the number is the same on every machine."""
 
@@ -72,6 +77,24 @@ def renameat2(source_dir: int, source: bytes, target_dir: int, target: bytes, fl
     """renameat2(2). Raises OSError."""
     if _renameat2()(source_dir, _checked(source), target_dir, _checked(target), flags):
         _fail(target)
+
+
+@cache
+def _statx() -> Any:
+    return _function("statx", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
+
+
+def statx_birth_ns(dir_fd: int, name: bytes) -> int:
+    """statx(2) of `name` in a directory, symlinks not followed, or of the open file `dir_fd` when it is empty.
+
+    Returns the birth time in nanoseconds since the epoch, 0 when the file system does not tell. Raises OSError.
+    """
+    answer = ctypes.create_string_buffer(_STATX.size)
+    flags = _AT_SYMLINK_NOFOLLOW | (0 if name else _AT_EMPTY_PATH)
+    if _statx()(dir_fd, _checked(name), flags, _STATX_BTIME, answer):
+        _fail(name)
+    mask, seconds, nanoseconds = _STATX.unpack(answer.raw)
+    return seconds * 1_000_000_000 + nanoseconds if mask & _STATX_BTIME else 0
 
 
 def set_dumpable() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 
 from migmond.domain.errors import JournalDamaged, JournalError, JournalFull
-from migmond_sqlite.schema import APPLICATION_ID, INDEXES, PRAGMAS, SCHEMA_VERSION, TABLES
+from migmond_sqlite.schema import ADDED_TABLES, APPLICATION_ID, INDEXES, PRAGMAS, SCHEMA_VERSION, TABLES
 
 CACHE_KIB = 32 * 1024
 WAL_PAGES = 4000
@@ -75,7 +75,7 @@ def open_writer(path: Path) -> apsw.Connection:
             connection.set_busy_timeout(10_000)
             _configure(connection)
             _check_settings(connection, path)
-            for statement in INDEXES:
+            for statement in (*ADDED_TABLES, *INDEXES):
                 run(connection, statement)
         except BaseException:
             connection.close()

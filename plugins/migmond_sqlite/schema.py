@@ -45,6 +45,12 @@ TABLES = (
 )
 """The tables of schema version 1, in order."""
 
+ADDED_TABLES = (
+    # Birth times of sources: of files that were copied from file systems that tell them. 15 bytes each.
+    """CREATE TABLE IF NOT EXISTS birth (id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL)""",
+)
+"""Made whenever one is missing: a journal that had none yet only knows less, and an older migmond does not mind."""
+
 INDEXES = (
     """CREATE UNIQUE INDEX IF NOT EXISTS execution_request ON execution (request_id, uid)
         WHERE request_id IS NOT NULL""",
