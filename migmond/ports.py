@@ -79,7 +79,7 @@ class CloseGroup(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """Set state and outcome of tasks."""
+    """Set state and outcome of tasks, and keep the birth times of their sources that are told."""
 
     key: int
     results: tuple[TaskResult, ...]
@@ -269,6 +269,9 @@ class Journal(Protocol):
 
     async def open_groups(self, key: int) -> list[CommitGroup]:
         """Return groups that were opened and not closed, oldest first."""
+
+    async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
+        """Return, in nanoseconds since the epoch, the birth times that are on record of the sources of these tasks."""
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         """Return the latest fault of each of these tasks that has one."""

@@ -66,7 +66,8 @@ class ReceiptEntry(api.Result, frozen=True, omit_defaults=True):
     the text form needed an escape. `mtime_ns` counts from the epoch. `state` and `outcome` are those of
     `execution.files`. `lost`: metadata that could not be kept. `xxh3_128`: of the content, or of a symlink's text.
     `target_name`: its name at the destination when that is another one. `link_of`: number of the entry whose file it
-    is a further name of. `fault`: why it failed.
+    is a further name of. `fault`: why it failed. `birth_ns`: when the source was made, of what was copied from a file
+    system that tells it; no copy can be given that time.
     """
 
     number: int
@@ -83,6 +84,7 @@ class ReceiptEntry(api.Result, frozen=True, omit_defaults=True):
     target_name: str | None = None
     link_of: int = 0
     fault: str | None = None
+    birth_ns: int | None = None
 
 
 class ReceiptSum(api.Result, frozen=True):

@@ -96,6 +96,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     """A task in a commit group: its complete copy exists at the target, under its temporary name until published.
 
     `inode` identifies the copy for ever: after a crash a final name with this inode is our own.
+    `birth_ns`: when its source was made, 0 when nobody knows.
     """
 
     number: int
@@ -104,6 +105,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     lost: Lost
     digest: bytes | None
     size: int
+    birth_ns: int = 0
 
 
 class CommitGroup(msgspec.Struct, frozen=True, array_like=True):
@@ -114,7 +116,7 @@ class CommitGroup(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TaskResult(msgspec.Struct, frozen=True, array_like=True):
-    """A change to one task that a journal transaction records."""
+    """A change to one task that a journal transaction records. `birth_ns` 0 leaves the birth time that is on record."""
 
     number: int
     state: TaskState
@@ -123,3 +125,4 @@ class TaskResult(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes | None = None
     target_name: bytes | None = None
     target_inode: int = 0
+    birth_ns: int = 0

@@ -99,6 +99,7 @@ class Account:
         digest: bytes | None = None,
         target_name: bytes | None = None,
         target_inode: int = 0,
+        birth_ns: int = 0,
     ) -> TaskResult:
         """Change a task's state and count it; returns what the journal is to record.
 
@@ -114,7 +115,7 @@ class Account:
         now = bool(lost) and state in (TaskState.DONE, TaskState.DURABLE)
         if was is not now:
             self._set_totals(imperfect=self.totals.imperfect + now - was)
-        return TaskResult(task.number, state, outcome, lost, digest, target_name, target_inode)
+        return TaskResult(task.number, state, outcome, lost, digest, target_name, target_inode, birth_ns)
 
     def reopen(self, directory: Task) -> TaskResult:
         """A finished directory is to be finished again; returns what the journal is to record."""

@@ -228,6 +228,7 @@ class Commits:
                     digest=member.digest,
                     target_name=name,
                     target_inode=member.inode,
+                    birth_ns=member.birth_ns,
                 )
             )
             if delete and task.links == 1:

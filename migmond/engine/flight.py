@@ -37,7 +37,7 @@ class Group:
     def add(self, task: Task, result: CopyResult) -> None:
         self.tasks[task.number] = task
         self.members[task.number] = Member(
-            task.number, result.inode, result.outcome, result.lost, result.digest, result.size
+            task.number, result.inode, result.outcome, result.lost, result.digest, result.size, result.birth_ns
         )
 
     def remove(self, number: int) -> Task | None:

@@ -28,6 +28,7 @@ async def receipt_page(journal: Journal, execution: Execution, after: int, limit
     tasks = await journal.tasks(execution.key, after=after, limit=min(limit, PAGE_TASKS))
     places = await Places(journal, execution.key).find(t.directory for t in tasks if t.directory)
     faults = await journal.faults(execution.key, [t.number for t in tasks if t.state is TaskState.FAILED])
+    births = await journal.births(execution.key, [t.number for t in tasks])
     entries: list[ReceiptEntry] = []
     length = 0
     for task in tasks:
@@ -37,7 +38,8 @@ async def receipt_page(journal: Journal, execution: Execution, after: int, limit
         if entries and length > PAGE_PATH_BYTES:
             break
         fault = faults.get(task.number)
-        entries.append(_entry(task, place.root, path or b".", fault.fault if fault is not None else None))
+        cause = fault.fault if fault is not None else None
+        entries.append(_entry(task, place.root, path or b".", cause, births.get(task.number)))
     header = receipt_header(execution)
     return ReceiptPage(header, tuple(entries), entries[-1].number if entries else None)
 
@@ -65,7 +67,7 @@ def receipt_header(execution: Execution) -> ReceiptHeader:
     )
 
 
-def _entry(task: Task, root: int, path: bytes, fault: Fault | None) -> ReceiptEntry:
+def _entry(task: Task, root: int, path: bytes, fault: Fault | None, birth_ns: int | None) -> ReceiptEntry:
     return ReceiptEntry(
         number=task.number,
         path=to_text(path),
@@ -81,4 +83,5 @@ def _entry(task: Task, root: int, path: bytes, fault: Fault | None) -> ReceiptEn
         target_name=None if task.target_name is None else to_text(task.target_name),
         link_of=task.leader,
         fault=None if fault is None else f"{fault.phase.value}: {fault.kind}: {fault.message}",
+        birth_ns=birth_ns,
     )

@@ -14,6 +14,7 @@ from migmond.domain.entry import EntryType, Lost, entry_type
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
 from migmond.fsys.beneath import let_owner_write
+from migmond.fsys.birth import birth_ns
 from migmond.fsys.content import copy_content
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.rename import link, stat_or_none
@@ -45,7 +46,19 @@ class _Failed(Exception):
 class _Job:
     """One item on its way: where it comes from and where it goes. `item` is replaced when it is taken as found."""
 
-    __slots__ = ("bare", "existing", "group", "item", "name", "path", "root", "source_dir", "source_name", "target_dir")
+    __slots__ = (
+        "bare",
+        "birth_ns",
+        "existing",
+        "group",
+        "item",
+        "name",
+        "path",
+        "root",
+        "source_dir",
+        "source_name",
+        "target_dir",
+    )
 
     def __init__(self, item: WorkItem, root: int, path: bytes, group: int, source_name: bytes, name: bytes) -> None:
         self.item = item
@@ -56,6 +69,7 @@ class _Job:
         self.name = name
         self.source_dir = self.target_dir = -1
         self.bare = False
+        self.birth_ns = 0
         self.existing: os.stat_result | None = None
 
     def left(self, outcome: Outcome, fault: Fault | None = None) -> Copied:
@@ -79,7 +93,7 @@ class _Job:
         size = item.size if file else 0
         check = digest if file and outcome is not Outcome.LINKED else None
         return Copied(
-            CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen),
+            CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen, self.birth_ns),
             Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode),
         )
 
@@ -251,6 +265,7 @@ class Copier:
             if job.item.as_found:
                 job.item, seen = _as_found(job.item, source)
             _check_unchanged(job.item, source)
+            job.birth_ns = birth_ns(source_fd)
             if job.existing is not None:
                 done = self._existing_file(job, source_fd, source, job.existing)
                 if done is not None:
@@ -308,6 +323,7 @@ class Copier:
             item, seen = _as_found(item, source)
             job.item = item
         _check_unchanged(item, source)
+        job.birth_ns = birth_ns(job.source_dir, job.source_name)
         text = os.readlink(job.source_name, dir_fd=job.source_dir) if item.type is EntryType.SYMLINK else b""
         digest = xxhash.xxh3_128_digest(text) if text and context.hashing else None
         existing = job.existing

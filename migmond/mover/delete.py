@@ -15,7 +15,7 @@ import xxhash
 
 from migmond.domain.entry import EntryType
 from migmond.domain.fault import Fault, Phase
-from migmond.fsys.facts import file_system_type
+from migmond.fsys.facts import mount_of
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_of
 from migmond.mover.context import Context, fault_of
@@ -192,7 +192,7 @@ def _hold_still(directory: int, name: bytes, checked: os.stat_result) -> int:
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as e:
-        in_use = e.errno == errno.EAGAIN and file_system_type(fd) not in _LEASED_BY_SERVER
+        in_use = e.errno == errno.EAGAIN and mount_of(fd)[0] not in _LEASED_BY_SERVER
         os.close(fd)
         if in_use:
             raise _Unsafe("source_in_use", "a program has the source open for writing: both stay") from e

@@ -244,6 +244,16 @@ class JournalConformance:
             assert (done.digest, done.target_name, done.target_inode) == (b"d" * 16, b"a (1)", 77)
             assert (other.size, other.mtime_ns, other.ctime_ns, other.inode, other.links) == (11, 12, 13, 14, 2)
 
+    async def test_birth_times_stay_on_record(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, entry(b"a"), entry(b"b"))])
+            ancient = -(1 << 63)
+            told = [TaskResult(n, TaskState.DURABLE, birth_ns=at) for n, at in ((2, 5), (3, ancient))]
+            await journal.apply([Record(1, tuple(told))])
+            await journal.apply([Record(1, (TaskResult(2, TaskState.DONE), TaskResult(3, TaskState.DONE, birth_ns=9)))])
+            assert await journal.births(1, [1, 2, 3, 50]) == {2: 5, 3: 9}
+            assert await journal.births(2, [2]) == {}
+
     async def test_groups_stay_open_until_they_are_closed(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:
             await journal.apply([PutExecution(execution()), root()])

@@ -54,6 +54,7 @@ class _State:
         self.unread: set[tuple[int, int]] = set()
         self.touched: set[tuple[int, int]] = set()
         self.groups: dict[tuple[int, int], CommitGroup] = {}
+        self.births: dict[tuple[int, int], int] = {}
         self.faults: dict[tuple[int, int], tuple[FaultRecord, float]] = {}
         self.interventions: list[Intervention] = []
         self.plans: dict[tuple[int, str], tuple[Plan, float]] = {}
@@ -147,6 +148,9 @@ class MemoryJournal:
     async def open_groups(self, key: int) -> list[CommitGroup]:
         return [g for (k, _), g in sorted(self._state.groups.items()) if k == key]
 
+    async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
+        return {n: self._state.births[key, n] for n in numbers if (key, n) in self._state.births}
+
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         return {n: self._state.faults[key, n][0] for n in numbers if (key, n) in self._state.faults}
 
@@ -234,6 +238,8 @@ def _apply(state: _State, change: Change) -> None:
                     target_name=r.target_name,
                     target_inode=r.target_inode,
                 )
+                if r.birth_ns:
+                    state.births[change.key, r.number] = r.birth_ns
         case Refresh():
             state.update(
                 (change.key, change.number),

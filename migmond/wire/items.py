@@ -119,6 +119,7 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True):
     - `group` is 0 and `outcome` says why nothing is to be done (UNCHANGED, EXISTS, OLDER, SOURCE_GONE);
     - `group` > 0: the copy is a member of that commit group, with `inode` its inode at the target.
     UNCHANGED in a move joins a group like a copy: its target must be durable before the source is deleted.
+    `birth_ns`: when the source was made, for members whose file system tells it, else 0.
     """
 
     number: int
@@ -130,6 +131,7 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True):
     size: int
     fault: Fault | None
     seen: Seen | None = None
+    birth_ns: int = 0
 
 
 class ItemFault(msgspec.Struct, frozen=True, array_like=True):

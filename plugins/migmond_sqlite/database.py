@@ -28,6 +28,7 @@ from migmond_sqlite.damage import (
 from migmond_sqlite.log import log_of
 from migmond_sqlite.migration import migrate
 from migmond_sqlite.schema import (
+    ADDED_TABLES,
     APPLICATION_ID,
     CHECKSUMMED_SINCE,
     INDEXES,
@@ -101,7 +102,7 @@ def open_writer(path: Path) -> apsw.Connection:
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
             _configure(connection)
             _check_settings(connection, path)
-            for statement in INDEXES:
+            for statement in (*ADDED_TABLES, *INDEXES):
                 run(connection, statement)
         except BaseException:
             connection.close()

@@ -170,6 +170,9 @@ class SqliteJournal:
     async def open_groups(self, key: int) -> list[CommitGroup]:
         return await self._read(reading.open_groups, key)
 
+    async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
+        return await self._read(reading.births, key, numbers)
+
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         return await self._read(reading.faults, key, numbers)
 

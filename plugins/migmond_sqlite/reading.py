@@ -40,6 +40,10 @@ def _task(row: tuple[Any, ...]) -> Task:
     )  # fmt: skip
 
 
+def _time(stored: int | bytes) -> int:
+    return int.from_bytes(stored, "big", signed=True) if isinstance(stored, bytes) else stored
+
+
 def _range(key: int) -> tuple[int, int]:
     return key << NUMBER_BITS, key << NUMBER_BITS | NUMBER_MASK
 
@@ -135,6 +139,14 @@ def open_groups(db: apsw.Connection, key: int) -> list[CommitGroup]:
     decoder = msgspec.msgpack.Decoder(CommitGroup)
     rows = db.execute("SELECT body FROM commit_group WHERE key=? ORDER BY number", (key,))
     return [decoder.decode(body) for (body,) in rows]
+
+
+def births(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for marks, ids in _in_parts(key << NUMBER_BITS, numbers):
+        for id_, at_ns in db.execute(f"SELECT id, at_ns FROM birth WHERE id IN ({marks})", ids):
+            found[id_ & NUMBER_MASK] = _time(at_ns)
+    return found
 
 
 def faults(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:

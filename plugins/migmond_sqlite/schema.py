@@ -52,6 +52,12 @@ STEPS: tuple[tuple[int, tuple[str, ...]], ...] = (
 )
 """How an older schema becomes the present one: the version before, and the statements that lead to the next."""
 
+ADDED_TABLES = (
+    # Birth times of sources: of files that were copied from file systems that tell them. 15 bytes each.
+    """CREATE TABLE IF NOT EXISTS birth (id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL)""",
+)
+"""Made whenever one is missing: a journal that had none yet only knows less, and an older migmond does not mind."""
+
 INDEXES = (
     """CREATE UNIQUE INDEX IF NOT EXISTS execution_request ON execution (request_id, uid)
         WHERE request_id IS NOT NULL""",

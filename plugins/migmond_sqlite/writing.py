@@ -41,6 +41,9 @@ def apply(connection: apsw.Connection, change: Change) -> None:
             _add_listing(connection, change)
         case Record():
             base = change.key << NUMBER_BITS
+            births = [(base | r.number, _time(r.birth_ns)) for r in change.results if r.birth_ns]
+            if births:
+                connection.executemany("INSERT OR REPLACE INTO birth VALUES (?,?)", births)
             connection.executemany(
                 _RECORD,
                 [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,35 @@ async def test_a_running_execution_has_a_receipt_that_is_not_final(tmp_path: Pat
     assert late.footer is not None
     assert (late.header.final, late.header.state) == (True, "cancelled")
     assert late.footer.sum.states["cancelled"].entries == ended.totals.cancelled.entries
+
+
+@pytest.mark.parametrize("operation", [Operation.COPY, Operation.MOVE])
+async def test_birth_times_stand_in_the_receipt(tmp_path: Path, other_fs: Path, operation: Operation) -> None:
+    """No copy can be given that of its source (HAZARDS.md row 35)."""
+    source, target = tmp_path / "source", other_fs / "target"
+    source.mkdir()
+    target.mkdir()
+    for name in ("file", "standing"):
+        (source / name).write_bytes(b"content")
+        os.utime(source / name, (5, 5))
+    (target / "standing").write_bytes(b"content")
+    os.utime(target / "standing", (5, 5))
+    (source / "link").symlink_to("file")
+    os.mkfifo(source / "fifo")
+    names = [path.name for path in source.iterdir()]
+    told = subprocess.run(
+        ["stat", "-c", "%.9W", *(source / name for name in names)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    if "-" in told:
+        pytest.skip("the file system of the temporary directory tells no birth times")
+    async with laboratory(tmp_path / "state") as lab:
+        done = await lab.run(plan(source, target, operation))
+        found = entries(await receipt_of(lab.journal, done))
+    assert done.state is ExecutionState.COMPLETED
+    wanted = {name: int(at.replace(".", "")) for name, at in zip(names, told, strict=True)}
+    if operation is Operation.COPY:  # it was left alone: its source is still there to be asked
+        del wanted["standing"]
+    assert {name: e["birth_ns"] for name, e in found.items() if "birth_ns" in e} == wanted
 
 
 async def test_pages_of_long_paths_end_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

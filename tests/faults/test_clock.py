@@ -37,7 +37,7 @@ async def test_durations_estimates_and_order_do_not_follow_the_clock(tmp_path: P
     source, target, clock = tmp_path / "source", tmp_path / "target", SetClock()
     trees.small_files(source, 900, 1000, random.Random(1), per_directory=100)
     began = time.monotonic()
-    async with laboratory(tmp_path / "state", EngineSettings(workers=1), clock) as lab:
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1), clock=clock) as lab:
         first = await lab.start(plan(source, target, limits=Limits(io_ops_per_s=300.0)))
         await lab.until(lambda: lab.engine.view(lab.engine.find(first.id)).progress.seconds_remaining is not None)
         clock.ahead_s = years * YEAR_S
@@ -66,7 +66,7 @@ async def test_a_timed_hold_ends_though_the_clock_was_set_back(tmp_path: Path, r
     source, target, clock = tmp_path / "source", tmp_path / "target", SetClock()
     trees.small_files(source, 600, 1000, random.Random(1))
     slowly = Limits(io_ops_per_s=300.0)
-    async with laboratory(tmp_path / "state", EngineSettings(workers=1), clock) as lab:
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1), clock=clock) as lab:
         execution = await lab.start(plan(source, target, limits=slowly))
         await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.RUNNING)
         await lab.engine.pause(lab.engine.find(execution.id), "me", "", 1.0)
@@ -74,7 +74,7 @@ async def test_a_timed_hold_ends_though_the_clock_was_set_back(tmp_path: Path, r
         if not restarted:
             done = await lab.ended(execution)
     if restarted:
-        async with laboratory(tmp_path / "state", EngineSettings(workers=1), clock) as lab:
+        async with laboratory(tmp_path / "state", EngineSettings(workers=1), clock=clock) as lab:
             done = await lab.ended(execution)
     assert done.state is ExecutionState.COMPLETED, done.reason
     assert differences(source, target) == []
