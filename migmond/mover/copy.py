@@ -234,6 +234,7 @@ class Copier:
         if item.as_found:
             item, seen = _as_found(item, source)
         _check_unchanged(item, source)
+        _remove(job.target_dir, temporary)  # what fails here says nothing about links
         try:
             leader_dir = self._targets.get(item.leader_root, leader_path)
             leader = os.stat(leader_name, dir_fd=leader_dir, follow_symlinks=False)
@@ -246,7 +247,6 @@ class Copier:
                 decided = before_copy(context.options.conflict, item.mtime_ns, job.existing)
                 if decided is not None:
                     return job.left(decided.outcome, decided.fault)
-            _remove(job.target_dir, temporary)
             link(leader_dir, leader_name, job.target_dir, temporary)
         except OSError as e:
             if e.errno in _NO_LINK_HERE:

@@ -60,8 +60,10 @@ class Remover:
     def sync(self) -> None:
         """Make the deletes durable and send their answers."""
         # A source that comes back after a sync that failed has its copy: nothing is lost that could be mended here.
+        self._context.controls.slot.began(Doing.SYNCING, time.monotonic_ns())
         with contextlib.suppress(OSError):
             self._devices.sync()
+        self._context.controls.slot.ended()
         waiting, self._waiting = self._waiting, []
         for answer in waiting:
             self._context.send(answer)

@@ -13,6 +13,7 @@ from migmond.domain.plan import Operation
 from routes import ROUTES, Route, Victim
 
 MOVE = Route(Operation.MOVE, within=False)
+COPY = Route(Operation.COPY, within=False)
 MERGE = Route(Operation.MOVE, within=True, into=True)
 MOVER, SCANNER = Victim.MOVER, Victim.SCANNER
 
@@ -35,6 +36,8 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ErrnoFaults
         Fault(MOVER, MERGE, "unlinkat", "EPERM", "5"),
         # A source that could not be looked at was taken for moved, since there was a target directory.
         Fault(MOVER, MERGE, "newfstatat", "EACCES", "1"),
+        # A temporary name that could not be cleared was taken for a file system without links.
+        Fault(MOVER, COPY, "unlinkat", "EXDEV", "4+"),
     ],
     ids=str,
 )
