@@ -24,6 +24,7 @@ from migmond.engine.dispatch import Dispatcher
 from migmond.engine.faults import FaultDesk
 from migmond.engine.finish import Finisher
 from migmond.engine.gate import Gate, Mode
+from migmond.engine.hold_ends import HoldEnds
 from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
 from migmond.engine.process import MoverProcess
@@ -85,7 +86,7 @@ class Run:
         self._observer: Observer | None = None
         self._failure = ""
         self._hold_number = 0
-        self._hold_ends: dict[str, float] = {}
+        self._hold_ends = HoldEnds()
         self.ready = trio.Event()
         self.finished = trio.Event()
 
@@ -122,8 +123,6 @@ class Run:
         used = [int(h.id[1:]) for h in self.execution.holds]
         self._hold_number = max([self._hold_number, *used]) + 1
         hold = Hold(f"h{self._hold_number}", reason, author, self._surroundings.clock.wall(), until, note)
-        if until is not None:
-            self._ends_at(hold, until)
         self._change(holds=(*self.execution.holds, hold))
         if self.execution.state is ExecutionState.RUNNING:
             self._enter(ExecutionState.PAUSED, note)
@@ -443,16 +442,9 @@ class Run:
         self.lift(lambda h: h.author == _JOURNAL, "lifted")
 
     def _expire_holds(self) -> None:
-        now = self._surroundings.clock.monotonic()
-        over = {h.id for h in self.execution.holds if h.until is not None and self._ends_at(h, h.until) <= now}
-        self.lift(lambda h: h.id in over, "expired")
-
-    def _ends_at(self, hold: Hold, until: float) -> float:
-        """Return when a timed hold is over, by the monotonic clock: somebody may set the other one (HAZARDS.md row 28).
-        One from before a restart lasts no longer than it was meant to."""
         clock = self._surroundings.clock
-        left = min(until - clock.wall(), until - hold.since)
-        return self._hold_ends.setdefault(hold.id, clock.monotonic() + left)
+        wall, now = clock.wall(), clock.monotonic()
+        self.lift(lambda h: self._hold_ends.over(h, wall, now), "expired")
 
     def _set_mode(self, mode: Mode) -> None:
         self._gate.set(mode)

@@ -40,7 +40,7 @@ async def at_rest(lab: Laboratory, execution: Execution) -> None:
 
 
 @pytest.mark.hazard(8)
-@pytest.mark.parametrize(("seed", "bits"), [(1, 1), (2, 4), (3, 16), (4, 16), (5, 64), (6, 64)])
+@pytest.mark.parametrize(("seed", "bits"), [(1, 1), (2, 4), (3, 16), (5, 64)])
 async def test_flipped_bits_lose_no_file(tmp_path: Path, other_fs: Path, seed: int, bits: int) -> None:
     """Some fail the execution by what is in its rows (no row has a checksum): its sources are untouched then."""
     source, target, state, rng = tmp_path / "source", other_fs / "target", tmp_path / "state", random.Random(seed)

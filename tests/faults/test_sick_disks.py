@@ -146,8 +146,7 @@ async def test_a_disk_that_was_pulled_holds_everything_and_fails_little(
 @pytest.mark.hazard(21)
 async def test_a_disk_that_stays_away_fails_what_was_tried_twice_and_no_more(tmp_path: Path, sick: SickFs) -> None:
     source, target = sick.root / "source", tmp_path / "target"
-    trees.small_files(source, 3000, 1000, random.Random(1))
-    drop_pages(source)
+    trees.small_files(sick.backing / "source", 3000, 1000, random.Random(1))
     sick.fall_ill("read", error="EIO")
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await lab.start(plan(source, target, MOVE))
