@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
 from migmond.domain.intervention import Intervention
@@ -180,8 +181,33 @@ class FaultGroup(msgspec.Struct, frozen=True):
     examples: tuple[int, ...]
 
 
+class JournalCondition(msgspec.Struct, frozen=True):
+    """How a journal is. Each is one sentence, "" when all is well.
+
+    Attributes:
+        damage: what was met that cannot be trusted; it stays until the journal is opened again.
+        short: why nothing new should be begun: the disk is full, and what is written now uses the room kept for that.
+        reserve: why there is no room kept for a full disk.
+    """
+
+    damage: str = ""
+    short: str = ""
+    reserve: str = ""
+
+
+class JournalBackup(msgspec.Struct, frozen=True):
+    """A copy of the whole journal at wall clock `at`, which the daemon's `--restore` takes."""
+
+    path: str
+    at: float
+    size_bytes: int
+
+
 class Journal(Protocol):
     """The durable memory of all executions.
+
+    Damage is met once: from then on every `apply` raises JournalDamaged, so that nothing is deleted on the word of
+    a journal that cannot be trusted.
 
     `apply` is atomic and durable on return (it survives a power cut), and transactions happen in the order of the
     calls. Queries see every transaction that has returned. All methods are coroutines of trio and may be called from
@@ -259,4 +285,26 @@ class Journal(Protocol):
         """Reserve `reserve` event ids durably and return the first, so that ids never repeat over restarts."""
 
     async def check(self) -> list[str]:
-        """Look for damage; return one sentence for each thing found (empty: healthy)."""
+        """Look for damage everywhere; return one sentence for each thing found (empty: healthy)."""
+
+    def condition(self) -> JournalCondition:
+        """Return how it is, as far as is known without looking."""
+
+    async def room(self) -> str:
+        """Return `condition().short` after trying to make the reserve again."""
+
+    async def until_damaged(self) -> JournalDamaged:
+        """Wait until damage is met; return an error that says what it is."""
+
+    async def backup(self, keep: int) -> JournalBackup:
+        """Copy the journal as it is now, while it is in use; of all backups the newest `keep` stay (at least one).
+
+        Raises:
+            JournalError: this storage has none.
+        """
+
+    async def backups(self) -> list[JournalBackup]:
+        """Return the backups there are, newest first."""
+
+    def changed_since_backup(self) -> bool:
+        """Whether anything was applied since this daemon's last backup, or it made none yet."""

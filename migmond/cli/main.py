@@ -23,8 +23,9 @@ _CANDIDATES = 3
 _COMMANDS = {
     "migrate": ("plan", "run"),
     "look": ("ls", "show", "files", "errors", "watch", "top", "interventions"),
+    "receipt": ("receipt",),
     "steer": ("pause", "resume", "cancel", "drain", "verify"),
-    "daemon": ("status", "doctor", "config", "plugins", "rpc", "completion"),
+    "daemon": ("status", "doctor", "backup", "config", "plugins", "rpc", "completion"),
 }
 
 

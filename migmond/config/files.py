@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from migmond.domain.errors import ConfigError
+from migmond.fsys.ownership import weak_spot
 
 MAIN_FILE = "migmond.toml"
 DROP_INS = "migmond.conf.d"
@@ -51,11 +52,11 @@ def _masks(path: Path) -> bool:
 
 
 def check_ownership(path: Path) -> None:
-    """Refuse a file that somebody but root may write to.
+    """Refuse a file that somebody but root could change, also by changing a directory above it.
 
     Raises:
-        ConfigError: the owner is not root, or group or others may write.
+        ConfigError: which part of the path is not root's alone.
+        OSError: it cannot be looked at.
     """
-    st = path.stat()
-    if st.st_uid != 0 or st.st_mode & 0o022:
-        raise ConfigError(f"{path} may be written by others than root", hint=f"chown root {path} && chmod go-w {path}")
+    if weak := weak_spot(os.path.abspath(path)):
+        raise ConfigError(f"{path} could be written by others than root: {weak}", hint="chown root, chmod go-w")

@@ -48,6 +48,21 @@ class DaemonSection(_Section, frozen=True):
     storage: Annotated[str, Help("The storage plugin that keeps the journal.")] = "sqlite"
 
 
+class JournalSection(_Section, frozen=True):
+    """What is done so that the journal survives."""
+
+    ballast: Annotated[
+        str,
+        Help("Room kept beside the journal for the moment when its disk is full; 0B for none.", Kind.SIZE, 0, 1 << 40),
+    ] = "16MiB"
+    backup_every: Annotated[
+        str, Help("How often the journal is backed up, if it changed.", Kind.DURATION, 60, 365 * 86400, restart=False)
+    ] = "1d"
+    backup_keep: Annotated[
+        int, Help("How many backups are kept; 0 makes none by itself.", Kind.PLAIN, 0, 1000, restart=False)
+    ] = 3
+
+
 class SocketSection(_Section, frozen=True):
     """The socket that clients connect to."""
 
@@ -111,6 +126,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All sections. `plugins` is one table per plugin: `enabled`, and whatever settings the plugin has."""
 
     daemon: DaemonSection = DaemonSection()
+    journal: JournalSection = JournalSection()
     socket: SocketSection = SocketSection()
     roles: RolesSection = RolesSection()
     movers: MoversSection = MoversSection()

@@ -20,6 +20,7 @@ import trio
 
 from migmond.config.load import Config, changed_keys
 from migmond.daemon.descriptors import clients_allowed, raise_limit
+from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
 from migmond.daemon.notify import Notifier
 from migmond.daemon.service import Facts, Service
@@ -61,6 +62,7 @@ class Setup(msgspec.Struct, frozen=True):
     """Where this daemon lives and what it was given.
 
     Attributes:
+        root_owned: it is root's: what it trusts must be writable by root only.
         inherited: listening sockets from systemd; if there are any, `socket_path` is only shown.
         reload: reads the configuration again; raises ConfigError.
         watchdog_s: how often to feed the watchdog, None for never.
@@ -70,6 +72,7 @@ class Setup(msgspec.Struct, frozen=True):
 
     config: Config
     user_daemon: bool
+    root_owned: bool
     state_directory: Path
     socket_path: str
     inherited: tuple[socket.socket, ...]
@@ -89,13 +92,13 @@ async def serve(setup: Setup) -> None:
     """
     clock, lag = SystemClock(), LoopLag()
     config = setup.config
-    host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, clock.wall)
+    host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, clock.wall, root_owned=setup.root_owned)
     storage = host.storage(config.settings.daemon.storage)
     async with trio.open_nursery() as background:
         background.start_soon(lag.run)
         if setup.watchdog_s is not None:
             background.start_soon(feed, setup.notifier, setup.watchdog_s)
-        async with storage.open(StorageContext(setup.state_directory)) as journal:
+        async with storage.open(storage_context(setup.state_directory, config)) as journal:
             bus = EventBus(await journal.next_event(EVENT_IDS_PER_START), clock.wall)
 
             def tell_quarantine(name: str, why: str) -> None:
@@ -130,6 +133,7 @@ async def _serve_clients(
         plugins=host.views,
         samples=host.samples,
         config_values=lambda key: holder[0].values(key),
+        backup_keep=lambda: holder[0].settings.journal.backup_keep,
     )
     service = Service(engine, surroundings, facts)
     limits = Limits(
@@ -147,6 +151,9 @@ async def _serve_clients(
         await nursery.start(lifecycle.watch_signals)
         await nursery.start(server.serve, sockets)
         nursery.start_soon(_show_status, setup.notifier, engine)
+        nursery.start_soon(
+            keep_backups, surroundings.journal, surroundings.clock, lambda: backup_settings(holder[0]), setup.log
+        )
         if setup.exit_when_idle_s is not None:
             nursery.start_soon(_stop_when_idle, server, engine, lifecycle, setup.exit_when_idle_s)
         setup.notifier.ready("serving")
@@ -254,6 +261,16 @@ async def _listening(setup: Setup) -> AsyncIterator[Sequence[socket.socket]]:
         sock.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(setup.socket_path)
+
+
+def storage_context(state_directory: Path, config: Config) -> StorageContext:
+    """Return what the storage is told."""
+    return StorageContext(state_directory, config.size("journal", "ballast"))
+
+
+def backup_settings(config: Config) -> tuple[float, int]:
+    """Return how often to back the journal up, in seconds, and how many backups to keep."""
+    return config.seconds("journal", "backup_every"), config.settings.journal.backup_keep
 
 
 def engine_settings(config: Config) -> EngineSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,12 +15,15 @@ from migmond.client.errors import Unreachable
 from migmond.config.files import SYSTEM_DIRECTORIES
 from migmond.config.load import Config, load
 from migmond.daemon.activation import inherited_sockets
-from migmond.daemon.app import Setup, serve
+from migmond.daemon.app import BUILTIN_PLUGINS, Setup, serve, storage_context
 from migmond.daemon.logs import make_log
 from migmond.daemon.notify import Notifier
 from migmond.daemon.options import Options, parse
 from migmond.daemon.watchdog import watchdog_interval_s
 from migmond.domain.errors import ConfigError, MigmondError
+from migmond.fsys.ownership import weak_spot
+from migmond.plugin_host.discovery import installed
+from migmond.plugin_host.host import PluginHost
 
 SWITCH_INTERVAL_S = 0.0005
 _STATE_DIRECTORY = "/var/lib/migmond"
@@ -34,9 +38,14 @@ def main(arguments: list[str] | None = None) -> None:
             for value in config.values():
                 print(f"{value.key} = {value.value}  # {value.origin}")
             return
+        if options.restore is not None:
+            print(_restore(options, config, options.restore))
+            return
         # The journal's threads build rows while the loop answers clients: short turns keep the answers quick.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        trio.run(serve, _setup(options, config))
+        setup = _setup(options, config)
+        os.umask(0o077)  # the journal tells the names of everybody's files
+        trio.run(serve, setup)
     except MigmondError as e:
         _say(e)
         sys.exit(1)
@@ -59,8 +68,8 @@ def _say(error: MigmondError) -> None:
 
 
 def _system(options: Options) -> bool:
-    """Whether this is the machine's daemon, whose configuration only root may write."""
-    return os.geteuid() == 0 and not options.user and not options.config_directories
+    """Whether this is the machine's daemon: only root may write what it trusts."""
+    return os.geteuid() == 0 and not options.user
 
 
 def config_directories(options: Options, environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -78,6 +87,9 @@ def _setup(options: Options, config: Config) -> Setup:
     log = make_log(config.settings.daemon.log_level, environment)
     inherited = tuple(inherited_sockets(environment, pid))
     directories, root_owned = config_directories(options, environment), _system(options)
+    state_directory = _state_directory(options, config, environment)
+    if root_owned:
+        _refuse_weak_state(state_directory)
 
     def ready() -> None:
         if options.ready_fd is not None:
@@ -87,7 +99,8 @@ def _setup(options: Options, config: Config) -> Setup:
     return Setup(
         config=config,
         user_daemon=options.user,
-        state_directory=_state_directory(options, config, environment),
+        root_owned=root_owned,
+        state_directory=state_directory,
         socket_path=_socket_path(options, config, environment, inherited=bool(inherited)),
         inherited=inherited,
         notifier=Notifier(environment),
@@ -99,6 +112,15 @@ def _setup(options: Options, config: Config) -> Setup:
     )
 
 
+def _restore(options: Options, config: Config, backup: Path) -> str:
+    """Put a backup in the journal's place; return what was done, for people."""
+    host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, time.time)
+    storage = host.storage(config.settings.daemon.storage)
+    if storage.restore is None:
+        raise ConfigError(f"the storage {storage.name} has no backups", hint="see its own documentation")
+    return storage.restore(storage_context(_state_directory(options, config, os.environ), config), backup)
+
+
 def _state_directory(options: Options, config: Config, environment: Mapping[str, str]) -> Path:
     if options.state_directory is not None:
         return options.state_directory.absolute()
@@ -108,6 +130,18 @@ def _state_directory(options: Options, config: Config, environment: Mapping[str,
         home = xdg(environment, "XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
         return Path(home) / "migmond"
     return Path(environment.get("STATE_DIRECTORY", _STATE_DIRECTORY).split(":")[0])
+
+
+def _refuse_weak_state(directory: Path) -> None:
+    """Whoever could put a journal there could have root's movers do whatever it says."""
+    weak = weak_spot(str(directory))
+    if weak is None and directory.exists() and directory.stat().st_mode & 0o022:
+        weak = f"{directory} may be written by others"  # weak_spot lets the sticky bit pass
+    if weak is not None:
+        raise ConfigError(
+            f"the journal in {directory} could be changed by others than root: {weak}",
+            hint="chown root, chmod go-w; or give another --state-directory",
+        )
 
 
 def _socket_path(options: Options, config: Config, environment: Mapping[str, str], *, inherited: bool) -> str:

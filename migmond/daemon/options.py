@@ -23,6 +23,7 @@ class Options(msgspec.Struct, frozen=True):
     exit_when_idle_s: float | None
     ready_fd: int | None
     check_config: bool
+    restore: Path | None
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -43,6 +44,12 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--exit-when-idle", metavar="DURATION", help="end when nobody needed us for so long")
     parser.add_argument("--foreground-ready-fd", metavar="N", type=int, help="write a byte to this fd when serving")
     parser.add_argument("--check-config", action="store_true", help="only check the configuration and say what it is")
+    parser.add_argument(
+        "--restore",
+        metavar="BACKUP",
+        type=Path,
+        help="put this backup in the journal's place and end; see migmon doctor",
+    )
     found = parser.parse_args(arguments)
     try:
         idle_s = None if found.exit_when_idle is None else parse_duration(found.exit_when_idle)
@@ -56,4 +63,5 @@ def parse(arguments: Sequence[str]) -> Options:
         idle_s,
         found.foreground_ready_fd,
         found.check_config,
+        found.restore,
     )

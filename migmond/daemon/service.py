@@ -11,18 +11,21 @@ import msgspec
 import psutil
 
 import migmond
+from migmond.daemon.journal_care import journal_checks
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
+from migmond.domain.receipt import ReceiptPage, ReceiptParams
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
 from migmond.engine.places import Places
+from migmond.engine.receipt import receipt_page
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import error_group, intervention_views, task_view, time_text
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
@@ -36,6 +39,7 @@ MAX_SAVED_PLANS = 200
 MAX_HOLDS = 100
 """On one execution: they are part of every view and event."""
 _MAX_REQUEST_ID = 200
+_FOR_ADMINS = '"(shown to admins)"'
 _ANOTHERS = "another user's migration"
 _SCAN_PAGE = 1_000
 """Tasks that are matched in one go, 10 ms or so."""
@@ -59,6 +63,7 @@ class Facts(msgspec.Struct, frozen=True):
     plugins: Callable[[], tuple[api.PluginView, ...]]
     samples: Callable[[], tuple[api.SampleView, ...]]
     config_values: Callable[[str], list[api.ConfigValue]]
+    backup_keep: Callable[[], int]
 
 
 class Service:
@@ -89,6 +94,8 @@ class Service:
         execution = self._find(peer, name)
         if peer.role < Role.ADMIN and execution.identity.uid != peer.identity.uid:
             raise NotPermitted(f"{execution.name} belongs to uid {execution.identity.uid}", hint="ask an admin")
+        if execution.identity.uid == peer.identity.uid and not execution.plan.privileged:
+            return self._engine.adopt(execution, peer.identity)
         return execution
 
     # --- plans -------------------------------------------------------------------------------------
@@ -172,6 +179,12 @@ class Service:
             raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
         return await _FilePager(self._surroundings, self._engine, execution).page(params)
 
+    async def receipt(self, peer: Peer, params: ReceiptParams) -> ReceiptPage:
+        execution = self._find(peer, params.id)
+        if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        return await receipt_page(self._surroundings.journal, execution, params.after, params.limit)
+
     async def list_errors(self, peer: Peer, execution_id: str) -> api.ErrorGroups:
         execution = self._find(peer, execution_id)
         journal, key = self._surroundings.journal, execution.key
@@ -214,10 +227,14 @@ class Service:
     async def verify(self, peer: Peer, execution_id: str) -> api.ExecutionView:
         return self._engine.view(await self._engine.verify(self._steer(peer, execution_id)))
 
+    async def cancel_verification(self, peer: Peer, execution_id: str) -> api.ExecutionView:
+        execution = self._steer(peer, execution_id)
+        return self._engine.view(await self._engine.cancel_verification(execution, _author(peer)))
+
     # --- the daemon --------------------------------------------------------------------------------
 
     async def status(self, peer: Peer) -> api.Status:
-        facts = self._facts
+        facts, condition = self._facts, self._surroundings.journal.condition()
         states = Counter(e.state.value for e in self._engine.all() if _sees(peer, e))
         return api.Status(
             version=migmond.__version__,
@@ -233,14 +250,11 @@ class Service:
             movers=self._engine.movers(),
             loop_lag_max_s=facts.loop_lag_max_s(),
             plugins=facts.plugins(),
+            journal_trouble=condition.damage or condition.short,
         )
 
     async def doctor(self, peer: Peer) -> api.Checks:
-        checks: list[api.Check] = []
-        damage = await self._surroundings.journal.check()
-        checks += [api.Check("journal", "error", d, "stop the daemon and restore the journal") for d in damage]
-        if not damage:
-            checks.append(api.Check("journal", "ok", "no damage found"))
+        checks = await journal_checks(self._surroundings.journal, self._facts.backup_keep())
         checks += _plugin_checks(self._facts.plugins())
         checks.append(_space_check(self._facts.state_directory))
         lag = self._facts.loop_lag_max_s()
@@ -251,6 +265,10 @@ class Service:
         )
         return api.Checks(tuple(checks))
 
+    async def backup(self, peer: Peer) -> api.Backup:
+        made = await self._surroundings.journal.backup(self._facts.backup_keep())
+        return api.Backup(made.path, time_text(made.at), made.size_bytes)
+
     async def plugins(self, peer: Peer) -> api.PluginList:
         return api.PluginList(self._facts.plugins())
 
@@ -258,6 +276,8 @@ class Service:
         values = self._facts.config_values(key)
         if not values:
             raise NotFound(f"there is no setting {key!r}", hint="migmon config shows all of them")
+        if peer.role < Role.ADMIN:
+            values = [_without_secret(v) for v in values]
         return api.ConfigValues(tuple(values))
 
     async def samples(self, peer: Peer) -> api.Samples:
@@ -328,6 +348,12 @@ def _mover_identity(peer: Peer, *, privileged: bool) -> Identity:
     if os.geteuid() != 0:
         raise NotPermitted("this daemon has no rights but yours", hint="a privileged migration needs the system daemon")
     return Identity(0, 0, ())
+
+
+def _without_secret(value: api.ConfigValue) -> api.ConfigValue:
+    """Settings of plugins may be passwords, and their file may be readable by root only."""
+    own = value.key.startswith("plugins.") and not value.key.endswith(".enabled")
+    return msgspec.structs.replace(value, value=_FOR_ADMINS) if own else value
 
 
 def _author(peer: Peer) -> str:

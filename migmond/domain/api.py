@@ -232,11 +232,16 @@ class Progress(Result, frozen=True):
 
 
 class VerificationView(Result, frozen=True):
+    """The last verification: entries looked at and bytes re-read, files that have no hash to compare with, entries
+    whose target is missing or differs, with examples. `failure`: why it ended before everything was checked, or "".
+    """
+
     at: str
     checked: TallyView
     unhashed: int
     mismatches: int
     examples: tuple[str, ...]
+    failure: str = ""
 
 
 class ExecutionView(Result, frozen=True):
@@ -401,6 +406,8 @@ class Status(Result, frozen=True):
     movers: int
     loop_lag_max_s: float
     plugins: tuple[PluginView, ...]
+    journal_trouble: str = ""
+    """Damage, or a full disk; "" when the journal is well."""
 
 
 class Check(Result, frozen=True):
@@ -414,6 +421,14 @@ class Check(Result, frozen=True):
 
 class Checks(Result, frozen=True):
     checks: tuple[Check, ...]
+
+
+class Backup(Result, frozen=True):
+    """A copy of the whole journal, which `migmond --restore` takes."""
+
+    path: str
+    at: str
+    size_bytes: int
 
 
 class ConfigParams(Params, frozen=True):

@@ -46,3 +46,4 @@ class Lost(enum.IntFlag):
     ACL = 32
     CAPABILITIES = 64
     HOLES = 128
+    FLAGS = 256

@@ -72,9 +72,10 @@ class Verification(msgspec.Struct, frozen=True):
 
     Attributes:
         at: wall clock seconds when it ended.
-        checked: entries and bytes re-read.
-        unhashed: entries compared by size and times only, having no journaled hash.
+        checked: entries looked at, and bytes re-read.
+        unhashed: files compared by size and time only, having no journaled hash.
         mismatches: entries whose target is missing or differs (the first 100 are in `examples` as path text).
+        failure: why it ended before everything was checked, "" when it did not.
     """
 
     at: float
@@ -82,6 +83,19 @@ class Verification(msgspec.Struct, frozen=True):
     unhashed: int
     mismatches: int
     examples: tuple[str, ...] = ()
+    failure: str = ""
+
+
+class Anchor(msgspec.Struct, frozen=True, array_like=True):
+    """The directory that a target stands in, as it was when the plan was started: the target itself, or the nearest
+    parent that was there. Another one at that path means that the target's disk is not mounted (HAZARDS.md row 18).
+
+    Attributes:
+        inode: 0 when the file system gives a directory another number each time it is mounted.
+    """
+
+    path: bytes
+    inode: int
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -95,6 +109,8 @@ class Execution(msgspec.Struct, frozen=True):
         created_at, started_at, finished_at: wall clock seconds.
         active_s: seconds in RUNNING so far, by the monotonic clock.
         reason: why it is in this state, one sentence, "" when the state says it all.
+        anchors: of each source's target.
+        host, version: the machine and the migmond that it was started on; "" when an older one journaled it.
     """
 
     id: str
@@ -113,3 +129,6 @@ class Execution(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     reason: str = ""
     verification: Verification | None = None
+    anchors: tuple[Anchor, ...] = ()
+    host: str = ""
+    version: str = ""

@@ -48,7 +48,7 @@ _WORTH_ANOTHER_TRY = frozenset({"source_changed", "mover_died", "hash_mismatch"}
 class Fault(msgspec.Struct, frozen=True, array_like=True):
     """One failure. `errno` is 0 when no system call failed (then `kind` says what did).
 
-    `kind` is an errno name (`EIO`) or one of: `source_changed`, `exists`, `hash_mismatch`,
+    `kind` is an errno name (`EIO`) or one of: `source_changed`, `source_in_use`, `exists`, `hash_mismatch`,
     `target_missing`, `unsupported_type`, `mover_died`.
     """
 

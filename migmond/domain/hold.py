@@ -19,7 +19,7 @@ class HoldReason(enum.StrEnum):
     THERMAL = "thermal"
     SPACE = "space"
     DEVICE = "device"
-    """The device or its file system stopped taking part (EROFS, ENODEV, ESTALE)."""
+    """The device or its file system stopped taking part (EROFS, ENODEV, ESTALE, one EIO after the other)."""
     MAINTENANCE = "maintenance"
     EMERGENCY = "emergency"
 

@@ -14,7 +14,7 @@ from migmond.engine.opening import fresh_opening, roots_of
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
 from migmond.planning.verdict import Facts, judge, method_of, obstacles
-from migmond.wire.mover import Open, Opened, Probe, Probed, Survey, Surveyed
+from migmond.wire.mover import Open, Opened, OpenFailed, Probe, Probed, Survey, Surveyed
 
 
 async def check_plan(
@@ -76,10 +76,12 @@ async def probe(process: MoverProcess) -> tuple[TargetFacts, ...]:
     """Ask a mover that has just been opened for the figures of its targets.
 
     Raises:
-        MoverError: it ended.
+        MoverError: it ended, or a target is another directory now.
     """
     await process.send(Probe())
     facts = await process.receive()
+    if isinstance(facts, OpenFailed):
+        raise MoverError(facts.message, hint=facts.hint)
     if not isinstance(facts, Probed):
         raise MoverError("a mover ended while it looked at the destination")
     return facts.targets

@@ -47,6 +47,8 @@ class Commits:
             elif result.group == 0:
                 left_alone.append(scope.account.settle(task, TaskState.SKIPPED, result.outcome))
             else:
+                if result.size:
+                    self._faults.went_well()
                 group = groups.get(result.group)
                 if group is None:
                     group = groups[result.group] = Group(scope.next_group())

@@ -148,6 +148,7 @@ class Dispatcher:
                 continue
             batch = scope.next_batch()
             station.flight.batches[batch] = Batch(tasks, size, scope.now())
+            scope.share_limits()  # before it begins: no two may take the whole of it
             await station.send(Work(batch, tuple(WorkDirectory(r, p, tuple(i)) for r, p, i in directories)))
             if station.slot not in scope.crew.stations:
                 # It died between the choice and the sending, after its flight was taken back.

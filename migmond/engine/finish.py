@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from migmond.domain.entry import EntryType
-from migmond.domain.fault import Disposition
+from migmond.domain.fault import Disposition, Fault
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Task, TaskResult
 from migmond.engine.deleter import Deleter
@@ -22,7 +22,7 @@ from migmond.ports import Record
 from migmond.wire.items import DirectoryItem
 from migmond.wire.mover import DirectoriesMade, DirectoriesRemoved, MakeDirectories, RemoveDirectories, Sweep, Swept
 
-A = TypeVar("A")
+D = TypeVar("D", DirectoriesMade, DirectoriesRemoved)
 
 PAGE = 1000
 DELETE_PAGE = 20_000
@@ -42,10 +42,13 @@ class Finisher:
         """Move only: delete the sources that are still there though their targets are durable.
 
         Names of one inode come together: our own deletes change its ctime, and the mover allows for that
-        within a batch without reading the file again.
+        within a batch without reading the file again. While a directory could not be listed, none of them is deleted:
+        a further name that turns up there later is known as one by the names that are left.
         """
         scope, after = self._scope, 0
         await self._deletes_idle()
+        await scope.ledger.settled()
+        all_known = not await scope.surroundings.journal.unread_directories(scope.key, limit=1)
         while await scope.gate.passed():
             await scope.ledger.settled()
             page = await scope.surroundings.journal.tasks(
@@ -54,7 +57,8 @@ class Finisher:
             if not page:
                 return
             after = page[-1].number
-            self._deleter.add(sorted(page, key=lambda t: (t.device, t.inode)))
+            due = [t for t in page if all_known or t.links == 1]
+            self._deleter.add(sorted(due, key=lambda t: (t.device, t.inode)))
             await self._deletes_idle()
 
     async def _deletes_idle(self) -> None:
@@ -125,11 +129,18 @@ class Finisher:
         scope.ledger.record([Record(scope.key, tuple(results))])
 
     async def _made(self, tasks: list[Task]) -> DirectoriesMade | None:
-        """Let a mover make them, all of them again after a fault that no single one is to blame for: what is made
-        later in a parent that is finished already moves its times. None when the scope ends meanwhile."""
+        """Let a mover make them; what is made later in a parent that is finished already moves its times: all again
+        when some are. None when the scope ends meanwhile."""
         scope, items = self._scope, await self._items(tasks)
+        return await self._unhindered(
+            lambda: scope.crew.ask(MakeDirectories(scope.next_batch(), items), DirectoriesMade)
+        )
+
+    async def _unhindered(self, ask: Callable[[], Awaitable[D]]) -> D | None:
+        """Ask again for all of them after a fault that no single one is to blame for. None when the scope ends."""
+        scope = self._scope
         for attempt in itertools.count(1):
-            answer = await self._scope.crew.ask(MakeDirectories(scope.next_batch(), items), DirectoriesMade)
+            answer = await ask()
             dispositions = {f.fault.disposition for f in answer.failures}
             held = [f for f in answer.failures if self._faults.environmental(f.fault)]
             if scope.gate.mode is Mode.CANCEL or not (held or Disposition.RETRY in dispositions):
@@ -142,17 +153,30 @@ class Finisher:
         raise AssertionError("unreachable")
 
     async def remove_source_directories(self) -> None:
-        """Move only: remove source directories that are empty now, children before parents."""
+        """Move only: remove source directories that are empty now, children before parents. One that may not be
+        removed fails: a resume tries again."""
         scope = self._scope
         async with aclosing(self._pages((TaskState.DONE,))) as pages:
             async for page in pages:
                 if scope.gate.ending:
                     return
-                answer = await self._scope.crew.ask(
-                    RemoveDirectories(scope.next_batch(), await self._items(page)), DirectoriesRemoved
-                )
-                for failure in answer.failures:
+                answer = await self._removed(page)
+                tasks = {t.number: t for t in page}
+                for failure in answer.failures if answer is not None else ():
                     scope.surroundings.log("source directory stays", execution=scope.id, why=failure.fault.message)
+                    self._fail_again(tasks[failure.number], failure.fault)
+
+    async def _removed(self, tasks: list[Task]) -> DirectoriesRemoved | None:
+        scope, items = self._scope, await self._items(tasks)
+        return await self._unhindered(
+            lambda: scope.crew.ask(RemoveDirectories(scope.next_batch(), items), DirectoriesRemoved)
+        )
+
+    def _fail_again(self, directory: Task, fault: Fault) -> None:
+        """Its target is finished, but it is not."""
+        scope = self._scope
+        scope.ledger.record([Record(scope.key, (scope.account.reopen(directory),))])
+        scope.fail(msgspec.structs.replace(directory, state=TaskState.PENDING), fault)
 
     async def sweep(self) -> None:
         """Remove temporaries that a crash may have left in any directory that was touched."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import trio
@@ -20,11 +21,12 @@ class Ledger:
     which they were recorded. `run` must be running.
 
     When the journal has no room, everything waits in the order in which it came, and is tried again: whoever waits
-    for a change to be durable waits on, so that nothing is acted upon meanwhile.
+    for a change to be durable waits on, so that nothing is acted upon meanwhile. When it has room for nothing but
+    what is under way (its reserve), changes are written, and nothing more should be begun.
 
     Attributes:
-        on_full: called with what the journal says, at every try that finds no room.
-        on_room: called when a transaction has succeeded after such a try.
+        on_full: called with what the journal says, at every try that finds no room, or only the reserve.
+        on_room: called when there is room again.
 
     Args:
         journal: where it goes.
@@ -39,6 +41,7 @@ class Ledger:
         self._callbacks: list[AfterCommit] = []
         self._wake = trio.Event()
         self._busy = False
+        self._short = False
         self._idle = trio.Condition()
         self.on_full: Callable[[str], None] = lambda _: None
         self.on_room: Callable[[], None] = lambda: None
@@ -69,19 +72,30 @@ class Ledger:
             JournalError: a transaction failed for another reason than room; nothing after it was written.
         """
         while True:
-            await self._wake.wait()
-            self._busy = True
-            for callback in await self._write():
-                callback()
-            self._busy = False
-            async with self._idle:
-                self._idle.notify_all()
+            with trio.move_on_after(FULL_RETRY_S if self._short else math.inf):
+                await self._wake.wait()
+            if self._wake.is_set():
+                self._busy = True
+                for callback in await self._write():
+                    callback()
+                self._busy = False
+                async with self._idle:
+                    self._idle.notify_all()
+            await self._look_for_room()
+
+    async def _look_for_room(self) -> None:
+        short = await self._journal.room()
+        if short:
+            self._short = True
+            self.on_full(short)
+        elif self._short:
+            self._short = False
+            self.on_room()
 
     async def _write(self) -> list[AfterCommit]:
         """Write what waits, and what comes while there is no room; returns whom to tell."""
         changes: list[Change] = []
         callbacks: list[AfterCommit] = []
-        full = False
         while True:
             self._wake = trio.Event()
             changes, self._waiting = changes + self._waiting, []
@@ -89,11 +103,8 @@ class Ledger:
             try:
                 await self._journal.apply([*changes, *self._closing()])
             except JournalFull as e:
-                full = True
+                self._short = True
                 self.on_full(e.message)
                 await trio.sleep(FULL_RETRY_S)
             else:
-                break
-        if full:
-            self.on_room()
-        return callbacks
+                return callbacks

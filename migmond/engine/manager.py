@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
+import migmond
 from migmond.domain import api
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import Conflict, MigmondError, NotFound, Unavailable
@@ -43,7 +45,6 @@ MIN_PREFIX = 3
 _SHOWN = 5
 """Of several that match, so many are named in the error."""
 
-_UNVERIFIED = "verification failed"
 _RESTARTABLE = frozenset({ExecutionState.DRAINED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.FAILED})
 
 
@@ -125,6 +126,15 @@ class Engine:
         short = f"; the beginning of an id takes {MIN_PREFIX} characters" if len(name) < MIN_PREFIX else ""
         raise NotFound(f"no migration matches {name!r}", hint=f"migmon ls shows them all{short}")
 
+    def adopt(self, execution: Execution, identity: Identity) -> Execution:
+        """Take its owner's present credentials for the ones that the journal remembers: a group that was left since is
+        left. What works on it already keeps what it has, as every process does. Returns the execution as it is now."""
+        now = self._now(execution)
+        if now.id in self._runs or now.id in self._verifiers or now.identity == identity:
+            return now
+        self._executions[now.id] = msgspec.structs.replace(now, identity=identity)
+        return self._executions[now.id]
+
     def run_of(self, execution_id: str) -> Run | None:
         """Return the live run of an execution."""
         return self._runs.get(execution_id)
@@ -135,10 +145,7 @@ class Engine:
         live = run.live if run is not None else None
         verifier = self._verifiers.get(execution.id)
         if verifier is not None:
-            checked, planned = verifier.checked.entries, execution.totals.done.entries
-            execution = msgspec.structs.replace(
-                execution, reason=f"verifying: {checked:,} of about {planned:,} entries"
-            )
+            execution = msgspec.structs.replace(execution, reason=verifier.progress)
         return execution_view(self._now(execution) if verifier is None else execution, live, self._wall())
 
     def movers(self) -> int:
@@ -215,6 +222,9 @@ class Engine:
             created_at=self._wall(),
             totals=Totals(planned=Tally(len(roots), size)),
             limits=plan.limits,
+            anchors=tuple(r.anchor for r in opened.roots),
+            host=os.uname().nodename,
+            version=migmond.__version__,
         )
         changes: list[Change] = [PutExecution(execution, request_id)]
         changes += [AddRoot(execution.key, i, task) for i, task in enumerate(roots)]
@@ -231,8 +241,10 @@ class Engine:
         try:
             await run.run()
         except* Exception as group:
-            why = f"internal error: {_leaf(group)!r}"
-            self._surroundings.log("execution stopped by an error", execution=execution_id, why=why, exc_info=group)
+            why = _why(group)
+            known = isinstance(_leaf(group), MigmondError)
+            details = {} if known else {"exc_info": group}
+            self._surroundings.log("execution stopped by an error", execution=execution_id, why=why, **details)
             await self._mark_failed(run, why)
         finally:
             self._executions[execution_id] = run.execution
@@ -245,13 +257,17 @@ class Engine:
             return
         failed = msgspec.structs.replace(execution, state=ExecutionState.FAILED, reason=why, finished_at=self._wall())
         run.replace_execution(failed)
+        self._executions[failed.id] = failed
         await self._put_if_possible(failed)
+        view = execution_view(failed, None, self._wall())
+        before = execution.state.value
+        self._surroundings.bus.publish(lambda i, at: ExecutionStateChanged(i, at, failed.id, before, view.state, view))
 
-    async def _put_if_possible(self, failed: Execution) -> None:
+    async def _put_if_possible(self, ended: Execution) -> None:
         try:
-            await self._surroundings.journal.apply([PutExecution(failed)])
+            await self._surroundings.journal.apply([PutExecution(ended)])
         except MigmondError as e:
-            self._surroundings.log("the failure could not be journaled", execution=failed.id, why=e.message)
+            self._surroundings.log("how it ended could not be journaled", execution=ended.id, why=e.message)
 
     # --- control -----------------------------------------------------------------------------------
 
@@ -344,31 +360,40 @@ class Engine:
             self._nursery.start_soon(self._verify, now, verifier)
         return now
 
+    async def cancel_verification(self, execution: Execution, author: str) -> Execution:
+        """End a verification; what it found so far stays on record. Returns when nothing works on it any more.
+
+        Raises:
+            Conflict: the execution is not being verified.
+        """
+        verifier = self._verifiers.get(execution.id)
+        if verifier is None:
+            raise Conflict(f"{execution.name} is not being verified", hint="migmon show tells what the last one found")
+        verifier.cancel(author)
+        await verifier.finished.wait()
+        return self._now(execution)
+
     async def _verify(self, execution: Execution, verifier: Verifier) -> None:
-        verification: Verification | None = None
         try:
-            verification = await verifier.run()
+            verification = await self._attended(verifier, execution.id)
             ended = msgspec.structs.replace(execution, verification=verification)
-            if ended.reason.startswith(_UNVERIFIED):
-                ended = msgspec.structs.replace(ended, reason="")
-            await self._surroundings.journal.apply([PutExecution(ended)])
-        except* Exception as group:  # whatever it is: it concerns this verification only, not the daemon
-            why = str(_leaf(group)) if isinstance(_leaf(group), MigmondError) else f"internal error: {_leaf(group)!r}"
-            self._surroundings.log("verification failed", execution=execution.id, why=why)
-            ended, verification = msgspec.structs.replace(execution, reason=f"{_UNVERIFIED}: {why}"), None
+            await self._put_if_possible(ended)
+            self._executions[execution.id] = ended
         finally:
             del self._verifiers[execution.id]
-        self._executions[execution.id] = ended
-        if verification is None:
-            await self._put_if_possible(ended)
-        else:
-            outcome = verification_view(verification)
-            self._surroundings.bus.publish(lambda i, at: ExecutionVerified(i, at, execution.id, outcome))
-            return
-        view = self.view(ended)
-        self._surroundings.bus.publish(
-            lambda i, at: ExecutionStateChanged(i, at, execution.id, view.state, view.state, view)
-        )
+            verifier.finished.set()
+        outcome = verification_view(verification)
+        self._surroundings.bus.publish(lambda i, at: ExecutionVerified(i, at, execution.id, outcome))
+
+    async def _attended(self, verifier: Verifier, execution_id: str) -> Verification:
+        """Whatever goes wrong with a verification concerns it only, not the daemon, and is said in its result."""
+        try:
+            found = await verifier.run()
+        except* Exception as group:
+            why = _why(group)
+            self._surroundings.log("verification failed", execution=execution_id, why=why)
+            found = verifier.result(why)
+        return found
 
     async def suspend(self) -> None:
         """The daemon stops: bring every run to a safe boundary and wait for it. Cancel this to stop waiting."""
@@ -445,3 +470,9 @@ def _leaf(group: BaseException) -> BaseException:
     """Return one of the errors in a group: they have one cause."""
     parts: Sequence[BaseException] = group.exceptions if isinstance(group, BaseExceptionGroup) else ()
     return _leaf(parts[0]) if parts else group
+
+
+def _why(group: BaseExceptionGroup) -> str:
+    """Return why something was stopped, one sentence for people."""
+    leaf = _leaf(group)
+    return leaf.message if isinstance(leaf, MigmondError) else f"internal error: {leaf!r}"

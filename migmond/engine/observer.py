@@ -1,4 +1,4 @@
-"""Looks at a running execution's movers four times a second: progress, rates, stalls, expired holds."""
+"""Looks at a running execution's movers four times a second: progress, rates, limits, stalls, expired holds."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ class Observer:
         """Take one look and tell subscribers."""
         scope, now = self._scope, self._scope.now()
         self._expire()
+        scope.share_limits()
         working = scope.account.execution.state in _WORKING
         if working:
             self._active_s += now - self._last_look

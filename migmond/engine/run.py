@@ -32,6 +32,7 @@ from migmond.engine.scan import Scanner
 from migmond.engine.scope import Orphan, Scope
 from migmond.engine.settings import Surroundings
 from migmond.engine.space import SpaceWatch
+from migmond.engine.trust import stop_when_damaged
 from migmond.engine.views import Live, execution_view
 from migmond.ports import AddListing, CancelPending, CloseGroup, OpenGroup, Record
 from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, RenameRoot, RootRenamed, Synced
@@ -189,6 +190,7 @@ class Run:
         self._scanner = Scanner(scope, opening, SpaceWatch(scope, self._hold_for, self._observer, opening))
         self._scope = scope
         nursery.start_soon(scope.ledger.run)
+        nursery.start_soon(stop_when_damaged, self._surroundings.journal, scope.crew)
         nursery.start_soon(self._observer.run)
         nursery.start_soon(self._deleter.run)
         try:
@@ -396,7 +398,6 @@ class Run:
         scope = self._scope
         assert scope is not None
         scope.roots = scope.roots or opened.roots
-        self._share_limits(scope)
         if scope.orphans:
             await self._commits.settle(station)
         pid, slot = station.process.pid, station.slot
@@ -421,21 +422,14 @@ class Run:
         else:
             self._hold_for(HoldReason.DEVICE, why)
 
-    def _share_limits(self, scope: Scope) -> None:
-        limits = scope.account.execution.limits
-        share = scope.plan.workers or self._surroundings.settings.default_workers
-        for process in scope.crew.processes.values():
-            per_mover = max(1, (limits.io_bytes_per_s or 0) // share) if limits.io_bytes_per_s else 0
-            process.control.set_limits(per_mover, (limits.io_ops_per_s or 0.0) / share)
-
     # --- state -------------------------------------------------------------------------------------
 
-    def _hold_for(self, reason: HoldReason, note: str) -> None:
-        """Set an engine's hold unless there is one of that kind; it lifts itself to try again."""
+    def _hold_for(self, reason: HoldReason, note: str, *, lasting: bool = False) -> None:
+        """Set an engine's hold unless there is one of that kind; unless `lasting`, it lifts itself to try again."""
         if any(h.reason is reason and h.author == "engine" for h in self.execution.holds) or self._gate.ending:
             return
         until = self._surroundings.clock.wall() + self._surroundings.settings.hold_s
-        self.pause(reason, "engine", note, until)
+        self.pause(reason, "engine", note, None if lasting else until)
 
     def _journal_is_full(self, why: str) -> None:
         """Hold for as long as it lasts: this hold does not lift itself to try again, the ledger tries."""

@@ -112,6 +112,15 @@ class Scope:
         """Number new groups above `used`."""
         self._groups = itertools.count(used + 1)
 
+    def share_limits(self) -> None:
+        """Divide the limits among the movers that have copies in hand: one large file gets all that is allowed. The
+        others get the same share as these, which is theirs only until the next look."""
+        limits, stations = self.account.execution.limits, self.crew.stations.values()
+        share = max(1, sum(1 for s in stations if s.flight.batches))
+        per_mover = max(1, limits.io_bytes_per_s // share) if limits.io_bytes_per_s else 0
+        for station in stations:
+            station.process.control.set_limits(per_mover, (limits.io_ops_per_s or 0.0) / share)
+
     async def directory_of(self, tasks: list[Task]) -> dict[int, Directory]:
         """Return where each of `tasks` lies, by task number. A root that is no directory lies in (its root, b"")."""
         places = await self.places.find(t.directory for t in tasks if t.directory)

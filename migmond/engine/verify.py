@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import trio
 
-from migmond.domain.entry import EntryType
+from migmond.domain.entry import EntryType, Lost
 from migmond.domain.errors import MoverError
 from migmond.domain.execution import Execution, Tally, Verification
 from migmond.domain.names import to_text
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Task
+from migmond.domain.units import show_size
 from migmond.engine.account import task_bytes
 from migmond.engine.crew import open_mover
-from migmond.engine.opening import opening_for
+from migmond.engine.opening import fresh_opening
 from migmond.engine.places import Places
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
-from migmond.ports import Journal
 from migmond.wire.items import VerifyDirectory, VerifyItem
 from migmond.wire.mover import Open, Verified, Verify
 
@@ -26,58 +27,81 @@ PAGE_TASKS = 500
 PAGE_BYTES = 64 << 20
 MAX_EXAMPLES = 100
 _SLOT = 2000
+_THERE = (TaskState.DONE, TaskState.DURABLE)
 
 
 class Verifier:
-    """One pass over the targets of an execution.
+    """One pass over the targets of an execution. Sources are not looked at: a move's are gone.
 
     Attributes:
-        checked: entries and bytes checked so far.
+        finished: set when nothing works on it any more and its result is known.
     """
 
     def __init__(self, surroundings: Surroundings, execution: Execution) -> None:
         self._surroundings = surroundings
         self._execution = execution
         self._places = Places(surroundings.journal, execution.key)
+        self._checked = Tally()
         self._mismatches = 0
         self._unhashed = 0
         self._examples: list[str] = []
-        self.checked = Tally()
+        self._readers: dict[MoverProcess, int] = {}
+        """Movers at work, each with how much it had read when it last answered."""
+        self._scope = trio.CancelScope()
+        self._cancelled_by = ""
+        self.finished = trio.Event()
 
     async def run(self) -> Verification:
-        """Check everything that is DONE (directories excepted) and return what was found.
+        """Check everything that was brought over and return what was found.
 
         Raises:
-            MoverError: movers keep dying.
-            PlanInfeasible, NotPermitted: the target cannot be opened.
+            MoverError: a mover cannot be had, or died.
         """
-        opening = await self._opening()
-        workers = self._execution.plan.workers or self._surroundings.settings.default_workers
-        send, receive = trio.open_memory_channel[list[Task]](workers)
-        async with trio.open_nursery() as nursery:
-            for slot in range(workers):
-                nursery.start_soon(self._work, _SLOT + slot, opening, receive.clone())
-            receive.close()
-            async with send:
-                await self._feed(self._surroundings.journal, send)
-        return Verification(
-            self._surroundings.clock.wall(), self.checked, self._unhashed, self._mismatches, tuple(self._examples)
+        with self._scope:
+            opening = await self._opening()
+            workers = self._execution.plan.workers or self._surroundings.settings.default_workers
+            send, receive = trio.open_memory_channel[list[Task]](workers)
+            async with trio.open_nursery() as nursery:
+                for slot in range(workers):
+                    nursery.start_soon(self._work, _SLOT + slot, opening, receive.clone())
+                receive.close()
+                async with send:
+                    await self._feed(send)
+            return self.result()
+        return self.result(f"cancelled by {self._cancelled_by}")
+
+    def cancel(self, author: str) -> None:
+        """End it as soon as its movers have ended."""
+        self._cancelled_by = author
+        self._scope.cancel()
+
+    def result(self, failure: str = "") -> Verification:
+        """Return what was found so far. `failure`: why that is not all."""
+        now = self._surroundings.clock.wall()
+        return Verification(now, self._checked, self._unhashed, self._mismatches, tuple(self._examples), failure)
+
+    @property
+    def progress(self) -> str:
+        """How far it is, for people."""
+        reading = sum(max(0, p.control.look().bytes_total - answered) for p, answered in self._readers.items())
+        planned = self._execution.totals.done.entries
+        return (
+            f"verifying: {self._checked.entries:,} of about {planned:,} entries, "
+            f"{show_size(self._checked.bytes + reading)} read"
         )
 
     async def _opening(self) -> Open:
-        """The sources are not looked at: a move's are gone."""
-        opening = await opening_for(self._execution, self._surroundings)
-        return Open(opening.roots, opening.options, make_targets=False, may_be_gone=tuple(range(len(opening.roots))))
+        execution, journal = self._execution, self._surroundings.journal
+        fresh = fresh_opening(execution.id, execution.plan, self._surroundings.settings)
+        numbers = range(1, len(fresh.roots) + 1)
+        roots = await journal.get_tasks(execution.key, numbers)
+        return Open(fresh.roots, fresh.options, make_targets=False, known_types=tuple(roots[n].type for n in numbers))
 
-    async def _feed(self, journal: Journal, send: trio.MemorySendChannel[list[Task]]) -> None:
+    async def _feed(self, send: trio.MemorySendChannel[list[Task]]) -> None:
         after = 0
         while True:
-            page = await journal.tasks(
-                self._execution.key,
-                after=after,
-                limit=PAGE_TASKS,
-                states=(TaskState.DONE, TaskState.DURABLE),
-                directories=False,
+            page = await self._surroundings.journal.tasks(
+                self._execution.key, after=after, limit=PAGE_TASKS, states=_THERE
             )
             if not page:
                 return
@@ -95,21 +119,24 @@ class Verifier:
 
     async def _work(self, slot: int, opening: Open, receive: trio.MemoryReceiveChannel[list[Task]]) -> None:
         process, _ = await open_mover(slot, self._execution.identity, opening)
+        self._readers[process] = 0
         try:
             async with receive:
                 async for tasks in receive:
                     await self._check(process, tasks)
         finally:
+            del self._readers[process]
             await process.end()
 
     async def _check(self, process: MoverProcess, tasks: list[Task]) -> None:
-        places = await self._places.find(t.directory for t in tasks if t.directory)
+        leaders = await self._leaders(tasks)
+        places = await self._places_of([*tasks, *leaders.values()])
         directories: dict[tuple[int, bytes], list[VerifyItem]] = {}
+        items: dict[int, VerifyItem] = {}
         for task in tasks:
-            place = places[task.directory] if task.directory else Directory(0, task.number - 1, b"")
-            directories.setdefault((place.root, place.path), []).append(
-                VerifyItem(task.number, task.target_name or task.name, task.type, task.size, task.digest)
-            )
+            place = places[task.number]
+            items[task.number] = item = _item(task, leaders.get(task.leader), places)
+            directories.setdefault((place.root, place.path), []).append(item)
         await process.send(
             Verify(1, tuple(VerifyDirectory(root, path, tuple(items)) for (root, path), items in directories.items()))
         )
@@ -119,12 +146,39 @@ class Verifier:
         by_number = {t.number: t for t in tasks}
         for failure in answer.failures:
             self._mismatches += 1
-            task = by_number[failure.number]
             if len(self._examples) < MAX_EXAMPLES:
-                parent = places.get(task.directory)
-                path = os.path.join(parent.path, task.name) if parent is not None else task.name
-                self._examples.append(f"{to_text(path)}: {failure.fault.message}")
-        self._unhashed += sum(
-            1 for t in tasks if t.digest is None and t.type is EntryType.FILE and t.outcome is not Outcome.NONE
-        )
-        self.checked = self.checked.plus(len(tasks), sum(task_bytes(t) for t in tasks))
+                path = os.path.join(places[failure.number].path, by_number[failure.number].name)
+                self._examples.append(f"{to_text(path) or '.'}: {failure.fault.message}")
+        self._unhashed += sum(1 for i in items.values() if i.type is EntryType.FILE and i.digest is None)
+        self._checked = self._checked.plus(len(tasks), answer.bytes_read)
+        self._readers[process] += answer.bytes_read
+
+    async def _leaders(self, tasks: list[Task]) -> dict[int, Task]:
+        """Return what the further names among `tasks` were made names of."""
+        numbers = sorted({t.leader for t in tasks if t.leader and t.outcome is Outcome.LINKED})
+        return await self._surroundings.journal.get_tasks(self._execution.key, numbers)
+
+    async def _places_of(self, tasks: list[Task]) -> dict[int, Directory]:
+        places = await self._places.find(t.directory for t in tasks if t.directory)
+        return {t.number: places[t.directory] if t.directory else Directory(0, t.number - 1, b"") for t in tasks}
+
+
+def _item(task: Task, leader: Task | None, places: dict[int, Directory]) -> VerifyItem:
+    timed = task.type in (EntryType.FILE, EntryType.SYMLINK) and not task.lost & Lost.TIMES
+    item = VerifyItem(
+        task.number,
+        task.target_name or task.name,
+        task.type,
+        task.size,
+        task.digest,
+        task.mtime_ns if timed else None,
+    )
+    if leader is None or task.outcome is not Outcome.LINKED:
+        return item
+    above = places[leader.number]
+    return msgspec.structs.replace(
+        item,
+        digest=leader.digest,
+        leader_root=above.root,
+        leader_path=os.path.join(above.path, leader.target_name or leader.name),
+    )

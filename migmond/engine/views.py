@@ -24,6 +24,7 @@ from migmond.ports import FaultGroup
 HINTS = {
     "exists": "choose --conflict skip, newer, rename or replace-with-backup, or remove what is there",
     "source_changed": "it was written to while it was copied: resume when its writer is done",
+    "source_in_use": "close the program that has it open for writing, then migmon resume",
     "same_file": "source and target are the same file: nothing to do",
     "hash_mismatch": "the target did not keep what was written: check the disk (migmon doctor)",
     "EACCES": "run it as a user who may read the source and write the target",
@@ -149,6 +150,7 @@ def verification_view(verification: Verification) -> api.VerificationView:
         verification.unhashed,
         verification.mismatches,
         verification.examples,
+        verification.failure,
     )
 
 

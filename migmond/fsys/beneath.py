@@ -1,7 +1,7 @@
 """Opening paths below a root fd, never through symlinks and never out of the root.
 
-The operator's root itself is opened plainly: trusted symlinks there are legitimate. Everything below goes through
-openat2 (RESOLVE_BENEATH, NO_SYMLINKS, NO_MAGICLINKS); HAZARDS.md row 40.
+The root itself is opened by `migmond.fsys.root_path`. Everything below goes through openat2 (RESOLVE_BENEATH,
+NO_SYMLINKS, NO_MAGICLINKS); HAZARDS.md row 40.
 """
 
 from __future__ import annotations
@@ -26,11 +26,6 @@ _HOP_BYTES = 3500
 """Longer paths are opened in hops of whole components: the kernel takes at most 4,095 bytes."""
 _RACE_TRIES = 64
 """openat2 answers EAGAIN when a rename or mount anywhere in the system raced with a path that has `..` in it."""
-
-
-def open_root(path: bytes) -> int:
-    """Open the directory `path`, following symlinks; returns its fd."""
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def open_beneath(root_fd: int, path: bytes, flags: int, mode: int = 0, *, cross_mounts: bool = True) -> int:
@@ -109,35 +104,6 @@ def let_owner_write(directory: int) -> bool:
         return False
     os.fchmod(directory, stat.S_IMODE(st.st_mode) | 0o700)
     return True
-
-
-def make_path(path: bytes) -> None:
-    """Make a directory (0700, it is to be finished) and its missing parents (0755, as anybody would make them).
-
-    For the operator's own paths: symlinks in them are followed.
-
-    Raises:
-        OSError: whatever mkdir(2) raises, but for a directory that is there already. Parents made so far stay.
-    """
-    make_parents(path)
-    _make(path, 0o700)
-
-
-def make_parents(path: bytes) -> None:
-    """Make the missing parents of `path` (0755). Raises OSError as `make_path`."""
-    parent = os.path.dirname(path.rstrip(b"/"))
-    if not parent or os.path.isdir(parent):
-        return
-    make_parents(parent)
-    _make(parent, 0o755)
-
-
-def _make(path: bytes, mode: int) -> None:
-    try:
-        os.mkdir(path, mode)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
 
 
 def _components(path: bytes) -> list[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -16,6 +17,10 @@ from migmond.fsys.reflink import Clone, clone
 
 SMALL_BYTES = 256 * 1024
 """Up to here a file is one read and one write: no fallocate, no hints."""
+
+ALLOCATE_BYTES = 16 << 20
+"""The first piece of a large file that is allocated."""
+QUICK_S = 0.002
 
 _CANNOT_ALLOCATE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 
@@ -57,16 +62,30 @@ class PairMemory:
             self._no_reflink.add(pair)
         return result is Clone.DONE
 
-    def allocate(self, fd: int, size: int, device: int) -> None:
-        """Reserve the blocks of a large file at once: one extent, and a full disk shows before the copy.
+    def allocate(self, fd: int, size: int, device: int, step: Callable[[int], None]) -> None:
+        """Reserve the blocks of a large file before the copy: few extents, and a full disk shows at once.
+
+        In pieces, which grow while they are quick: most file systems note an extent of any length in microseconds, but
+        tmpfs finds every page (2 GiB: up to 2 s), and nobody could pause that.
+
+        Args:
+            step: called with 0 between two pieces; it may block or raise.
 
         Raises:
             OSError: ENOSPC, EDQUOT, EFBIG and the like.
         """
         if device in self._no_fallocate:
             return
+        start, piece = 0, ALLOCATE_BYTES
         try:
-            libc.fallocate(fd, 0, 0, size)
+            while start < size:
+                if start:
+                    step(0)
+                began = time.monotonic()
+                libc.fallocate(fd, 0, start, min(piece, size - start))
+                start += piece
+                if time.monotonic() - began < QUICK_S:
+                    piece *= 2
         except OSError as e:
             if e.errno not in _CANNOT_ALLOCATE:
                 raise
@@ -163,7 +182,7 @@ def _copy_large(
     if sparse:
         os.ftruncate(target_fd, size)
     else:
-        memory.allocate(target_fd, size, target_device)
+        memory.allocate(target_fd, size, target_device, step)
     os.posix_fadvise(source_fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     for start, end in data_ranges(source_fd, size) if sparse else ((0, size),):
         largest_hole = max(largest_hole, (start - position, position))

@@ -101,7 +101,8 @@ def mount_id(fd: int) -> int:
 
 
 def mount_of(fd: int) -> tuple[str, str]:
-    """Return the type of the file system that `fd` is on and its options; `unknown` and "" when it is not listed."""
+    """Return the type of the file system that `fd` is on, as mount shows it ("ext4", "fuse.sshfs", ...), and its
+    options; `unknown` and "" when the mount is not to be seen."""
     number = mount_id(fd)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
         for line in mounts:

@@ -18,7 +18,6 @@ SYNC_FILE_RANGE_WAIT_BEFORE = 1
 SYNC_FILE_RANGE_WRITE = 2
 SYNC_FILE_RANGE_WAIT_AFTER = 4
 
-_PR_SET_DUMPABLE = 4
 _SYS_OPENAT2 = 437
 _SYS_QUOTACTL_FD = 443
 """No C library wraps them; newer than the split of the tables, so the numbers are the same on every machine."""
@@ -90,13 +89,6 @@ def renameat2(source_dir: int, source: bytes, target_dir: int, target: bytes, fl
     """renameat2(2). Raises OSError."""
     if _renameat2()(source_dir, _checked(source), target_dir, _checked(target), flags):
         _fail(target)
-
-
-def set_dumpable() -> None:
-    """prctl(PR_SET_DUMPABLE, 1): /proc/self belongs to the process's user again. Raises OSError."""
-    call = _function("prctl", ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
-    if call(_PR_SET_DUMPABLE, 1, 0, 0, 0):
-        _fail()
 
 
 def syncfs(fd: int) -> None:

@@ -1,4 +1,5 @@
-"""Everything about an entry that is not its content, in the one order that works: owner, xattrs, mode, times.
+"""Everything about an entry that is not its content, in the one order that works: owner, xattrs, mode,
+flags, times.
 
 chown clears setuid bits and file capabilities, so it comes first (HAZARDS.md row 32); times come last.
 What the target or the caller's rights do not allow is returned as Lost, never silently dropped.
@@ -16,6 +17,7 @@ from typing import NoReturn
 import msgspec
 
 from migmond.domain.entry import Lost
+from migmond.fsys.flags import copy_flags
 from migmond.fsys.xattrs import Pinned, copy_xattrs
 
 _CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_FOWNER, _CAP_FSETID = 0, 1, 2, 3, 4
@@ -77,7 +79,7 @@ def copy_metadata(
     bare: bool = False,
     mtime_ns: int | None = None,
 ) -> Lost:
-    """Bring owner, xattrs (ACLs and capabilities among them), mode and times over, by fd.
+    """Bring owner, xattrs (ACLs and capabilities among them), mode, flags and times over, by fd.
 
     Args:
         source: fstat of the source.
@@ -101,6 +103,8 @@ def copy_metadata(
     if loss:
         lost |= loss
     if loss := _copy_mode(target_fd, source, target, rights, lost, changed=acl_changed):
+        lost |= loss
+    if loss := copy_flags(source_fd, target_fd):
         lost |= loss
     if loss := _copy_times(target_fd, source, mtime_ns):
         lost |= loss
@@ -191,8 +195,10 @@ def _copy_mode(
     """Set the mode unless it is right already. `changed`: something else than chown may have changed it."""
     mode = stat.S_IMODE(source.st_mode)
     loss = Lost.NOTHING
-    if mode & _SPECIAL_BITS and not stat.S_ISDIR(source.st_mode) and lost & (Lost.OWNER | Lost.GROUP):
-        # A setuid program that runs as somebody else than intended is worse than one that does not.
+    foreign = lost & (Lost.OWNER | Lost.GROUP) or not rights.may_chown
+    if mode & _SPECIAL_BITS and not stat.S_ISDIR(source.st_mode) and foreign:
+        # A setuid program that runs as somebody else than intended is worse than one that does not; and only whoever
+        # may give files away anyhow makes one at all.
         mode &= ~_SPECIAL_BITS
         loss = Lost.MODE
     same_owner = (before.st_uid, before.st_gid) == (source.st_uid, source.st_gid)

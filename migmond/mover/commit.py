@@ -7,6 +7,7 @@ import os
 import queue
 import stat
 import time
+from collections.abc import Iterator
 
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
@@ -62,7 +63,7 @@ class Committer:
         self._lane.began(Doing.SYNCING, time.monotonic_ns())
         failures: list[ItemFault] = []
         try:
-            context.devices.sync()
+            context.devices.sync(self._directories_of(published))
         except OSError as e:
             # Nothing written since the last sync can be trusted, and the kernel says so only this once: all of the
             # group is copied again, and of the groups whose names waited for this sync (HAZARDS.md 4, 5).
@@ -81,6 +82,10 @@ class Committer:
             self._groups[group.number] = group
         context.send(Synced(group.number, tuple(failures), durable, withdrawn))
 
+    def _directories_of(self, published: dict[int, list[tuple[Arrival, bytes]]]) -> Iterator[int]:
+        for root, path in sorted({(a.root, a.path) for members in published.values() for a, _ in members}):
+            yield self._targets.get(root, path)
+
     def _withdraw(self, arrival: Arrival, name: bytes, fault: Fault) -> ItemFault:
         """Take back a published copy, unless somebody has changed it since; its source is untouched. What was renamed
         is the only one there is: it stays, and the next try finds it."""
@@ -92,14 +97,15 @@ class Committer:
         return ItemFault(arrival.number, fault)
 
     def _read_back(self, group: Group) -> list[ItemFault]:
+        """What was there already and is equal counts for a copy: its source is deleted as well."""
         failures: list[ItemFault] = []
         for arrival in group.arrivals:
-            if arrival.digest is None or not arrival.temporary:
+            if arrival.digest is None:
                 continue
             self._lane.began(Doing.VERIFYING, time.monotonic_ns())
             try:
                 fd = os.open(
-                    arrival.temporary,
+                    arrival.temporary or arrival.placed,
                     os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC,
                     dir_fd=self._targets.get(arrival.root, arrival.path),
                 )

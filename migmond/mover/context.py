@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 from collections.abc import Callable
 
@@ -76,18 +75,11 @@ class Context:
             return OpenDirectory(fd, fresh=fresh, bare=not has_default_acl(fd))
 
         def opener(root: int, path: bytes) -> OpenDirectory:
-            fd = self._open_target(root, path)
+            fd = open_directory(self.roots[root].target_fd(make=False), path)
             self.devices.note(fd)
             return OpenDirectory(fd)
 
         return DirectoryCache(make_missing if make else opener)
-
-    def _open_target(self, root: int, path: bytes) -> int:
-        root_fd = os.open(self.roots[root].target_directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return open_directory(root_fd, path)
-        finally:
-            os.close(root_fd)
 
 
 def is_temporary(name: bytes) -> bool:

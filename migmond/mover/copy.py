@@ -77,7 +77,7 @@ class _Job:
         item = self.item
         file = item.type is EntryType.FILE
         size = item.size if file else 0
-        check = digest if file and temporary and outcome is not Outcome.LINKED else None
+        check = digest if file and outcome is not Outcome.LINKED else None
         return Copied(
             CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen),
             Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode),
@@ -284,6 +284,8 @@ class Copier:
                 if not content.holes_kept:
                     lost |= Lost.HOLES
                 _check_unchanged(job.item, os.fstat(source_fd))
+                if context.devices.one_by_one(target.st_dev):
+                    _sync(target_fd)
                 digest = content.digest
                 if content.reflinked and reads_back(context.options):
                     digest, _ = digest_of(source_fd, context.controls.step)
@@ -430,6 +432,14 @@ def _create(target_dir: int, temporary: bytes, mode: int) -> int:
     except FileExistsError:  # an earlier attempt died: nothing in it is to be trusted
         os.unlink(temporary, dir_fd=target_dir)
         return os.open(temporary, _CREATE, mode, dir_fd=target_dir)
+
+
+def _sync(target_fd: int) -> None:
+    """Make a copy durable by itself, through the fd that wrote it: it hears of every write that failed."""
+    try:
+        os.fsync(target_fd)
+    except OSError as e:
+        raise _Failed(Fault.from_oserror(Phase.SYNC, e)) from e
 
 
 def _remove(target_dir: int, temporary: bytes) -> None:

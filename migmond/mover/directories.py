@@ -7,13 +7,17 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Iterator
 
 from migmond.domain.entry import Lost
 from migmond.domain.fault import Fault, Phase
 from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.metadata import copy_metadata
 from migmond.fsys.rename import stat_or_none
+from migmond.fsys.root_path import open_parent
 from migmond.mover.context import Context, fault_of
+from migmond.mover.devices import Devices
+from migmond.mover.roots import open_nearest
 from migmond.wire.items import DirectoryItem, ItemFault
 from migmond.wire.mover import DirectoriesMade, DirectoriesRemoved, MakeDirectories, RemoveDirectories
 from migmond.wire.slots import Doing
@@ -54,12 +58,21 @@ class DirectoryWorker:
                 if loss:
                     lost[item.number] = loss
         try:
-            context.devices.sync()
+            context.devices.sync(self._made(message, failures))
         except OSError as e:
             failures = {item.number: fault_of(Phase.SYNC, e) for item in message.items}
         context.controls.slot.ended()
         found = tuple(ItemFault(n, f) for n, f in failures.items())
         context.send(DirectoriesMade(message.batch, found, lost))
+
+    def _made(self, message: MakeDirectories, failures: dict[int, Fault]) -> Iterator[int]:
+        for item in message.items:
+            if item.number not in failures:
+                fd = open_directory(self._context.roots[item.root].target_fd(), item.path)
+                try:
+                    yield fd
+                finally:
+                    os.close(fd)
 
     def _finish(self, item: DirectoryItem) -> Lost:
         context, root = self._context, self._context.roots[item.root]
@@ -82,38 +95,58 @@ class DirectoryWorker:
             os.close(target_fd)
 
     def remove(self, message: RemoveDirectories) -> None:
-        """Remove those that are empty and still the ones that were scanned."""
+        """Remove those that are empty and still the ones that were scanned; what is gone is durably gone."""
         context, removed = self._context, 0
+        devices = Devices()
         failures: list[ItemFault] = []
         for item in message.items:
             context.controls.slot.began(Doing.DIRECTORIES, time.monotonic_ns())
             try:
-                removed += self._remove_one(item)
+                removed += self._remove_one(item, devices)
             except OSError as e:
                 if e.errno not in _STAYS:
                     failures.append(ItemFault(item.number, fault_of(Phase.DIRECTORY, e)))
+        try:
+            for index in {item.root for item in message.items}:
+                self._note_source(index, devices)
+            devices.sync()
+        except OSError as e:
+            fault = fault_of(Phase.SYNC, e)
+            failures += [ItemFault(item.number, fault) for item in message.items]
+        finally:
+            devices.close()
         context.controls.slot.ended()
         context.send(DirectoriesRemoved(message.batch, removed, tuple(failures)))
 
-    def _remove_one(self, item: DirectoryItem) -> bool:
+    def _note_source(self, index: int, devices: Devices) -> None:
+        """Also when nothing was left to remove: a mover that died may have removed it and not have come to the sync."""
+        root = self._context.roots[index]
+        if not root.gone:
+            devices.note(root.source_fd)
+            return
+        fd, _ = open_nearest(os.path.dirname(root.spec.source.rstrip(b"/")))
+        try:
+            devices.note(fd)
+        finally:
+            os.close(fd)
+
+    def _remove_one(self, item: DirectoryItem, devices: Devices) -> bool:
         root = self._context.roots[item.root]
         if not item.path:
             return self._remove_root(item)
         parent, name = os.path.split(item.path)
         fd = open_directory(root.source_fd, parent)
         try:
+            devices.note(fd)
             return _rmdir(fd, name, item.inode)
         finally:
             os.close(fd)
 
     def _remove_root(self, item: DirectoryItem) -> bool:
-        path = self._context.roots[item.root].spec.source.rstrip(b"/")
-        if os.path.islink(path):
-            return False  # the operator's own symlink to the source: not ours to remove
         with contextlib.suppress(FileNotFoundError):
-            fd = os.open(os.path.dirname(path) or b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd, name = open_parent(self._context.roots[item.root].spec.source)
             try:
-                return _rmdir(fd, os.path.basename(path), item.inode)
+                return _rmdir(fd, name, item.inode)  # not the operator's own symlink to the source: that is not ours
             finally:
                 os.close(fd)
         return False

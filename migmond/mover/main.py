@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -40,6 +41,7 @@ from migmond.wire.mover import (
     MakeDirectories,
     Open,
     Opened,
+    OpenFailed,
     Probe,
     Probed,
     Publish,
@@ -126,6 +128,8 @@ class Worker:
                 return
             self._handle(message)
             self._seal_if_due(idle=False)
+            if self._remover.due(time.monotonic(), idle=self._inbox.empty()):
+                self._remover.sync()
 
     @property
     def _waiting(self) -> bool:
@@ -156,7 +160,7 @@ class Worker:
                 if self._walker.add(message):
                     self._walker.run()
             case Probe():
-                self._probe()
+                self._context.send(self._probe())
             case Survey():
                 self._survey(message)
             case _:
@@ -195,15 +199,18 @@ class Worker:
             raise ValueError("a survey is asked of a mover that was not started for it")
         self._surveying(self._context, message)
 
-    def _probe(self) -> None:
+    def _probe(self) -> Probed | OpenFailed:
         facts = []
         for root in self._context.roots:
-            fd = root.existing_target_fd()
+            try:
+                fd = root.existing_target_fd()
+            except Refused as e:  # something else has its name since it was opened
+                return e.answer
             try:
                 facts.append(target_facts(fd))
             finally:
                 os.close(fd)
-        self._context.send(Probed(tuple(facts)))
+        return Probed(tuple(facts))
 
 
 class Process:
@@ -260,6 +267,7 @@ def main(surveying: Surveying | None = None) -> None:
         become(int(sys.argv[3]), int(sys.argv[4]), groups)
     os.set_inheritable(socket_fd, False)  # noqa: FBT003
     os.umask(0)  # every mode that is asked for is meant
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody wants to write what we have a lease on: it waits a moment
     slot = MoverSide(mmap.mmap(slot_fd, SLOT_BYTES))
     os.close(slot_fd)
     # People at the terminal and the daemon that answers them come first; a machine with nothing else to do does not

@@ -7,13 +7,16 @@ import errno
 import os
 import stat
 import tempfile
+import threading
 
 from migmond.domain.entry import EntryType, entry_type
+from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.names import to_text
-from migmond.fsys.beneath import make_path, open_root
 from migmond.fsys.facts import mount_id
 from migmond.fsys.rename import stat_or_none
+from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_parent, open_root
+from migmond.mover.anchors import anchor_at, moved_on
 from migmond.wire.items import RootInfo, RootSpec
 from migmond.wire.mover import Open, OpenFailed
 
@@ -43,6 +46,7 @@ class Root:
         self.target_name = target_name
         self.gone = False
         self._target_fd = -1
+        self._opening = threading.Lock()
 
     @property
     def single(self) -> bool:
@@ -56,12 +60,19 @@ class Root:
     def target_made(self) -> bool:
         return self._target_fd >= 0
 
-    def target_fd(self) -> int:
-        """Open the target directory, making it and its parents when missing."""
-        if self._target_fd < 0:
-            make_path(self.target_directory)
-            self._target_fd = open_root(self.target_directory)
-        return self._target_fd
+    def target_fd(self, *, make: bool = True) -> int:
+        """Return the target directory, opened once: whatever gets its name later, what was opened is meant.
+
+        Args:
+            make: make it and its parents when missing.
+
+        Raises:
+            OSError: it cannot be opened or made.
+        """
+        with self._opening:
+            if self._target_fd < 0:
+                self._target_fd = (make_root if make else open_root)(self.target_directory)
+            return self._target_fd
 
     def existing_target_fd(self) -> int:
         """Open the target directory, or the nearest parent that exists. The caller closes it."""
@@ -77,8 +88,15 @@ def open_roots(opening: Open) -> list[Root]:
 
     Raises:
         Refused: a source is missing, unreadable, not the one that was scanned; a target is or lies in a source, or
-            the reverse, through whatever mounts and symlinks; a target's type does not fit.
+            the reverse, through whatever mounts and symlinks; a target's type does not fit, or its disk is not there.
     """
+    for anchor in opening.anchors:
+        if moved_on(anchor):
+            fault = Fault(Phase.OPEN, "target_changed", 0, "another directory stands there now")
+            message = f"{to_text(anchor.path)} is not the directory that the destination was in"
+            raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", anchor.path))
+    if opening.known_types:
+        return [_target_only(spec, kind) for spec, kind in zip(opening.roots, opening.known_types, strict=True)]
     expected = opening.expected or (0,) * len(opening.roots)
     roots = [
         _open_one(spec, inode, gone_allowed=index in opening.may_be_gone)
@@ -108,30 +126,46 @@ def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
         raise _refusal(e, spec.source, "the source does not exist") from e
     except OSError as e:
         raise _refusal(e, spec.source, "cannot look at the source") from e
-    if expected and st.st_ino != expected and stat.S_ISDIR(st.st_mode):  # another file is its task's business
+    source_name = target_name = b""
+    try:
+        if stat.S_ISDIR(st.st_mode):
+            source_fd = open_root(spec.source)
+            st = os.fstat(source_fd)  # what counts is what is open now, not what had the name before
+        else:
+            source_fd, source_name = open_parent(spec.source)
+            target_name = os.path.basename(spec.target)
+            st = os.stat(source_name, dir_fd=source_fd, follow_symlinks=False)
+    except OSError as e:
+        raise _refusal(e, spec.source, "cannot open the source") from e
+    if expected and st.st_ino != expected and not source_name:  # another file is its task's business
         if gone_allowed:
             return _gone(spec, stat_or_none(-100, spec.target))
         fault = Fault(Phase.OPEN, "source_changed", 0, "another directory stands there now")
         message = f"{to_text(spec.source)} is not the directory that was scanned"
         raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", spec.source))
-    kind = entry_type(st.st_mode)
-    try:
-        if kind is EntryType.DIRECTORY:
-            source_fd = open_root(spec.source)
-            source_name = target_name = b""
-        else:
-            source_fd = open_root(os.path.dirname(spec.source) or b"/")
-            source_name, target_name = os.path.basename(spec.source), os.path.basename(spec.target)
-    except OSError as e:
-        raise _refusal(e, spec.source, "cannot open the source") from e
-    return Root(spec, _info(spec, st, kind), source_fd, source_name, target_name)
+    return Root(spec, _info(spec, st, entry_type(st.st_mode)), source_fd, source_name, target_name)
+
+
+def _target_only(spec: RootSpec, kind: EntryType) -> Root:
+    """A root of which only the target is wanted, whatever stands at its two ends now."""
+    info = RootInfo(kind, 0, 0, 0, 0, 0, 0, 0, target_exists=False, anchor=Anchor(spec.target, 0))
+    names = (os.path.basename(spec.source), os.path.basename(spec.target))
+    root = Root(spec, info, _empty_directory(), *(names if kind is not EntryType.DIRECTORY else (b"", b"")))
+    root.gone = True
+    return root
+
+
+def _empty_directory() -> int:
+    """Open a directory in which nothing can ever be found."""
+    path = tempfile.mkdtemp(prefix="migmond-").encode()
+    fd = open_root(path)
+    os.rmdir(path)
+    return fd
 
 
 def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
-    """Stand-in for a source that was moved away already: a directory in which nothing can ever be found."""
-    path = tempfile.mkdtemp(prefix="migmond-").encode()
-    source_fd = open_root(path)
-    os.rmdir(path)
+    """Stand-in for a source that was moved away already."""
+    source_fd = _empty_directory()
     if target is not None and not stat.S_ISDIR(target.st_mode):
         info = _info(spec, target, entry_type(target.st_mode))
         root = Root(spec, info, source_fd, os.path.basename(spec.source), os.path.basename(spec.target))
@@ -155,9 +189,10 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
         message = f"the source is a single file, the destination {to_text(spec.target)} is a directory"
         name = to_text(os.path.join(spec.target, os.path.basename(spec.source)))
         raise Refused(OpenFailed(fault, message, f"give the new name as well: {name}", spec.target))
-    fd, _ = open_nearest(os.path.dirname(spec.target) if kind is not EntryType.DIRECTORY else spec.target)
+    fd, path = open_nearest(os.path.dirname(spec.target) if kind is not EntryType.DIRECTORY else spec.target)
     try:
         device = os.fstat(fd).st_dev
+        anchor = anchor_at(fd, path)
         empty = target_st is None or (stat.S_ISDIR(target_st.st_mode) and _is_empty(fd))
     finally:
         os.close(fd)
@@ -171,6 +206,7 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
         st.st_dev,
         device,
         target_exists=target_st is not None,
+        anchor=anchor,
         target_empty=empty,
     )
 
@@ -278,10 +314,13 @@ def _overlap(message: str, path: bytes) -> Refused:
 
 def _refusal(error: OSError, path: bytes, what: str) -> Refused:
     fault = Fault.from_oserror(Phase.OPEN, error)
+    if error.strerror == FOREIGN_SYMLINK:
+        fault = Fault(Phase.OPEN, "ELOOP", errno.ELOOP, FOREIGN_SYMLINK)
     hint = {
         errno.ENOENT: "check the spelling, or mount its disk",
         errno.EACCES: "run it as a user who may, or ask an admin for --privileged",
         errno.EPERM: "run it as a user who may, or ask an admin for --privileged",
+        errno.ELOOP: "give the path that it leads to",
         errno.EROFS: "remount it for writing, or choose another destination",
     }.get(error.errno or 0, "")
     return Refused(OpenFailed(fault, f"{what}: {to_text(path)} ({fault.message})", hint, path))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
+from collections.abc import Iterator
 
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
-from migmond.fsys.beneath import make_parents
 from migmond.fsys.durable import sync_file_system
 from migmond.fsys.rename import rename_noreplace, stat_or_none
+from migmond.fsys.root_path import make_parent, open_parent
 from migmond.mover.conflict import place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.wire.items import PublishResult, SettleItem
@@ -43,8 +45,9 @@ class Settler:
             else:
                 published.append(result)
         if published:
+            standing = {p.number for p in published if p.fault is None}
             try:
-                context.devices.sync()
+                context.devices.sync(targets.get(i.root, i.path) for i in message.items if i.number in standing)
             except OSError as e:
                 published = self._not_durable(message, published, fault_of(Phase.SYNC, e))
         targets.clear()
@@ -112,33 +115,44 @@ class Settler:
 
     def _rename_root(self, index: int) -> tuple[bool, str]:
         root = self._context.roots[index]
-        source, target = root.spec.source.rstrip(b"/"), root.spec.target.rstrip(b"/")
-        if not os.path.lexists(source):
-            if not os.path.lexists(target):
-                return False, "the source is gone"
-            # Open has checked that it is ours by its inode. Whoever renamed it may not have lived to sync it.
-            return self._made_durable(source, target)
-        if os.path.islink(source):
-            return False, "the source is a symlink to the directory"
         try:
-            make_parents(target)
-            rename_noreplace(-100, source, -100, target)
+            with _opened(open_parent(root.spec.source)) as (source_dir, source):
+                found = stat_or_none(source_dir, source)
+                if found is not None and stat.S_ISLNK(found.st_mode):
+                    return False, "the source is a symlink to the directory"
+                if found is not None and not os.path.samestat(found, os.fstat(root.source_fd)):
+                    return False, "another directory stands there now"
+                opener = open_parent if found is None else make_parent
+                with _opened(opener(root.spec.target)) as (target_dir, target):
+                    if found is not None:
+                        rename_noreplace(source_dir, source, target_dir, target)
+                    elif stat_or_none(target_dir, target) is None:
+                        return False, "the source is gone"
+                    # Else Open has checked that the target is ours by its inode. Whoever renamed it may not have lived
+                    # to sync it.
+                    lasting, why = self._made_durable(source_dir, target_dir)
+                    if not lasting:
+                        with contextlib.suppress(OSError):
+                            rename_noreplace(target_dir, target, source_dir, source)
+                    return lasting, why
         except OSError as e:
             return False, str(e)
-        return self._made_durable(source, target)
 
     @staticmethod
-    def _made_durable(source: bytes, target: bytes) -> tuple[bool, str]:
-        """Sync a root's rename, or take it back: what may not last must not be called done."""
+    def _made_durable(*directories: int) -> tuple[bool, str]:
+        """Sync a root's rename: what may not last must not be called done."""
         try:
-            for path in {os.path.dirname(source), os.path.dirname(target)}:
-                fd = os.open(path or b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    sync_file_system(fd)
-                finally:
-                    os.close(fd)
+            for directory in directories:
+                sync_file_system(directory)
         except OSError as e:
-            with contextlib.suppress(OSError):
-                rename_noreplace(-100, target, -100, source)
             return False, str(e)
         return True, ""
+
+
+@contextlib.contextmanager
+def _opened(entry: tuple[int, bytes]) -> Iterator[tuple[int, bytes]]:
+    """Close the directory at the end."""
+    try:
+        yield entry
+    finally:
+        os.close(entry[0])

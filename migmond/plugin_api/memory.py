@@ -11,6 +11,7 @@ import msgspec
 import trio
 
 from migmond.domain.entry import EntryType
+from migmond.domain.errors import JournalDamaged, JournalError
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
@@ -27,6 +28,8 @@ from migmond.ports import (
     DirectoriesTouched,
     FaultGroup,
     FaultRecord,
+    JournalBackup,
+    JournalCondition,
     OpenGroup,
     Promote,
     PutExecution,
@@ -173,6 +176,24 @@ class MemoryJournal:
 
     async def check(self) -> list[str]:
         return []
+
+    def condition(self) -> JournalCondition:
+        return JournalCondition()
+
+    async def room(self) -> str:
+        return ""
+
+    async def until_damaged(self) -> JournalDamaged:
+        await trio.sleep_forever()
+
+    async def backup(self, keep: int) -> JournalBackup:
+        raise JournalError("a journal in memory has no backups")
+
+    async def backups(self) -> list[JournalBackup]:
+        return []
+
+    def changed_since_backup(self) -> bool:
+        return False
 
 
 @contextlib.asynccontextmanager

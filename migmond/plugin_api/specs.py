@@ -128,14 +128,17 @@ class StrategySpec(msgspec.Struct, frozen=True):
 
 
 class StorageContext(msgspec.Struct, frozen=True):
-    """Where a storage may keep its files."""
+    """Where a storage may keep its files, and how much room it keeps there for a full disk."""
 
     state_directory: Path
+    ballast_bytes: int = 0
 
 
 class StorageSpec(msgspec.Struct, frozen=True):
     """A journal. `open(context)` yields one that keeps every promise of `migmond.ports.Journal`
-    (`migmond.plugin_api.conformance` checks them)."""
+    (`migmond.plugin_api.conformance` checks them). `restore(context, backup)`, called while no daemon runs, puts a
+    backup in its place, holds what ran, and returns what it did as text; None when there are no backups."""
 
     name: str
     open: Callable[[StorageContext], AbstractAsyncContextManager[Journal]]
+    restore: Callable[[StorageContext, Path], str] | None = None

@@ -15,6 +15,7 @@ from migmond.plugin_api import API_VERSION, PROJECT
 from migmond.plugin_api.hooks import Hooks
 from migmond.plugin_api.specs import AlertActionSpec, CollectorSpec, StorageSpec, StrategySpec
 from migmond.plugin_host.checking import check_collector, check_spec, is_struct_type
+from migmond.plugin_host.found import Found, refuse_weak
 from migmond.plugin_host.supervision import checked_list
 
 _HOOKS = ("migmond_collectors", "migmond_alert_actions", "migmond_strategies", "migmond_storages")
@@ -49,15 +50,6 @@ class Loaded(msgspec.Struct, frozen=True):
         return tuple(f"{kind} {spec.name}" for kind, specs in groups.items() for spec in specs)
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A plugin before it is loaded: `target` is a module's name or the plugin itself."""
-
-    name: str
-    target: Any
-    package: str = ""
-    version: str = ""
-
-
 def installed(builtin: Mapping[str, str]) -> list[Found]:
     """Return the plugins of all installed distributions, and those of `builtin` (name → module) that a source
     checkout without metadata would miss."""
@@ -70,9 +62,15 @@ def installed(builtin: Mapping[str, str]) -> list[Found]:
     return [found[name] for name in sorted(found)]
 
 
-def load_all(found: Sequence[Found], settings: Mapping[str, Mapping[str, Any]]) -> list[Loaded]:
+def load_all(
+    found: Sequence[Found], settings: Mapping[str, Mapping[str, Any]], *, root_owned: bool = False
+) -> list[Loaded]:
     """Load each plugin on its own. What is wrong with one is its reason and nobody else's problem; of two that
-    register the same name, the second by name is refused."""
+    register the same name, the second by name is refused.
+
+    Args:
+        root_owned: refuse plugins whose files others than root could change: nothing of them is imported.
+    """
     taken: dict[str, str] = {}
     result: list[Loaded] = []
     for plugin in found:
@@ -83,6 +81,8 @@ def load_all(found: Sequence[Found], settings: Mapping[str, Mapping[str, Any]]) 
             result.append(_without(plugin, "disabled" if enabled is False else "invalid", reason or "by configuration"))
             continue
         try:
+            if root_owned:
+                refuse_weak(plugin)
             loaded = _load(plugin, table)
         except (Exception, SystemExit) as e:  # the boundary: foreign code runs; some modules exit when imported
             reason = e.message if isinstance(e, PluginError) else f"{type(e).__name__}: {e}"

@@ -13,7 +13,8 @@ from migmond.domain import api
 from migmond.domain.errors import PluginError
 from migmond.plugin_api.specs import AlertActionSpec, AlertNotice, Proposal, Snapshot, StorageSpec, StrategySpec
 from migmond.plugin_host.collecting import Collecting
-from migmond.plugin_host.discovery import Found, Loaded, load_all
+from migmond.plugin_host.discovery import Loaded, load_all
+from migmond.plugin_host.found import Found
 from migmond.plugin_host.supervision import Health, checked_list, guarded
 
 S = TypeVar("S", AlertActionSpec, StrategySpec)
@@ -28,12 +29,18 @@ class PluginHost:
     Args:
         settings: `[plugins.NAME]` tables by name.
         wall: wall clock seconds, for people.
+        root_owned: refuse plugins whose files others than root could change.
     """
 
     def __init__(
-        self, found: Sequence[Found], settings: Mapping[str, Mapping[str, Any]], wall: Callable[[], float]
+        self,
+        found: Sequence[Found],
+        settings: Mapping[str, Mapping[str, Any]],
+        wall: Callable[[], float],
+        *,
+        root_owned: bool = False,
     ) -> None:
-        self._loaded = load_all(found, settings)
+        self._loaded = load_all(found, settings, root_owned=root_owned)
         self.on_quarantine: Callable[[str, str], None] = lambda name, reason: None
         self._health = {p.name: Health(p.name, self._quarantined) for p in self._loaded}
         self._collecting = [Collecting(c, self._health[p.name], wall) for p in self._loaded for c in p.collectors]

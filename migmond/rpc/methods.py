@@ -7,6 +7,7 @@ import msgspec
 import migmond
 from migmond.domain import api
 from migmond.domain.identity import Role
+from migmond.domain.receipt import ReceiptPage, ReceiptParams
 from migmond.rpc.registry import Context, Method, Registry
 from migmond.rpc.subscriptions import check_chosen
 
@@ -37,6 +38,10 @@ async def _status(ctx: Context, params: api.Nothing) -> api.Status:
 
 async def _doctor(ctx: Context, params: api.Nothing) -> api.Checks:
     return await ctx.backend.doctor(ctx.session.peer)
+
+
+async def _backup(ctx: Context, params: api.Nothing) -> api.Backup:
+    return await ctx.backend.backup(ctx.session.peer)
 
 
 async def _plan_check(ctx: Context, params: api.PlanParams) -> api.PlanVerdict:
@@ -71,6 +76,10 @@ async def _files(ctx: Context, params: api.FilesParams) -> api.TaskPage:
     return await ctx.backend.list_files(ctx.session.peer, params)
 
 
+async def _receipt(ctx: Context, params: ReceiptParams) -> ReceiptPage:
+    return await ctx.backend.receipt(ctx.session.peer, params)
+
+
 async def _errors(ctx: Context, params: api.ExecutionParams) -> api.ErrorGroups:
     return await ctx.backend.list_errors(ctx.session.peer, params.id)
 
@@ -97,6 +106,10 @@ async def _drain(ctx: Context, params: api.ReasonParams) -> api.ExecutionView:
 
 async def _verify(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
     return await ctx.backend.verify(ctx.session.peer, params.id)
+
+
+async def _cancel_verification(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
+    return await ctx.backend.cancel_verification(ctx.session.peer, params.id)
 
 
 async def _subscribe(ctx: Context, params: api.SubscribeParams) -> api.Subscription:
@@ -141,6 +154,8 @@ def standard_registry() -> Registry:
                "How the daemon is: executions by state, movers, clients, memory, plugins.", _status),
         Method("system.doctor", _VIEWER, api.Nothing, api.Checks,
                "Check journal, disk space, plugins and event loop.", _doctor),
+        Method("system.backup", Role.ADMIN, api.Nothing, api.Backup,
+               "Back the journal up now, beside it; of all backups the newest are kept.", _backup),
         Method("plan.check", _OPERATOR, api.PlanParams, api.PlanVerdict,
                "Walk a plan and give a verdict; nothing is written.", _plan_check),
         Method("plan.save", _OPERATOR, api.PlanParams, api.SavedPlan,
@@ -158,6 +173,9 @@ def standard_registry() -> Registry:
                "One execution as it stands now.", _get),
         Method("execution.files", _VIEWER, api.FilesParams, api.TaskPage,
                "Page through an execution's entries in scan order, filtered by a selector.", _files),
+        Method("execution.receipt", _VIEWER, ReceiptParams, ReceiptPage,
+               "Page through what became of every entry, in scan order, as the receipt of an execution has it.",
+               _receipt),
         Method("execution.errors", _VIEWER, api.ExecutionParams, api.ErrorGroups,
                "The failures of an execution, grouped by phase and cause, with advice.", _errors),
         Method("execution.interventions", _VIEWER, api.ExecutionParams, api.InterventionList,
@@ -173,6 +191,8 @@ def standard_registry() -> Registry:
         Method("execution.verify", _OPERATOR, api.ExecutionParams, api.ExecutionView,
                "Start to re-read the targets of a finished execution and compare them with the journal; "
                "the event execution.verified tells the result.", _verify),
+        Method("execution.cancel_verification", _OPERATOR, api.ExecutionParams, api.ExecutionView,
+               "End a verification; what it found so far stays on record.", _cancel_verification),
         Method("events.subscribe", _VIEWER, api.SubscribeParams, api.Subscription,
                "Get a snapshot, then notifications named event with every matching event.", _subscribe),
         Method("events.unsubscribe", _VIEWER, api.UnsubscribeParams, api.Acknowledged,

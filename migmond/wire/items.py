@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from migmond.domain.entry import EntryType, Lost
+from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.domain.states import Outcome
@@ -26,6 +27,7 @@ class RootInfo(msgspec.Struct, frozen=True, array_like=True):
         root_entry: the source itself: size, mtime_ns, ctime_ns, inode, links.
         source_device, target_device: st_dev; the target's is that of the target, or of its nearest existing parent.
         target_exists: the target was there before (as a directory, for a directory source).
+        anchor: the directory that the target stands in.
         target_empty: it was not, or nothing was in it: whatever is planned has to be brought there.
     """
 
@@ -38,6 +40,7 @@ class RootInfo(msgspec.Struct, frozen=True, array_like=True):
     source_device: int
     target_device: int
     target_exists: bool
+    anchor: Anchor
     target_empty: bool = False
 
 
@@ -201,13 +204,21 @@ class SettleItem(msgspec.Struct, frozen=True, array_like=True):
 
 
 class VerifyItem(msgspec.Struct, frozen=True, array_like=True):
-    """A finished task whose target is to be re-read past the page cache. `digest` None: compare type and size only."""
+    """A finished task whose target is to be re-read past the page cache.
+
+    `digest` None: there is no hash; `mtime_ns` is compared instead, unless it is None as well.
+    `leader_root` is -1 for an ordinary entry. A further name must be the inode that stands at `leader_path` below that
+    target root, which is read there; when nothing stands there any more, the further name is read itself.
+    """
 
     number: int
     name: bytes
     type: EntryType
     size: int
     digest: bytes | None
+    mtime_ns: int | None = None
+    leader_root: int = -1
+    leader_path: bytes = b""
 
 
 class VerifyDirectory(msgspec.Struct, frozen=True, array_like=True):

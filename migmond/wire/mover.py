@@ -31,7 +31,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from migmond.domain.entry import Lost
+from migmond.domain.entry import EntryType, Lost
+from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
 from migmond.domain.preflight import Survey as SurveyReport
 from migmond.domain.preflight import TargetFacts
@@ -80,6 +81,10 @@ class Open(_Message, frozen=True):
     """Indexes of the roots of which nothing is wanted any more (moved already, or the execution is being cancelled):
     when such a source is missing or another one, an empty directory is opened in its place.
     A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
+    anchors: tuple[Anchor, ...] = ()
+    """On resume: what the targets stood in. Another directory there is refused (the disk is not mounted?)."""
+    known_types: tuple[EntryType, ...] = ()
+    """Only the targets are wanted, of sources that were of these types: nothing is looked at or refused now."""
 
 
 class Scan(_Message, frozen=True):
@@ -122,7 +127,8 @@ class MakeDirectories(_Message, frozen=True):
 
 
 class RemoveDirectories(_Message, frozen=True):
-    """Remove empty source directories, children before parents. A directory that is not empty stays: no fault."""
+    """Remove empty source directories, children before parents. A directory that is not empty stays: no fault.
+    What was removed is durably gone when the answer arrives."""
 
     batch: int
     items: tuple[DirectoryItem, ...]
@@ -162,7 +168,7 @@ class RenameRoot(_Message, frozen=True):
 
 
 class Probe(_Message, frozen=True):
-    """Ask for the file system figures of each target."""
+    """Ask for the file system figures of each target. OpenFailed when one cannot be opened any more."""
 
 
 class Survey(_Message, frozen=True):
@@ -262,9 +268,11 @@ class Published(_Message, frozen=True):
 
 
 class Deleted(_Message, frozen=True):
-    """`failures`: sources that were not deleted, with kind `source_changed`, `target_missing` or an errno name.
+    """`failures`: sources that were not deleted, with kind `source_changed`, `source_in_use`, `target_missing`
+    or an errno name.
 
-    A source that is gone already counts as deleted.
+    A source that is gone already counts as deleted. Everything without a fault is durable when this arrives: no power
+    cut brings it back.
     """
 
     batch: int

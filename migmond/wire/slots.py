@@ -14,7 +14,7 @@ be hidden by a sync that ends.
         80  mover   task            number of the task at hand, 0 for none
         88  mover   file_bytes      its size
         96  mover   file_done       bytes of it copied
-       104  mover   bytes_total     bytes copied since the mover started (hash re-reads not included)
+       104  mover   bytes_total     bytes copied since the mover started, or re-read when it verifies
        112  mover   entries_total   entries finished since the mover started
        120  mover   paused          1 while it waits because of control
        128  mover   started_ns      of the committing thread

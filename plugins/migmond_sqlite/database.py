@@ -6,14 +6,35 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from migmond.domain.errors import JournalDamaged, JournalError, JournalFull
-from migmond_sqlite.schema import APPLICATION_ID, INDEXES, PRAGMAS, SCHEMA_VERSION, TABLES
+from migmond.domain.errors import JournalError, JournalFull
+from migmond_sqlite.backup import put_in_place
+from migmond_sqlite.checksums import PAGE_BYTES, RESERVED_BYTES, VFS, Header, damaged_pages, load
+from migmond_sqlite.damage import (
+    damage,
+    damage_on_disk,
+    damaged_log_header,
+    flag,
+    is_flagged,
+    pages_text,
+    unflag,
+)
+from migmond_sqlite.log import log_of
+from migmond_sqlite.migration import migrate
+from migmond_sqlite.schema import (
+    APPLICATION_ID,
+    CHECKSUMMED_SINCE,
+    INDEXES,
+    PRAGMAS,
+    SCHEMA_VERSION,
+    TABLES,
+)
 
 CACHE_KIB = 32 * 1024
 WAL_PAGES = 4000
@@ -47,32 +68,37 @@ class DirectoryLock:
 
 
 def open_writer(path: Path) -> apsw.Connection:
-    """Open the journal for writing, making it when there is none.
+    """Open the journal for writing, making it when there is none, and bringing an older one to the present schema.
 
     A new one is built under another name and renamed when it is whole: a daemon that dies in its first second leaves
-    no half-made journal behind that the next one would have to call damaged.
+    no half-made journal behind that the next one would have to call damaged. Every page of an old one is read first
+    (0.3 s per GB in the cache): what is decided from it must not depend on whether somebody came across the damage.
 
     Raises:
         JournalDamaged: the file is there but is no intact journal, or it is gone and its write-ahead log is not.
         JournalFull: no room to make or open it.
-        JournalError: a setting did not take, or the file is from a newer version.
+        JournalError: a setting did not take, the file is from a newer version, or a restore was cut off.
     """
+    if restoring_mark(path).exists():
+        raise JournalError(f"a restore of {path} was cut off", hint="run it again: migmond --restore BACKUP")
+    load()
     if not path.exists():
-        log = path.with_name(f"{path.name}-wal")
-        if log.exists() and log.stat().st_size:
-            raise JournalDamaged(
-                f"{path} is missing, but {log.name} is there",
-                hint="restore both from a backup; or remove the log to start without any history",
-            )
+        if log_of(path).exists() and log_of(path).stat().st_size:
+            raise damage(path, f"it is missing, but {log_of(path).name} is there")
+        if is_flagged(path):
+            raise damage(path, "it is missing, and was damaged before")
         _create(path)
-    elif path.stat().st_size == 0:
-        raise JournalDamaged(
-            f"{path} is empty", hint="restore it from a backup; or remove it to start without any history"
-        )
     with translated(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        _refuse_at_first_sight(path)
+        if _header(path).version < SCHEMA_VERSION:
+            migrate(path, time.time())
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=VFS)
         try:
             connection.set_busy_timeout(10_000)
+            # Until it is known to be whole, nothing in it is changed: not even its log is written back.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            _refuse_damage(path, connection)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
             _configure(connection)
             _check_settings(connection, path)
             for statement in INDEXES:
@@ -83,10 +109,48 @@ def open_writer(path: Path) -> apsw.Connection:
     return connection
 
 
+def restoring_mark(path: Path) -> Path:
+    """Return the file that is there while the journal at `path` is being replaced by a backup."""
+    return path.with_name("journal.restoring")
+
+
+def _header(path: Path) -> Header:
+    with path.open("rb") as file:
+        return Header(file.read(Header.BYTES))
+
+
+def _refuse_at_first_sight(path: Path) -> None:
+    """By its first bytes and those of its log, before SQLite touches either."""
+    header = _header(path)
+    if not header.is_database:
+        raise damage(path, "it is empty" if path.stat().st_size == 0 else "it is no database")
+    if header.checksummed and damaged_pages(path, 1, 1) and not log_of(path).exists():
+        raise damage(path, f"{pages_text([1])} not what was written")
+    if header.application_id != APPLICATION_ID:
+        raise damage(path, "it is no journal of migmond")
+    if header.version > SCHEMA_VERSION:
+        raise JournalError(f"{path} was written by a newer migmond", hint="install that version again")
+    if header.checksummed != (header.version >= CHECKSUMMED_SINCE):
+        raise damage(path, "its header contradicts itself")
+    if why := damaged_log_header(path):
+        raise damage(path, why)
+
+
+def _refuse_damage(path: Path, connection: apsw.Connection) -> None:
+    found = damage_on_disk(path, connection)
+    if not found and is_flagged(path):
+        # Met while running, but every page is as it was written: what was it then?
+        found = [str(row[0]) for row in run(connection, "PRAGMA integrity_check(3)") if row[0] != "ok"]
+    if found:
+        flag(path, "; ".join(found))
+        raise damage(path, "; ".join(found))
+    unflag(path)
+
+
 def open_reader(path: Path) -> apsw.Connection:
     """Open a second connection that only reads, so that queries do not wait behind large transactions."""
     with translated(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=VFS)
         connection.set_busy_timeout(10_000)
         run(connection, f"PRAGMA cache_size = -{CACHE_KIB}")
     return connection
@@ -107,20 +171,16 @@ def _create(path: Path) -> None:
     new = path.with_name(f"{path.name}.new")
     for leftover in (new, new.with_name(f"{new.name}-journal")):
         leftover.unlink(missing_ok=True)
-    with translated(path), contextlib.closing(apsw.Connection(str(new))) as connection:
-        run(connection, "PRAGMA page_size = 4096")
+    with translated(path), contextlib.closing(apsw.Connection(str(new), vfs=VFS)) as connection:
+        run(connection, f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.reserve_bytes("main", RESERVED_BYTES)
         run(connection, "PRAGMA synchronous = FULL")
         with connection:
             for statement in TABLES:
                 run(connection, statement)
             run(connection, f"PRAGMA application_id = {APPLICATION_ID}")
             run(connection, f"PRAGMA user_version = {SCHEMA_VERSION}")
-    os.rename(new, path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    put_in_place(new, path)
 
 
 def _configure(connection: apsw.Connection) -> None:
@@ -138,10 +198,6 @@ def _check_settings(connection: apsw.Connection, path: Path) -> None:
         (found,) = run(connection, f"PRAGMA {name}")[0]
         if found == wanted:
             continue
-        if name == "user_version" and isinstance(found, int) and found > SCHEMA_VERSION:
-            raise JournalError(f"{path} was written by a newer migmond", hint="install that version again")
-        if name == "application_id":
-            raise JournalDamaged(f"{path} is no journal of migmond", hint="restore it from a backup")
         raise JournalError(f"{path}: {name} is {found!r} instead of {wanted!r}", hint="is its file system fit for WAL?")
 
 
@@ -154,16 +210,19 @@ def translated(path: Path, connection: apsw.Connection | None = None) -> Iterato
     """
     try:
         yield
-    except (apsw.FullError, apsw.IOError, apsw.CantOpenError) as e:
+    except apsw.Error as e:
+        if isinstance(e, apsw.CorruptError | apsw.NotADBError) or _extended(e) == apsw.SQLITE_IOERR_DATA:
+            what = "a page is not what was written" if isinstance(e, apsw.IOError) else str(e)
+            raise damage(path, what) from e
+        if not isinstance(e, apsw.FullError | apsw.IOError | apsw.CantOpenError):
+            raise JournalError(f"{path}: {e}", hint="see migmon doctor") from e
         if _no_room(e, connection):
             raise JournalFull(f"the file system of {path} is full", hint="make room; migmond goes on by itself") from e
         raise JournalError(f"{path}: {e}", hint="see migmon doctor, and the kernel log for the disk") from e
-    except (apsw.CorruptError, apsw.NotADBError) as e:
-        raise JournalDamaged(
-            f"{path} is damaged: {e}", hint="stop the daemon and restore it from a backup; nothing is deleted meanwhile"
-        ) from e
-    except apsw.Error as e:
-        raise JournalError(f"{path}: {e}", hint="see migmon doctor") from e
+
+
+def _extended(error: apsw.Error) -> int:
+    return getattr(error, "extendedresult", 0)
 
 
 def _no_room(error: apsw.Error, connection: apsw.Connection | None) -> bool:
@@ -171,6 +230,6 @@ def _no_room(error: apsw.Error, connection: apsw.Connection | None) -> bool:
     # quota that is used up always.
     return (
         isinstance(error, apsw.FullError)
-        or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+        or _extended(error) == apsw.SQLITE_IOERR_SHMSIZE
         or (connection is not None and connection.system_errno in (errno.ENOSPC, errno.EDQUOT))
     )

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import apsw
+import msgspec
 import trio
 
+from migmond.domain.errors import JournalDamaged, JournalFull
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
-from migmond.ports import Change, FaultGroup, FaultRecord
-from migmond_sqlite import reading, writing
+from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition
+from migmond_sqlite import backup, reading, writing
+from migmond_sqlite.ballast import Ballast
+from migmond_sqlite.checksums import page_count
+from migmond_sqlite.damage import damage, damage_on_disk, flag, victims
 from migmond_sqlite.database import DirectoryLock, damaged_settings, open_reader, open_writer, run, translated
+
+_PAGES_AT_A_TIME = 4096
+"""16 MiB, 5 ms when they are in the cache: so long a transaction may wait for a check."""
 
 T = TypeVar("T")
 
@@ -26,37 +35,81 @@ T = TypeVar("T")
 class SqliteJournal:
     """Implements `migmond.ports.Journal`. Made by `open_journal`."""
 
-    def __init__(self, path: Path, writer: apsw.Connection, reader: apsw.Connection) -> None:
+    def __init__(self, path: Path, writer: apsw.Connection, reader: apsw.Connection, ballast: Ballast) -> None:
         self._path = path
         self._writer = writer
         self._reader = reader
+        self._ballast = ballast
         self._write_lock = trio.Lock()
         self._read_lock = trio.Lock()
+        self._backup_lock = trio.Lock()
+        self._damage: JournalDamaged | None = None
+        self._damaged = trio.Event()
+        self._changed = True
 
     async def apply(self, changes: Sequence[Change]) -> None:
         def transaction() -> None:
+            run(self._writer, "BEGIN IMMEDIATE")
+            try:
+                for change in changes:
+                    writing.apply(self._writer, change)
+                run(self._writer, "COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    run(self._writer, "ROLLBACK")
+                raise
+
+        await self._write(transaction)
+
+    async def _write(self, transaction: Callable[[], T]) -> T:
+        """Carry `transaction` out, with the ballast's room if there is no other."""
+
+        def attempt() -> T:
             with translated(self._path, self._writer):
-                run(self._writer, "BEGIN IMMEDIATE")
-                try:
-                    for change in changes:
-                        writing.apply(self._writer, change)
-                    run(self._writer, "COMMIT")
-                except BaseException:
-                    if self._writer.in_transaction:
-                        run(self._writer, "ROLLBACK")
+                return transaction()
+
+        def call() -> T:
+            try:
+                return attempt()
+            except JournalFull as e:
+                if not self._ballast.give_up(e.message):
                     raise
+                return attempt()
 
         async with self._write_lock:
+            if self._damage is not None:
+                raise self._met_damage()
+            self._changed = True
             # The thread always runs to its end: a cancelled caller finds the transaction done or not begun.
-            await trio.to_thread.run_sync(transaction)
+            return await self._in_thread(call)
 
     async def _read(self, query: Callable[..., T], *args: Any) -> T:
         def call() -> T:
             with translated(self._path, self._reader):
-                return query(self._reader, *args)
+                try:
+                    return query(self._reader, *args)
+                except (msgspec.MsgspecError, IndexError) as e:  # what no checksum covered: an older version wrote it
+                    raise damage(self._path, f"a row makes no sense: {e}") from e
 
         async with self._read_lock:
-            return await trio.to_thread.run_sync(call)
+            return await self._in_thread(call)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        """Run `call` in a thread; whoever meets damage there tells everybody, and the next start."""
+
+        def noting() -> T:
+            try:
+                return call()
+            except JournalDamaged as e:
+                flag(self._path, e.message)
+                raise
+
+        try:
+            return await trio.to_thread.run_sync(noting)
+        except JournalDamaged as e:
+            self._damage = self._damage or e
+            self._damaged.set()
+            raise
 
     async def executions(self) -> list[Execution]:
         return await self._read(reading.executions)
@@ -76,11 +129,9 @@ class SqliteJournal:
                 "INSERT INTO counter VALUES (?1, 1 + ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2"
                 " RETURNING value"
             )
-            with translated(self._path, self._writer):
-                return int(run(self._writer, sql, (name, count))[0][0]) - count
+            return int(run(self._writer, sql, (name, count))[0][0]) - count
 
-        async with self._write_lock:
-            return await trio.to_thread.run_sync(transaction)
+        return await self._write(transaction)
 
     async def last_number(self, key: int) -> int:
         return await self._read(reading.last_number, key)
@@ -131,38 +182,111 @@ class SqliteJournal:
     async def plans(self, uid: int) -> list[tuple[Plan, float]]:
         return await self._read(reading.plans, uid)
 
+    def condition(self) -> JournalCondition:
+        return JournalCondition(
+            self._damage.message if self._damage is not None else "", self._ballast.short, self._ballast.missing
+        )
+
+    async def room(self) -> str:
+        if self._ballast.short:
+            async with self._write_lock:
+                await trio.to_thread.run_sync(self._ballast.make)
+        return self._ballast.short
+
+    async def until_damaged(self) -> JournalDamaged:
+        await self._damaged.wait()
+        return self._met_damage()
+
+    async def backup(self, keep: int) -> JournalBackup:
+        def call() -> JournalBackup:
+            # On a connection of its own: the engine's queries must not wait for it.
+            with translated(self._path), contextlib.closing(open_reader(self._path)) as connection:
+                return backup.make(connection, self._path, keep, time.time())
+
+        async with self._backup_lock:
+            self._changed = False
+            try:
+                return await self._in_thread(call)
+            except BaseException:
+                self._changed = True
+                raise
+
+    async def backups(self) -> list[JournalBackup]:
+        return await trio.to_thread.run_sync(backup.found, self._path)
+
+    def changed_since_backup(self) -> bool:
+        return self._changed
+
     async def check(self) -> list[str]:
-        def settings() -> list[str]:
-            with translated(self._path, self._writer):
-                return damaged_settings(self._writer)
+        found = await self._on_disk()
 
         def rows() -> list[str]:
             # On a connection of its own: it reads the whole file, and the engine's queries must not wait for that.
             with translated(self._path), contextlib.closing(open_reader(self._path)) as connection:
-                return reading.check(connection)
+                try:
+                    wrong = reading.check(connection)
+                except (apsw.CorruptError, apsw.IOError, msgspec.MsgspecError) as e:
+                    wrong = [f"SQLite: {e}"]
+                return wrong + (victims(connection) if found or wrong else [])
 
+        wrong = await trio.to_thread.run_sync(rows)
+        if found:
+            await self._met(damage(self._path, "; ".join(found)))
         async with self._write_lock:
-            found = await trio.to_thread.run_sync(settings)
-        return found + await trio.to_thread.run_sync(rows)
+            settings = await trio.to_thread.run_sync(damaged_settings, self._writer)
+        return [*settings, *found, *wrong]
+
+    async def _on_disk(self) -> list[str]:
+        """Look at every page, a piece at a time: writers wait, as a checkpoint must not write while they are read."""
+        found: list[str] = []
+        with translated(self._path), contextlib.closing(open_reader(self._path)) as connection:
+            last: int | None = 0
+            while last is not None:
+                first, last = last + 1, last + _PAGES_AT_A_TIME
+                async with self._write_lock:
+                    if last >= page_count(self._path):
+                        last = None
+                    found += await trio.to_thread.run_sync(damage_on_disk, self._path, connection, first, last)
+        return found
+
+    def _met_damage(self) -> JournalDamaged:
+        """Return an error of its own for whoever raises it."""
+        assert self._damage is not None
+        return JournalDamaged(self._damage.message, hint=self._damage.hint)
+
+    async def _met(self, error: JournalDamaged) -> None:
+        await trio.to_thread.run_sync(flag, self._path, error.message)
+        self._damage = self._damage or error
+        self._damaged.set()
 
 
 @contextlib.asynccontextmanager
-async def open_journal(directory: Path) -> AsyncIterator[SqliteJournal]:
+async def open_journal(directory: Path, ballast_bytes: int = 0) -> AsyncIterator[SqliteJournal]:
     """Open `journal.db` in `directory` (made when missing) for this daemon alone.
+
+    Args:
+        ballast_bytes: how much room to keep for a full disk.
 
     Raises:
         JournalError: another daemon has it, it was written by a newer version, or a setting did not take.
         JournalDamaged: it is there but not whole; nothing is replaced.
         JournalFull: no room.
     """
+    path = directory / "journal.db"
+    ballast = Ballast(directory / "journal.ballast", ballast_bytes)
 
     def opening() -> tuple[DirectoryLock, apsw.Connection, apsw.Connection]:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(directory)
         try:
-            path = directory / "journal.db"
-            writer = open_writer(path)
             try:
+                writer = open_writer(path)
+            except JournalFull as e:
+                if not ballast.give_up(e.message):
+                    raise
+                writer = open_writer(path)
+            try:
+                ballast.make()
                 return lock, writer, open_reader(path)
             except BaseException:
                 writer.close()
@@ -173,7 +297,7 @@ async def open_journal(directory: Path) -> AsyncIterator[SqliteJournal]:
 
     lock, writer, reader = await trio.to_thread.run_sync(opening)
     try:
-        yield SqliteJournal(directory / "journal.db", writer, reader)
+        yield SqliteJournal(path, writer, reader, ballast)
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(_close, lock, writer, reader)

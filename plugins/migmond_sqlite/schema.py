@@ -10,7 +10,8 @@ number of nanoseconds holds (before 1677, after 2262: there are such files) are 
 from __future__ import annotations
 
 APPLICATION_ID = 0x6D69676D  # "migm"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+CHECKSUMMED_SINCE = 2
 
 NUMBER_BITS = 40
 NUMBER_MASK = (1 << NUMBER_BITS) - 1
@@ -43,7 +44,13 @@ TABLES = (
     # Ids given out so far (`key`, `event`): never given twice, whatever is deleted.
     """CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID""",
 )
-"""The tables of schema version 1, in order."""
+"""The tables of the present schema version, in order."""
+
+STEPS: tuple[tuple[int, tuple[str, ...]], ...] = (
+    # Page checksums. The tables are the same: what changes is made by the copying itself.
+    (1, ()),
+)
+"""How an older schema becomes the present one: the version before, and the statements that lead to the next."""
 
 INDEXES = (
     """CREATE UNIQUE INDEX IF NOT EXISTS execution_request ON execution (request_id, uid)

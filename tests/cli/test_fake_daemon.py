@@ -349,7 +349,7 @@ def test_events_go_on_where_the_connection_broke(tmp_path: Path) -> None:
     assert "events were lost" in done.stderr
 
 
-@pytest.mark.parametrize("command", [["run", "a", "b"], ["watch", "media"], ["verify", "media"]])
+@pytest.mark.parametrize("command", [["run", "a", "b"], ["watch", "media"]])
 def test_ctrl_c_says_that_it_goes_on(tmp_path: Path, command: list[str]) -> None:
     waiting = threading.Event()
 
@@ -357,9 +357,7 @@ def test_ctrl_c_says_that_it_goes_on(tmp_path: Path, command: list[str]) -> None
         waiting.set()
         return api.Subscription(1, 7, False, (RUNNING,))
 
-    verifying = ended(why="verifying: 1 of 2 entries")
-    handlers = {"events.subscribe": silent, "execution.get": always(verifying), "execution.verify": always(verifying)}
-    with running(tmp_path, handlers) as migmon:
+    with running(tmp_path, {"events.subscribe": silent}) as migmon:
         process = migmon.start(*command, stdin=subprocess.DEVNULL)
         assert waiting.wait(30)
         process.send_signal(signal.SIGINT)
@@ -368,6 +366,59 @@ def test_ctrl_c_says_that_it_goes_on(tmp_path: Path, command: list[str]) -> None
     assert process.returncode == 130
     assert b"goes on in the background" in said
     assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_ctrl_c_ends_a_verification(tmp_path: Path, late: bool) -> None:
+    """`late`: it had just ended by itself."""
+    waiting = threading.Event()
+
+    def verify(connection: Connection, params: dict[str, Any]) -> api.ExecutionView:
+        waiting.set()
+        return verifying
+
+    def cancel(connection: Connection, params: dict[str, Any]) -> api.ExecutionView:
+        if late:
+            raise Refusal("conflict", "media is not being verified")
+        return ended()
+
+    verifying = ended(why="verifying: 1 of 2 entries")
+    handlers = {
+        "events.subscribe": always(api.Subscription(1, 7, False, (RUNNING,))),
+        "execution.get": always(verifying),
+        "execution.verify": verify,
+        "execution.cancel_verification": cancel,
+    }
+    with running(tmp_path, handlers) as migmon:
+        process = migmon.start("verify", "media", stdin=subprocess.DEVNULL)
+        assert waiting.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert migmon.daemon.parameters("execution.cancel_verification") == [{"id": DONE.id}]
+        assert migmon.daemon.parameters("execution.cancel") == []
+    assert process.returncode == 130
+    assert b"is not verified any more" in said
+    assert b"Traceback" not in said
+
+
+def test_a_verification_that_breaks_is_a_failure_whatever_it_found(tmp_path: Path) -> None:
+    broken = msgspec.structs.replace(VERIFICATION, mismatches=0, failure="a mover died while it verified")
+    with running(tmp_path, {"execution.get": always(ended(verification=broken))}) as migmon:
+        told, data = migmon("verify", "media"), migmon("verify", "media", "--json")
+        shown = migmon("show", "media")
+    assert (told.returncode, told.stdout, data.returncode) == (1, "", 1)
+    assert "a mover died" in told.stderr
+    assert json.loads(data.stdout)["data"]["failure"] == broken.failure
+    assert "did not end: a mover died" in shown.stdout
+
+
+def test_differences_end_with_6(tmp_path: Path) -> None:
+    differing = msgspec.structs.replace(VERIFICATION, mismatches=1, examples=("a: it is a symlink now",))
+    with running(tmp_path, {"execution.get": always(ended(verification=differing))}) as migmon:
+        told = migmon("verify", "media")
+    assert told.returncode == 6
+    assert "1 DIFFERENCE" in told.stdout
+    assert "a: it is a symlink now" in told.stdout
 
 
 @pytest.mark.parametrize(("typed", "code"), [("media", 0), ("no", 2)])
@@ -538,6 +589,9 @@ def test_saving_says_when_it_replaces(tmp_path: Path) -> None:
         ("migmon show med", f"plain,{RUNNING.name}"),
         ("migmon pause 8f", f"plain,{RUNNING.id}"),
         ("migmon res", "plain,resume"),
+        ("migmon rec", "plain,receipt"),
+        ("migmon receipt med", f"plain,{RUNNING.name}"),
+        ("migmon receipt --check rec", "file,rec"),
     ],
 )
 def test_completion_knows_files_and_migrations(migmon: Migmon, typed: str, offered: str) -> None:

@@ -56,6 +56,8 @@ def test_run_waits_shows_and_sums_up(daemon: EmbeddedDaemon, source: Path, tmp_p
     assert str(source) in shown
     verified = daemon.migmon("verify", "holiday")
     assert "all as they were written" in verified.stdout
+    idle = daemon.migmon("verify", "holiday", "--cancel", check=False)
+    assert (idle.returncode, "not being verified" in idle.stderr) == (1, True)
 
 
 def test_json_is_an_envelope_a_line(daemon: EmbeddedDaemon, source: Path, tmp_path: Path) -> None:

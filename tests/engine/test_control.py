@@ -23,6 +23,7 @@ from migmond.domain.plan import Operation
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
+from migmond.wire.slots import MoverSide
 from oracle import differences, names_starting
 
 SLOW = Limits(io_bytes_per_s=4 << 20)
@@ -81,6 +82,33 @@ async def test_pause_stops_within_100_ms_and_keeps_its_place(tmp_path: Path) -> 
         await lab.engine.resume(lab.engine.find(execution.id), "ana", "")
         await lab.until(lambda: process.control.look().file_done > done_before)
         await lab.engine.cancel(lab.engine.find(execution.id), "ana", "")
+        await lab.ended(execution)
+
+
+async def test_one_large_file_gets_the_whole_limit_and_several_share_it(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    one_large_file(source)
+    limit = SLOW.io_bytes_per_s
+
+    def shares(lab: Laboratory, execution: Execution) -> list[int]:
+        run = lab.engine.run_of(execution.id)
+        stations = run._scope.crew.stations.values() if run is not None and run._scope is not None else ()
+        return [MoverSide(s.process.control._memory).bytes_per_s for s in stations if s.flight.batches]
+
+    async with laboratory(tmp_path / "state", EngineSettings(workers=3)) as lab:
+        execution = await lab.start(plan(source, target, reflink=False, limits=SLOW))
+        await copying(lab, execution)
+        await lab.until(lambda: shares(lab, execution) == [limit])
+        await lab.engine.cancel(execution, "ana", "")
+        await lab.ended(execution)
+        for number in range(2):
+            (source / f"large{number}").write_bytes((source / "large").read_bytes())
+        execution = await lab.start(plan(source, tmp_path / "again", reflink=False, limits=SLOW))
+        await lab.until(lambda: len(shares(lab, execution)) > 1)  # who comes early may take two of the files
+        assert limit is not None
+        busy = len(found := shares(lab, execution))
+        assert found == [limit // busy] * busy
+        await lab.engine.cancel(execution, "ana", "")
         await lab.ended(execution)
 
 

@@ -49,6 +49,12 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, act: Ca
     monkeypatch.setattr(owner, name, wrapper)
 
 
+def failure(lab: Laboratory, execution: Execution) -> str:
+    """Why the last verification ended before its time."""
+    found = lab.engine.find(execution.id).verification
+    return found.failure if found is not None else ""
+
+
 def the_run(lab: Laboratory, execution: Execution) -> Run:
     run = lab.engine.run_of(execution.id)
     assert run is not None
@@ -185,7 +191,7 @@ async def test_a_verification_that_breaks_concerns_nobody_else(tmp_path: Path, m
             await lab.engine.verify(done)
             with pytest.raises(Conflict, match="being verified"):
                 await lab.engine.verify(done)
-            await lab.until(lambda words=words: words in lab.engine.find(done.id).reason)  # type: ignore[misc]
+            await lab.until(lambda words=words: words in failure(lab, done))  # type: ignore[misc]
         assert lab.engine.find(done.id).state is ExecutionState.COMPLETED
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from errnos import fails_with
 from migmond.fsys import libc
-from migmond.fsys.beneath import make_directories, open_beneath, open_directory, open_root
+from migmond.fsys.beneath import make_directories, open_beneath, open_directory
+from migmond.fsys.root_path import open_root
 
 Opened = Callable[..., int]
 LONG = b"/".join(b"%03d" % i + b"d" * 197 for i in range(60))

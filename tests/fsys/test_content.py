@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -298,7 +299,7 @@ def test_a_full_disk_shows_before_anything_is_copied(loop_fs: Callable[[str], Lo
     with pytest.raises(OSError, match="No space") as caught:
         pair.copy()
     assert caught.value.errno == errno.ENOSPC
-    assert pair.steps == []
+    assert not any(pair.steps)
     pair.source_path.unlink()
     pair.target_path.unlink()
 
@@ -384,3 +385,34 @@ def set_nocow(path: Path) -> None:
     set_flags, no_copy_on_write = 0x40086602, 0x00800000
     with path.open("rb") as file:
         fcntl.ioctl(file.fileno(), set_flags, struct.pack("l", no_copy_on_write))
+
+
+def test_space_is_allocated_in_pieces_that_a_pause_can_come_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size, seconds_each = 200 * MIB + 5, [0.0] * 2 + [1.0] * 100
+    pieces: list[tuple[int, int]] = []
+    clock = [0.0]
+
+    def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+        pieces.append((offset, length))
+        clock[0] += seconds_each[len(pieces) - 1]
+
+    monkeypatch.setattr(libc, "fallocate", fallocate)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    stops: list[int] = []
+    PairMemory().allocate(-1, size, 1, stops.append)
+    assert [length // MIB for _, length in pieces] == [16, 32, 64, 64, 24]  # twice as much while it is quick
+    assert [offset for offset, _ in pieces] == [sum(n for _, n in pieces[:i]) for i in range(len(pieces))]
+    assert sum(length for _, length in pieces) == size
+    assert stops == [0] * (len(pieces) - 1)
+
+    class GivenUp(Exception):
+        pass
+
+    def gives_up(_: int) -> None:
+        raise GivenUp
+
+    with pytest.raises(GivenUp):
+        PairMemory().allocate(-1, size, 1, gives_up)
+    assert len(pieces) == 6

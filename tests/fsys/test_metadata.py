@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from as_user import NOBODY, as_user
 from errnos import fails_with
 from loopfs import LoopFs
 from migmond.domain.entry import Lost
+from migmond.fsys.flags import NOATIME, NODUMP, copy_flags, flags_of
 from migmond.fsys.metadata import Rights, copy_link_metadata, copy_metadata
 
 Opened = Callable[..., int]
@@ -349,3 +351,41 @@ def test_a_symlink_that_cannot_be_given_away(tmp_path: Path, opened: Opened) -> 
     tmp_path.chmod(0o755)
     assert as_user(copy) == Lost.OWNER | Lost.GROUP
     assert (directory / "target").lstat().st_mtime_ns == EPOCH
+
+
+@needs_root
+@pytest.mark.hazard(33)
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_chattr_flags_are_copied_or_declared(
+    kind: str, tmp_path: Path, opened: Opened, loop_fs: Callable[[str], LoopFs]
+) -> None:
+    files = Files(loop_fs(kind).root, opened)
+    subprocess.run(["chattr", "+dA", files.source], check=True)
+    assert files.copy() is Lost.NOTHING
+    assert flags_of(opened(files.target)) & (NODUMP | NOATIME) == NODUMP | NOATIME
+    files.target.unlink()
+    subprocess.run(["chattr", "+i", files.source], check=True)
+    try:
+        assert files.copy() is Lost.FLAGS
+    finally:
+        subprocess.run(["chattr", "-i", files.source], check=True)
+    files.target.write_bytes(b"")  # neither locked: its owner can go on with it
+    files.source.unlink()
+    files.target.unlink()
+
+
+@needs_root
+@pytest.mark.hazard(33)
+def test_flags_that_the_target_does_not_know_are_a_loss(
+    tmp_path: Path, opened: Opened, loop_fs: Callable[[str], LoopFs]
+) -> None:
+    source = loop_fs("ext4").root / "flagged"
+    source.write_bytes(b"")
+    subprocess.run(["chattr", "+d", source], check=True)
+    reading, writing = os.pipe()
+    try:
+        assert copy_flags(opened(source), writing) is Lost.FLAGS
+    finally:
+        os.close(reading)
+        os.close(writing)
+        source.unlink()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -54,6 +56,7 @@ def reload_service() -> None:
 
 
 def test_the_first_client_starts_the_daemon() -> None:
+    run("systemctl", "stop", SERVICE)  # where it is enabled, the boot has started it
     assert shown("ActiveState") == "inactive"
     assert "system daemon" in run(MIGMON, "status").stdout
     assert (shown("ActiveState"), shown("StatusText")) == ("active", "idle")
@@ -133,17 +136,46 @@ def test_a_restart_drains_in_time_and_goes_on(drop_in: Callable[[str], None]) ->
     assert differences(source, target) == []
 
 
-def test_a_stuck_daemon_is_noticed_by_its_watchdog() -> None:
+@pytest.fixture
+def watchdog() -> Iterator[Callable[[str], None]]:
+    """A watchdog for one check."""
     override = Path("/run/systemd/system/migmond.service.d/watchdog.conf")
-    override.parent.mkdir(parents=True, exist_ok=True)
-    override.write_text("[Service]\nWatchdogSec=1s\n")
-    run("systemctl", "daemon-reload")
-    try:
-        run(MIGMON, "status")
-        os.kill(int(shown("MainPID")), signal.SIGSTOP)
-        until(lambda: shown("NRestarts") == "1" and shown("ActiveState") == "active", "the watchdog's restart")
-        assert "system daemon" in run(MIGMON, "status").stdout
-        assert "Watchdog timeout" in journal()
-    finally:
-        override.unlink()
+
+    def write(seconds: str) -> None:
+        override.parent.mkdir(parents=True, exist_ok=True)
+        override.write_text(f"[Service]\nWatchdogSec={seconds}\n")
         run("systemctl", "daemon-reload")
+
+    yield write
+    override.unlink()
+    run("systemctl", "daemon-reload")
+
+
+def test_a_stuck_daemon_is_noticed_by_its_watchdog(watchdog: Callable[[str], None]) -> None:
+    watchdog("1s")
+    run(MIGMON, "status")
+    os.kill(int(shown("MainPID")), signal.SIGSTOP)
+    until(lambda: shown("NRestarts") == "1" and shown("ActiveState") == "active", "the watchdog's restart")
+    assert "system daemon" in run(MIGMON, "status").stdout
+    assert "Watchdog timeout" in journal()
+
+
+def test_a_busy_daemon_is_left_alone_by_its_watchdog(watchdog: Callable[[str], None]) -> None:
+    """More programs than processors compute all the time, and movers and many clients keep the daemon at work."""
+    watchdog("5s")
+    source, target = DISK / "busy", OTHER / "busy"
+    trees.small_files(source, 6000, 500, random.Random(1))
+    hogs = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(3 * (os.cpu_count() or 1))]
+    try:
+        execution = run(MIGMON, "run", source, target, "--io", "1MiB/s", "--detach").stdout.strip()
+        before, looks = shown("MainPID"), 0
+        while json.loads(run(MIGMON, "show", execution, "--json").stdout)["data"]["state"] != "completed":
+            looks += 1
+            assert shown("MainPID") == before
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+    assert looks
+    assert (shown("MainPID"), shown("NRestarts")) == (before, "0")
+    assert differences(source, target) == []

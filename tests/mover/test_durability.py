@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,12 @@ from migmond.mover.commit import Committer
 from migmond.mover.context import Context
 from migmond.mover.control import Controls
 from migmond.mover.copy import Copier
+from migmond.mover.delete import Remover
 from migmond.mover.group import Group
 from migmond.mover.roots import open_roots
 from migmond.mover.settle import Settler
-from migmond.wire.items import MoverOptions, RootSpec, SettleItem, WorkItem
-from migmond.wire.mover import FromMover, Open, Publish, Published, Settle, Settled, Synced
+from migmond.wire.items import DeleteDirectory, DeleteItem, MoverOptions, RootSpec, SettleItem, WorkItem
+from migmond.wire.mover import Delete, FromMover, Open, Publish, Published, Settle, Settled, Synced
 from migmond.wire.slots import SLOT_BYTES, ControlSide, Doing, MoverSide
 
 
@@ -66,7 +68,7 @@ class Mover:
         return group
 
     def fail_next_sync(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fails() -> None:
+        def fails(_: object) -> None:
             monkeypatch.undo()
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -187,6 +189,30 @@ def test_file_systems_mounted_inside_the_target_are_synced_too(
         assert len(synced) == 2
     finally:
         subprocess.run(["umount", "-l", target / "sub"], check=True)
+
+
+def test_a_delete_is_told_when_it_is_durable(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources of a completed migration came back with a power cut, and nobody deleted them again."""
+    mover = Mover(*places)
+    group = mover.publish(1, "a")
+    st = os.lstat(places[0] / "a")
+    item = DeleteItem(
+        group.arrivals[0].number, b"a", EntryType.FILE, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino,
+        st.st_dev, st.st_nlink, b"a", group.arrivals[0].inode, None,
+    )  # fmt: skip
+    said: list[str] = []
+    monkeypatch.setattr("migmond.mover.devices.sync_file_system", lambda fd: said.append("sync"))
+    monkeypatch.setattr(mover.context, "send", lambda message: said.append(type(message).__name__))
+    remover = Remover(mover.context)
+    assert not remover.due(1e12, idle=True)
+    remover.delete(Delete(1, (DeleteDirectory(0, b"", (item,)),)))
+    remover.delete(Delete(2, ()))
+    assert said == []
+    assert remover.due(time.monotonic(), idle=True)
+    assert remover.due(time.monotonic() + 10, idle=False)
+    remover.sync()
+    assert said == ["sync", "Deleted", "Deleted"]
+    assert not remover.due(1e12, idle=True)
 
 
 def test_a_sync_that_hangs_is_not_hidden_by_a_copy_that_ends() -> None:

@@ -31,7 +31,8 @@ from migmond.plugin_api import (
     example,
     hookimpl,
 )
-from migmond.plugin_host.discovery import Found, installed, load_all
+from migmond.plugin_host.discovery import installed, load_all
+from migmond.plugin_host.found import Found
 from migmond.plugin_host.host import PluginHost
 from migmond.plugin_host.supervision import FAILURES_TO_QUARANTINE
 

@@ -5,66 +5,31 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from as_user import as_user
-from daemon import ROOT, EmbeddedDaemon
 from migmond.cli.follow import ENDED
 from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
 from migmond.domain import api
 from migmond.domain.names import to_text
+from several_users import ANA, BEN, GUEST, NOBODY, OPERATORS, ROLES, VIEWERS, SystemDaemon, gid, passable
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a daemon that serves several users")
-
-ANA, BEN, GUEST, NOBODY = 40001, 40002, 40003, 40004
-OPERATORS, VIEWERS = "games", "news"
-"""Groups that every Debian has and that give nobody anything."""
-
-
-class SystemDaemon(EmbeddedDaemon):
-    """Serves several users: not --user."""
-
-    def start(self) -> None:
-        ready, theirs = os.pipe()
-        with open(self.home / "log", "ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "migmond.daemon", "--socket", self.socket, "--state-directory",
-                 str(self.home / "state"), "--config-directory", str(self.home / "config"),
-                 "--foreground-ready-fd", str(theirs)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs,),
-                env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"},
-            )  # fmt: skip
-        os.close(theirs)
-        with open(ready, "rb") as answer:
-            assert answer.read(1), self.log()
 
 
 @pytest.fixture
 def open_path(tmp_path: Path) -> Path:
-    """tmp_path, passable for everybody."""
-    for directory in [tmp_path, *tmp_path.parents]:
-        if str(directory) != "/":
-            directory.chmod(directory.stat().st_mode | 0o011)
-    return tmp_path
+    return passable(tmp_path)
 
 
 @pytest.fixture
 def daemon(open_path: Path) -> Iterator[SystemDaemon]:
-    roles = f'[roles]\noperator_group = "{OPERATORS}"\nviewer_group = "{VIEWERS}"\n'
-    with SystemDaemon(open_path / "daemon", roles) as running:
+    with SystemDaemon(open_path / "daemon", ROLES) as running:
         yield running
-
-
-def gid(name: str) -> int:
-    import grp
-
-    return grp.getgrnam(name).gr_gid
 
 
 def run(path: str, source: Path, target: Path, **fields: object) -> str:
@@ -152,7 +117,8 @@ def test_others_executions_are_not_there_for_an_operator(daemon: SystemDaemon, o
                 return e.kind
         return "done"
 
-    for method in ("get", "files", "errors", "interventions", "pause", "resume", "cancel", "drain", "verify"):
+    looks = ("get", "files", "receipt", "errors", "interventions")
+    for method in (*looks, "pause", "resume", "cancel", "drain", "verify", "cancel_verification"):
         name = f"execution.{method}"
         assert as_user(lambda name=name: look(name), uid=BEN, gid=BEN, groups=(gid(OPERATORS),)) == "not_found"  # type: ignore[misc]
 

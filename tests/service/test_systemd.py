@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import machine
-from machine import Boot, Machine
+from machine import Boot, Machine, missing
 
-pytestmark = pytest.mark.skipif(bool(machine.missing()), reason=machine.missing() or "-")
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "-")
 
 
 @pytest.fixture
@@ -24,16 +23,27 @@ def booted(tmp_path: Path, other_fs: Path) -> Iterator[Machine]:
         yield Machine(Path(overlay), {"/srv/disk": tmp_path / "disk", "/srv/other": other_fs})
 
 
+@pytest.fixture
+def installed(booted: Machine) -> Machine:
+    booted.install()
+    return booted
+
+
 def passed(boot: Boot) -> bool:
     if not boot.passed:
         print(boot.console, boot.output, sep="\n")
     return boot.passed
 
 
-def test_a_service_from_its_first_client_to_its_end(booted: Machine) -> None:
-    assert passed(booted.boot("tests/machine/check_service.py"))
+def test_a_service_from_its_first_client_to_its_end(installed: Machine) -> None:
+    assert passed(installed.boot("tests/machine/check_service.py"))
 
 
-def test_a_machine_that_loses_power_goes_on_when_it_boots(booted: Machine) -> None:
-    assert passed(booted.boot("tests/machine/check_before_power_cut.py", pull_the_plug=True))
-    assert passed(booted.boot("tests/machine/check_after_power_cut.py"))
+def test_a_machine_that_loses_power_goes_on_when_it_boots(installed: Machine) -> None:
+    assert passed(installed.boot("tests/machine/check_before_power_cut.py", pull_the_plug=True))
+    assert passed(installed.boot("tests/machine/check_after_power_cut.py"))
+
+
+def test_the_readme_installs_it(booted: Machine) -> None:
+    """On this machine's root; scripts/systemd-test builds one that has nothing but Debian's packages."""
+    assert passed(booted.boot("tests/machine/check_install.py"))

@@ -10,11 +10,22 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import psutil
 
 ROOT = Path(__file__).parents[2]
+
+
+class DaemonProcess(Protocol):
+    """What is asked of the process: all of it as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
 
 
 class EmbeddedDaemon:
@@ -33,7 +44,7 @@ class EmbeddedDaemon:
         home.mkdir(parents=True, exist_ok=True)
         (home / "config").mkdir(exist_ok=True)
         (home / "config" / "migmond.toml").write_text(configuration or "# defaults\n")
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: DaemonProcess | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -52,13 +63,13 @@ class EmbeddedDaemon:
         """Start it and wait until it serves."""
         ready, theirs = os.pipe()
         with open(self.home / "log", "ab") as log:
-            self.process = subprocess.Popen(
+            self.process = self._spawn(
                 [
-                    sys.executable, "-m", "migmond.daemon", "--user", "--socket", self.socket,
+                    "--user", "--socket", self.socket,
                     "--state-directory", str(self.home / "state"), "--config-directory", str(self.home / "config"),
                     "--foreground-ready-fd", str(theirs),
                 ],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, pass_fds=(theirs,),
+                log.fileno(), theirs,
             )  # fmt: skip
             if self._open_files is not None:  # the interpreter has not come so far yet that it would matter
                 resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, self._open_files)
@@ -67,9 +78,26 @@ class EmbeddedDaemon:
             if not answer.read(1):
                 raise RuntimeError("the daemon did not start:\n" + self.log())
 
+    def _spawn(self, arguments: list[str], log_fd: int, ready_fd: int) -> DaemonProcess:
+        return subprocess.Popen(
+            [sys.executable, "-m", "migmond.daemon", *arguments],
+            stdin=subprocess.DEVNULL, stdout=log_fd, stderr=log_fd, env=self.environment, pass_fds=(ready_fd,),
+        )  # fmt: skip
+
     def log(self) -> str:
         """Everything it has logged."""
         return (self.home / "log").read_text()
+
+    @property
+    def pid(self) -> int:
+        """Of its present process."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self.process is not None and self.process.poll() is None
 
     def movers(self) -> list[int]:
         """Pids of its mover processes."""
@@ -91,7 +119,7 @@ class EmbeddedDaemon:
 
     def stop(self) -> None:
         """Stop it in order; kill it when that takes too long."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None or not self.running:
             return
         self.process.send_signal(signal.SIGTERM)
         try:

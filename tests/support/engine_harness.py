@@ -73,10 +73,12 @@ class Laboratory:
 
 
 @contextlib.asynccontextmanager
-async def laboratory(state: Path, settings: EngineSettings | None = None) -> AsyncIterator[Laboratory]:
+async def laboratory(
+    state: Path, settings: EngineSettings | None = None, ballast_bytes: int = 0
+) -> AsyncIterator[Laboratory]:
     """Open the journal in `state` and serve an engine on it; leaving cuts running executions off."""
     clock = SystemClock()
-    async with open_journal(state) as journal:
+    async with open_journal(state, ballast_bytes) as journal:
         bus = EventBus(await journal.next_event(1 << 32), clock.wall)
         events: list[Event] = []
         bus.listen(events.append)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,9 @@ _MAKE = {
     "vfat": ("mkfs.vfat", "-F", "32"),
     "exfat-fuse": ("mkfs.exfat",),
 }
+_FS_IOC_SHUTDOWN = 0x8004587D
+_UNMOUNT_S = 30.0
+_NO_LOG_FLUSH = struct.pack("I", 2)
 _DRIVER = {"exfat-fuse": "fuse"}
 """What the kernel must have, where it is not called as the kind is."""
 _ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
@@ -31,10 +37,42 @@ class LoopFs:
     root: Path
     image: Path
     kind: str
+    options: str = ""
 
     def remount(self, options: str) -> None:
         """Change mount options, e.g. "ro"."""
         _run("mount", "-o", f"remount,{options}", os.fspath(self.root))
+
+    def shut_down(self) -> None:
+        """Cut its power: from now on nothing reaches the image, not even what the file system's log has in memory."""
+        fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(fd, _FS_IOC_SHUTDOWN, _NO_LOG_FLUSH)
+        finally:
+            os.close(fd)
+
+    def mount_again(self) -> None:
+        """Give it power again: what is there now is what a machine finds after it was cut.
+
+        Raises:
+            TimeoutError: somebody still has it open.
+            RuntimeError: another mount namespace still has it mounted. Whoever cuts power must be in one of its own:
+                any process of the machine that takes a copy of ours keeps the file system as it is.
+        """
+        self._unmount()
+        _run("mount", "-t", self.kind, "-o", _loop(self.options), os.fspath(self.image), os.fspath(self.root))
+        try:
+            os.listdir(self.root)
+        except OSError as e:
+            raise RuntimeError(f"{self.root} is still mounted in another namespace: use unshare --mount") from e
+
+    def _unmount(self) -> None:
+        # A process that was killed a moment ago may still be giving back what it had open.
+        deadline = time.monotonic() + _UNMOUNT_S
+        while subprocess.run(["umount", self.root], env=_ENVIRONMENT, check=False, capture_output=True).returncode:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.root} stays busy")
+            time.sleep(0.02)
 
 
 def missing(kind: str) -> str:
@@ -76,13 +114,17 @@ def mounted(directory: Path, kind: str, *, size_bytes: int = SIZE_BYTES, options
         file.truncate(size_bytes)
     _run(*_MAKE[kind], os.fspath(image))
     root.mkdir()
-    _run("mount", "-t", kind, "-o", f"loop{',' if options else ''}{options}", os.fspath(image), os.fspath(root))
+    _run("mount", "-t", kind, "-o", _loop(options), os.fspath(image), os.fspath(root))
     try:
-        yield LoopFs(root, image, kind)
+        yield LoopFs(root, image, kind, options)
     finally:
         # A test that failed may have left something open in it: detached, it goes when that is closed.
         _run("umount", "-l", os.fspath(root))
         image.unlink()
+
+
+def _loop(options: str) -> str:
+    return f"loop,{options}" if options else "loop"
 
 
 @contextlib.contextmanager

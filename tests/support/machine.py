@@ -1,6 +1,7 @@
-"""A machine with a real systemd as its first process: this one's root file system under an overlay, in a container.
+"""A machine with a real systemd as its first process: a root file system under an overlay, in a container.
 
-What it writes goes into a directory of the test and stays from boot to boot. It boots in less than a second.
+The root is this machine's own, or one that `scripts/systemd-test` has built. What the machine writes goes into a
+directory of the test and stays from boot to boot. It boots in less than a second.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ ROOT = Path(__file__).parents[2]
 CHECKOUT = "/checkout"
 """Where the machine sees this checkout, read only."""
 VENV = "/opt/migmond"
-_TIMEOUT_S = 240
+"""Where migmond is installed, as the unit file says."""
+CHECKS_VENV = "/opt/checks"
+"""The checks' own environment: pytest and what else the tests use."""
+_TIMEOUT_S = 600
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 _TARGET = """
@@ -69,42 +73,41 @@ class Machine:
     Args:
         directory: for the overlay; on a file system that can hold one.
         binds: paths inside the machine → directories of this one.
+        root: the root file system below; its Python must be of the same minor version as ours.
     """
 
-    def __init__(self, directory: Path, binds: Mapping[str, Path]) -> None:
+    def __init__(self, directory: Path, binds: Mapping[str, Path], root: Path = Path("/")) -> None:
         self._directory = directory
         self._binds = binds
+        self._lower = root
+        self._python = sys.executable if root == Path("/") else "/usr/bin/python3"
         self.files = directory / "files"
-        """What differs from this machine's own root."""
+        """What differs from the root."""
         for name in ("files", "work", "root"):
             (directory / name).mkdir(parents=True)
-        self._install()
-
-    def _install(self) -> None:
-        """Units as they come, groups by sysusers, and an environment at the place that the unit file names."""
         units = self.files / "etc/systemd/system"
         units.mkdir(parents=True)
-        for unit in ("migmond.service", "migmond.socket"):
-            shutil.copy(ROOT / "contrib/systemd" / unit, units)
         (units / "migmond-checks.target").write_text(_TARGET)
         # Nothing that this machine starts at boot is wanted, nor could most of it run there.
         for wants in ("multi-user.target.wants", "sysinit.target.wants", "timers.target.wants", "getty.target.wants"):
             _hide(units / wants)
+        self._make_environment(CHECKS_VENV)
+
+    def install(self) -> None:
+        """Units as they come, groups by sysusers, and an environment at the place that the unit file names, which runs
+        the checkout: what the README's commands do (tests/machine/check_install.py), without their minute."""
+        for unit in ("migmond.service", "migmond.socket"):
+            shutil.copy(ROOT / "contrib/systemd" / unit, self.files / "etc/systemd/system")
         sysusers = self.files / "usr/lib/sysusers.d"
         sysusers.mkdir(parents=True)
         shutil.copy(ROOT / "contrib/systemd/migmond.sysusers", sysusers / "migmond.conf")
-        self._make_environment()
-
-    def _make_environment(self) -> None:
-        venv = self.files / VENV.lstrip("/")
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True, capture_output=True)
-        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        packages = next(p for p in sys.path if p.endswith("site-packages"))
-        inside = [CHECKOUT, f"{CHECKOUT}/plugins", packages.replace(str(ROOT), CHECKOUT)]
-        (venv / "lib" / version / "site-packages" / "migmond.pth").write_text("\n".join(inside) + "\n")
-        for name, module in (("migmond", "migmond.daemon.main"), ("migmon", "migmond.cli.main")):
+        venv = self._make_environment(VENV)
+        for name, module, function in (
+            ("migmond", "migmond.daemon.main", "main"),
+            ("migmon", "migmond.cli.__main__", "run"),
+        ):
             program = venv / "bin" / name
-            program.write_text(f"#!{VENV}/bin/python\nfrom {module} import main\nmain()\n")
+            program.write_text(f"#!{VENV}/bin/python\nfrom {module} import {function}\n{function}()\n")
             program.chmod(0o755)
         # Ordinary users run it too: every directory above the interpreter must let them through.
         for parent in Path(sys.base_prefix).parents:
@@ -113,6 +116,16 @@ class Machine:
                 copy.mkdir(parents=True, exist_ok=True)
                 copy.chmod(0o711)
 
+    def _make_environment(self, where: str) -> Path:
+        """An environment that finds the checkout and what the checkout has installed."""
+        venv = self.files / where.lstrip("/")
+        subprocess.run([self._python, "-m", "venv", "--without-pip", str(venv)], check=True, capture_output=True)
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        packages = next(p for p in sys.path if p.endswith("site-packages"))
+        inside = [CHECKOUT, f"{CHECKOUT}/plugins", packages.replace(str(ROOT), CHECKOUT)]
+        (venv / "lib" / version / "site-packages" / "migmond.pth").write_text("\n".join(inside) + "\n")
+        return venv
+
     def boot(self, checks: str, *, pull_the_plug: bool = False) -> Boot:
         """Start it, run the checks in `checks` (pytest arguments, paths below the checkout), and wait for its end.
 
@@ -120,7 +133,7 @@ class Machine:
             pull_the_plug: every process dies at once when the checks have ended; else it shuts down in order.
         """
         action = "poweroff-immediate" if pull_the_plug else "poweroff"
-        unit = _CHECKS.format(action=action, venv=VENV, checkout=CHECKOUT, arguments=checks)
+        unit = _CHECKS.format(action=action, venv=CHECKS_VENV, checkout=CHECKOUT, arguments=checks)
         (self.files / "etc/systemd/system/migmond-checks.service").write_text(unit)
         result = self.files / "result"
         result.write_text("")
@@ -137,7 +150,7 @@ class Machine:
         # In a mount namespace of its own: nothing of this stays, whatever happens.
         script = textwrap.dedent(f"""
             set -e
-            mount -t overlay overlay -o lowerdir=/,upperdir={overlay}/files,workdir={overlay}/work {root}
+            mount -t overlay overlay -o lowerdir={self._lower},upperdir={overlay}/files,workdir={overlay}/work {root}
             mount -t tmpfs none /run
             for group in {" ".join(map(str, cgroups))}; do echo $$ > $group/cgroup.procs; done
             exec systemd-nspawn --quiet --register=no --keep-unit --boot --directory={root} --machine=migmond-test \\

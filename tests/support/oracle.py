@@ -75,6 +75,19 @@ def differences(
     return found
 
 
+def entries(root: AnyPath) -> dict[bytes, Facts]:
+    """Return everything below `root` by path, `root` itself as b""; nothing when there is no such thing."""
+    return dict(_walk(os.fsencode(root))) if os.path.lexists(root) else {}
+
+
+def unlike(a: Facts, b: Facts) -> tuple[bool, list[str]]:
+    """Whether content or type of two entries differ, and in what else. Numbers of names and holes are not compared."""
+    content = (a.type, a.size, a.digest, a.text, a.device, a.unreadable, b.unreadable) != (
+        b.type, b.size, b.digest, b.text, b.device, "", "",
+    )  # fmt: skip
+    return content, list(_compare(a, b, holes=False, owners=True, timed=True))
+
+
 def names_starting(root: AnyPath, prefix: bytes) -> list[bytes]:
     """Return the paths below `root` whose last part starts with `prefix`."""
     if not os.path.lexists(root):

@@ -12,7 +12,7 @@ from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.parse import global_options
 from migmond.cli.render.other import check_lines, config_lines, plugin_lines, status_lines
-from migmond.cli.render.text import printable_json
+from migmond.cli.render.text import printable_json, show_size
 from migmond.cli.state import State
 from migmond.domain import api
 
@@ -42,6 +42,19 @@ def doctor(state: State) -> None:
     else:
         state.show(check_lines(found), marks=True)
     sys.exit(Exit.FAILED if any(c.severity == "error" for c in found.checks) else Exit.DONE)
+
+
+@click.command()
+@global_options
+@click.pass_obj
+def backup(state: State) -> None:
+    """Back the journal up now. The daemon does so by itself, too; `migmond --restore PATH` puts one back."""
+    with connect(state) as client:
+        made = client.call("system.backup", api.Nothing(), api.Backup)
+    if state.json:
+        state.emit("backup", made)
+    else:
+        state.show([f"{made.path} ({show_size(made.size_bytes)})"])
 
 
 @click.command()

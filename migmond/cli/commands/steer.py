@@ -9,11 +9,12 @@ import click
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
-from migmond.cli.follow import ENDED, detaching, wait_verified
+from migmond.cli.follow import ENDED, wait_verified
 from migmond.cli.parse import DURATION, execution_argument, global_options
 from migmond.cli.render.execution import verification
 from migmond.cli.render.text import count, percent_text, show_duration
 from migmond.cli.state import State
+from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
 from migmond.domain import api
 
@@ -125,20 +126,40 @@ def drain(state: State, id_: str) -> None:
 
 @click.command()
 @execution_argument()
+@click.option("--cancel", "cancelling", is_flag=True, help="End the one that is under way.")
 @global_options
 @click.pass_obj
-def verify(state: State, id_: str) -> None:
-    """Re-read every target of a finished migration past the cache and compare it with the journal."""
+def verify(state: State, id_: str, *, cancelling: bool) -> None:
+    """Re-read every target of a finished migration past the cache and compare it with the journal. Ctrl-C ends it."""
     with connect(state, timeout_s=None) as client:
         view = _get(client, id_)
-        with detaching(state, f"the verification of {view.name}", f"result: migmon show {view.id[:6]}"):
+        if cancelling:
+            view = client.call("execution.cancel_verification", api.ExecutionParams(view.id), api.ExecutionView)
+            _done(state, view, "its verification was ended")
+            return
+        try:
             view = wait_verified(state, client, view.id)
+        except KeyboardInterrupt:
+            _end_verification(state, view)
+            sys.exit(Exit.DETACHED)
     found = view.verification
-    if found is None:
-        complain(view.why or "the verification did not end", f"migmon show {view.id[:6]}")
-        sys.exit(Exit.FAILED)
-    if state.json:
+    if found is not None and state.json:
         state.emit("verification", found)
-    else:
+    if found is None or found.failure:
+        why = found.failure if found is not None else "the daemon knows nothing of it any more"
+        complain(f"the verification of {view.name} did not end: {why}", f"try again: migmon verify {view.id[:6]}")
+        sys.exit(Exit.FAILED)
+    if not state.json:
         state.show([verification(found), *(f"  {example}" for example in found.examples)])
     sys.exit(Exit.DONE if not found.mismatches else Exit.SOME_FILES_FAILED)
+
+
+def _end_verification(state: State, view: api.ExecutionView) -> None:
+    """Nobody wants the result: the disks need not be read on. The connection may be in the middle of a message."""
+    with connect(state, start=False) as client:
+        try:
+            client.call("execution.cancel_verification", api.ExecutionParams(view.id), api.ExecutionView)
+        except RemoteError as e:
+            if e.kind != "conflict":
+                raise
+    state.say("", f"interrupted: {view.name} is not verified any more; what was found: migmon show {view.id[:6]}")

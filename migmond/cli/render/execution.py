@@ -153,10 +153,13 @@ def amounts(p: api.Progress) -> str:
 
 def verification(v: api.VerificationView) -> str:
     """Return one line about the last verification."""
+    if v.failure:
+        found = f"{count(v.checked.entries, 'entry', 'entries')} checked, {count(v.mismatches, 'difference')}"
+        return f"verification of {clock(v.at)} did not end: {v.failure} ({found})"
     if not v.checked.entries:
-        return f"verified {clock(v.at)}: nothing to re-read, no entry was copied (a whole tree was renamed, or empty)"
+        return f"verified {clock(v.at)}: nothing to look at, no entry was brought over"
     result = "all as they were written" if not v.mismatches else f"{count(v.mismatches, 'DIFFERENCE')}"
-    unhashed = f" ({v.unhashed:,} without a hash: size and type only)" if v.unhashed else ""
+    unhashed = f" ({v.unhashed:,} without a hash: size and time only)" if v.unhashed else ""
     size = show_size(v.checked.bytes)
     return f"verified {clock(v.at)}: {count(v.checked.entries, 'entry', 'entries')}, {size} re-read, {result}{unhashed}"
 

@@ -56,6 +56,8 @@ def status_lines(s: api.Status) -> list[str]:
         f"  memory      {show_size(s.resident_bytes)}",
         f"  event loop  longest delay in the last minute {s.loop_lag_max_s * 1000:.0f} ms",
     ]
+    if s.journal_trouble:
+        lines.insert(3, f"              ✗ {s.journal_trouble} (migmon doctor)")
     return [*lines, *(f"  plugin      {line}" for line in plugin_lines(s.plugins))]
 
 

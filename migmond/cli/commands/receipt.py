@@ -1,0 +1,130 @@
+"""The command receipt: what became of every entry of a migration, to keep and to check."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import click
+import msgspec
+
+from migmond.cli.connect import connect
+from migmond.cli.exits import Exit, complain
+from migmond.cli.parse import execution_argument, global_options
+from migmond.cli.render.text import clock, count, printable, show_size
+from migmond.cli.state import State
+from migmond.client.receipt import ReceiptStream
+from migmond.domain.receipt import ReceiptFooter, ReceiptHeader, check_receipt
+
+_LINE_BYTES = 16 << 20
+"""No line is longer: the daemon sends no more in one piece."""
+_SHOWN_EVERY = 5_000
+_PRIVATE = 0o600
+
+
+@click.command()
+@execution_argument(required=False)
+@click.option("--output", "-o", type=click.Path(), metavar="FILE", help="Write it to FILE, whole or not at all.")
+@click.option("--check", "saved", type=click.Path(), metavar="FILE", help="Check a saved one; no daemon is needed.")
+@global_options
+@click.pass_obj
+def receipt(state: State, id_: str | None, output: str | None, saved: str | None) -> None:
+    """Print the receipt of a migration: every entry with size, time, hash and outcome, in JSON lines.
+
+    Once a migration has ended its receipt is the same, byte for byte, whenever you ask (migmon receipt ID | cmp FILE
+    compares a saved one with the journal). The last line has the SHA-256 of all others; --check tells whether a saved
+    one is intact, and which line is not.
+    """
+    if (id_ is None) == (saved is None) or (saved is not None and output is not None):
+        raise click.UsageError("give the ID of a migration, or --check FILE")
+    if saved is not None:
+        _check(state, saved)
+    elif id_ is not None:
+        _fetch(state, id_, output)
+
+
+def _fetch(state: State, id_: str, output: str | None) -> None:
+    if output is not None and not state.yes and os.path.lexists(output):
+        complain(f"{output} exists", "choose another name, or replace it with -y")
+        sys.exit(Exit.USAGE)
+    with connect(state) as client:
+        stream = ReceiptStream(client, id_)
+        if output is None:
+            last = _print(stream)
+        elif state.dry_run:
+            state.say(f"the receipt of {stream.header.name} would be written to {output}")
+            return
+        else:
+            last = _write(state, stream, output)
+    header, footer = stream.header, msgspec.json.decode(last, type=ReceiptFooter)
+    if output is not None and state.json:
+        state.emit("receipt", _facts(output, header, footer))
+    elif output is not None:
+        state.show([f"{output}: {_summary(header, footer)}", f"sha256 {footer.sha256}"])
+    if not header.final:
+        state.say(f"{header.name} is {header.state}: this receipt is not final")
+
+
+def _print(stream: ReceiptStream) -> bytes:
+    line = b""
+    for line in stream.lines():
+        sys.stdout.buffer.write(line)
+    return line
+
+
+def _write(state: State, stream: ReceiptStream, output: str) -> bytes:
+    """Write it beside FILE and give it that name when it is whole and durable."""
+    partial = f"{output}.{os.getpid()}.part"
+    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
+    line = b""
+    try:
+        with open(fd, "wb") as file:
+            for line in stream.lines():
+                file.write(line)
+                if state.live() and stream.entries % _SHOWN_EVERY == 0:
+                    sys.stderr.write(f"\r{stream.entries:,} entries")
+                    sys.stderr.flush()
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(partial, output)
+    except BaseException:
+        os.unlink(partial)
+        raise
+    finally:
+        if state.live():
+            sys.stderr.write("\r\x1b[K")
+    return line
+
+
+def _check(state: State, saved: str) -> None:
+    with open(saved, "rb") as file:
+        lines: Iterator[bytes] = iter(lambda: file.readline(_LINE_BYTES), b"")
+        found = check_receipt(lines)
+    header, footer = found.header, found.footer
+    if state.json:
+        facts = {"file": printable(saved), "intact": not found.damage, "line": found.line, "damage": found.damage}
+        state.emit("receipt_check", facts | (_facts(saved, header, footer) if header and footer else {}))
+    if header is None or footer is None:
+        again = f"migmon receipt {header.execution} makes it again" if header else "migmon receipt ID makes one"
+        complain(f"{saved} is damaged at line {found.line:,}: {found.damage}", f"{again} from the journal")
+        sys.exit(Exit.FAILED)
+    if not state.json:
+        state.show([f"{saved}: intact: {_summary(header, footer)}", f"sha256 {footer.sha256}"])
+    if not header.final:
+        state.say(f"it is not final: {header.name} was {header.state}")
+
+
+def _summary(header: ReceiptHeader, footer: ReceiptFooter) -> str:
+    ended = f", ended {clock(header.ended_at)}" if header.ended_at else ""
+    total, states = footer.sum, footer.sum.states
+    parts = [f"{tally.entries:,} {name}" for name, tally in states.items()]
+    unhashed = f", {count(total.unhashed, 'file')} without hash" if total.unhashed else ""
+    return (
+        f"{header.name} ({header.execution[:6]}) {header.state}{ended}: "
+        f"{count(total.entries, 'entry', 'entries')}, {show_size(total.bytes)} ({', '.join(parts)}){unhashed}"
+    )
+
+
+def _facts(path: str, header: ReceiptHeader, footer: ReceiptFooter) -> dict[str, object]:
+    return {"file": printable(path), "header": header, "sum": footer.sum, "sha256": footer.sha256}

@@ -1,0 +1,43 @@
+"""What campaigns of failing system calls have found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import errno_faults
+from errno_faults import ErrnoFaults, Fault
+from loopfs import missing
+from migmond.domain.plan import Operation
+from routes import ROUTES, Route, Victim
+
+MOVE = Route(Operation.MOVE, within=False)
+MERGE = Route(Operation.MOVE, within=True, into=True)
+MOVER, SCANNER = Victim.MOVER, Victim.SCANNER
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ErrnoFaults]:
+    if why := missing("ext4"):
+        pytest.skip(why)
+    with errno_faults.prepared(tmp_path_factory.mktemp("faults") / "work", "ext4") as ready:
+        yield ready
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        # A directory that could not be listed had the other names of files that were moved and deleted meanwhile.
+        Fault(SCANNER, MOVE, "getdents64", "ESTALE", "10+"),
+        # A source directory that could not be removed stayed, and the migration was complete.
+        Fault(MOVER, MERGE, "unlinkat", "ENOSPC", "5"),
+        Fault(MOVER, MERGE, "unlinkat", "EPERM", "5"),
+    ],
+    ids=str,
+)
+def test_after_the_fault_nothing_is_missing(laboratory: ErrnoFaults, fault: Fault) -> None:
+    assert fault.route in ROUTES
+    trial = laboratory.provoke(fault)
+    assert trial.hit
+    assert list(map(str, trial.findings)) == []
