@@ -33,7 +33,6 @@ from migmond.wire.mover import Survey, Surveyed
 
 _LINKED_INODES = 500_000
 """Inodes of which further names are awaited. Beyond that every name counts by its share: memory stays bounded."""
-_FLAGGED = libc.ATTR_IMMUTABLE | libc.ATTR_APPEND | libc.ATTR_NODUMP
 _FIXED = libc.ATTR_IMMUTABLE | libc.ATTR_APPEND
 _CHECK_ENTRIES = 1000
 _PATH_SAFE = 4000
@@ -345,7 +344,7 @@ class _RootWalk:
             self.saw(Sight.IMMUTABLE, path)
         if self._renames:
             return
-        if st.attributes & _FLAGGED:
+        if st.attributes & _FIXED:  # all other flags are copied
             self.saw(Sight.FLAGS, path)
         if not rights.may_chown:
             if st.uid != rights.uid:
