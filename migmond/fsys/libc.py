@@ -28,14 +28,13 @@ _SYS_QUOTACTL_FD = 443
 ATTR_COMPRESSED = 0x4
 ATTR_IMMUTABLE = 0x10
 ATTR_APPEND = 0x20
-ATTR_NODUMP = 0x40
 ATTR_MOUNT_ROOT = 0x2000
 
 _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_EMPTY_PATH = 0x1000
 _STATX_BASIC_STATS = 0x7FF
 _STATX = struct.Struct("=IIQIIIHxxQQQ56xqI12xII")
-_STATX_BYTES = 256
+_StatxBuffer = ctypes.c_char * 256
 _Q_GETQUOTA = 0x800007
 _DQBLK = struct.Struct("=8QI4x")
 
@@ -149,7 +148,7 @@ def statx(dir_fd: int, name: bytes) -> Stat:
     Raises:
         OSError
     """
-    buffer = ctypes.create_string_buffer(_STATX_BYTES)
+    buffer = _StatxBuffer()
     if _statx()(dir_fd, _checked(name), _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH, _STATX_BASIC_STATS, buffer):
         _fail(name)
     (_, _, attributes, links, uid, gid, mode, inode, size, blocks, mtime_s, mtime_ns, major, minor) = (

@@ -33,9 +33,10 @@ from migmond.wire.mover import Survey, Surveyed
 
 _LINKED_INODES = 500_000
 """Inodes of which further names are awaited. Beyond that every name counts by its share: memory stays bounded."""
-_FLAGGED = libc.ATTR_IMMUTABLE | libc.ATTR_APPEND | libc.ATTR_NODUMP
 _FIXED = libc.ATTR_IMMUTABLE | libc.ATTR_APPEND
 _CHECK_ENTRIES = 1000
+_PATH_SAFE = 4000
+"""Shorter paths at the target are no trouble for anybody."""
 
 
 def survey(context: Context, message: Survey) -> None:
@@ -115,6 +116,12 @@ class _RootWalk:
         self._sights: dict[Sight, Sighting] = {}
         self._least = self._most = self._least_inodes = self._most_inodes = 0
         self._device = -1
+        # On most targets nothing is the matter with sizes and times: then they are not looked at.
+        judged = self._abilities
+        self._sizes_matter = judged.max_file_bytes is not None or not judged.holes
+        self._times_matter = judged.time_step_ns > 1 or judged.first_s is not None or judged.last_s is not None
+        self._short_name = 0 if judged.utf8_only else min(self._facts.name_max, 255)
+        self._short_path = _PATH_SAFE - len(root.spec.target)
 
     def report(self) -> RootSurvey:
         """Return what was found."""
@@ -293,7 +300,8 @@ class _RootWalk:
         survey.files += 1
         if first:
             survey.bytes += st.size
-        self._see(size_sights(st.size, st.allocated, self._abilities), path)
+        if self._sizes_matter:
+            self._see(size_sights(st.size, st.allocated, self._abilities), path)
         if not self._renames and not self._access.readable(fd, name, st):
             self.saw(Sight.UNREADABLE_FILE, path)
         if first or not self._abilities.hard_links:
@@ -336,7 +344,7 @@ class _RootWalk:
             self.saw(Sight.IMMUTABLE, path)
         if self._renames:
             return
-        if st.attributes & _FLAGGED:
+        if st.attributes & _FIXED:  # all other flags are copied
             self.saw(Sight.FLAGS, path)
         if not rights.may_chown:
             if st.uid != rights.uid:
@@ -347,7 +355,8 @@ class _RootWalk:
             self.saw(Sight.OWNER, path)
         if not abilities.modes and kind is not EntryType.SYMLINK:
             self.saw(Sight.MODE, path)
-        self._see(time_sights(st.mtime_s, st.mtime_ns, abilities), path)
+        if self._times_matter:
+            self._see(time_sights(st.mtime_s, st.mtime_ns, abilities), path)
         with contextlib.suppress(OSError):  # unreadable, or the source knows no attributes
             attributes = os.listxattr(b"/proc/self/fd/%d/%s" % (fd, name), follow_symlinks=False)
             if attributes:
@@ -360,6 +369,8 @@ class _RootWalk:
             self.saw(sight, path)
 
     def _names(self, name: bytes, path: bytes) -> None:
+        if len(name) <= self._short_name and len(path) <= self._short_path:
+            return
         self._see(name_sights(name, self._facts, self._abilities), path)
         self._see(path_sights(self._root.spec.source, self._root.spec.target, path), path)
 

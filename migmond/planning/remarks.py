@@ -212,7 +212,8 @@ _RULES: dict[Sight, Rule] = {
         "permissions of {n} entries are lost: {fs} has the same for all",
     ),
     Sight.FLAGS: _always(
-        "chattr flags of 1 entry are not carried over", "chattr flags of {n} entries are not carried over"
+        "the copy of 1 entry is not immutable or append-only as it is itself",
+        "the copies of {n} entries are not immutable or append-only as they are themselves",
     ),
     Sight.TIME_STEP: _time_step,
     Sight.TIME_RANGE: _lost(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +25,7 @@ from migmond.domain.execution import Execution
 from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.plan import Plan, Source
+from migmond.domain.preflight import Promise
 from migmond.domain.states import ExecutionState
 from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
@@ -238,3 +239,24 @@ async def test_one_user_walks_few_plans_at_a_time(nursery: trio.Nursery, monkeyp
     go_on.set()
     await trio.testing.wait_all_tasks_blocked()
     await found.check_plan(ANA, plan)
+
+
+async def test_whose_room_it_is_is_told_to_those_who_may_see(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, others = execution("aaaaaa000000", "photos", 1000), execution("bbbbbb000000", "secret", 1001)
+    found, _ = await a_service(nursery, mine, others)
+
+    def promises(name: Callable[[Execution], str]) -> list[Promise]:
+        return [Promise(name(e), 1, 10, 1, certain=True) for e in (mine, others)]
+
+    told: list[str] = []
+
+    async def walk(_s: object, _p: object, _i: object, held: list[Promise]) -> api.PlanVerdict:
+        told.extend(p.holder for p in held)
+        return cast("api.PlanVerdict", None)
+
+    monkeypatch.setattr(found._engine, "promises", promises)
+    monkeypatch.setattr(service, "check_plan", walk)
+    await found.check_plan(ANA, api.PlanSpec((api.SourceSpec("/a"),), "/b"))
+    assert told == ["photos (aaaaaa)", "another user's migration"]
