@@ -48,8 +48,3 @@ HAZARDS = {
     39: "a target on which two names are one",
     40: "symlink races when running as root",
 }
-
-NOT_YET: dict[int, str] = {
-    35: "no receipt has the birth times of the sources",
-}
-"""Rows that no test proves, and why."""
