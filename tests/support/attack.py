@@ -123,7 +123,8 @@ def _swap_forever(tree: Path, count: memoryview, *, roots: bool) -> None:
     if roots:
         every.append([(_directory(tree.parent), tree.name, _SWAP + tree.name)] * 31)
     calls = [[(fd, a.encode(), fd, b.encode(), _EXCHANGE) for fd, a, b in pairs] for pairs in every]
-    while True:
+    parent = os.getppid()
+    while os.getppid() == parent:  # nobody is left to end us when it has died
         for some in calls:
             for call in some:
                 count[0] += exchange(*call) == 0

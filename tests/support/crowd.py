@@ -86,7 +86,10 @@ def _busy(path: str, count: int, send: _Send) -> Iterator[None]:
 def _act_forever(path: str, count: int, send: _Send) -> None:
     clients: list[socket.socket | None] = [None] * count
     began = time.monotonic()
+    parent = os.getppid()
     for turn in itertools.count():
+        if os.getppid() != parent:
+            return  # nobody is left to end us
         time.sleep(max(0.0, began + turn * _ROUND_S / count - time.monotonic()))
         number = turn % count
         client = clients[number]
