@@ -71,12 +71,17 @@ def test_json_is_an_envelope_a_line(daemon: EmbeddedDaemon, source: Path, tmp_pa
     assert {json.loads(line)["data"]["type"] for line in only} == {"symlink"}
 
 
+def without_free_space(text: str) -> str:
+    """Others write to the disk as well, between two plans."""
+    return re.sub(r"[0-9.]+ [KMGT]?i?B free", "free", text)
+
+
 def test_plan_writes_nothing_and_can_be_saved(daemon: EmbeddedDaemon, source: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     done = daemon.migmon("plan", str(source), str(target), "--save", "weekly")
     assert "✓ feasible" in done.stdout
     assert not target.exists()
-    assert daemon.migmon("run", "weekly", "-n").stdout == done.stdout
+    assert without_free_space(daemon.migmon("run", "weekly", "-n").stdout) == without_free_space(done.stdout)
     assert daemon.migmon("run", "weekly").returncode == 0
     assert differences(source, target) == []
 
