@@ -122,8 +122,9 @@ class DirectoryWorker:
         """Also when nothing was left to remove: a mover that died may have removed it and not have come to the sync."""
         root = self._context.roots[index]
         if not root.gone:
-            devices.note(root.source_fd)
-            return
+            with contextlib.suppress(FileNotFoundError):  # FUSE does not open what has just been removed
+                devices.note(root.source_fd)
+                return
         fd, _ = open_nearest(os.path.dirname(root.spec.source.rstrip(b"/")))
         try:
             devices.note(fd)

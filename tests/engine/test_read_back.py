@@ -57,7 +57,7 @@ main()
 def spoil_what_is_synced(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
     """Let movers spoil every file of CONTENT in `image` whenever they have synced."""
 
-    async def spawn(identity: Identity, socket_fd: int, memory_fd: int) -> trio.Process:
+    async def spawn(program: str, identity: Identity, socket_fd: int, memory_fd: int) -> trio.Process:
         return await trio.lowlevel.open_process(
             [sys.executable, "-c", _FAULTY.format(head=HEAD), str(socket_fd), str(memory_fd), str(image)],
             pass_fds=(socket_fd, memory_fd),

@@ -177,10 +177,10 @@ async def test_a_source_unmounted_in_the_middle_loses_nothing(tmp_path: Path, di
 @pytest.mark.hazard(23)
 async def test_a_frozen_target_stalls_its_movers_and_nobody_else(tmp_path: Path, disk: LoopFs) -> None:
     source, target, other = tmp_path / "source", disk.root / "target", tmp_path / "other"
-    trees.small_files(source, 400, 2000, random.Random(1), per_directory=50)
+    trees.small_files(source, 1500, 2000, random.Random(1), per_directory=50)
     settings = EngineSettings(workers=1, stall_after_s=0.5, group_entries=10)
     async with laboratory(tmp_path / "state", settings) as lab:
-        execution = await lab.start(plan(source, target, limits=SLOWLY))
+        execution = await lab.start(plan(source, target, limits=Limits(io_ops_per_s=500.0)))
         await some_done(lab, execution)
         run("fsfreeze", "-f", disk.root)
         try:

@@ -35,6 +35,7 @@ PEOPLE: Mapping[str, tuple[int, str | None]] = {
     "nobody": (NOBODY, None),
 }
 EVERYBODY = {"root": OK, "admin": OK, "owner": OK, "operator": OK, "viewer": OK, "nobody": NO}
+ADMINS_ONLY = {"root": OK, "admin": OK, "owner": NO, "operator": NO, "viewer": NO, "nobody": NO}
 THEIR_OWN = {"root": OK, "admin": OK, "owner": OK, "operator": OK, "viewer": NO, "nobody": NO}
 LOOK = {"root": OK, "admin": OK, "owner": OK, "operator": HIDDEN, "viewer": OK, "nobody": NO}
 STEER = {"root": OK, "admin": OK, "owner": OK, "operator": HIDDEN, "viewer": NO, "nobody": NO}
@@ -43,6 +44,7 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "system.methods": EVERYBODY,
     "system.status": EVERYBODY,
     "system.doctor": EVERYBODY,
+    "system.backup": ADMINS_ONLY,
     "plan.check": THEIR_OWN,
     "plan.save": THEIR_OWN,
     "plan.list": EVERYBODY,
@@ -58,6 +60,8 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "execution.cancel": STEER,
     "execution.drain": STEER,
     "execution.verify": STEER,
+    "execution.cancel_verification": STEER,
+    "execution.receipt": LOOK,
     "events.subscribe": EVERYBODY,
     "events.unsubscribe": {**dict.fromkeys(EVERYBODY, HIDDEN), "nobody": NO},
     "plugin.list": EVERYBODY,

@@ -177,7 +177,10 @@ def test_resume_verify_and_cancel_have_no_more_rights(daemon: SystemDaemon, home
     home.chmod(0o700)
     ana.ask("execution.verify", {"id": done})
     view = ana.until(done, lambda v: not str(v["why"]).startswith("verifying"))
-    assert view["verification"] is None
+    verification = view["verification"]
+    assert isinstance(verification, dict)
+    assert verification["checked"]["bytes"] == 0  # it could not read anything
+    assert verification["mismatches"] == verification["checked"]["entries"]
     for method in ("resume", "cancel"):
         ana.ask(f"execution.{method}", {"id": half})
         ana.ended(half)
