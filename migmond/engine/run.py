@@ -45,8 +45,8 @@ CANCEL_GRACE_S = 10.0
 HANGING_LOOKS = 2
 """A sync or delete may take its time: a mover is killed for it when it has not moved for so many more graces."""
 FIRST_SLOT = 1
-_JOURNAL = "journal"
-"""Author of the hold that lasts while the journal's disk is full."""
+_ENGINE, _JOURNAL = "engine", "journal"
+"""Who sets holds that people did not ask for; the second while the journal's disk is full."""
 
 
 class Run:
@@ -221,6 +221,10 @@ class Run:
         if scope.account.execution.state is ExecutionState.CREATED:
             scope.account.change(started_at=scope.wall())
             self._enter(ExecutionState.RUNNING)
+        if self._resumed and self._gate.mode is Mode.PAUSE:
+            # A daemon that starts looks for itself whether the disk is back and has room: after a power cut nobody
+            # may be there to say so.
+            self.lift(lambda h: h.author in (_ENGINE, _JOURNAL), "lifted")
         if scope.account.execution.state is ExecutionState.RUNNING and self._gate.mode is Mode.PAUSE:
             self._enter(ExecutionState.PAUSED, scope.account.execution.reason)
         self.ready.set()
@@ -427,10 +431,10 @@ class Run:
 
     def _hold_for(self, reason: HoldReason, note: str, *, lasting: bool = False) -> None:
         """Set an engine's hold unless there is one of that kind; unless `lasting`, it lifts itself to try again."""
-        if any(h.reason is reason and h.author == "engine" for h in self.execution.holds) or self._gate.ending:
+        if any(h.reason is reason and h.author == _ENGINE for h in self.execution.holds) or self._gate.ending:
             return
         until = self._surroundings.clock.wall() + self._surroundings.settings.hold_s
-        self.pause(reason, "engine", note, None if lasting else until)
+        self.pause(reason, _ENGINE, note, None if lasting else until)
 
     def _journal_is_full(self, why: str) -> None:
         """Hold for as long as it lasts: this hold does not lift itself to try again, the ledger tries."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 import sickfs
 import trees
@@ -141,6 +142,31 @@ async def test_a_disk_that_was_pulled_holds_everything_and_fails_little(
     assert done.totals.failed.entries <= 7
     assert len(list(target.rglob("f*"))) == 200 - done.totals.failed.entries
     assert len(list(source.rglob("f*"))) == done.totals.failed.entries
+
+
+@pytest.mark.hazard(21)
+async def test_a_daemon_that_starts_looks_for_itself_whether_the_disk_is_back(tmp_path: Path, sick: SickFs) -> None:
+    """A disk that loses power a moment before the machine must not leave a migration that waits for somebody."""
+    source, target = tmp_path / "source", sick.root / "target"
+    trees.small_files(source, 200, 3000, random.Random(1))
+    rule = sick.fall_ill("write", error="EIO")
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        execution = await lab.start(plan(source, target, MOVE))
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
+        await lab.engine.pause(lab.engine.find(execution.id), "ana", "a person's hold stays", None)
+        while len((await lab.journal.executions())[0].holds) < 2:  # noqa: ASYNC110 (no event tells of a journal)
+            await trio.sleep(0.005)
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        await lab.until(lambda: [h.author for h in lab.engine.find(execution.id).holds] == ["ana"])
+        await lab.engine.resume(lab.engine.find(execution.id), "ana", "")
+        await lab.until(lambda: [h.author for h in lab.engine.find(execution.id).holds] == ["engine"])  # it is not
+    sick.heal(rule)
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        done = await lab.ended(execution)
+    failed = done.totals.failed.entries
+    assert failed <= 2 * 7
+    assert len(list(target.rglob("f*"))) == 200 - failed
+    assert len(list(source.rglob("f*"))) == failed
 
 
 @pytest.mark.hazard(21)
