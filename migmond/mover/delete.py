@@ -15,6 +15,7 @@ import xxhash
 
 from migmond.domain.entry import EntryType
 from migmond.domain.fault import Fault, Phase
+from migmond.fsys.durable import sync_directory
 from migmond.fsys.facts import mount_of
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_of
@@ -101,6 +102,9 @@ class Remover:
                     failures.append(ItemFault(item.number, Fault(Phase.DELETE, e.kind, 0, str(e))))
                 except OSError as e:
                     failures.append(ItemFault(item.number, fault_of(Phase.DELETE, e)))
+            if self._devices.one_by_one(os.fstat(source_dir).st_dev):
+                with contextlib.suppress(OSError):  # as in `sync`
+                    sync_directory(source_dir)
         except OSError as e:
             fault = fault_of(Phase.DELETE, e)
             failures.extend(ItemFault(item.number, fault) for item in directory.items)
