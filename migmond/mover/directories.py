@@ -98,25 +98,26 @@ class DirectoryWorker:
         """Remove those that are empty and still the ones that were scanned; what is gone is durably gone."""
         context, removed = self._context, 0
         devices = Devices()
-        failures: list[ItemFault] = []
+        failures: dict[int, Fault] = {}
         for item in message.items:
             context.controls.slot.began(Doing.DIRECTORIES, time.monotonic_ns())
             try:
                 removed += self._remove_one(item, devices)
             except OSError as e:
                 if e.errno not in _STAYS:
-                    failures.append(ItemFault(item.number, fault_of(Phase.DIRECTORY, e)))
+                    failures[item.number] = fault_of(Phase.DIRECTORY, e)
         try:
             for index in {item.root for item in message.items}:
                 self._note_source(index, devices)
             devices.sync()
         except OSError as e:
             fault = fault_of(Phase.SYNC, e)
-            failures += [ItemFault(item.number, fault) for item in message.items]
+            failures = {item.number: fault for item in message.items} | failures
         finally:
             devices.close()
         context.controls.slot.ended()
-        context.send(DirectoriesRemoved(message.batch, removed, tuple(failures)))
+        found = tuple(ItemFault(n, f) for n, f in failures.items())
+        context.send(DirectoriesRemoved(message.batch, removed, found))
 
     def _note_source(self, index: int, devices: Devices) -> None:
         """Also when nothing was left to remove: a mover that died may have removed it and not have come to the sync."""

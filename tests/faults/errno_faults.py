@@ -21,7 +21,7 @@ from migmond.client.errors import ClientError
 from migmond.domain.api import ExecutionView
 from routes import ROUTES, Ground, Route, Victim, ground
 from tracing import fail_at
-from trial import Trial, brought_to_an_end
+from trial import Trial, brought_to_an_end, miscounted
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "ESTALE", "EINTR", "EXDEV", "EPERM", "EACCES", "ENAMETOOLONG")
 
@@ -114,6 +114,8 @@ class ErrnoFaults:
     def _look(self, execution: str, case: Case) -> list[Finding]:
         view = ended(self._daemon.socket, execution, _SETTLE_S, {*ENDED, "paused"})
         found = _at_the_fault(case)
+        if view is not None:
+            found += miscounted(view)
         if view is not None and view.state != "completed" and not self._reason(view):
             found.append(Finding(Harm.DIFFERENT, f"it is {view.state} and does not say why"))
         if view is not None and view.state == "paused":
