@@ -27,7 +27,7 @@ from loopfs import LoopFs, make_image, mounted_image
 from migmond.domain.plan import Operation
 from power_cut import AFTER_THE_END, LAYOUTS, Layout
 from sickfs import sick_fs
-from torn_image import SECTOR_SIZES, copied, intact, loose, torn
+from torn_image import SECTOR_SIZES, copied, exposed, intact, torn
 from trial import CONFIGURATION, Trial, brought_to_an_end, clear, lay_out, make_tree
 from write_log import Event, read
 
@@ -35,7 +35,9 @@ TRIALS_OF_A_RUN = 10
 """Then the layout is run again: runs differ in what is written when."""
 
 _RUN_S = 120.0
-_DRAWS = 10
+_AT_ONCE = 0.3
+"""So often the cut comes in the very moment when a migration is accepted or said to be complete, if it can do harm."""
+
 _OPTIONS = {"xfs": "nouuid"}
 """All images have one UUID, and the kernel may not have forgotten the last one yet."""
 
@@ -109,20 +111,18 @@ class TornWrites:
         if run is None or not left:
             run, left = self.run(layout), TRIALS_OF_A_RUN
         self._runs[layout] = run, left - 1
-        trial = self.cut(layout, run, self._moment(number, run, rng), rng, tear_other=rng.random() < 0.5)
-        return replace(trial, seconds=time.monotonic() - began)
+        at, tear_other = self._moment(run, rng, late=number % AFTER_THE_END == 0)
+        return replace(self.cut(layout, run, at, rng, tear_other=tear_other), seconds=time.monotonic() - began)
 
-    def _moment(self, number: int, run: Run, rng: random.Random) -> int:
-        """A moment at which the disk has something to lose, if one is found soon."""
-        at = run.completed
-        for _ in range(_DRAWS):
-            if number % AFTER_THE_END:
-                at = rng.randint(run.accepted, run.completed)
-            else:
-                at = rng.choice((run.completed, rng.randint(run.completed, len(run.events))))
-            if loose(run.events[:at], self._disk.logged):
-                break
-        return at
+    def _moment(self, run: Run, rng: random.Random, *, late: bool) -> tuple[int, bool]:
+        """When power fails, and whether for the other disk too: a moment when there is something to lose."""
+        first, last = (run.completed, len(run.events)) if late else (run.accepted, run.completed)
+        for disk in (self._disk, self._other):
+            moments = [at for at in exposed(run.events, disk.logged) if first <= at <= last]
+            if moments:
+                at = first if first in moments and rng.random() < _AT_ONCE else rng.choice(moments)
+                return at, disk is self._other or rng.random() < 0.5
+        return last, True
 
     def run(self, layout: Layout) -> Run:
         """Migrate undisturbed, with everything logged.

@@ -25,7 +25,8 @@ _UNMOUNT_S = 30.0
 _NO_LOG_FLUSH = struct.pack("I", 2)
 _DRIVER = {"exfat-fuse": "fuse"}
 """What the kernel must have, where it is not called as the kind is."""
-_ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+"""Of commands that root has and others may not find."""
 SIZE_BYTES = 320 << 20
 """The least that mkfs.xfs accepts is 300 MiB; the image is sparse."""
 
@@ -86,7 +87,7 @@ class LoopFs:
         """
         # A process that was killed a moment ago may still be giving back what it had open.
         deadline = time.monotonic() + _UNMOUNT_S
-        while subprocess.run(["umount", self.root], env=_ENVIRONMENT, check=False, capture_output=True).returncode:
+        while subprocess.run(["umount", self.root], env=ENVIRONMENT, check=False, capture_output=True).returncode:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.root} stays busy")
             time.sleep(0.02)
@@ -98,9 +99,9 @@ def missing(kind: str) -> str:
         return f"a {kind} image needs root"
     if not os.path.exists("/dev/loop-control"):
         return "there are no loop devices here"
-    if shutil.which(_MAKE[kind][0], path=_ENVIRONMENT["PATH"]) is None:
+    if shutil.which(_MAKE[kind][0], path=ENVIRONMENT["PATH"]) is None:
         return f"{_MAKE[kind][0]} is not installed"
-    if kind in _DRIVER and shutil.which(f"mount.{kind}", path=_ENVIRONMENT["PATH"]) is None:
+    if kind in _DRIVER and shutil.which(f"mount.{kind}", path=ENVIRONMENT["PATH"]) is None:
         return f"{kind} is not installed"
     return "" if kernel_knows(_DRIVER.get(kind, kind)) else f"this kernel has no {kind}"
 
@@ -109,7 +110,7 @@ def kernel_knows(kind: str) -> bool:
     """Whether such file systems can be mounted, after its module was loaded if that is possible."""
     if not _registered(kind):
         with contextlib.suppress(FileNotFoundError):  # no modprobe: then what is built in is all there is
-            subprocess.run(["modprobe", "-q", kind], env=_ENVIRONMENT, check=False, capture_output=True)
+            subprocess.run(["modprobe", "-q", kind], env=ENVIRONMENT, check=False, capture_output=True)
     return _registered(kind)
 
 
@@ -159,7 +160,7 @@ def mounted_image(fs: LoopFs) -> Iterator[LoopFs]:
         yield fs
     finally:
         # A test that failed may have left something open in it: detached, it goes when that is closed.
-        done = subprocess.run(["umount", "-l", fs.root], env=_ENVIRONMENT, check=False, capture_output=True, text=True)
+        done = subprocess.run(["umount", "-l", fs.root], env=ENVIRONMENT, check=False, capture_output=True, text=True)
         if done.returncode and "not mounted" not in done.stderr:
             raise RuntimeError(done.stderr)
 
@@ -181,7 +182,7 @@ def tmpfs(root: Path, options: str) -> Iterator[Path]:
 
 def _run(*command: str) -> None:
     try:
-        subprocess.run(command, env=_ENVIRONMENT, check=True, capture_output=True, text=True)
+        subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True)
     except FileNotFoundError as e:
         raise RuntimeError(f"{command[0]} is not installed") from e
     except subprocess.CalledProcessError as e:

@@ -39,14 +39,17 @@ class Damage:
         return f"{self.torn:,} torn and {self.gone:,} gone of {self.whole + self.torn + self.gone:,} writes not flushed"
 
 
-def covered(events: Sequence[Event], path: str) -> int:
-    """How many of `events`, the first ones, the flushes among them have made durable on the disk `path`."""
-    return max((e.covers for e in events if isinstance(e, Flush) and e.path == path), default=0)
-
-
-def loose(events: Sequence[Event], path: str) -> list[Write]:
-    """The writes to the disk `path` that may be lost after `events`."""
-    return _writes(events[covered(events, path) :], path)
+def exposed(events: Sequence[Event], path: str) -> list[int]:
+    """The moments when the disk `path` has something to lose, each as how many events there have been."""
+    moments, covered, written = [], 0, 0
+    for number, event in enumerate(events, 1):
+        if isinstance(event, Write) and event.path == path:
+            written = number
+        elif isinstance(event, Flush) and event.path == path:
+            covered = max(covered, event.covers)
+        if written > covered:
+            moments.append(number)
+    return moments
 
 
 def copied(image: Path, copy: Path) -> None:
@@ -67,8 +70,9 @@ def torn(base: Path, image: Path, events: Sequence[Event], path: str, rng: rando
 
     Where later writes overlap, a sector has what any of them wrote there: the disk may not have come to the last one.
     """
-    intact(base, image, events[: covered(events, path)], path)
-    writes = loose(events, path)
+    covered = max((e.covers for e in events if isinstance(e, Flush) and e.path == path), default=0)
+    intact(base, image, events[:covered], path)
+    writes = _writes(events[covered:], path)
     rng.shuffle(writes)
     # Disks differ in how far they had come: from nothing at all to everything.
     whole, some = sorted((rng.choice((0.0, rng.random())), rng.choice((rng.random(), 1.0))))

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from types import TracebackType
+from typing import Self, TypeAlias
 
 _HEAD = struct.Struct("<cHQI")
 _WRITE, _FLUSH, _NOTE = b"w", b"f", b"n"
@@ -47,12 +48,18 @@ Event: TypeAlias = Write | Flush | Note
 
 
 class WriteLog:
-    """The side that writes. Any thread may."""
+    """The side that writes. Any thread may. A context manager that closes the file."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb", buffering=0)
         self._lock = threading.Lock()
         self._events = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, k: type[BaseException] | None, e: BaseException | None, t: TracebackType | None) -> None:
+        self._file.close()
 
     def write(self, path: str, offset: int, data: bytes, do: Callable[[], int]) -> int:
         """`do` the write and record it, before or after any other as a whole; returns what `do` returns, bytes."""
