@@ -31,12 +31,14 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_power_cuts_take_nothing(kind: str) -> None:
+def test_power_cuts_take_nothing() -> None:
     """Eleven trials go through all layouts; three of them cut when the migration was reported as complete."""
-    done = faults("--power-cuts", "11", "--seed", "7", "--file-system", kind)
+    if why := next(filter(None, map(power_disk.missing, KINDS)), ""):
+        pytest.skip(why)
+    done = faults("--power-cuts", "11", "--seed", "7", *(f"--file-system={kind}" for kind in KINDS))
     assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = (line.split()[3:] for line in done.stdout.splitlines() if line.startswith(f"power cuts, {kind} "))
-    assert row == ["11", "11", "0", "0", "0", "0", "0"]
+    rows = [line.split()[2:] for line in done.stdout.splitlines() if line.startswith("power cuts, ")]
+    assert rows == [[kind, "11", "11", "0", "0", "0", "0", "0"] for kind in KINDS]
 
 
 @pytest.mark.parametrize("kind", ["btrfs"], indirect=True)

@@ -102,13 +102,14 @@ def sick_fs(directory: Path, *, folding: bool = False, log: Path | None = None) 
             [sys.executable, str(Path(__file__).with_name("sick_server.py")), str(backing), str(root),
              str(theirs.fileno()), *options],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(theirs.fileno(),),
+            start_new_session=True,  # Ctrl-C is for us: it serves until it is unmounted
         )  # fmt: skip
     try:
         with ours, ours.makefile("rw") as lines:
             ours.settimeout(_START_S)
-            if not lines.readline():
-                raise RuntimeError("the sick file system did not start:\n" + printed.read_text())
             try:
+                if not lines.readline():
+                    raise RuntimeError("the sick file system did not start:\n" + printed.read_text())
                 yield SickFs(root, backing, lines)
             finally:
                 with contextlib.suppress(OSError):
