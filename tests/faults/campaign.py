@@ -56,9 +56,11 @@ def run(tally: Tally, trial: TrialOf, numbers: Iterable[int], until: float | Non
         tally.hits += done.hit
         tally.bad += bool(harms)
         tally.harms.update(harms.keys())
-        if harms or looked_on:
+        if harms or done.remark or looked_on:
             verdict = ", ".join(f"{count} {harm}" for harm, count in harms.items()) or "unharmed"
             print(f"{number:5} {done.seconds:5.1f} s  {done.what}{'' if done.hit else ' (missed)'}: {verdict}")
+            if done.remark:
+                print(f"              {done.remark}")
             for finding in done.findings[:_SHOWN]:
                 print(f"              {finding}")
             if harms:

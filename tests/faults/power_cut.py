@@ -1,7 +1,8 @@
 """Power cuts: the file system is shut down under a migration, everything is killed, mounted and started again.
 
 `FS_IOC_SHUTDOWN` without a log flush is what a power cut is to a file system: what it had not made durable is gone.
-Cuts land anywhere in a run, and at the moment when the daemon has just said "completed".
+Where a driver does not have it, the device fails (`power_disk`). Cuts land anywhere in a run, and at the moment when
+the daemon has just said "completed".
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 from driving import ended, look, start
 from forked import ForkedDaemon
 from judge import Case, Finding, Harm, at_the_end, at_the_fault, known, vouched
-from loopfs import LoopFs, mounted
+from loopfs import LoopFs
 from migmond.domain.plan import Operation
+from power_disk import power_disk
 from trial import CONFIGURATION, Trial, brought_to_an_end, clear, lay_out, made_durable, make_tree
 
 AFTER_THE_END = 4
@@ -140,5 +142,5 @@ class PowerCuts:
 def laboratory(work: Path, kind: str, seed: int, files: int = 90) -> Iterator[PowerCuts]:
     """Make the disk and the tree below `work`."""
     work.mkdir(parents=True, exist_ok=True)
-    with mounted(work / "disk", kind) as disk:
+    with power_disk(work / "disk", kind) as disk:
         yield PowerCuts(disk, work, seed, files)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import power_disk
 from daemon import ROOT
 from judge import Case, Finding, Harm, at_the_end, at_the_fault, counted, known
-from loopfs import missing
 from peers import FILES
 from trial import lay_out, make_tree
 
@@ -25,18 +25,29 @@ def faults(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
-    why = missing(request.param)
+    why = power_disk.missing(request.param)
     if why:
         pytest.skip(why)
     return str(request.param)
 
 
-def test_power_cuts_take_nothing(kind: str) -> None:
+def test_power_cuts_take_nothing() -> None:
     """Eleven trials go through all layouts; three of them cut when the migration was reported as complete."""
-    done = faults("--power-cuts", "11", "--seed", "7", "--file-system", kind)
+    if why := next(filter(None, map(power_disk.missing, KINDS)), ""):
+        pytest.skip(why)
+    done = faults("--power-cuts", "11", "--seed", "7", *(f"--file-system={kind}" for kind in KINDS))
     assert done.returncode == 0, done.stdout + done.stderr
-    (row,) = (line.split()[3:] for line in done.stdout.splitlines() if line.startswith(f"power cuts, {kind} "))
-    assert row == ["11", "11", "0", "0", "0", "0", "0"]
+    rows = [line.split()[2:] for line in done.stdout.splitlines() if line.startswith("power cuts, ")]
+    assert rows == [[kind, "11", "11", "0", "0", "0", "0", "0"] for kind in KINDS]
+
+
+@pytest.mark.parametrize("kind", ["btrfs"], indirect=True)
+def test_power_cuts_of_a_device_take_nothing(kind: str) -> None:
+    """btrfs cannot be shut down, so the device under it is."""
+    done = faults("--power-cuts", "4", "--first", "5", "--seed", "7", "--file-system", kind)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = (line.split()[3:] for line in done.stdout.splitlines() if line.startswith("power cuts, btrfs "))
+    assert row == ["4", "4", "0", "0", "0", "0", "0"]
 
 
 @pytest.mark.parametrize(("kind", "what"), [("xfs", "kill-points"), ("ext4", "errnos")], indirect=["kind"])
@@ -50,11 +61,13 @@ def test_deaths_and_failures_at_system_calls_take_nothing(kind: str, what: str) 
     assert row[2:] == ["0"] * 5
 
 
-def test_the_laboratory_sees_what_mv_loses(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "least"), [("ext4", 5 * FILES), ("xfs", 5 * FILES), ("btrfs", 5)], indirect=["kind"])
+def test_the_laboratory_sees_what_mv_loses(kind: str, least: int) -> None:
+    """A small btrfs is short of room for metadata and commits of its own accord, so mv loses the last files only."""
     done = faults("--peers", "--file-system", kind)
     assert done.returncode == 0, done.stdout + done.stderr
     (lost,) = (line.split()[2] for line in done.stdout.splitlines() if line.startswith("mv "))
-    assert lost == f"{5 * FILES:,}"
+    assert int(lost.replace(",", "")) >= least
 
 
 def test_the_judge_sees_every_harm(tmp_path: Path) -> None:

@@ -32,12 +32,14 @@ class Trial:
         what: the fault, for people and for repeating it.
         hit: it struck a migration at work; otherwise it proves nothing.
         seconds: how long it took.
+        remark: what people should read even where nothing was harmed.
     """
 
     what: str
     hit: bool
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
+    remark: str = ""
 
 
 def make_tree(root: Path, seed: int, *, files: int, large: int = 2) -> None:

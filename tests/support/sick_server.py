@@ -1,24 +1,26 @@
 """The process behind `sickfs`: a FUSE file system that passes everything through to a directory, but for its rules.
 
-`python sick_server.py BACKING MOUNT_POINT CONTROL_FD [folding]`. Commands come as JSON lines on the socket
-CONTROL_FD, each is answered by one line; when the socket closes, nothing more is sick.
+`python sick_server.py BACKING MOUNT_POINT CONTROL_FD [--folding] [--log FILE]`. Commands come as JSON lines on the
+socket CONTROL_FD, each is answered by one line; when the socket closes, nothing more is sick.
 """
 
 from __future__ import annotations
 
+import argparse
 import errno
 import json
 import os
 import socket
-import sys
 import threading
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import mfusepy
 
 from sick_rules import Rules, Sickness
+from write_log import WriteLog
 
 _STAT = ("st_mode", "st_ino", "st_nlink", "st_uid", "st_gid", "st_rdev", "st_size", "st_blksize", "st_blocks")
 _STATVFS = ("f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail", "f_namemax")
@@ -182,6 +184,20 @@ class PassThrough(mfusepy.Operations):  # type: ignore[misc]
         return 0
 
 
+class Recording(PassThrough):
+    """It also keeps a log of what is written and flushed."""
+
+    def __init__(self, backing: str, rules: Rules, ready: threading.Event, log: WriteLog, *, folding: bool) -> None:
+        super().__init__(backing, rules, ready, folding=folding)
+        self._log = log
+
+    def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:
+        return self._log.write(path or "", offset, data, lambda: super(Recording, self).write(path, data, offset, fh))
+
+    def fsync(self, path: str | None, datasync: int, fh: int) -> int:
+        return self._log.flush(path or "", lambda: super(Recording, self).fsync(path, datasync, fh))
+
+
 def folded(name: str) -> str:
     """Names that are one on a file system that neither keeps case nor normal forms apart."""
     return unicodedata.normalize("NFD", name.casefold())
@@ -194,7 +210,7 @@ class Mount(mfusepy.FUSE):  # type: ignore[misc]
         return -errno.EINVAL if flags else int(super().rename_fuse_3(old, new, flags))
 
 
-def obey(control: socket.socket, rules: Rules, ready: threading.Event) -> None:
+def obey(control: socket.socket, rules: Rules, log: WriteLog | None, ready: threading.Event) -> None:
     """Answer commands until the other side closes; then let go of everything that hangs."""
     ready.wait()
     with control, control.makefile("rw") as lines:
@@ -212,6 +228,8 @@ def obey(control: socket.socket, rules: Rules, ready: threading.Event) -> None:
                     answer = rules.struck(command["number"])
                 case "hanging":
                     answer = rules.hanging
+                case "note":
+                    answer = 0 if log is None else log.note(command["text"])
                 case unknown:
                     raise ValueError(f"unknown command {unknown!r}")
             print(json.dumps(answer), file=lines, flush=True)
@@ -219,14 +237,26 @@ def obey(control: socket.socket, rules: Rules, ready: threading.Event) -> None:
 
 
 def main() -> None:
-    backing, mount_point, control = sys.argv[1], sys.argv[2], socket.socket(fileno=int(sys.argv[3]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("backing")
+    parser.add_argument("mount_point")
+    parser.add_argument("control", type=int)
+    parser.add_argument("--folding", action="store_true")
+    parser.add_argument("--log", type=Path)
+    options = parser.parse_args()
     os.umask(0)
     rules, ready = Rules(), threading.Event()
-    threading.Thread(target=obey, args=(control, rules, ready), daemon=True).start()
-    files = PassThrough(backing, rules, ready, folding="folding" in sys.argv[4:])
+    log = None if options.log is None else WriteLog(options.log)
+    control = socket.socket(fileno=options.control)
+    threading.Thread(target=obey, args=(control, rules, log, ready), daemon=True).start()
+    if log is None:
+        files = PassThrough(options.backing, rules, ready, folding=options.folding)
+    else:
+        files = Recording(options.backing, rules, ready, log, folding=options.folding)
     # No caches of names and attributes: a rule that is set now strikes now. The inodes are those of the backing files.
+    # No write-back cache either (libfuse has to be asked for one): a write arrives here before it returns.
     Mount(
-        files, mount_point, foreground=True, use_ino=True, hard_remove=True,
+        files, options.mount_point, foreground=True, use_ino=True, hard_remove=True,
         allow_other=True, default_permissions=True, attr_timeout=0, entry_timeout=0, negative_timeout=0, fsname="sick",
     )  # fmt: skip
 

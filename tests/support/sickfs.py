@@ -72,37 +72,44 @@ class SickFs:
             assert time.monotonic() < end, "nothing hangs"
             time.sleep(0.01)
 
+    def note(self, text: str) -> int:
+        """Write a note into the log; returns how many events there are with it."""
+        return self._ask(do="note", text=text)
+
     def _ask(self, **command: Any) -> int:
         print(json.dumps(command), file=self._lines, flush=True)
         return int(json.loads(self._lines.readline()))
 
 
 @contextlib.contextmanager
-def sick_fs(directory: Path, *, folding: bool = False) -> Iterator[SickFs]:
+def sick_fs(directory: Path, *, folding: bool = False, log: Path | None = None) -> Iterator[SickFs]:
     """Mount a healthy one below `directory`; at the end it is unmounted and its process has ended.
 
     Args:
         folding: names that differ in case or normal form only are one, as on a Mac or a Windows disk.
+        log: where to keep a log of all writes and flushes, see `write_log`.
 
     Raises:
         RuntimeError: it did not start; the message has what its process printed.
     """
-    backing, root, log = directory / "backing", directory / "sick", directory / "sick.log"
+    backing, root, printed = directory / "backing", directory / "sick", directory / "sick.log"
+    options = ["--folding"] * folding + ([] if log is None else ["--log", str(log)])
     backing.mkdir(parents=True)
     root.mkdir()
     ours, theirs = socket.socketpair()
-    with theirs, log.open("wb") as output:
+    with theirs, printed.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("sick_server.py")), str(backing), str(root),
-             str(theirs.fileno()), *("folding",) * folding],
+             str(theirs.fileno()), *options],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(theirs.fileno(),),
+            start_new_session=True,  # Ctrl-C is for us: it serves until it is unmounted
         )  # fmt: skip
     try:
         with ours, ours.makefile("rw") as lines:
             ours.settimeout(_START_S)
-            if not lines.readline():
-                raise RuntimeError("the sick file system did not start:\n" + log.read_text())
             try:
+                if not lines.readline():
+                    raise RuntimeError("the sick file system did not start:\n" + printed.read_text())
                 yield SickFs(root, backing, lines)
             finally:
                 with contextlib.suppress(OSError):
