@@ -47,3 +47,5 @@ class Lost(enum.IntFlag):
     CAPABILITIES = 64
     HOLES = 128
     FLAGS = 256
+    ROUNDED_TIMES = 512
+    """Kept as exactly as the target keeps any: it has a step of up to two seconds."""

@@ -67,14 +67,15 @@ class ReceiptEntry(api.Result, frozen=True, omit_defaults=True):
     `execution.files`. `lost`: metadata that could not be kept. `xxh3_128`: of the content, or of a symlink's text.
     `target_name`: its name at the destination when that is another one. `link_of`: number of the entry whose file it
     is a further name of. `fault`: why it failed. `birth_ns`: when the source was made, of what was copied from a file
-    system that tells it; no copy can be given that time.
+    system that tells it; no copy can be given that time. A time that no signed 64-bit number of nanoseconds holds
+    (before 1677, after 2262) is the same decimal number as text.
     """
 
     number: int
     path: str
     type: str
     size: int
-    mtime_ns: int
+    mtime_ns: int | str
     state: str
     outcome: str = "none"
     source: int = 0
@@ -84,7 +85,7 @@ class ReceiptEntry(api.Result, frozen=True, omit_defaults=True):
     target_name: str | None = None
     link_of: int = 0
     fault: str | None = None
-    birth_ns: int | None = None
+    birth_ns: int | str | None = None
 
 
 class ReceiptSum(api.Result, frozen=True):
@@ -129,6 +130,11 @@ class ReceiptPage(api.Result, frozen=True):
 def exact_path(path: bytes) -> str | None:
     """Return `path_base64` for a path: None when its text form is the path itself."""
     return None if to_text(path).encode() == path else base64.b64encode(path).decode()
+
+
+def exact_time(time_ns: int) -> int | str:
+    """Return nanoseconds since the epoch as a receipt has them: every reader can read numbers of up to 64 bits."""
+    return time_ns if -(1 << 63) <= time_ns < 1 << 63 else str(time_ns)
 
 
 class ReceiptWriter:

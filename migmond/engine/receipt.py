@@ -9,7 +9,7 @@ from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
 from migmond.domain.names import to_text
 from migmond.domain.plan import VerifyLevel
-from migmond.domain.receipt import FORMAT, HASH_NAME, ReceiptEntry, ReceiptHeader, ReceiptPage, exact_path
+from migmond.domain.receipt import FORMAT, HASH_NAME, ReceiptEntry, ReceiptHeader, ReceiptPage, exact_path, exact_time
 from migmond.domain.states import TERMINAL_EXECUTION_STATES, ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.places import Places
@@ -73,7 +73,7 @@ def _entry(task: Task, root: int, path: bytes, fault: Fault | None, birth_ns: in
         path=to_text(path),
         type=task.type.name.lower(),
         size=task.size,
-        mtime_ns=task.mtime_ns,
+        mtime_ns=exact_time(task.mtime_ns),
         state=task.state.name.lower(),
         outcome=task.outcome.name.lower(),
         source=root,
@@ -83,5 +83,5 @@ def _entry(task: Task, root: int, path: bytes, fault: Fault | None, birth_ns: in
         target_name=None if task.target_name is None else to_text(task.target_name),
         link_of=task.leader,
         fault=None if fault is None else f"{fault.phase.value}: {fault.kind}: {fault.message}",
-        birth_ns=birth_ns,
+        birth_ns=None if birth_ns is None else exact_time(birth_ns),
     )

@@ -62,7 +62,10 @@ class Abilities(msgspec.Struct, frozen=True):
 
 
 _PLAIN = Abilities()
-_BLOCKS = Abilities(directory_blocks=True)
+_EXT4 = Abilities(directory_blocks=True, first_s=-(1 << 31), last_s=15_032_385_535)
+"""The last second is in May 2446; with inodes of 128 bytes, which cannot be seen from outside, in 2038."""
+_XFS = Abilities(first_s=-(1 << 31), last_s=16_299_260_424)
+"""July 2486; without `bigtime` 2038. Both from the kernel's fs/*/super.c (s_time_min, s_time_max)."""
 _EXT3 = Abilities(directory_blocks=True, time_step_ns=10**9, first_s=-(1 << 31), last_s=(1 << 31) - 1)
 _FAT = Abilities(
     folding=Folding.CASE,
@@ -86,7 +89,8 @@ _NTFS = Abilities(time_step_ns=100, utf8_only=True)
 _HFS_PLUS = Abilities(folding=Folding.UNICODE, time_step_ns=10**9, utf8_only=True, holes=False)
 _SERVER = Abilities(known=False, folding=Folding.UNKNOWN)
 _TYPES: Mapping[str, Abilities] = {
-    "ext4": _BLOCKS,
+    "ext4": _EXT4,
+    "xfs": _XFS,
     "ext3": _EXT3,
     "ext2": _EXT3,
     "vfat": _FAT,
@@ -94,7 +98,7 @@ _TYPES: Mapping[str, Abilities] = {
     "exfat": _EXFAT,
     "ntfs3": _NTFS,
     "hfsplus": _HFS_PLUS,
-    **dict.fromkeys(("xfs", "btrfs", "tmpfs", "zfs", "bcachefs", "f2fs", "overlay", "nfs", "nfs4", "ramfs"), _PLAIN),
+    **dict.fromkeys(("btrfs", "tmpfs", "zfs", "bcachefs", "f2fs", "overlay", "nfs", "nfs4", "ramfs"), _PLAIN),
 }
 
 

@@ -1,4 +1,4 @@
-"""Messages between the daemon and one mover: msgpack arrays in length-prefixed frames over a socketpair.
+"""Messages between the daemon and one mover: arrays (see `domain.packing`) in length-prefixed frames over a socketpair.
 
 Order of a mover's life:
 

@@ -12,6 +12,7 @@ from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.intervention import Intervention
+from migmond.domain.packing import Unpacker
 from migmond.domain.plan import Plan
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
@@ -136,9 +137,9 @@ def names_in(db: apsw.Connection, key: int, directory: int) -> list[bytes]:
 
 
 def open_groups(db: apsw.Connection, key: int) -> list[CommitGroup]:
-    decoder = msgspec.msgpack.Decoder(CommitGroup)
+    unpacker: Unpacker[CommitGroup] = Unpacker(CommitGroup)
     rows = db.execute("SELECT body FROM commit_group WHERE key=? ORDER BY number", (key,))
-    return [decoder.decode(body) for (body,) in rows]
+    return [unpacker.unpack(body) for (body,) in rows]
 
 
 def births(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, int]:

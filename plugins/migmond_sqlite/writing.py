@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import apsw
-import msgspec
 
 from migmond.domain.entry import EntryType
+from migmond.domain.packing import Packer
 from migmond.domain.states import TaskState
 from migmond.ports import (
     AddFault,
@@ -31,7 +31,7 @@ from migmond_sqlite.schema import INT64_MAX, INT64_MIN, NUMBER_BITS, NUMBER_MASK
 _INSERT_TASK = "INSERT INTO task VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _INSERT_DIRECTORY = "INSERT INTO directory VALUES (?,?,?,1,0)"
 _RECORD = "UPDATE task SET state=?, outcome=?, lost=?, digest=?, target_name=?, target_inode=? WHERE id=?"
-_ENCODE = msgspec.msgpack.encode
+_ENCODE = Packer().pack
 
 
 def apply(connection: apsw.Connection, change: Change) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 _MAKE = {
     "ext4": ("mkfs.ext4", "-q", "-F"),
+    "ext4-128": ("mkfs.ext4", "-q", "-F", "-I", "128"),
     "xfs": ("mkfs.xfs", "-q", "-f", "-m", "reflink=1"),
     "btrfs": ("mkfs.btrfs", "-q", "-f"),
     "vfat": ("mkfs.vfat", "-F", "32"),
@@ -25,6 +26,8 @@ _UNMOUNT_S = 30.0
 _NO_LOG_FLUSH = struct.pack("I", 2)
 _DRIVER = {"exfat-fuse": "fuse"}
 """What the kernel must have, where it is not called as the kind is."""
+_TYPE = {"ext4-128": "ext4"}
+"""What mount calls it."""
 _ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 SIZE_BYTES = 320 << 20
 """The least that mkfs.xfs accepts is 300 MiB; the image is sparse."""
@@ -60,7 +63,15 @@ class LoopFs:
                 any process of the machine that takes a copy of ours keeps the file system as it is.
         """
         self._unmount()
-        _run("mount", "-t", self.kind, "-o", _loop(self.options), os.fspath(self.image), os.fspath(self.root))
+        _run(
+            "mount",
+            "-t",
+            _TYPE.get(self.kind, self.kind),
+            "-o",
+            _loop(self.options),
+            os.fspath(self.image),
+            os.fspath(self.root),
+        )
         try:
             os.listdir(self.root)
         except OSError as e:
@@ -85,7 +96,7 @@ def missing(kind: str) -> str:
         return f"{_MAKE[kind][0]} is not installed"
     if kind in _DRIVER and shutil.which(f"mount.{kind}", path=_ENVIRONMENT["PATH"]) is None:
         return f"{kind} is not installed"
-    return "" if kernel_knows(_DRIVER.get(kind, kind)) else f"this kernel has no {kind}"
+    return "" if kernel_knows(_DRIVER.get(kind) or _TYPE.get(kind, kind)) else f"this kernel has no {kind}"
 
 
 def kernel_knows(kind: str) -> bool:
@@ -114,7 +125,7 @@ def mounted(directory: Path, kind: str, *, size_bytes: int = SIZE_BYTES, options
         file.truncate(size_bytes)
     _run(*_MAKE[kind], os.fspath(image))
     root.mkdir()
-    _run("mount", "-t", kind, "-o", _loop(options), os.fspath(image), os.fspath(root))
+    _run("mount", "-t", _TYPE.get(kind, kind), "-o", _loop(options), os.fspath(image), os.fspath(root))
     try:
         yield LoopFs(root, image, kind, options)
     finally:

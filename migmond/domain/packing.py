@@ -1,0 +1,48 @@
+"""Structs as bytes: msgpack, and JSON for the few that hold a number which msgpack has no form for.
+
+Times are nanoseconds since the epoch everywhere, as whole numbers without limit. The times that files have may need
+94 bits (64 of seconds, 30 of nanoseconds), and msgpack holds 64: they end in 1677 below and in 2554 above. JSON's
+numbers have no end, and JSON of an array or an object begins with a byte with which no msgpack of one does: one look
+tells which it is. Nothing is rounded, and what is ordinary pays nothing for what is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_JSON_BEGINS = frozenset(b"[{")
+"""In msgpack these are the small numbers 91 and 123 (https://github.com/msgpack/msgpack/blob/master/spec.md)."""
+
+
+class Packer:
+    """Makes bytes of structs. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._msgpack = msgspec.msgpack.Encoder()
+
+    def pack(self, data: msgspec.Struct) -> bytes:
+        """Return `data` as bytes that an `Unpacker` of its type takes."""
+        try:
+            return self._msgpack.encode(data)
+        except OverflowError:
+            return msgspec.json.encode(data)
+
+
+class Unpacker(Generic[T]):
+    """Makes structs of type `type_` (or of a union of such) of bytes."""
+
+    def __init__(self, type_: Any) -> None:
+        self._msgpack: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type_)
+        self._json: msgspec.json.Decoder[T] = msgspec.json.Decoder(type_)
+
+    def unpack(self, data: bytes) -> T:
+        """Return what `Packer.pack` made `data` of.
+
+        Raises:
+            msgspec.DecodeError: it is something else.
+        """
+        return (self._json if data[:1] and data[0] in _JSON_BEGINS else self._msgpack).decode(data)
