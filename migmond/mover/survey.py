@@ -18,6 +18,7 @@ from migmond.domain.preflight import Survey as Report
 from migmond.fsys import libc
 from migmond.fsys.beneath import open_directory
 from migmond.fsys.facts import may_write, source_facts, target_facts
+from migmond.fsys.mounts import mounts_below
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.writers import open_writers
 from migmond.mover.access import Access
@@ -112,6 +113,8 @@ class _RootWalk:
         same = root.info.source_device == self._facts.device
         self._renames = same and context.options.operation is Operation.MOVE
         self._as_a_whole = self._renames and not self._target_there and survey.takes_all and not root.single
+        if self._as_a_whole and context.options.one_file_system:
+            self._as_a_whole = not mounts_below(root.source_fd)
         self._shares = same and context.options.reflink and self._facts.file_system in SHARING
         self._sights: dict[Sight, Sighting] = {}
         self._least = self._most = self._least_inodes = self._most_inodes = 0
@@ -240,12 +243,13 @@ class _RootWalk:
                     continue
                 kind = entry_type(st.mode)
                 below = path + b"/" + name if path else name
+                mounted = st.attributes & libc.ATTR_MOUNT_ROOT or (
+                    kind is EntryType.DIRECTORY and st.device != own.device
+                )
+                if mounted and self._context.options.one_file_system:
+                    self.saw(Sight.MOUNT_POINT, below)
+                    continue
                 if kind is EntryType.DIRECTORY:
-                    if self._context.options.one_file_system and (
-                        st.device != own.device or st.attributes & libc.ATTR_MOUNT_ROOT
-                    ):
-                        self.saw(Sight.MOUNT_POINT, below)
-                        continue
                     deeper.append((below, target >= 0))
                 elif is_temporary(name) or not self._survey.picks(below, kind, st):
                     continue
