@@ -19,6 +19,7 @@ from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
 from migmond.domain.receipt import ReceiptPage, ReceiptParams
+from migmond.domain.samples import Samples, SampleView
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
@@ -61,7 +62,7 @@ class Facts(msgspec.Struct, frozen=True):
     subscriptions: Callable[[], int]
     loop_lag_max_s: Callable[[], float]
     plugins: Callable[[], tuple[api.PluginView, ...]]
-    samples: Callable[[], tuple[api.SampleView, ...]]
+    samples: Callable[[], tuple[SampleView, ...]]
     config_values: Callable[[str], list[api.ConfigValue]]
     backup_keep: Callable[[], int]
 
@@ -282,8 +283,8 @@ class Service:
             values = [_without_secret(v) for v in values]
         return api.ConfigValues(tuple(values))
 
-    async def samples(self, peer: Peer) -> api.Samples:
-        return api.Samples(self._facts.samples())
+    async def samples(self, peer: Peer) -> Samples:
+        return Samples(self._facts.samples())
 
 
 class _FilePager:

@@ -76,6 +76,8 @@ class Verification(msgspec.Struct, frozen=True):
         unhashed: files compared by size and time only, having no journaled hash.
         mismatches: entries whose target is missing or differs (the first 100 are in `examples` as path text).
         failure: why it ended before everything was checked, "" when it did not.
+        unreadable: entries that could not be read, so that nobody knows what they are (the first 100 are in
+            `unreadable_examples`, each with the reason).
     """
 
     at: float
@@ -84,6 +86,8 @@ class Verification(msgspec.Struct, frozen=True):
     mismatches: int
     examples: tuple[str, ...] = ()
     failure: str = ""
+    unreadable: int = 0
+    unreadable_examples: tuple[str, ...] = ()
 
 
 class Anchor(msgspec.Struct, frozen=True, array_like=True):

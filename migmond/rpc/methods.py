@@ -8,6 +8,7 @@ import migmond
 from migmond.domain import api
 from migmond.domain.identity import Role
 from migmond.domain.receipt import ReceiptPage, ReceiptParams
+from migmond.domain.samples import Samples
 from migmond.rpc.registry import Context, Method, Registry
 from migmond.rpc.subscriptions import check_chosen
 
@@ -138,7 +139,7 @@ async def _config(ctx: Context, params: api.ConfigParams) -> api.ConfigValues:
     return await ctx.backend.config(ctx.session.peer, params.key)
 
 
-async def _samples(ctx: Context, params: api.Nothing) -> api.Samples:
+async def _samples(ctx: Context, params: api.Nothing) -> Samples:
     return await ctx.backend.samples(ctx.session.peer)
 
 
@@ -201,7 +202,7 @@ def standard_registry() -> Registry:
                "Every plugin found, with its state and the reason when it is not active.", _plugins),
         Method("config.get", _VIEWER, api.ConfigParams, api.ConfigValues,
                "Effective settings with the file and line that set each.", _config),
-        Method("metrics.latest", _VIEWER, api.Nothing, api.Samples,
+        Method("metrics.latest", _VIEWER, api.Nothing, Samples,
                "The newest sample of every metric that collectors provide.", _samples),
     )  # fmt: skip
     return registry

@@ -308,8 +308,11 @@ class Settled(_Message, frozen=True):
 
 
 class Verified(_Message, frozen=True):
+    """`differences`: targets that are missing or not what was written. `unreadable`: nobody knows what they are."""
+
     batch: int
-    failures: tuple[ItemFault, ...]
+    differences: tuple[ItemFault, ...]
+    unreadable: tuple[ItemFault, ...]
     bytes_read: int
 
 
