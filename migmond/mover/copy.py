@@ -50,6 +50,7 @@ class _Job:
     __slots__ = (
         "bare",
         "birth_ns",
+        "broken",
         "existing",
         "group",
         "item",
@@ -71,6 +72,8 @@ class _Job:
         self.source_dir = self.target_dir = -1
         self.bare = False
         self.birth_ns = 0
+        self.broken = False
+        """It is a further name of a file, and becomes a file of its own."""
         self.existing: os.stat_result | None = None
 
     def left(self, outcome: Outcome, fault: Fault | None = None) -> Copied:
@@ -90,6 +93,8 @@ class _Job:
     ) -> Copied:
         """Its copy is complete and a member of the commit group."""
         item = self.item
+        if self.broken:
+            lost |= Lost.LINKS
         file = item.type is EntryType.FILE
         size = item.size if file else 0
         check = digest if file and outcome is not Outcome.LINKED else None
@@ -188,6 +193,7 @@ class Copier:
             linked = self._link(job)
             if linked is not None:
                 return linked
+            job.broken = True
         return self._file(job) if item.type is EntryType.FILE else self._special(job)
 
     # --- the ways ----------------------------------------------------------------------------------

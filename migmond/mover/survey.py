@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 from collections.abc import Iterable
 
 from migmond.domain.entry import EntryType, entry_type
@@ -77,19 +78,21 @@ class Surveyor:
             return True
         return self._matcher.picks(Candidate(path, kind, st.size, st.mtime_total_ns))
 
-    def first_name(self, st: libc.Stat) -> bool:
-        """Whether no other name of the inode was met before."""
+    def names_met(self, st: libc.Stat) -> int:
+        """Return how many names of the inode were met, this one included."""
+        if st.links == 1:
+            return 1
         key = (st.device, st.inode)
         left = self._links.get(key)
         if left is None:
             if len(self._links) < _LINKED_INODES:
                 self._links[key] = st.links - 1
-            return True
+            return 1
         if left == 1:
             del self._links[key]
         else:
             self._links[key] = left - 1
-        return False
+        return st.links - left + 1
 
 
 class _RootWalk:
@@ -123,6 +126,7 @@ class _RootWalk:
         judged = self._abilities
         self._sizes_matter = judged.max_file_bytes is not None or not judged.holes
         self._times_matter = judged.time_step_ns > 1 or judged.first_s is not None or judged.last_s is not None
+        self._max_links = judged.max_links or sys.maxsize
         self._short_name = 0 if judged.utf8_only else min(self._facts.name_max, 255)
         self._short_path = _PATH_SAFE - len(root.spec.target)
 
@@ -285,9 +289,12 @@ class _RootWalk:
             survey.directories += 1
             return
         existing = self._existing(target, target_name, path, st, kind)
-        first = st.links == 1 or survey.first_name(st)
+        met = survey.names_met(st)
+        first, linked = met == 1, self._abilities.hard_links and met <= self._max_links
         if st.links > 1:
             self.saw(Sight.HARD_LINK, path)
+        if self._abilities.hard_links and not linked and not self._renames:
+            self.saw(Sight.MANY_LINKS, path)
         if kind is not EntryType.FILE:
             if kind is EntryType.SYMLINK:
                 self.saw(Sight.SYMLINK, path)
@@ -308,7 +315,7 @@ class _RootWalk:
             self._see(size_sights(st.size, st.allocated, self._abilities), path)
         if not self._renames and not self._access.readable(fd, name, st):
             self.saw(Sight.UNREADABLE_FILE, path)
-        if first or not self._abilities.hard_links:
+        if first or not linked:
             self._file_need(st, target, existing)
 
     def _file_need(self, st: libc.Stat, target: int, existing: os.stat_result | None) -> None:
