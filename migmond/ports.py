@@ -48,8 +48,8 @@ class AddRoot(msgspec.Struct, frozen=True):
 class AddListing(msgspec.Struct, frozen=True):
     """Add the entries of a listing as tasks; entries that are directories also become unread directories.
 
-    Entries with more than one link whose (device, inode) has an earlier task get that task as `leader`
-    (files only). Entries in `listing.outcomes` are added as SKIPPED. `complete` marks the directory read.
+    Entries in `listing.leaders` are added as followers of those tasks, entries in `listing.outcomes` as SKIPPED.
+    `complete` marks the directory read.
     Returned by `apply`: nothing; totals are the engine's business.
     """
 
@@ -260,6 +260,10 @@ class Journal(Protocol):
 
     async def unread_directories(self, key: int, *, after: int = 0, limit: int = 1000) -> list[Directory]:
         """Return directories whose listing is not complete, by ascending number."""
+
+    async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
+        """Return by inode the number of the task that leads its names: a file of several links, no follower and not
+        SKIPPED, the lowest one if there are more. Inodes without one are left out."""
 
     async def names_in(self, key: int, directory: int) -> list[bytes]:
         """Return the names of the tasks that lie in `directory` (slow: for one directory on resume)."""

@@ -26,8 +26,9 @@ from migmond.domain import api
 from migmond.domain.errors import InvalidInput
 from migmond.domain.names import from_text, to_text
 
-FORMAT = 1
-"""Raised when a line changes its meaning or its order."""
+FORMAT = 2
+"""Raised when a line changes its meaning or its order. In format 1 the bytes of a file counted once for each name."""
+_READABLE = frozenset({1, FORMAT})
 HASH_NAME = "xxh3_128"
 _TAIL = re.compile(rb',"check":"([0-9a-f]{8})"}\n\Z')
 _CHECK_DIGITS = 8
@@ -90,7 +91,8 @@ class ReceiptEntry(api.Result, frozen=True, omit_defaults=True):
 
 class ReceiptSum(api.Result, frozen=True):
     """What the entries come to: all of them, by state, how many by outcome; how many of the files that were brought
-    over have no hash of their own or of another name, and how many entries lost some metadata. Bytes are of files."""
+    over have no hash of their own or of another name, and how many entries lost some metadata. Bytes are of files, once
+    for all names of one: further names have none."""
 
     entries: int
     bytes: int
@@ -227,8 +229,9 @@ class _Look:
 
     def _begin(self, line: bytes) -> str:
         version = msgspec.json.decode(line, type=_Version).receipt
-        if version != FORMAT:
+        if version not in _READABLE:
             return f"it is of format {version}, and this migmon reads format {FORMAT}"
+        self._sum = _Sum(by_name=version == 1)
         self.header = msgspec.json.decode(line, type=ReceiptHeader)
         return ""
 
@@ -255,9 +258,10 @@ class _Version(msgspec.Struct):
 
 
 class _Sum:
-    """Adds entries up."""
+    """Adds entries up. `by_name`: the bytes of a file count for each of its names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_name: bool = False) -> None:
+        self._by_name = by_name
         self._states: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
@@ -268,7 +272,7 @@ class _Sum:
         self._outcomes[entry.outcome] += 1
         self._imperfect += bool(entry.lost)
         if entry.type == "file":
-            self._bytes[entry.state] += entry.size
+            self._bytes[entry.state] += 0 if entry.link_of and not self._by_name else entry.size
             there = entry.state in ("done", "durable")
             self._unhashed += there and entry.xxh3_128 is None and not entry.link_of
 

@@ -142,6 +142,14 @@ class MemoryJournal:
     def _marked(self, marks: set[tuple[int, int]], key: int, after: int, limit: int) -> list[Directory]:
         return [self._state.directories[at] for at in sorted(marks) if at[0] == key and at[1] > after][:limit]
 
+    async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for _, t in self._state.of(key):
+            leading = t.type is EntryType.FILE and t.links > 1 and not t.leader and t.state is not TaskState.SKIPPED
+            if leading and t.device == device and t.inode in inodes:
+                found.setdefault(t.inode, t.number)
+        return found
+
     async def names_in(self, key: int, directory: int) -> list[bytes]:
         return [t.name for _, t in self._state.of(key) if t.directory == directory and t.number > directory]
 
@@ -286,16 +294,7 @@ def _add_listing(state: _State, key: int, listing: Listing) -> None:
     for position, e in enumerate(listing.entries):
         number = listing.first + position
         outcome = listing.outcomes.get(position, Outcome.NONE)
-        leader = 0
-        if e.links > 1 and e.type is EntryType.FILE and not outcome:
-            same = [
-                t.number
-                for _, t in state.of(key)
-                if (t.device, t.inode, t.type, t.leader) == (listing.device, e.inode, EntryType.FILE, 0)
-                and t.links > 1
-                and t.state is not TaskState.SKIPPED
-            ]
-            leader = same[0] if same else 0
+        leader = listing.leaders.get(position, 0)
         state.tasks[key, number] = Task(
             number, listing.directory, e.name, e.type, e.size, e.mtime_ns, e.ctime_ns, e.inode, listing.device, e.links,
             TaskState.SKIPPED if outcome else TaskState.PENDING, outcome, leader,

@@ -164,6 +164,9 @@ class SqliteJournal:
     async def touched_directories(self, key: int, *, after: int = 0, limit: int = 1000) -> list[Directory]:
         return await self._read(reading.marked_directories, key, "touched", after, limit)
 
+    async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
+        return await self._read(reading.leaders, key, device, inodes)
+
     async def names_in(self, key: int, directory: int) -> list[bytes]:
         return await self._read(reading.names_in, key, directory)
 

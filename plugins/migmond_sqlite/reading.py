@@ -18,7 +18,7 @@ from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.ports import FaultGroup, FaultRecord
 from migmond_sqlite.database import run
-from migmond_sqlite.schema import NUMBER_BITS, NUMBER_MASK, UINT64_MASK
+from migmond_sqlite.schema import INT64_MAX, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 
 _MANY = 500
 """Ids in one IN list."""
@@ -125,6 +125,20 @@ def marked_directories(db: apsw.Connection, key: int, mark: str, after: int, lim
     base, end = _range(key)
     sql = f"SELECT id, root, path FROM directory WHERE {mark} = 1 AND id > ? AND id <= ? ORDER BY id LIMIT ?"
     return [Directory(i & NUMBER_MASK, root, path) for i, root, path in db.execute(sql, (base | after, end, limit))]
+
+
+def leaders(db: apsw.Connection, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
+    base, end = _range(key)
+    found: dict[int, int] = {}
+    for start in range(0, len(inodes), _MANY):
+        part = [i if i <= INT64_MAX else i - UINT64_MASK - 1 for i in inodes[start : start + _MANY]]
+        sql = (
+            f"SELECT inode, min(id) FROM task WHERE device = ? AND inode IN ({','.join('?' * len(part))})"
+            " AND id BETWEEN ? AND ? AND links>1 AND type=0 AND leader=0 AND state<>4 GROUP BY inode"
+        )
+        for inode, id_ in db.execute(sql, (device, *part, base, end)):
+            found[inode & UINT64_MASK] = id_ & NUMBER_MASK
+    return found
 
 
 def names_in(db: apsw.Connection, key: int, directory: int) -> list[bytes]:
