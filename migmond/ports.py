@@ -97,6 +97,30 @@ class Refresh(msgspec.Struct, frozen=True):
     links: int
 
 
+class ReceiptSeal(msgspec.Struct, frozen=True):
+    """What the receipt of an ended execution was when it was first asked for: whoever rewrites one later, its own hash
+    included, cannot make it this one.
+
+    Attributes:
+        sha256: of all lines but the last, as the last line has it; 32 bytes.
+        format: version of the receipt's format.
+        at: wall clock seconds of this record.
+        ended_at: of the execution then; it may have been set going again since.
+    """
+
+    sha256: bytes
+    format: int
+    at: float
+    ended_at: float | None
+
+
+class SealReceipt(msgspec.Struct, frozen=True):
+    """Keep a seal; one with the same hash that is there stays as it is."""
+
+    key: int
+    seal: ReceiptSeal
+
+
 class Retry(msgspec.Struct, frozen=True):
     """Failed tasks are pending again, with all their attempts; their faults stay on record."""
 
@@ -153,6 +177,7 @@ Change: TypeAlias = (
     | CloseGroup
     | Record
     | Refresh
+    | SealReceipt
     | Retry
     | CancelPending
     | Promote
@@ -276,6 +301,9 @@ class Journal(Protocol):
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         """Return, in nanoseconds since the epoch, the birth times that are on record of the sources of these tasks."""
+
+    async def seals(self, key: int) -> list[ReceiptSeal]:
+        """Return what is on record of an execution's receipts, oldest first; nothing of what was never asked for."""
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         """Return the latest fault of each of these tasks that has one."""

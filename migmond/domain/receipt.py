@@ -7,7 +7,8 @@ the file before that member. It tells which line is damaged; that none is tells 
 all lines before it (`head -n -1 FILE | sha256sum`).
 
 A receipt is made from the journal whenever it is asked for. It is the same, byte for byte, every time, once its
-execution has ended: who kept an earlier one, or only its hash, can see that nothing was changed since.
+execution has ended: who kept an earlier one, or only its hash, can see that nothing was changed since. The journal
+keeps the hash as well, from the first time on: a receipt that somebody rewrote, its hash included, is not that one.
 """
 
 from __future__ import annotations
@@ -129,6 +130,25 @@ class ReceiptPage(api.Result, frozen=True):
     next: int | None
 
 
+class SealView(api.Result, frozen=True):
+    """The hash of a receipt as the journal has it since `at`. `format`: of the receipt. `ended_at`: of the execution
+    then; when it was set going again it has another receipt since."""
+
+    sha256: str
+    format: int
+    at: str
+    ended_at: str | None
+
+
+class Seals(api.Result, frozen=True):
+    """Hashes of the receipts that an execution has had, the newest last. `final`: the last one is that of its present
+    receipt; without it the execution has not ended, and its receipt has no hash on record yet."""
+
+    execution: str
+    final: bool
+    seals: tuple[SealView, ...]
+
+
 def exact_path(path: bytes) -> str | None:
     """Return `path_base64` for a path: None when its text form is the path itself."""
     return None if to_text(path).encode() == path else base64.b64encode(path).decode()
@@ -154,6 +174,10 @@ class ReceiptWriter:
         """Return the line of the next entry."""
         self._sum.add(entry)
         return self._line(entry)
+
+    def sha256(self) -> bytes:
+        """Return the hash of all lines so far, 32 bytes."""
+        return self._hash.digest()
 
     def footer(self) -> bytes:
         """Return the last line."""

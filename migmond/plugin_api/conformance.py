@@ -37,11 +37,13 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    ReceiptSeal,
     Record,
     Refresh,
     RemovePlan,
     Retry,
     SavePlan,
+    SealReceipt,
 )
 
 PLAN = Plan("photos", (Source(b"/src/\xff"),), b"/dst")
@@ -200,6 +202,15 @@ class JournalConformance:
             found = await journal.get_tasks(1, [2, 3])
             assert found[2].target_inode == inodes[-1]
             assert (found[3].mtime_ns, found[3].ctime_ns, found[3].inode) == (times[-1], times[0], inodes[2])
+
+    async def test_seals_of_receipts_stay_as_they_were(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root()])
+            assert await journal.seals(1) == []
+            first, other = ReceiptSeal(b"b" * 32, 2, 5.0, 4.5), ReceiptSeal(b"a" * 32, 2, 6.0, None)
+            await journal.apply([SealReceipt(1, first)])
+            await journal.apply([SealReceipt(1, other), SealReceipt(1, ReceiptSeal(b"b" * 32, 2, 7.0, 6.5))])
+            assert (await journal.seals(1), await journal.seals(2)) == ([first, other], [])
 
     async def test_directories_are_paged(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:

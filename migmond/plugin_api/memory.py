@@ -33,11 +33,13 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    ReceiptSeal,
     Record,
     Refresh,
     RemovePlan,
     Retry,
     SavePlan,
+    SealReceipt,
 )
 
 V = TypeVar("V")
@@ -55,6 +57,7 @@ class _State:
         self.touched: set[tuple[int, int]] = set()
         self.groups: dict[tuple[int, int], CommitGroup] = {}
         self.births: dict[tuple[int, int], int] = {}
+        self.seals: dict[tuple[int, bytes], ReceiptSeal] = {}
         self.faults: dict[tuple[int, int], tuple[FaultRecord, float]] = {}
         self.interventions: list[Intervention] = []
         self.plans: dict[tuple[int, str], tuple[Plan, float]] = {}
@@ -159,6 +162,9 @@ class MemoryJournal:
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return {n: self._state.births[key, n] for n in numbers if (key, n) in self._state.births}
 
+    async def seals(self, key: int) -> list[ReceiptSeal]:
+        return sorted((s for (k, _), s in self._state.seals.items() if k == key), key=lambda s: (s.at, s.sha256))
+
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         return {n: self._state.faults[key, n][0] for n in numbers if (key, n) in self._state.faults}
 
@@ -257,6 +263,8 @@ def _apply(state: _State, change: Change) -> None:
                 inode=change.inode,
                 links=change.links,
             )
+        case SealReceipt():
+            state.seals.setdefault((change.key, change.seal.sha256), change.seal)
         case Retry():
             for at, task in state.of(change.key):
                 if task.state is TaskState.FAILED:

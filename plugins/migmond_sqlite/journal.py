@@ -19,7 +19,7 @@ from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
-from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition
+from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition, ReceiptSeal
 from migmond_sqlite import backup, reading, writing
 from migmond_sqlite.ballast import Ballast
 from migmond_sqlite.checksums import page_count
@@ -175,6 +175,9 @@ class SqliteJournal:
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return await self._read(reading.births, key, numbers)
+
+    async def seals(self, key: int) -> list[ReceiptSeal]:
+        return await self._read(reading.seals, key)
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         return await self._read(reading.faults, key, numbers)

@@ -16,7 +16,7 @@ from migmond.domain.packing import Unpacker
 from migmond.domain.plan import Plan
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
-from migmond.ports import FaultGroup, FaultRecord
+from migmond.ports import FaultGroup, FaultRecord, ReceiptSeal
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import INT64_MAX, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 
@@ -162,6 +162,11 @@ def births(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, i
         for id_, at_ns in db.execute(f"SELECT id, at_ns FROM birth WHERE id IN ({marks})", ids):
             found[id_ & NUMBER_MASK] = _time(at_ns)
     return found
+
+
+def seals(db: apsw.Connection, key: int) -> list[ReceiptSeal]:
+    sql = "SELECT sha256, format, at, ended_at FROM receipt_seal WHERE key=? ORDER BY at, sha256"
+    return [ReceiptSeal(*row) for row in db.execute(sql, (key,))]
 
 
 def faults(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:

@@ -24,6 +24,7 @@ from migmond.ports import (
     RemovePlan,
     Retry,
     SavePlan,
+    SealReceipt,
 )
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import INT64_MAX, INT64_MIN, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
@@ -80,6 +81,13 @@ def apply(connection: apsw.Connection, change: Change) -> None:
                     change.links,
                     change.key << NUMBER_BITS | change.number,
                 ),
+            )
+        case SealReceipt():
+            seal = change.seal
+            run(
+                connection,
+                "INSERT OR IGNORE INTO receipt_seal VALUES (?,?,?,?,?)",
+                (change.key, seal.sha256, seal.format, seal.at, seal.ended_at),
             )
         case Retry():
             base = change.key << NUMBER_BITS
