@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from migmond.wire.mover import Copied, DirectoriesMade, FromMover, MakeDirectori
 
 TIMES = st.integers(-(1 << 63) * 10**9, (1 << 63) * 10**9)
 NAMES = st.binary(max_size=20)
-LOST = st.integers(0, 1023).map(Lost)
+LOST = st.integers(0, 2047).map(Lost)
 
 FAULTS = st.builds(Fault, st.sampled_from(Phase), st.just("EIO"), st.integers(0, 200), st.text(max_size=9))
 ENTRIES = st.builds(
@@ -65,7 +66,5 @@ def test_what_the_journal_keeps_packed_comes_through(time_ns: int, lost: Lost, d
 @pytest.mark.parametrize("time_ns", [-(1 << 63), (1 << 64) - 1])
 def test_what_msgpack_holds_is_msgpack(time_ns: int) -> None:
     """Journals that older versions wrote are read, and theirs are read by them."""
-    import msgspec
-
     group = CommitGroup(1, (Member(2, 3, Outcome.COPIED, Lost.NOTHING, b"d", 4, time_ns),))
     assert Packer().pack(group) == msgspec.msgpack.encode(group)
