@@ -14,6 +14,7 @@ import msgspec
 
 T = TypeVar("T")
 
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 _JSON_BEGINS = frozenset(b"[{")
 """In msgpack these are the small numbers 91 and 123 (https://github.com/msgpack/msgpack/blob/master/spec.md)."""
 
@@ -30,6 +31,28 @@ class Packer:
             return self._msgpack.encode(data)
         except OverflowError:
             return msgspec.json.encode(data)
+
+
+def pack_for_anyone(data: Any) -> bytes:
+    """Return msgpack that every reader takes, whatever numbers are in `data`.
+
+    Sums of sizes may be larger than all 64 bits hold (three empty files of 8 EiB are enough, and anybody can make such
+    files): the largest signed number of 64 bits stands for those. Only what is shown is rounded like that.
+    """
+    try:
+        return msgspec.msgpack.encode(data)
+    except OverflowError:
+        return msgspec.msgpack.encode(_saturated(msgspec.to_builtins(data, builtin_types=(bytes,))))
+
+
+def _saturated(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _saturated(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_saturated(value) for value in data]
+    if isinstance(data, int) and not isinstance(data, bool):
+        return max(_INT64_MIN, min(data, _INT64_MAX))
+    return data
 
 
 class Unpacker(Generic[T]):

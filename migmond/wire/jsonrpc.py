@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from migmond.domain.errors import ProtocolError
+from migmond.domain.packing import pack_for_anyone
 
 RequestId: TypeAlias = str | int | None
 
@@ -130,8 +131,16 @@ class Codec:
             self._answer = msgspec.msgpack.Decoder(Answer)
 
     def encode(self, message: Any) -> bytes:
-        """Return the message's bytes, without frame or newline."""
+        """Return the message's bytes, without frame or newline.
+
+        Raises:
+            OverflowError: msgpack has no form for a number in it.
+        """
         return self._encode(message)
+
+    def encode_success(self, message: Success) -> bytes:
+        """The same for an answer, whatever numbers are in it: see `migmond.domain.packing.pack_for_anyone`."""
+        return self._encode(message) if self.encoding is Encoding.JSON else pack_for_anyone(message)
 
     def convert(self, raw: msgspec.Raw, type_: type[Any]) -> Any:
         """Decode a part to its type.

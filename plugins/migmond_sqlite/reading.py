@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
-import msgspec
 
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution
@@ -56,8 +55,8 @@ def _in_parts(base: int, numbers: Sequence[int]) -> Iterator[tuple[str, list[int
 
 
 def executions(db: apsw.Connection) -> list[Execution]:
-    decoder = msgspec.msgpack.Decoder(Execution)
-    return [decoder.decode(body) for (body,) in db.execute("SELECT body FROM execution ORDER BY key")]
+    decoder = Unpacker[Execution](Execution)
+    return [decoder.unpack(body) for (body,) in db.execute("SELECT body FROM execution ORDER BY key")]
 
 
 def find_request(db: apsw.Connection, request_id: str, uid: int) -> str | None:
@@ -151,9 +150,9 @@ def names_in(db: apsw.Connection, key: int, directory: int) -> list[bytes]:
 
 
 def open_groups(db: apsw.Connection, key: int) -> list[CommitGroup]:
-    unpacker: Unpacker[CommitGroup] = Unpacker(CommitGroup)
+    decoder = Unpacker[CommitGroup](CommitGroup)
     rows = db.execute("SELECT body FROM commit_group WHERE key=? ORDER BY number", (key,))
-    return [unpacker.unpack(body) for (body,) in rows]
+    return [decoder.unpack(body) for (body,) in rows]
 
 
 def births(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, int]:
@@ -199,15 +198,15 @@ def fault_groups(db: apsw.Connection, key: int) -> list[FaultGroup]:
 
 
 def interventions(db: apsw.Connection, execution: str) -> list[Intervention]:
-    decoder = msgspec.msgpack.Decoder(Intervention)
+    decoder = Unpacker[Intervention](Intervention)
     rows = db.execute("SELECT body FROM intervention WHERE execution=? ORDER BY number", (execution,))
-    return [decoder.decode(body) for (body,) in rows]
+    return [decoder.unpack(body) for (body,) in rows]
 
 
 def plans(db: apsw.Connection, uid: int) -> list[tuple[Plan, float]]:
-    decoder = msgspec.msgpack.Decoder(Plan)
+    decoder = Unpacker[Plan](Plan)
     rows = db.execute("SELECT body, saved_at FROM plan WHERE uid=? ORDER BY name", (uid,))
-    return [(decoder.decode(body), at) for body, at in rows]
+    return [(decoder.unpack(body), at) for body, at in rows]
 
 
 def check(db: apsw.Connection) -> list[str]:
@@ -215,8 +214,8 @@ def check(db: apsw.Connection) -> list[str]:
     orphans = run(db, "SELECT count(*) FROM commit_group WHERE key NOT IN (SELECT key FROM execution)")[0][0]
     if orphans:
         found.append(f"{orphans} open commit groups belong to no execution")
-    decoder = msgspec.msgpack.Decoder(Execution)
+    decoder = Unpacker[Execution](Execution)
     with_groups = run(db, "SELECT body FROM execution WHERE key IN (SELECT key FROM commit_group) ORDER BY key")
-    executions = [decoder.decode(body) for (body,) in with_groups]
+    executions = [decoder.unpack(body) for (body,) in with_groups]
     found += [f"execution {e.id} is {e.state}, but has open commit groups" for e in executions if e.state in _FINAL]
     return found
