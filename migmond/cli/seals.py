@@ -18,17 +18,20 @@ class Verdict(msgspec.Struct, frozen=True):
 def compare(header: ReceiptHeader, footer: ReceiptFooter, seals: Seals) -> Verdict:
     """Compare an intact receipt with what the journal has of an execution's receipts."""
     if header.execution != seals.execution:
-        return Verdict(False, f"it is the receipt of another migration, {header.execution[:6]}")  # noqa: FBT003
+        return Verdict(same=False, message=f"it is the receipt of another migration, {header.execution[:6]}")
     for seal in seals.seals:
         if seal.sha256 == footer.sha256:
-            return Verdict(True, f"the journal has had this hash since {clock(seal.at)}{_replaced(seals, seal.sha256)}")  # noqa: FBT003
+            return Verdict(
+                same=True,
+                message=f"the journal has had this hash since {clock(seal.at)}{_replaced(seals, seal.sha256)}",
+            )
     if not header.final:
-        return Verdict(False, "it is not final: the journal keeps the hash of a final one only")  # noqa: FBT003
+        return Verdict(same=False, message="it is not final: the journal keeps the hash of a final one only")
     alike = [s for s in seals.seals if s.format == header.receipt]
     if not alike:
-        return Verdict(False, "the journal has no hash of a receipt of its format")  # noqa: FBT003
+        return Verdict(same=False, message="the journal has no hash of a receipt of its format")
     known = alike[-1]
-    return Verdict(False, f"it is not what the journal recorded {clock(known.at)}: sha256 {known.sha256}")  # noqa: FBT003
+    return Verdict(same=False, message=f"it is not what the journal recorded {clock(known.at)}: sha256 {known.sha256}")
 
 
 def _replaced(seals: Seals, sha256: str) -> str:

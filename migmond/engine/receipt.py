@@ -72,7 +72,11 @@ async def seal(surroundings: Surroundings, find: Callable[[], Execution]) -> Sea
     journal, execution = surroundings.journal, find()
     header = receipt_header(execution)
     known = await journal.seals(execution.key)
-    if header.final and not any((s.ended_at, s.format) == (execution.finished_at, FORMAT) for s in known):
+
+    def present(kept: ReceiptSeal) -> bool:
+        return header.final and (kept.ended_at, kept.format) == (execution.finished_at, FORMAT)
+
+    if header.final and not any(map(present, known)):
         writer, after = ReceiptWriter(), 0
         writer.header(header)
         while True:
@@ -89,6 +93,7 @@ async def seal(surroundings: Surroundings, find: Callable[[], Execution]) -> Sea
         made = ReceiptSeal(writer.sha256(), FORMAT, surroundings.clock.wall(), execution.finished_at)
         await journal.apply([SealReceipt(execution.key, made)])
         known = await journal.seals(execution.key)
+    known.sort(key=present)  # last, whatever the clock said in between
     views = tuple(SealView(s.sha256.hex(), s.format, time_text(s.at), time_or_none(s.ended_at)) for s in known)
     return Seals(execution.id, header.final, views)
 
