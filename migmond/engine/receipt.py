@@ -61,7 +61,7 @@ async def receipt_page(journal: Journal, execution: Execution, after: int, limit
 async def seal(surroundings: Surroundings, find: Callable[[], Execution]) -> Seals:
     """Record the hash of an ended execution's receipt in the journal, unless it has it, and return all it has.
 
-    The hash is made from the journal here, whatever its asker says: 20 µs an entry, a page at a time.
+    The hash is made from the journal here, a page at a time, whatever its asker says.
 
     Args:
         find: returns the execution as it is now.
