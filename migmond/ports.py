@@ -48,8 +48,8 @@ class AddRoot(msgspec.Struct, frozen=True):
 class AddListing(msgspec.Struct, frozen=True):
     """Add the entries of a listing as tasks; entries that are directories also become unread directories.
 
-    Entries with more than one link whose (device, inode) has an earlier task get that task as `leader`
-    (files only). Entries in `listing.outcomes` are added as SKIPPED. `complete` marks the directory read.
+    Entries in `listing.leaders` are added as followers of those tasks, entries in `listing.outcomes` as SKIPPED.
+    `complete` marks the directory read.
     Returned by `apply`: nothing; totals are the engine's business.
     """
 
@@ -95,6 +95,30 @@ class Refresh(msgspec.Struct, frozen=True):
     ctime_ns: int
     inode: int
     links: int
+
+
+class ReceiptSeal(msgspec.Struct, frozen=True):
+    """What the receipt of an ended execution was when it was first asked for: whoever rewrites one later, its own hash
+    included, cannot make it this one.
+
+    Attributes:
+        sha256: of all lines but the last, as the last line has it; 32 bytes.
+        format: version of the receipt's format.
+        at: wall clock seconds of this record.
+        ended_at: of the execution then; it may have been set going again since.
+    """
+
+    sha256: bytes
+    format: int
+    at: float
+    ended_at: float | None
+
+
+class SealReceipt(msgspec.Struct, frozen=True):
+    """Keep a seal; one with the same hash that is there stays as it is."""
+
+    key: int
+    seal: ReceiptSeal
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -153,6 +177,7 @@ Change: TypeAlias = (
     | CloseGroup
     | Record
     | Refresh
+    | SealReceipt
     | Retry
     | CancelPending
     | Promote
@@ -261,6 +286,10 @@ class Journal(Protocol):
     async def unread_directories(self, key: int, *, after: int = 0, limit: int = 1000) -> list[Directory]:
         """Return directories whose listing is not complete, by ascending number."""
 
+    async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
+        """Return by inode the number of the task that leads its names: a file of several links, no follower and not
+        SKIPPED, the lowest one if there are more. Inodes without one are left out."""
+
     async def names_in(self, key: int, directory: int) -> list[bytes]:
         """Return the names of the tasks that lie in `directory` (slow: for one directory on resume)."""
 
@@ -272,6 +301,9 @@ class Journal(Protocol):
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         """Return, in nanoseconds since the epoch, the birth times that are on record of the sources of these tasks."""
+
+    async def seals(self, key: int) -> list[ReceiptSeal]:
+        """Return what is on record of an execution's receipts, oldest first; nothing of what was never asked for."""
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         """Return the latest fault of each of these tasks that has one."""

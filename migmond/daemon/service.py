@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 import psutil
+import trio
 
 import migmond
 from migmond.daemon.journal_care import journal_checks
@@ -18,14 +19,15 @@ from migmond.domain.execution import Execution
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
-from migmond.domain.receipt import ReceiptPage, ReceiptParams
+from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
+from migmond.domain.samples import Samples, SampleView
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
 from migmond.engine.places import Places
-from migmond.engine.receipt import receipt_page
+from migmond.engine.receipt import receipt_page, seal
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import error_group, intervention_views, task_view, time_text
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
@@ -61,7 +63,7 @@ class Facts(msgspec.Struct, frozen=True):
     subscriptions: Callable[[], int]
     loop_lag_max_s: Callable[[], float]
     plugins: Callable[[], tuple[api.PluginView, ...]]
-    samples: Callable[[], tuple[api.SampleView, ...]]
+    samples: Callable[[], tuple[SampleView, ...]]
     config_values: Callable[[str], list[api.ConfigValue]]
     backup_keep: Callable[[], int]
 
@@ -74,6 +76,7 @@ class Service:
         self._surroundings = surroundings
         self._facts = facts
         self._checks: Counter[int] = Counter()
+        self._sealing = trio.Lock()
 
     @property
     def bus(self) -> EventBus:
@@ -185,6 +188,11 @@ class Service:
             raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
         return await receipt_page(self._surroundings.journal, execution, params.after, params.limit)
 
+    async def seal_receipt(self, peer: Peer, execution_id: str) -> Seals:
+        execution = self._find(peer, execution_id)
+        async with self._sealing:  # one at a time: what the others wait for may be what it makes
+            return await seal(self._surroundings, lambda: self._engine.find(execution.id))
+
     async def list_errors(self, peer: Peer, execution_id: str) -> api.ErrorGroups:
         execution = self._find(peer, execution_id)
         journal, key = self._surroundings.journal, execution.key
@@ -282,8 +290,8 @@ class Service:
             values = [_without_secret(v) for v in values]
         return api.ConfigValues(tuple(values))
 
-    async def samples(self, peer: Peer) -> api.Samples:
-        return api.Samples(self._facts.samples())
+    async def samples(self, peer: Peer) -> Samples:
+        return Samples(self._facts.samples())
 
 
 class _FilePager:

@@ -234,6 +234,7 @@ class Progress(Result, frozen=True):
 class VerificationView(Result, frozen=True):
     """The last verification: entries looked at and bytes re-read, files that have no hash to compare with, entries
     whose target is missing or differs, with examples. `failure`: why it ended before everything was checked, or "".
+    `unreadable`: how many could not be read, so that nobody knows what they are, with examples that say why.
     """
 
     at: str
@@ -242,6 +243,8 @@ class VerificationView(Result, frozen=True):
     mismatches: int
     examples: tuple[str, ...]
     failure: str = ""
+    unreadable: int = 0
+    unreadable_examples: tuple[str, ...] = ()
 
 
 class ExecutionView(Result, frozen=True):
@@ -448,19 +451,6 @@ class ConfigValue(Result, frozen=True):
 
 class ConfigValues(Result, frozen=True):
     values: tuple[ConfigValue, ...]
-
-
-class SampleView(Result, frozen=True):
-    metric: str
-    unit: str
-    labels: dict[str, str]
-    value: float | None
-    no_data: str
-    at: str
-
-
-class Samples(Result, frozen=True):
-    samples: tuple[SampleView, ...]
 
 
 # --- events ----------------------------------------------------------------------------------------

@@ -47,3 +47,7 @@ class Lost(enum.IntFlag):
     CAPABILITIES = 64
     HOLES = 128
     FLAGS = 256
+    ROUNDED_TIMES = 512
+    """Kept as exactly as the target keeps any: it has a step of up to two seconds."""
+    LINKS = 1024
+    """A further name of a file that became a file of its own: the target could not link it."""

@@ -26,7 +26,11 @@ class Stage(enum.StrEnum):
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
-    """So many entries holding so many bytes."""
+    """So many entries holding so many bytes: those of regular files, once for all names of one.
+
+    They count with the name that was met first; further names hold none, whether they are linked or have to become
+    files of their own.
+    """
 
     entries: int = 0
     bytes: int = 0
@@ -50,7 +54,7 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
     imperfect: int = 0
     """Tasks that are done but lost some metadata."""
     spared: int = 0
-    """Of the planned bytes, those that take no room: holes, and further names of files."""
+    """Of the planned bytes, those that take no room: holes."""
 
     @property
     def settled(self) -> Tally:
@@ -76,6 +80,8 @@ class Verification(msgspec.Struct, frozen=True):
         unhashed: files compared by size and time only, having no journaled hash.
         mismatches: entries whose target is missing or differs (the first 100 are in `examples` as path text).
         failure: why it ended before everything was checked, "" when it did not.
+        unreadable: entries that could not be read, so that nobody knows what they are (the first 100 are in
+            `unreadable_examples`, each with the reason).
     """
 
     at: float
@@ -84,6 +90,8 @@ class Verification(msgspec.Struct, frozen=True):
     mismatches: int
     examples: tuple[str, ...] = ()
     failure: str = ""
+    unreadable: int = 0
+    unreadable_examples: tuple[str, ...] = ()
 
 
 class Anchor(msgspec.Struct, frozen=True, array_like=True):

@@ -97,6 +97,7 @@ class Sight(enum.StrEnum):
     MODE = "modes"
     SYMLINK = "symlinks"
     HARD_LINK = "hard_links"
+    MANY_LINKS = "link_limit"
     SPECIAL = "special_files"
     DEVICE = "devices"
     HOLES = "holes"

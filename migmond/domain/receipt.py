@@ -7,7 +7,8 @@ the file before that member. It tells which line is damaged; that none is tells 
 all lines before it (`head -n -1 FILE | sha256sum`).
 
 A receipt is made from the journal whenever it is asked for. It is the same, byte for byte, every time, once its
-execution has ended: who kept an earlier one, or only its hash, can see that nothing was changed since.
+execution has ended: who kept an earlier one, or only its hash, can see that nothing was changed since. The journal
+keeps the hash as well, from the first time on: a receipt that somebody rewrote, its hash included, is not that one.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from migmond.domain import api
 from migmond.domain.errors import InvalidInput
 from migmond.domain.names import from_text, to_text
 
-FORMAT = 1
-"""Raised when a line changes its meaning or its order."""
+FORMAT = 2
+"""Raised when a line changes its meaning or its order. In format 1 the bytes of a file counted once for each name."""
+_READABLE = frozenset({1, FORMAT})
 HASH_NAME = "xxh3_128"
 _TAIL = re.compile(rb',"check":"([0-9a-f]{8})"}\n\Z')
 _CHECK_DIGITS = 8
@@ -67,14 +69,15 @@ class ReceiptEntry(api.Result, frozen=True, omit_defaults=True):
     `execution.files`. `lost`: metadata that could not be kept. `xxh3_128`: of the content, or of a symlink's text.
     `target_name`: its name at the destination when that is another one. `link_of`: number of the entry whose file it
     is a further name of. `fault`: why it failed. `birth_ns`: when the source was made, of what was copied from a file
-    system that tells it; no copy can be given that time.
+    system that tells it; no copy can be given that time. A time that no signed 64-bit number of nanoseconds holds
+    (before 1677, after 2262) is the same decimal number as text.
     """
 
     number: int
     path: str
     type: str
     size: int
-    mtime_ns: int
+    mtime_ns: int | str
     state: str
     outcome: str = "none"
     source: int = 0
@@ -84,12 +87,13 @@ class ReceiptEntry(api.Result, frozen=True, omit_defaults=True):
     target_name: str | None = None
     link_of: int = 0
     fault: str | None = None
-    birth_ns: int | None = None
+    birth_ns: int | str | None = None
 
 
 class ReceiptSum(api.Result, frozen=True):
     """What the entries come to: all of them, by state, how many by outcome; how many of the files that were brought
-    over have no hash of their own or of another name, and how many entries lost some metadata. Bytes are of files."""
+    over have no hash of their own or of another name, and how many entries lost some metadata. Bytes are of files, once
+    for all names of one: further names have none."""
 
     entries: int
     bytes: int
@@ -126,9 +130,33 @@ class ReceiptPage(api.Result, frozen=True):
     next: int | None
 
 
+class SealView(api.Result, frozen=True):
+    """The hash of a receipt as the journal has it since `at`. `format`: of the receipt. `ended_at`: of the execution
+    then; when it was set going again it has another receipt since."""
+
+    sha256: str
+    format: int
+    at: str
+    ended_at: str | None
+
+
+class Seals(api.Result, frozen=True):
+    """Hashes of the receipts that an execution has had, the newest last. `final`: the last one is that of its present
+    receipt; without it the execution has not ended, and its receipt has no hash on record yet."""
+
+    execution: str
+    final: bool
+    seals: tuple[SealView, ...]
+
+
 def exact_path(path: bytes) -> str | None:
     """Return `path_base64` for a path: None when its text form is the path itself."""
     return None if to_text(path).encode() == path else base64.b64encode(path).decode()
+
+
+def exact_time(time_ns: int) -> int | str:
+    """Return nanoseconds since the epoch as a receipt has them: every reader can read numbers of up to 64 bits."""
+    return time_ns if -(1 << 63) <= time_ns < 1 << 63 else str(time_ns)
 
 
 class ReceiptWriter:
@@ -146,6 +174,10 @@ class ReceiptWriter:
         """Return the line of the next entry."""
         self._sum.add(entry)
         return self._line(entry)
+
+    def sha256(self) -> bytes:
+        """Return the hash of all lines so far, 32 bytes."""
+        return self._hash.digest()
 
     def footer(self) -> bytes:
         """Return the last line."""
@@ -221,8 +253,9 @@ class _Look:
 
     def _begin(self, line: bytes) -> str:
         version = msgspec.json.decode(line, type=_Version).receipt
-        if version != FORMAT:
+        if version not in _READABLE:
             return f"it is of format {version}, and this migmon reads format {FORMAT}"
+        self._sum = _Sum(by_name=version == 1)
         self.header = msgspec.json.decode(line, type=ReceiptHeader)
         return ""
 
@@ -249,9 +282,10 @@ class _Version(msgspec.Struct):
 
 
 class _Sum:
-    """Adds entries up."""
+    """Adds entries up. `by_name`: the bytes of a file count for each of its names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_name: bool = False) -> None:
+        self._by_name = by_name
         self._states: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
@@ -262,7 +296,7 @@ class _Sum:
         self._outcomes[entry.outcome] += 1
         self._imperfect += bool(entry.lost)
         if entry.type == "file":
-            self._bytes[entry.state] += entry.size
+            self._bytes[entry.state] += 0 if entry.link_of and not self._by_name else entry.size
             there = entry.state in ("done", "durable")
             self._unhashed += there and entry.xxh3_128 is None and not entry.link_of
 

@@ -25,9 +25,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def room(self) -> int:
-        """Bytes that its content takes about: without holes, and shared among all names of the inode."""
-        stored = self.size if self.allocated is None else min(self.size, self.allocated)
-        return stored // max(self.links, 1)
+        """Bytes that its content takes about: without holes."""
+        return self.size if self.allocated is None else min(self.size, self.allocated)
 
 
 class Listing(msgspec.Struct, frozen=True, array_like=True):
@@ -40,6 +39,8 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
         entries: what is in it.
         outcomes: by position in `entries`, entries that are not to be migrated and why (already SKIPPED).
         complete: True with the directory's last listing.
+        leaders: by position in `entries`, further names of files: number of the task with the first name. The engine
+            adds them: a mover does not know what was seen before it.
     """
 
     directory: int
@@ -48,6 +49,7 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
     entries: tuple[Entry, ...]
     outcomes: dict[int, Outcome]
     complete: bool
+    leaders: dict[int, int] = {}
 
 
 class Directory(msgspec.Struct, frozen=True, array_like=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from migmond.domain.entry import EntryType, Lost
@@ -16,7 +14,7 @@ from migmond.domain.states import (
     TaskState,
     advance,
 )
-from migmond.domain.task import Entry, Task, TaskResult
+from migmond.domain.task import Listing, Task, TaskResult
 
 _TALLY_OF = {
     TaskState.DONE: "done",
@@ -55,14 +53,15 @@ class Account:
     def stage(self, stage: Stage) -> None:
         self.execution = msgspec.structs.replace(self.execution, stage=stage)
 
-    def plan_entries(self, entries: Iterable[Entry], outcomes: dict[int, Outcome]) -> None:
+    def plan_entries(self, listing: Listing) -> None:
         """Count scanned entries as planned; those that the selector left out do not count at all."""
         count = size = skipped = skipped_bytes = spared = 0
-        for position, entry in enumerate(entries):
+        outcomes, leaders = listing.outcomes, listing.leaders
+        for position, entry in enumerate(listing.entries):
             outcome = outcomes.get(position) if outcomes else None
             if outcome is Outcome.NOT_SELECTED:
                 continue
-            entry_bytes = entry.size if entry.type is EntryType.FILE else 0
+            entry_bytes = entry.size if entry.type is EntryType.FILE and position not in leaders else 0
             count += 1
             size += entry_bytes
             if entry_bytes:
@@ -83,8 +82,19 @@ class Account:
 
     def resize(self, task: Task, size: int) -> None:
         """A task's source changed its size after it was planned."""
-        planned = self.totals.planned
-        self._set_totals(planned=planned.plus(0, size - task_bytes(task)))
+        if not task.leader:
+            self._set_totals(planned=self.totals.planned.plus(0, size - task_bytes(task)))
+
+    def inherit(self, old: Task, heir: Task) -> None:
+        """Further names of `old`, which has no target, become those of `heir`: `ports.Promote` is recorded with it.
+
+        When `old` failed, it is one of them from now on, and its bytes are the heir's.
+        """
+        totals = self.totals
+        self._set_totals(planned=totals.planned.plus(0, heir.size))
+        if old.state is TaskState.FAILED:
+            lost = task_bytes(old)
+            self._set_totals(planned=self.totals.planned.plus(0, -lost), failed=totals.failed.plus(0, -lost))
 
     def scanned(self, *, complete: bool) -> None:
         self._set_totals(growing=not complete)
@@ -158,5 +168,5 @@ class Account:
 
 
 def task_bytes(task: Task) -> int:
-    """Return the bytes that a task counts for: only regular files have any."""
-    return task.size if task.type is EntryType.FILE else 0
+    """Return the bytes that a task counts for: those of regular files, once for all names of one."""
+    return task.size if task.type is EntryType.FILE and not task.leader else 0

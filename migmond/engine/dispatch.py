@@ -33,7 +33,8 @@ class Dispatcher:
         self._scope = scope
         self._faults = faults
         self._touched: OrderedDict[int, None] = OrderedDict()
-        self._orphaned_leaders: set[int] = set()
+        self._orphaned: dict[int, tuple[Task, Task]] = {}
+        """Leaders that have no target, by number, each with the first of its followers."""
 
     async def entries(self) -> None:
         """Dispatch everything but directories and followers, until all of it is settled or the execution ends."""
@@ -46,9 +47,10 @@ class Dispatcher:
             True when followers of leaders that have no target were made ordinary tasks: `entries` is due again.
         """
         await self._pass(followers=True)
-        orphaned = self._orphaned_leaders
-        if orphaned and not self._scope.gate.ending:
-            await self._scope.ledger.commit([Promote(self._scope.key, leader) for leader in sorted(orphaned)])
+        if self._orphaned and not self._scope.gate.ending:
+            for leader, heir in self._orphaned.values():
+                self._scope.account.inherit(leader, heir)
+            await self._scope.ledger.commit([Promote(self._scope.key, leader) for leader in sorted(self._orphaned)])
             return True
         return False
 
@@ -67,7 +69,7 @@ class Dispatcher:
 
     async def _pass(self, *, followers: bool) -> None:
         scope, journal = self._scope, self._scope.surroundings.journal
-        self._orphaned_leaders = set()
+        self._orphaned = {}
         cursor = 0
         waiting: deque[Task] = deque()
         while await scope.gate.passed():
@@ -132,7 +134,9 @@ class Dispatcher:
             directories: list[tuple[int, bytes, list[WorkItem]]] = []
             size = 0
             current = None
-            while waiting and len(tasks) < limit.entries and (not tasks or size + waiting[0].size <= limit.bytes):
+            while (
+                waiting and len(tasks) < limit.entries and (not tasks or size + task_bytes(waiting[0]) <= limit.bytes)
+            ):
                 task = waiting.popleft()
                 item = self._item(task, leaders)
                 if item is None:
@@ -163,26 +167,30 @@ class Dispatcher:
                 await scope.progress.wait()
         return None
 
-    async def _leaders(self, followers: deque[Task]) -> dict[int, tuple[int, bytes] | None]:
-        """Return for each leader the root and path of its target, or None when it has no target."""
+    async def _leaders(self, followers: deque[Task]) -> dict[int, tuple[int, bytes]]:
+        """Return for each leader the root and path of its target; note those that have no target."""
         scope = self._scope
         numbers = sorted({t.leader for t in followers if t.leader})
         leaders = await scope.surroundings.journal.get_tasks(scope.key, numbers)
         places = await scope.directory_of(list(leaders.values()))
-        found: dict[int, tuple[int, bytes] | None] = {}
+        found: dict[int, tuple[int, bytes]] = {}
         for number, leader in leaders.items():
             place: Directory = places[number]
             name = leader.target_name or leader.name
             path = os.path.join(place.path, name) if place.path else name
-            found[number] = (place.root, path) if _has_target(leader) else None
+            if _has_target(leader):
+                found[number] = (place.root, path)
+        for task in followers:
+            if task.leader and task.leader not in found:
+                heir = self._orphaned.get(task.leader, (None, task))[1]
+                self._orphaned[task.leader] = leaders[task.leader], min(heir, task, key=lambda t: t.number)
         return found
 
-    def _item(self, task: Task, leaders: dict[int, tuple[int, bytes] | None]) -> WorkItem | None:
+    def _item(self, task: Task, leaders: dict[int, tuple[int, bytes]]) -> WorkItem | None:
         root, path = -1, b""
         if task.leader:
             leader = leaders.get(task.leader)
             if leader is None:
-                self._orphaned_leaders.add(task.leader)
                 return None
             root, path = leader
         return WorkItem(

@@ -12,6 +12,7 @@ from migmond.domain.events import ExecutionProgress, MoverRecovered, MoverStalle
 from migmond.domain.execution import Tally
 from migmond.domain.names import to_text
 from migmond.domain.states import ExecutionState
+from migmond.engine.account import task_bytes
 from migmond.engine.crew import Station
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
@@ -112,7 +113,7 @@ class Observer:
             size += max(0, bytes_total - station.answered_for.bytes)
             for group in station.flight.groups.values():
                 entries += len(group.members)
-                size += sum(m.size for m in group.members.values())
+                size += sum(task_bytes(task) for task in group.tasks.values())
         self._movers = tuple(movers)
         return Tally(entries, size)
 

@@ -19,6 +19,7 @@ import trio
 import migmond
 from migmond.domain.errors import MoverError, ProtocolError
 from migmond.domain.identity import Identity
+from migmond.domain.packing import Packer, Unpacker
 from migmond.wire.framing import FrameReader, frame
 from migmond.wire.mover import MAX_FRAME_BYTES, Crashed, FromMover, ToMover
 from migmond.wire.slots import SLOT_BYTES, ControlSide
@@ -43,10 +44,10 @@ class MoverProcess:
         self.control = control
         self._process = process
         self._stream = stream
-        self._encoder = msgspec.msgpack.Encoder()
+        self._packer = Packer()
         self._send_lock = trio.Lock()
         self._reader = FrameReader(MAX_FRAME_BYTES)
-        self._decoder: msgspec.msgpack.Decoder[FromMover] = msgspec.msgpack.Decoder(FromMover)
+        self._unpacker: Unpacker[FromMover] = Unpacker(FromMover)
         self._received: deque[FromMover] = deque()
 
     async def send(self, message: ToMover) -> None:
@@ -57,7 +58,7 @@ class MoverProcess:
         """
         async with self._send_lock:
             try:
-                await self._stream.send_all(frame(self._encoder.encode(message)))
+                await self._stream.send_all(frame(self._packer.pack(message)))
             except (trio.BrokenResourceError, trio.ClosedResourceError) as e:
                 raise MoverError(f"mover {self.slot} (pid {self.pid}) is gone") from e
 
@@ -75,7 +76,7 @@ class MoverProcess:
             if not data:
                 return None
             try:
-                self._received.extend(self._decoder.decode(payload) for payload in self._reader.feed(bytes(data)))
+                self._received.extend(self._unpacker.unpack(payload) for payload in self._reader.feed(bytes(data)))
             except (msgspec.DecodeError, ProtocolError) as e:
                 raise MoverError(f"mover {self.slot} (pid {self.pid}) sent a malformed message: {e}") from e
         message = self._received.popleft()

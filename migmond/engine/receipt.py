@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from migmond.domain.entry import Lost
+from migmond.domain.errors import Conflict
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
 from migmond.domain.names import to_text
 from migmond.domain.plan import VerifyLevel
-from migmond.domain.receipt import FORMAT, HASH_NAME, ReceiptEntry, ReceiptHeader, ReceiptPage, exact_path
+from migmond.domain.receipt import (
+    FORMAT,
+    HASH_NAME,
+    ReceiptEntry,
+    ReceiptHeader,
+    ReceiptPage,
+    ReceiptWriter,
+    Seals,
+    SealView,
+    exact_path,
+    exact_time,
+)
 from migmond.domain.states import TERMINAL_EXECUTION_STATES, ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.places import Places
+from migmond.engine.settings import Surroundings
 from migmond.engine.views import time_or_none, time_text
 from migmond.planning.plans import spec_of
-from migmond.ports import Journal
+from migmond.ports import Journal, ReceiptSeal, SealReceipt
 
 PAGE_TASKS = 1_000
 """At most so many are taken from the journal at once: 10 ms of the loop."""
@@ -42,6 +56,46 @@ async def receipt_page(journal: Journal, execution: Execution, after: int, limit
         entries.append(_entry(task, place.root, path or b".", cause, births.get(task.number)))
     header = receipt_header(execution)
     return ReceiptPage(header, tuple(entries), entries[-1].number if entries else None)
+
+
+async def seal(surroundings: Surroundings, find: Callable[[], Execution]) -> Seals:
+    """Record the hash of an ended execution's receipt in the journal, unless it has it, and return all it has.
+
+    The hash is made from the journal here, a page at a time, whatever its asker says.
+
+    Args:
+        find: returns the execution as it is now.
+
+    Raises:
+        Conflict: it was set going again meanwhile.
+    """
+    journal, execution = surroundings.journal, find()
+    header = receipt_header(execution)
+    known = await journal.seals(execution.key)
+
+    def present(kept: ReceiptSeal) -> bool:
+        return header.final and (kept.ended_at, kept.format) == (execution.finished_at, FORMAT)
+
+    if header.final and not any(map(present, known)):
+        writer, after = ReceiptWriter(), 0
+        writer.header(header)
+        while True:
+            page = await receipt_page(journal, execution, after, PAGE_TASKS)
+            for entry in page.entries:
+                writer.entry(entry)
+            if page.next is None:
+                break
+            after = page.next
+        if receipt_header(find()) != header:
+            raise Conflict(
+                f"{execution.name} was set going again meanwhile", hint="ask for its receipt when it has ended"
+            )
+        made = ReceiptSeal(writer.sha256(), FORMAT, surroundings.clock.wall(), execution.finished_at)
+        await journal.apply([SealReceipt(execution.key, made)])
+        known = await journal.seals(execution.key)
+    known.sort(key=present)  # last, whatever the clock said in between
+    views = tuple(SealView(s.sha256.hex(), s.format, time_text(s.at), time_or_none(s.ended_at)) for s in known)
+    return Seals(execution.id, header.final, views)
 
 
 def receipt_header(execution: Execution) -> ReceiptHeader:
@@ -73,7 +127,7 @@ def _entry(task: Task, root: int, path: bytes, fault: Fault | None, birth_ns: in
         path=to_text(path),
         type=task.type.name.lower(),
         size=task.size,
-        mtime_ns=task.mtime_ns,
+        mtime_ns=exact_time(task.mtime_ns),
         state=task.state.name.lower(),
         outcome=task.outcome.name.lower(),
         source=root,
@@ -83,5 +137,5 @@ def _entry(task: Task, root: int, path: bytes, fault: Fault | None, birth_ns: in
         target_name=None if task.target_name is None else to_text(task.target_name),
         link_of=task.leader,
         fault=None if fault is None else f"{fault.phase.value}: {fault.kind}: {fault.message}",
-        birth_ns=birth_ns,
+        birth_ns=None if birth_ns is None else exact_time(birth_ns),
     )

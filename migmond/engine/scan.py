@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
+import msgspec
 import trio
 
 from migmond.domain.entry import EntryType
@@ -12,7 +13,7 @@ from migmond.domain.events import ScanCompleted
 from migmond.domain.execution import Stage
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
-from migmond.domain.task import Directory, Listing, Task
+from migmond.domain.task import Directory, Entry, Listing, Task
 from migmond.engine.crew import open_mover
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
@@ -27,6 +28,13 @@ SCAN_SLOT = 1000
 
 PAGE_DIRECTORIES = 1000
 MAX_DEATHS = 3
+
+
+def _linked(listing: Listing) -> Iterator[tuple[int, Entry]]:
+    """Yield the names of files with several, by position in the listing; those that are left out lead nobody."""
+    for position, entry in enumerate(listing.entries):
+        if entry.links > 1 and entry.type is EntryType.FILE and position not in listing.outcomes:
+            yield position, entry
 
 
 class Scanner:
@@ -159,10 +167,33 @@ class Scanner:
             place = (await scope.places.find([listing.directory]))[listing.directory]
             judged.append(self._judge(listing, place))
             scope.places.learn(judged[-1])
+        judged = await self._with_leaders(judged)
         for listing in judged:  # counted and recorded in one go: a cancel must not come between
-            scope.account.plan_entries(listing.entries, listing.outcomes)
+            scope.account.plan_entries(listing)
         await scope.ledger.commit([AddListing(scope.key, listing) for listing in judged])
         scope.progress.set()
+
+    async def _with_leaders(self, listings: list[Listing]) -> list[Listing]:
+        """Say of every further name of a file which task has the first one; later listings than these know it from the
+        journal, so that memory holds no inodes (HAZARDS.md row 29)."""
+        linked: dict[int, set[int]] = {}
+        for listing in listings:
+            for _, entry in _linked(listing):
+                linked.setdefault(listing.device, set()).add(entry.inode)
+        if not linked:
+            return listings
+        journal, key = self._scope.surroundings.journal, self._scope.key
+        known = {device: await journal.leaders(key, device, sorted(inodes)) for device, inodes in linked.items()}
+        complete: list[Listing] = []
+        for listing in listings:
+            leaders: dict[int, int] = {}
+            for position, entry in _linked(listing):
+                number = listing.first + position
+                leader = known[listing.device].setdefault(entry.inode, number)
+                if leader != number:
+                    leaders[position] = leader
+            complete.append(msgspec.structs.replace(listing, leaders=leaders) if leaders else listing)
+        return complete
 
     def _judge(self, listing: Listing, place: Directory) -> Listing:
         """Mark the entries that the plan's selector leaves out. Directories are always walked."""

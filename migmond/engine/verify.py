@@ -10,6 +10,7 @@ import trio
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.errors import MoverError
 from migmond.domain.execution import Execution, Tally, Verification
+from migmond.domain.fault import Fault
 from migmond.domain.names import to_text
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Task
@@ -42,9 +43,9 @@ class Verifier:
         self._execution = execution
         self._places = Places(surroundings.journal, execution.key)
         self._checked = Tally()
-        self._mismatches = 0
         self._unhashed = 0
-        self._examples: list[str] = []
+        self._differences = _Findings()
+        self._unreadable = _Findings()
         self._readers: dict[MoverProcess, int] = {}
         """Movers at work, each with how much it had read when it last answered."""
         self._scope = trio.CancelScope()
@@ -78,7 +79,11 @@ class Verifier:
     def result(self, failure: str = "") -> Verification:
         """Return what was found so far. `failure`: why that is not all."""
         now = self._surroundings.clock.wall()
-        return Verification(now, self._checked, self._unhashed, self._mismatches, tuple(self._examples), failure)
+        differences, unreadable = self._differences, self._unreadable
+        return Verification(
+            now, self._checked, self._unhashed, differences.count, tuple(differences.examples), failure,
+            unreadable.count, tuple(unreadable.examples),
+        )  # fmt: skip
 
     @property
     def progress(self) -> str:
@@ -144,11 +149,10 @@ class Verifier:
         if not isinstance(answer, Verified):
             raise MoverError("a mover died while it verified", hint="try again: migmon verify")
         by_number = {t.number: t for t in tasks}
-        for failure in answer.failures:
-            self._mismatches += 1
-            if len(self._examples) < MAX_EXAMPLES:
-                path = os.path.join(places[failure.number].path, by_number[failure.number].name)
-                self._examples.append(f"{to_text(path) or '.'}: {failure.fault.message}")
+        for findings, faults in ((self._differences, answer.differences), (self._unreadable, answer.unreadable)):
+            for found in faults:
+                path = os.path.join(places[found.number].path, by_number[found.number].name)
+                findings.add(path, found.fault)
         self._unhashed += sum(1 for i in items.values() if i.type is EntryType.FILE and i.digest is None)
         self._checked = self._checked.plus(len(tasks), answer.bytes_read)
         self._readers[process] += answer.bytes_read
@@ -161,6 +165,19 @@ class Verifier:
     async def _places_of(self, tasks: list[Task]) -> dict[int, Directory]:
         places = await self._places.find(t.directory for t in tasks if t.directory)
         return {t.number: places[t.directory] if t.directory else Directory(0, t.number - 1, b"") for t in tasks}
+
+
+class _Findings:
+    """How many there are of a kind, and the first of them as text."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.examples: list[str] = []
+
+    def add(self, path: bytes, fault: Fault) -> None:
+        self.count += 1
+        if len(self.examples) < MAX_EXAMPLES:
+            self.examples.append(f"{to_text(path) or '.'}: {fault.message}")
 
 
 def _item(task: Task, leader: Task | None, places: dict[int, Directory]) -> VerifyItem:

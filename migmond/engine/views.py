@@ -151,6 +151,8 @@ def verification_view(verification: Verification) -> api.VerificationView:
         verification.mismatches,
         verification.examples,
         verification.failure,
+        verification.unreadable,
+        verification.unreadable_examples,
     )
 
 

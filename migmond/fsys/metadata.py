@@ -18,6 +18,7 @@ import msgspec
 
 from migmond.domain.entry import Lost
 from migmond.fsys.flags import copy_flags
+from migmond.fsys.times import TimeMemory
 from migmond.fsys.xattrs import Pinned, copy_xattrs
 
 _CAP_CHOWN, _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_FOWNER, _CAP_FSETID = 0, 1, 2, 3, 4
@@ -78,6 +79,7 @@ def copy_metadata(
     target: os.stat_result | None = None,
     bare: bool = False,
     mtime_ns: int | None = None,
+    times: TimeMemory | None = None,
 ) -> Lost:
     """Bring owner, xattrs (ACLs and capabilities among them), mode, flags and times over, by fd.
 
@@ -86,6 +88,7 @@ def copy_metadata(
         target: fstat of the target if known; calls that would change nothing are left out.
         bare: the target is known to have no attributes yet.
         mtime_ns: modification time to set instead of the source's.
+        times: what is known about the targets so far; without it every file's times are looked at again.
 
     Returns:
         What could not be kept.
@@ -106,7 +109,8 @@ def copy_metadata(
         lost |= loss
     if loss := copy_flags(source_fd, target_fd):
         lost |= loss
-    if loss := _copy_times(target_fd, source, mtime_ns):
+    mtime_ns = source.st_mtime_ns if mtime_ns is None else mtime_ns
+    if loss := (times or TimeMemory()).set(target_fd, target.st_dev, source.st_atime_ns, mtime_ns):
         lost |= loss
     return lost
 
@@ -118,6 +122,7 @@ def copy_link_metadata(
     target_name: bytes,
     source: os.stat_result,
     rights: Rights,
+    times: TimeMemory,
 ) -> Lost:
     """The same for an entry that cannot be opened: symlink, fifo, socket, device.
 
@@ -126,6 +131,7 @@ def copy_link_metadata(
 
     Args:
         source: lstat of the source.
+        times: what is known about the targets so far.
 
     Returns:
         What could not be kept.
@@ -146,7 +152,7 @@ def copy_link_metadata(
         lost |= loss
         if not stat.S_ISLNK(source.st_mode):
             lost |= _copy_mode(to_here, source, target, rights, lost, changed=acl_changed)
-        return lost | _copy_times(to_here, source, None)
+        return lost | times.set(to_here, target.st_dev, source.st_atime_ns, source.st_mtime_ns)
 
 
 @contextlib.contextmanager
@@ -215,13 +221,3 @@ def _copy_mode(
             raise
         loss |= Lost.MODE
     return loss
-
-
-def _copy_times(target: Pinned, source: os.stat_result, mtime_ns: int | None) -> Lost:
-    try:
-        os.utime(target, ns=(source.st_atime_ns, source.st_mtime_ns if mtime_ns is None else mtime_ns))
-    except OSError as e:
-        if e.errno not in _REFUSED:
-            raise
-        return Lost.TIMES
-    return Lost.NOTHING

@@ -14,6 +14,7 @@ from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_past_cache
+from migmond.fsys.times import same_time
 from migmond.mover.conflict import place, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.group import Arrival, Group, reads_back
@@ -177,9 +178,9 @@ class Committer:
     def _equal(arrival: Arrival, directory: int) -> bool:
         """Whether the name was taken meanwhile by an equal file, as by another migration of the same tree."""
         st = stat_or_none(directory, arrival.name)
-        return st is not None and stat.S_ISREG(st.st_mode) and (st.st_size, st.st_mtime_ns) == (
-            arrival.size, arrival.mtime_ns,
-        )  # fmt: skip
+        if st is None or not stat.S_ISREG(st.st_mode):
+            return False
+        return st.st_size == arrival.size and same_time(arrival.mtime_ns, st)
 
     def _discard(self, arrival: Arrival) -> None:
         if arrival.temporary:

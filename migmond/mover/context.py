@@ -11,6 +11,7 @@ from migmond.domain.plan import Operation, VerifyLevel
 from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.content import PairMemory
 from migmond.fsys.metadata import Rights
+from migmond.fsys.times import TimeMemory
 from migmond.fsys.xattrs import has_default_acl
 from migmond.mover.control import Controls
 from migmond.mover.devices import Devices
@@ -34,6 +35,7 @@ class Context:
         self.send = send
         self.rights = Rights.of_process()
         self.memory = PairMemory()
+        self.times = TimeMemory()
         self.devices = Devices()
         self.hashing = options.verify is not VerifyLevel.NONE
         self.moving = options.operation is Operation.MOVE

@@ -20,6 +20,7 @@ from migmond.fsys.content import copy_content
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.rename import link, stat_or_none
 from migmond.fsys.reread import digest_of
+from migmond.fsys.times import same_time
 from migmond.mover.conflict import before_copy, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
@@ -50,6 +51,7 @@ class _Job:
     __slots__ = (
         "bare",
         "birth_ns",
+        "broken",
         "existing",
         "group",
         "item",
@@ -71,6 +73,8 @@ class _Job:
         self.source_dir = self.target_dir = -1
         self.bare = False
         self.birth_ns = 0
+        self.broken = False
+        """It is a further name of a file, and becomes a file of its own."""
         self.existing: os.stat_result | None = None
 
     def left(self, outcome: Outcome, fault: Fault | None = None) -> Copied:
@@ -90,6 +94,8 @@ class _Job:
     ) -> Copied:
         """Its copy is complete and a member of the commit group."""
         item = self.item
+        if self.broken:
+            lost |= Lost.LINKS
         file = item.type is EntryType.FILE
         size = item.size if file else 0
         check = digest if file and outcome is not Outcome.LINKED else None
@@ -167,7 +173,8 @@ class Copier:
         name = item.earlier_name or job.name
         earlier = stat_or_none(job.target_dir, name)
         as_we_left_it = earlier is not None and (
-            (earlier.st_ino, earlier.st_mtime_ns) == (item.earlier_inode, item.mtime_ns)
+            earlier.st_ino == item.earlier_inode
+            and same_time(item.mtime_ns, earlier)
             and (item.type is not EntryType.FILE or earlier.st_size == item.size)
         )
         if as_we_left_it and name == job.name:
@@ -187,6 +194,7 @@ class Copier:
             linked = self._link(job)
             if linked is not None:
                 return linked
+            job.broken = True
         return self._file(job) if item.type is EntryType.FILE else self._special(job)
 
     # --- the ways ----------------------------------------------------------------------------------
@@ -239,7 +247,7 @@ class Copier:
         try:
             leader_dir = self._targets.get(item.leader_root, leader_path)
             leader = os.stat(leader_name, dir_fd=leader_dir, follow_symlinks=False)
-            if seen is not None and (leader.st_size, leader.st_mtime_ns) != (seen.size, seen.mtime_ns):
+            if seen is not None and not (leader.st_size == seen.size and same_time(seen.mtime_ns, leader)):
                 return None  # what the leader brought over is another version
             job.item = item
             if job.existing is not None:
@@ -345,7 +353,7 @@ class Copier:
             os.mknod(temporary, stat.S_IFMT(source.st_mode) | _PRIVATE, source.st_rdev, dir_fd=job.target_dir)
         try:
             lost = copy_link_metadata(
-                job.source_dir, job.source_name, job.target_dir, temporary, source, context.rights
+                job.source_dir, job.source_name, job.target_dir, temporary, source, context.rights, context.times
             )
             inode = os.stat(temporary, dir_fd=job.target_dir, follow_symlinks=False).st_ino
         except BaseException:
@@ -374,7 +382,10 @@ class Copier:
         self, source_fd: int, target_fd: int, source: os.stat_result, target: os.stat_result, *, bare: bool
     ) -> Lost:
         try:
-            return copy_metadata(source_fd, target_fd, source, self._context.rights, target=target, bare=bare)
+            context = self._context
+            return copy_metadata(
+                source_fd, target_fd, source, context.rights, target=target, bare=bare, times=context.times
+            )
         except OSError as e:
             raise _Failed(fault_of(Phase.METADATA, e)) from e
 
@@ -428,10 +439,10 @@ def _same_inode(a: os.stat_result, b: os.stat_result) -> bool:
     return a.st_ino == b.st_ino and a.st_dev == b.st_dev
 
 
-def _alike(a: os.stat_result, b: os.stat_result) -> bool:
+def _alike(existing: os.stat_result, source: os.stat_result) -> bool:
     """Whether both are files that look equal: of one size, modified at the same time."""
-    both_files = stat.S_ISREG(a.st_mode) and stat.S_ISREG(b.st_mode)
-    return both_files and (a.st_size, a.st_mtime_ns) == (b.st_size, b.st_mtime_ns)
+    both_files = stat.S_ISREG(existing.st_mode) and stat.S_ISREG(source.st_mode)
+    return both_files and existing.st_size == source.st_size and same_time(source.st_mtime_ns, existing)
 
 
 def _as_found(item: WorkItem, source: os.stat_result) -> tuple[WorkItem, Seen]:

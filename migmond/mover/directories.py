@@ -82,18 +82,21 @@ class DirectoryWorker:
             try:
                 source_fd = open_directory(root.source_fd, item.path, cross_mounts=True)
             except FileNotFoundError:  # moved away already, before a crash: its times are what is left to set
-                os.utime(target_fd, ns=(item.mtime_ns, item.mtime_ns))
-                return Lost.NOTHING
+                return self._set_times(target_fd, item)
             try:
                 source = os.fstat(source_fd)
                 if not stat.S_ISDIR(source.st_mode) or source.st_nlink == 0:
-                    os.utime(target_fd, ns=(item.mtime_ns, item.mtime_ns))
-                    return Lost.NOTHING
-                return copy_metadata(source_fd, target_fd, source, context.rights, mtime_ns=item.mtime_ns)
+                    return self._set_times(target_fd, item)
+                return copy_metadata(
+                    source_fd, target_fd, source, context.rights, mtime_ns=item.mtime_ns, times=context.times
+                )
             finally:
                 close_unwritten(source_fd)
         finally:
             close_unwritten(target_fd)
+
+    def _set_times(self, target_fd: int, item: DirectoryItem) -> Lost:
+        return self._context.times.set(target_fd, os.fstat(target_fd).st_dev, item.mtime_ns, item.mtime_ns)
 
     def remove(self, message: RemoveDirectories) -> None:
         """Remove those that are empty and still the ones that were scanned; what is gone is durably gone."""

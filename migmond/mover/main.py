@@ -14,8 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import TypeAlias
 
-import msgspec
-
+from migmond.domain.packing import Packer, Unpacker
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import target_facts
 from migmond.mover.commit import Committer
@@ -75,23 +74,23 @@ class Connection:
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._lock = threading.Lock()
-        self._encoder = msgspec.msgpack.Encoder()
+        self._packer = Packer()
 
     def send(self, message: FromMover) -> None:
         """Send one message. When the daemon is gone there is nobody to act for: the process ends at once."""
         try:
             with self._lock:
-                self._socket.sendall(frame(self._encoder.encode(message)))
+                self._socket.sendall(frame(self._packer.pack(message)))
         except OSError:
             os._exit(1)
 
     def receive(self, handle: Callable[[ToMover], None]) -> None:
         """Hand each message to `handle` until the daemon closes."""
         reader = FrameReader(MAX_FRAME_BYTES)
-        decoder: msgspec.msgpack.Decoder[ToMover] = msgspec.msgpack.Decoder(ToMover)
+        unpacker: Unpacker[ToMover] = Unpacker(ToMover)
         while data := self._socket.recv(_RECEIVE_BYTES):
             for payload in reader.feed(data):
-                handle(decoder.decode(payload))
+                handle(unpacker.unpack(payload))
 
 
 class Worker:

@@ -14,6 +14,7 @@ from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.names import to_text
 from migmond.fsys.facts import mount_id
+from migmond.fsys.mounts import unescape
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_parent, open_root
 from migmond.mover.anchors import anchor_at, moved_on
@@ -288,17 +289,12 @@ def _place(fd: int) -> tuple[int, bytes] | None:
         for line in mounts:
             fields = line.split()
             if int(fields[0]) == number:
-                root, point = _unescape(fields[3]), _unescape(fields[4])
+                root, point = unescape(fields[3]), unescape(fields[4])
                 inside = os.path.relpath(path, point) if path != point else b"."
                 if inside.startswith(b".."):
                     return None
                 return os.fstat(fd).st_dev, os.path.normpath(os.path.join(root, inside))
     return None
-
-
-def _unescape(field: bytes) -> bytes:
-    """mountinfo writes space, tab, newline and backslash as octal escapes."""
-    return field.replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\012", b"\n").replace(b"\\134", b"\\")
 
 
 def _below(inner: tuple[int, bytes] | None, outer: tuple[int, bytes] | None) -> bool:

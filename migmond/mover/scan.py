@@ -6,6 +6,8 @@ import os
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from migmond.domain.entry import EntryType
 from migmond.domain.fault import Phase
 from migmond.domain.states import Outcome
@@ -13,6 +15,7 @@ from migmond.domain.task import Entry, Listing
 from migmond.fsys.beneath import open_directory
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.listing import list_directory
+from migmond.fsys.mounts import MountTable, is_mount_point
 from migmond.mover.context import Context, fault_of, is_temporary
 from migmond.mover.control import Abandoned
 from migmond.wire.items import ScanDirectory
@@ -34,6 +37,7 @@ class Walker:
         self._listings: list[Listing] = []
         self._entries = 0
         self._sent_at = time.monotonic()
+        self._mounts: dict[int, MountTable] = {}
 
     def add(self, message: Scan) -> bool:
         """Take in what is to be read; True when that was all and the walk can begin."""
@@ -52,6 +56,10 @@ class Walker:
                 stack.extend(reversed(list(self._read(directory))))
         except Abandoned:
             return
+        finally:
+            for table in self._mounts.values():
+                table.close()
+            self._mounts.clear()
         self._send()
         self._context.controls.slot.ended()
         self._context.send(ScanFinished())
@@ -75,6 +83,7 @@ class Walker:
         outcomes: dict[int, Outcome] = {}
         try:
             device = os.fstat(fd).st_dev
+            mounted = self._mounts_of(directory.root).names_in(fd)
             for entry, entry_device in list_directory(fd):
                 if known and entry.name in known:
                     continue  # a directory among them is in the journal as an unread one of its own
@@ -82,12 +91,17 @@ class Walker:
                     context.controls.check()
                     self._list(directory, device, entries, outcomes, complete=False)
                     entries, outcomes = [], {}
-                if entry.type is EntryType.DIRECTORY:
-                    if entry_device != device and context.options.one_file_system:
-                        outcomes[len(entries)] = Outcome.OTHER_FILE_SYSTEM
-                    else:
-                        path = directory.path + b"/" + entry.name if directory.path else entry.name
-                        yield ScanDirectory(self._next_number + len(entries), directory.root, path)
+                directory_there = entry.type is EntryType.DIRECTORY
+                mount = (directory_there or entry.name in mounted) and (
+                    (directory_there and entry_device != device) or is_mount_point(fd, entry.name)
+                )
+                if mount and context.options.one_file_system:
+                    outcomes[len(entries)] = Outcome.OTHER_FILE_SYSTEM
+                elif directory_there:
+                    path = directory.path + b"/" + entry.name if directory.path else entry.name
+                    yield ScanDirectory(self._next_number + len(entries), directory.root, path)
+                elif mount:  # the number of its inode may be that of another file of this directory's device
+                    entry = msgspec.structs.replace(entry, links=1)
                 elif entry.name.startswith(b".migmond-") and is_temporary(entry.name):
                     outcomes[len(entries)] = Outcome.TEMPORARY
                 entries.append(entry)
@@ -99,6 +113,11 @@ class Walker:
         finally:
             close_unwritten(fd)
         self._list(directory, device, entries, outcomes, complete=True)
+
+    def _mounts_of(self, root: int) -> MountTable:
+        if root not in self._mounts:
+            self._mounts[root] = MountTable(self._context.roots[root].source_fd)
+        return self._mounts[root]
 
     def _list(
         self,

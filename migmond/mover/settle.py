@@ -12,6 +12,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.durable import sync_file_system
+from migmond.fsys.mounts import mounts_below
 from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.fsys.root_path import make_parent, open_parent
 from migmond.mover.conflict import place, standing_name, withdraw
@@ -116,7 +117,7 @@ class Settler:
         self._context.send(RootRenamed(message.root, done, reason))
 
     def _rename_root(self, index: int) -> tuple[bool, str]:
-        root = self._context.roots[index]
+        context, root = self._context, self._context.roots[index]
         try:
             with _opened(open_parent(root.spec.source)) as (source_dir, source):
                 found = stat_or_none(source_dir, source)
@@ -124,6 +125,8 @@ class Settler:
                     return False, "the source is a symlink to the directory"
                 if found is not None and not os.path.samestat(found, os.fstat(root.source_fd)):
                     return False, "another directory stands there now"
+                if found is not None and context.options.one_file_system and mounts_below(root.source_fd):
+                    return False, "something is mounted below it"
                 opener = open_parent if found is None else make_parent
                 with _opened(opener(root.spec.target)) as (target_dir, target):
                     if found is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 from collections.abc import Iterable
 
 from migmond.domain.entry import EntryType, entry_type
@@ -19,6 +20,7 @@ from migmond.fsys import libc
 from migmond.fsys.beneath import open_directory
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import may_write, source_facts, target_facts
+from migmond.fsys.mounts import mounts_below
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.writers import open_writers
 from migmond.mover.access import Access
@@ -77,19 +79,21 @@ class Surveyor:
             return True
         return self._matcher.picks(Candidate(path, kind, st.size, st.mtime_total_ns))
 
-    def first_name(self, st: libc.Stat) -> bool:
-        """Whether no other name of the inode was met before."""
+    def names_met(self, st: libc.Stat) -> int:
+        """Return how many names of the inode were met, this one included."""
+        if st.links == 1:
+            return 1
         key = (st.device, st.inode)
         left = self._links.get(key)
         if left is None:
             if len(self._links) < _LINKED_INODES:
                 self._links[key] = st.links - 1
-            return True
+            return 1
         if left == 1:
             del self._links[key]
         else:
             self._links[key] = left - 1
-        return False
+        return st.links - left + 1
 
 
 class _RootWalk:
@@ -113,6 +117,8 @@ class _RootWalk:
         same = root.info.source_device == self._facts.device
         self._renames = same and context.options.operation is Operation.MOVE
         self._as_a_whole = self._renames and not self._target_there and survey.takes_all and not root.single
+        if self._as_a_whole and context.options.one_file_system:
+            self._as_a_whole = not mounts_below(root.source_fd)
         self._shares = same and context.options.reflink and self._facts.file_system in SHARING
         self._sights: dict[Sight, Sighting] = {}
         self._least = self._most = self._least_inodes = self._most_inodes = 0
@@ -121,6 +127,7 @@ class _RootWalk:
         judged = self._abilities
         self._sizes_matter = judged.max_file_bytes is not None or not judged.holes
         self._times_matter = judged.time_step_ns > 1 or judged.first_s is not None or judged.last_s is not None
+        self._max_links = judged.max_links or sys.maxsize
         self._short_name = 0 if judged.utf8_only else min(self._facts.name_max, 255)
         self._short_path = _PATH_SAFE - len(root.spec.target)
 
@@ -241,12 +248,13 @@ class _RootWalk:
                     continue
                 kind = entry_type(st.mode)
                 below = path + b"/" + name if path else name
+                mounted = st.attributes & libc.ATTR_MOUNT_ROOT or (
+                    kind is EntryType.DIRECTORY and st.device != own.device
+                )
+                if mounted and self._context.options.one_file_system:
+                    self.saw(Sight.MOUNT_POINT, below)
+                    continue
                 if kind is EntryType.DIRECTORY:
-                    if self._context.options.one_file_system and (
-                        st.device != own.device or st.attributes & libc.ATTR_MOUNT_ROOT
-                    ):
-                        self.saw(Sight.MOUNT_POINT, below)
-                        continue
                     deeper.append((below, target >= 0))
                 elif is_temporary(name) or not self._survey.picks(below, kind, st):
                     continue
@@ -282,9 +290,12 @@ class _RootWalk:
             survey.directories += 1
             return
         existing = self._existing(target, target_name, path, st, kind)
-        first = st.links == 1 or survey.first_name(st)
+        met = survey.names_met(st)
+        first, linked = met == 1, self._abilities.hard_links and met <= self._max_links
         if st.links > 1:
             self.saw(Sight.HARD_LINK, path)
+        if self._abilities.hard_links and not linked and not self._renames:
+            self.saw(Sight.MANY_LINKS, path)
         if kind is not EntryType.FILE:
             if kind is EntryType.SYMLINK:
                 self.saw(Sight.SYMLINK, path)
@@ -305,7 +316,7 @@ class _RootWalk:
             self._see(size_sights(st.size, st.allocated, self._abilities), path)
         if not self._renames and not self._access.readable(fd, name, st):
             self.saw(Sight.UNREADABLE_FILE, path)
-        if first or not self._abilities.hard_links:
+        if first or not linked:
             self._file_need(st, target, existing)
 
     def _file_need(self, st: libc.Stat, target: int, existing: os.stat_result | None) -> None:

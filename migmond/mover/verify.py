@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -20,6 +21,8 @@ from migmond.wire.mover import Verified, Verify
 from migmond.wire.slots import Doing
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ANOTHER_THING = frozenset({errno.ENOTDIR, errno.ELOOP})
+"""Something else has the place of a directory above it: it was looked for, and it is not there."""
 _COARSEST_NS = 2_000_000_000
 """A file system keeps times at least as exactly as FAT does."""
 
@@ -36,7 +39,8 @@ class Rereader:
     def verify(self, message: Verify) -> None:
         """Compare every item with its target and send Verified."""
         context, before = self._context, self._bytes_total
-        failures: list[ItemFault] = []
+        differences: list[ItemFault] = []
+        unreadable: list[ItemFault] = []
         for directory in message.directories:
             for item in directory.items:
                 try:
@@ -45,11 +49,14 @@ class Rereader:
                     fault = Fault(Phase.VERIFY, "target_missing", 0, "it is not at the destination any more")
                 except OSError as e:
                     fault = fault_of(Phase.VERIFY, e)
+                    if e.errno not in _ANOTHER_THING:
+                        unreadable.append(ItemFault(item.number, fault))
+                        continue
                 if fault is not None:
-                    failures.append(ItemFault(item.number, fault))
+                    differences.append(ItemFault(item.number, fault))
         self._targets.clear()
         context.controls.slot.no_file()
-        context.send(Verified(message.batch, tuple(failures), self._bytes_total - before))
+        context.send(Verified(message.batch, tuple(differences), tuple(unreadable), self._bytes_total - before))
 
     def _check(self, item: VerifyItem, place: VerifyDirectory) -> Fault | None:
         path = os.path.join(place.path, item.name)

@@ -33,6 +33,7 @@ class Abilities(msgspec.Struct, frozen=True):
     """What a file system can keep.
 
     Attributes:
+        max_links: so many names a file can have (the kernel's EXT4_LINK_MAX and its like); None: no limit that matters.
         known: False when the type says little: then only what was found on the spot counts.
         max_file_bytes: a larger file cannot be there; None: no limit that matters.
         time_step_ns: resolution of modification times.
@@ -47,6 +48,7 @@ class Abilities(msgspec.Struct, frozen=True):
     folding: Folding = Folding.NONE
     symlinks: bool = True
     hard_links: bool = True
+    max_links: int | None = None
     specials: bool = True
     owners: bool = True
     modes: bool = True
@@ -62,8 +64,11 @@ class Abilities(msgspec.Struct, frozen=True):
 
 
 _PLAIN = Abilities()
-_BLOCKS = Abilities(directory_blocks=True)
-_EXT3 = Abilities(directory_blocks=True, time_step_ns=10**9, first_s=-(1 << 31), last_s=(1 << 31) - 1)
+_EXT4 = Abilities(directory_blocks=True, max_links=65_000, first_s=-(1 << 31), last_s=15_032_385_535)
+"""The last second is in May 2446; with inodes of 128 bytes, which cannot be seen from outside, in 2038."""
+_EXT3 = msgspec.structs.replace(_EXT4, max_links=32_000, time_step_ns=10**9, last_s=(1 << 31) - 1)
+_XFS = Abilities(first_s=-(1 << 31), last_s=16_299_260_424)
+"""July 2486; without `bigtime` 2038. Both from the kernel's fs/*/super.c (s_time_min, s_time_max)."""
 _FAT = Abilities(
     folding=Folding.CASE,
     symlinks=False,
@@ -82,11 +87,12 @@ _FAT = Abilities(
     directory_blocks=True,
 )
 _EXFAT = msgspec.structs.replace(_FAT, max_file_bytes=None, time_step_ns=10**7)
-_NTFS = Abilities(time_step_ns=100, utf8_only=True)
+_NTFS = Abilities(max_links=1_024, time_step_ns=100, utf8_only=True)
 _HFS_PLUS = Abilities(folding=Folding.UNICODE, time_step_ns=10**9, utf8_only=True, holes=False)
 _SERVER = Abilities(known=False, folding=Folding.UNKNOWN)
 _TYPES: Mapping[str, Abilities] = {
-    "ext4": _BLOCKS,
+    "ext4": _EXT4,
+    "xfs": _XFS,
     "ext3": _EXT3,
     "ext2": _EXT3,
     "vfat": _FAT,
@@ -94,7 +100,8 @@ _TYPES: Mapping[str, Abilities] = {
     "exfat": _EXFAT,
     "ntfs3": _NTFS,
     "hfsplus": _HFS_PLUS,
-    **dict.fromkeys(("xfs", "btrfs", "tmpfs", "zfs", "bcachefs", "f2fs", "overlay", "nfs", "nfs4", "ramfs"), _PLAIN),
+    "btrfs": Abilities(max_links=65_535),
+    **dict.fromkeys(("tmpfs", "zfs", "bcachefs", "f2fs", "overlay", "nfs", "nfs4", "ramfs"), _PLAIN),
 }
 
 

@@ -105,6 +105,14 @@ def _time_step(case: Case) -> Remark:
     )  # fmt: skip
 
 
+def _many_links(case: Case) -> Remark:
+    limit = f"{case.fs} has files of at most {case.abilities.max_links or 0:,} names"
+    return Remark(
+        "warning", f"1 further name becomes a file of its own: {limit}",
+        f"{{n}} further names become files of their own: {limit}",
+    )  # fmt: skip
+
+
 def _moving(rule: Rule) -> Rule:
     return lambda case: rule(case) if case.plan.operation is Operation.MOVE else None
 
@@ -179,6 +187,7 @@ _RULES: dict[Sight, Rule] = {
         lambda case: case.abilities.hard_links, "1 hard link becomes a file of its own: {fs} has none",
         "{n} hard links become files of their own: {fs} has none",
     ),
+    Sight.MANY_LINKS: _many_links,
     Sight.HOLES: _lost(
         lambda case: case.abilities.holes, "the holes of 1 sparse file are filled: {fs} has none",
         "the holes of {n} sparse files are filled: {fs} has none",

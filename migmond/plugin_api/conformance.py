@@ -37,11 +37,13 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    ReceiptSeal,
     Record,
     Refresh,
     RemovePlan,
     Retry,
     SavePlan,
+    SealReceipt,
 )
 
 PLAN = Plan("photos", (Source(b"/src/\xff"),), b"/dst")
@@ -70,9 +72,10 @@ def listing(
     outcomes: dict[int, Outcome] | None = None,
     complete: bool = True,
     key: int = 1,
+    leaders: dict[int, int] | None = None,
 ) -> AddListing:
     """Return a listing on device 7."""
-    return AddListing(key, Listing(directory, 7, first, entries, outcomes or {}, complete))
+    return AddListing(key, Listing(directory, 7, first, entries, outcomes or {}, complete, leaders or {}))
 
 
 class JournalConformance:
@@ -130,7 +133,7 @@ class JournalConformance:
         async with self.open(tmp_path) as journal:
             entries = [entry(b"%d" % i, inode=i, links=1 + (i < 3)) for i in range(10)]
             same = [entry(b"again", inode=1, links=2), entry(b"dir", DIRECTORY)]
-            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries, *same)])
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries, *same, leaders={10: 3})])
             assert [t.number for t in await journal.tasks(1, after=3, limit=4)] == [4, 5, 6, 7]
             assert [t.number for t in await journal.tasks(1, followers=True)] == [12]
             assert [t.number for t in await journal.tasks(1, directories=True)] == [1, 13]
@@ -144,8 +147,11 @@ class JournalConformance:
         async with self.open(tmp_path) as journal:
             await journal.apply([PutExecution(execution()), PutExecution(execution(2)), root(), root(2)])
             one = [entry(b"a", inode=5, links=3), entry(b"b", inode=5, links=3), entry(b"c", inode=6, links=2)]
-            await journal.apply([listing(1, 2, *one, complete=False)])
-            await journal.apply([listing(1, 5, entry(b"d", inode=5, links=3), entry(b"e", inode=6, links=2))])
+            await journal.apply([listing(1, 2, *one, complete=False, leaders={1: 2})])
+            assert await journal.leaders(1, 7, [4, 5, 6]) == {5: 2, 6: 4}
+            assert (await journal.leaders(1, 8, [5]), await journal.leaders(2, 7, [5])) == ({}, {})
+            two = [entry(b"d", inode=5, links=3), entry(b"e", inode=6, links=2)]
+            await journal.apply([listing(1, 5, *two, leaders={0: 2, 1: 4})])
             await journal.apply([listing(1, 2, entry(b"other execution", inode=5, links=3), key=2)])
             leaders = {t.name: t.leader for t in await journal.tasks(1) if t.type is FILE}
             assert leaders == {b"a": 0, b"b": 2, b"c": 0, b"d": 2, b"e": 4}
@@ -161,17 +167,22 @@ class JournalConformance:
         """Also one that led before the last one: else it became a file of its own when it was tried again."""
         async with self.open(tmp_path) as journal:
             links = [entry(b"%d" % i, inode=5, links=3) for i in range(3)]
-            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *links)])
+            followers = {1: 2, 2: 2}
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *links, leaders=followers)])
             for leader in (2, 3):
                 await journal.apply([Record(1, (TaskResult(leader, TaskState.FAILED),)), Promote(1, leader)])
             assert {t.number: t.leader for t in await journal.tasks(1)} == {1: 0, 2: 4, 3: 4, 4: 0}
+            assert await journal.leaders(1, 7, [5]) == {5: 4}
 
-    async def test_a_skipped_link_leads_nobody(self, tmp_path: Path) -> None:
+    async def test_only_files_with_several_names_lead_and_none_that_is_skipped(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:
-            links = [entry(b"%d" % i, inode=5, links=3) for i in range(3)]
+            entries = [entry(b"%d" % i, inode=5, links=3) for i in range(3)]
+            others = [entry(b"alone", inode=6), entry(b"fifo", EntryType.FIFO, inode=7, links=2)]
             skipped = {0: Outcome.NOT_SELECTED}
-            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *links, outcomes=skipped)])
-            assert {t.number: t.leader for t in await journal.tasks(1)} == {1: 0, 2: 0, 3: 0, 4: 3}
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries, *others, outcomes=skipped)])
+            assert await journal.leaders(1, 7, [5, 6, 7]) == {5: 3}
+            await journal.apply([Record(1, (TaskResult(3, TaskState.SKIPPED, Outcome.EXISTS),))])
+            assert await journal.leaders(1, 7, [5, 6, 7]) == {5: 4}
 
     async def test_times_and_inodes_of_any_size(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:
@@ -179,7 +190,8 @@ class JournalConformance:
             inodes = (1, (1 << 63) - 1, 1 << 63, (1 << 63) + 1, (1 << 64) - 2, (1 << 64) - 1)
             entries = [Entry(b"%d" % t, FILE, 1, t, t + 1, i, 2) for t, i in zip(times, inodes, strict=True)]
             again = entry(b"again", inode=inodes[-1], links=2)
-            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries, again)])
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries, again, leaders={6: 7})])
+            assert await journal.leaders(1, 7, inodes) == {i: n for n, i in enumerate(inodes, start=2)}
             tasks = (await journal.tasks(1))[1:]
             assert [(t.mtime_ns, t.ctime_ns, t.inode, t.leader) for t in tasks[:-1]] == [
                 (t, t + 1, i, 0) for t, i in zip(times, inodes, strict=True)
@@ -190,6 +202,15 @@ class JournalConformance:
             found = await journal.get_tasks(1, [2, 3])
             assert found[2].target_inode == inodes[-1]
             assert (found[3].mtime_ns, found[3].ctime_ns, found[3].inode) == (times[-1], times[0], inodes[2])
+
+    async def test_seals_of_receipts_stay_as_they_were(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), root()])
+            assert await journal.seals(1) == []
+            first, other = ReceiptSeal(b"b" * 32, 2, 5.0, 4.5), ReceiptSeal(b"a" * 32, 2, 6.0, None)
+            await journal.apply([SealReceipt(1, first)])
+            await journal.apply([SealReceipt(1, other), SealReceipt(1, ReceiptSeal(b"b" * 32, 2, 7.0, 6.5))])
+            assert (await journal.seals(1), await journal.seals(2)) == ([first, other], [])
 
     async def test_directories_are_paged(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:

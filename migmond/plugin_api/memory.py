@@ -33,11 +33,13 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    ReceiptSeal,
     Record,
     Refresh,
     RemovePlan,
     Retry,
     SavePlan,
+    SealReceipt,
 )
 
 V = TypeVar("V")
@@ -55,6 +57,7 @@ class _State:
         self.touched: set[tuple[int, int]] = set()
         self.groups: dict[tuple[int, int], CommitGroup] = {}
         self.births: dict[tuple[int, int], int] = {}
+        self.seals: dict[tuple[int, bytes], ReceiptSeal] = {}
         self.faults: dict[tuple[int, int], tuple[FaultRecord, float]] = {}
         self.interventions: list[Intervention] = []
         self.plans: dict[tuple[int, str], tuple[Plan, float]] = {}
@@ -142,6 +145,14 @@ class MemoryJournal:
     def _marked(self, marks: set[tuple[int, int]], key: int, after: int, limit: int) -> list[Directory]:
         return [self._state.directories[at] for at in sorted(marks) if at[0] == key and at[1] > after][:limit]
 
+    async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for _, t in self._state.of(key):
+            leading = t.type is EntryType.FILE and t.links > 1 and not t.leader and t.state is not TaskState.SKIPPED
+            if leading and t.device == device and t.inode in inodes:
+                found.setdefault(t.inode, t.number)
+        return found
+
     async def names_in(self, key: int, directory: int) -> list[bytes]:
         return [t.name for _, t in self._state.of(key) if t.directory == directory and t.number > directory]
 
@@ -150,6 +161,9 @@ class MemoryJournal:
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return {n: self._state.births[key, n] for n in numbers if (key, n) in self._state.births}
+
+    async def seals(self, key: int) -> list[ReceiptSeal]:
+        return sorted((s for (k, _), s in self._state.seals.items() if k == key), key=lambda s: (s.at, s.sha256))
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         return {n: self._state.faults[key, n][0] for n in numbers if (key, n) in self._state.faults}
@@ -249,6 +263,8 @@ def _apply(state: _State, change: Change) -> None:
                 inode=change.inode,
                 links=change.links,
             )
+        case SealReceipt():
+            state.seals.setdefault((change.key, change.seal.sha256), change.seal)
         case Retry():
             for at, task in state.of(change.key):
                 if task.state is TaskState.FAILED:
@@ -286,16 +302,7 @@ def _add_listing(state: _State, key: int, listing: Listing) -> None:
     for position, e in enumerate(listing.entries):
         number = listing.first + position
         outcome = listing.outcomes.get(position, Outcome.NONE)
-        leader = 0
-        if e.links > 1 and e.type is EntryType.FILE and not outcome:
-            same = [
-                t.number
-                for _, t in state.of(key)
-                if (t.device, t.inode, t.type, t.leader) == (listing.device, e.inode, EntryType.FILE, 0)
-                and t.links > 1
-                and t.state is not TaskState.SKIPPED
-            ]
-            leader = same[0] if same else 0
+        leader = listing.leaders.get(position, 0)
         state.tasks[key, number] = Task(
             number, listing.directory, e.name, e.type, e.size, e.mtime_ns, e.ctime_ns, e.inode, listing.device, e.links,
             TaskState.SKIPPED if outcome else TaskState.PENDING, outcome, leader,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import trio
 
-from migmond.domain import api
 from migmond.domain.errors import PluginError
+from migmond.domain.samples import SampleView
 from migmond.plugin_api.specs import Collector, CollectorSpec, MetricDesc, NoData, Sample
 from migmond.plugin_host.supervision import Health, guarded
 
@@ -35,7 +35,7 @@ class Collecting:
         self._what = f"collector {spec.name}"
         self._metrics = {m.name: m for m in spec.metrics}
         self._due = math.inf
-        self.latest: tuple[api.SampleView, ...] = ()
+        self.latest: tuple[SampleView, ...] = ()
 
     async def run(self) -> None:
         """Collect once per interval for as long as the plugin is healthy; after a failure to open, open it afresh."""
@@ -72,7 +72,7 @@ class Collecting:
             self._expect_within(self._spec.deadline_s)
             failures = self._health.failures
 
-            async def collect() -> tuple[api.SampleView, ...]:
+            async def collect() -> tuple[SampleView, ...]:
                 return tuple(self._checked(await collector.collect()))
 
             views = await guarded(self._health, self._what, collect, self._spec.deadline_s)
@@ -102,9 +102,9 @@ class Collecting:
 
     def _missing(self, reason: str) -> None:
         at = self._now()
-        self.latest = tuple(api.SampleView(m.name, m.unit, {}, None, reason, at) for m in self._spec.metrics)
+        self.latest = tuple(SampleView(m.name, m.unit, {}, None, reason, at) for m in self._spec.metrics)
 
-    def _checked(self, samples: Iterable[Sample]) -> list[api.SampleView]:
+    def _checked(self, samples: Iterable[Sample]) -> list[SampleView]:
         at = self._now()
         return [_view(sample, self._metrics, at) for sample in samples]
 
@@ -112,13 +112,13 @@ class Collecting:
         return datetime.datetime.fromtimestamp(self._wall(), datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def _view(sample: Sample, metrics: Mapping[str, MetricDesc], at: str) -> api.SampleView:
+def _view(sample: Sample, metrics: Mapping[str, MetricDesc], at: str) -> SampleView:
     metric = metrics.get(sample.metric)
     if metric is None or set(sample.labels) != set(metric.labels):
         raise PluginError(f"sample {sample.metric!r} {dict(sample.labels)} was not described by any metric")
     if isinstance(sample.value, NoData):
-        return api.SampleView(metric.name, metric.unit, dict(sample.labels), None, sample.value.reason, at)
+        return SampleView(metric.name, metric.unit, dict(sample.labels), None, sample.value.reason, at)
     value = float(sample.value)
     if not math.isfinite(value):
-        return api.SampleView(metric.name, metric.unit, dict(sample.labels), None, f"the collector said {value}", at)
-    return api.SampleView(metric.name, metric.unit, dict(sample.labels), value, "", at)
+        return SampleView(metric.name, metric.unit, dict(sample.labels), None, f"the collector said {value}", at)
+    return SampleView(metric.name, metric.unit, dict(sample.labels), value, "", at)

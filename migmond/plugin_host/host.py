@@ -11,6 +11,7 @@ import trio
 
 from migmond.domain import api
 from migmond.domain.errors import PluginError
+from migmond.domain.samples import SampleView
 from migmond.plugin_api.specs import AlertActionSpec, AlertNotice, Proposal, Snapshot, StorageSpec, StrategySpec
 from migmond.plugin_host.collecting import Collecting
 from migmond.plugin_host.discovery import Loaded, load_all
@@ -76,7 +77,7 @@ class PluginHost:
         known = ", ".join(sorted(storages)) or "none"
         raise PluginError(f"no storage {name!r}; there is: {known}", hint=trouble or "set daemon.storage")
 
-    def samples(self) -> tuple[api.SampleView, ...]:
+    def samples(self) -> tuple[SampleView, ...]:
         """Return the newest sample of every series."""
         return tuple(sample for collecting in self._collecting for sample in collecting.latest)
 

@@ -294,7 +294,10 @@ class Connection:
         mark = exchange.mark()
         try:
             result = await self._call(item, exchange)
-            answer = self._codec.encode(result if isinstance(result, Failure) else Success(item.id, result))
+            if isinstance(result, Failure):
+                answer = self._codec.encode(result)
+            else:
+                answer = self._codec.encode_success(Success(item.id, result))
             if len(answer) > room and not item.notification:
                 raise LimitExceeded(
                     f"the answer has {len(answer)} bytes, {room} fit into the frame", hint="ask for less at a time"

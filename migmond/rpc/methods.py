@@ -7,7 +7,8 @@ import msgspec
 import migmond
 from migmond.domain import api
 from migmond.domain.identity import Role
-from migmond.domain.receipt import ReceiptPage, ReceiptParams
+from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
+from migmond.domain.samples import Samples
 from migmond.rpc.registry import Context, Method, Registry
 from migmond.rpc.subscriptions import check_chosen
 
@@ -80,6 +81,10 @@ async def _receipt(ctx: Context, params: ReceiptParams) -> ReceiptPage:
     return await ctx.backend.receipt(ctx.session.peer, params)
 
 
+async def _seal_receipt(ctx: Context, params: api.ExecutionParams) -> Seals:
+    return await ctx.backend.seal_receipt(ctx.session.peer, params.id)
+
+
 async def _errors(ctx: Context, params: api.ExecutionParams) -> api.ErrorGroups:
     return await ctx.backend.list_errors(ctx.session.peer, params.id)
 
@@ -138,7 +143,7 @@ async def _config(ctx: Context, params: api.ConfigParams) -> api.ConfigValues:
     return await ctx.backend.config(ctx.session.peer, params.key)
 
 
-async def _samples(ctx: Context, params: api.Nothing) -> api.Samples:
+async def _samples(ctx: Context, params: api.Nothing) -> Samples:
     return await ctx.backend.samples(ctx.session.peer)
 
 
@@ -176,6 +181,9 @@ def standard_registry() -> Registry:
         Method("execution.receipt", _VIEWER, ReceiptParams, ReceiptPage,
                "Page through what became of every entry, in scan order, as the receipt of an execution has it.",
                _receipt),
+        Method("execution.seal_receipt", _VIEWER, api.ExecutionParams, Seals,
+               "Keep the hash of the receipt of an ended execution in the journal, from the first time on; returns it.",
+               _seal_receipt),
         Method("execution.errors", _VIEWER, api.ExecutionParams, api.ErrorGroups,
                "The failures of an execution, grouped by phase and cause, with advice.", _errors),
         Method("execution.interventions", _VIEWER, api.ExecutionParams, api.InterventionList,
@@ -201,7 +209,7 @@ def standard_registry() -> Registry:
                "Every plugin found, with its state and the reason when it is not active.", _plugins),
         Method("config.get", _VIEWER, api.ConfigParams, api.ConfigValues,
                "Effective settings with the file and line that set each.", _config),
-        Method("metrics.latest", _VIEWER, api.Nothing, api.Samples,
+        Method("metrics.latest", _VIEWER, api.Nothing, Samples,
                "The newest sample of every metric that collectors provide.", _samples),
     )  # fmt: skip
     return registry

@@ -10,6 +10,7 @@ import msgspec
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput
 from migmond.domain.events import Event, ExecutionProgress
+from migmond.domain.packing import pack_for_anyone
 
 QUEUE_EVENTS = 10_000
 MAX_SUBSCRIPTIONS = 32
@@ -126,7 +127,7 @@ class EventEncoder:
         key = (encoding, event.id)
         data = self._known.get(key)
         if data is None:
-            data = msgspec.json.encode(event) if encoding == "json" else msgspec.msgpack.encode(event)
+            data = msgspec.json.encode(event) if encoding == "json" else pack_for_anyone(event)
             self._known[key] = data
             if len(self._known) > self._remember:
                 self._known.popitem(last=False)

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from migmond.domain.packing import pack_for_anyone
+
 RequestId: TypeAlias = str | int | None
 R = TypeVar("R")
 
@@ -69,7 +71,11 @@ class Codec:
         self._encode = msgspec.json.Encoder().encode if json else msgspec.msgpack.Encoder().encode
 
     def encode(self, message: Any) -> bytes:
-        """Return the message's bytes, without frame or newline."""
+        """Return the message's bytes, without frame or newline.
+
+        Raises:
+            OverflowError: msgpack has no form for a number in it.
+        """
         return self._encode(message)
 
     def decoder(self, type_: type[R]) -> Callable[[bytes], R]:
@@ -77,6 +83,10 @@ class Codec:
         if self.encoding is Encoding.JSON:
             return msgspec.json.Decoder(type_).decode
         return msgspec.msgpack.Decoder(type_).decode
+
+    def encode_success(self, message: Success) -> bytes:
+        """The same for an answer, whatever numbers are in it: see `migmond.domain.packing.pack_for_anyone`."""
+        return self._encode(message) if self.encoding is Encoding.JSON else pack_for_anyone(message)
 
     def convert(self, raw: msgspec.Raw, type_: type[Any]) -> Any:
         """Decode a part to its type.

@@ -1,4 +1,4 @@
-"""Messages between the daemon and one mover: msgpack arrays in length-prefixed frames over a socketpair.
+"""Messages between the daemon and one mover: arrays (see `domain.packing`) in length-prefixed frames over a socketpair.
 
 Order of a mover's life:
 
@@ -308,8 +308,11 @@ class Settled(_Message, frozen=True):
 
 
 class Verified(_Message, frozen=True):
+    """`differences`: targets that are missing or not what was written. `unreadable`: nobody knows what they are."""
+
     batch: int
-    failures: tuple[ItemFault, ...]
+    differences: tuple[ItemFault, ...]
+    unreadable: tuple[ItemFault, ...]
     bytes_read: int
 
 

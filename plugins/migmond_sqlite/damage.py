@@ -12,6 +12,7 @@ import msgspec
 
 from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution
+from migmond.domain.packing import Unpacker
 from migmond_sqlite.backup import restore_hint
 from migmond_sqlite.checksums import damaged_pages
 from migmond_sqlite.log import damaged_header, frames_in_use, lost_transactions, pages_in
@@ -89,9 +90,9 @@ def pages_text(pages: Sequence[int]) -> str:
 
 def victims(connection: apsw.Connection) -> list[str]:
     """Return one sentence for each execution, and for everything else, that cannot be read completely any more."""
-    decoder = msgspec.msgpack.Decoder(Execution)
+    decoder = Unpacker[Execution](Execution)
     try:
-        executions = [decoder.decode(body) for (body,) in connection.execute("SELECT body FROM execution ORDER BY key")]
+        executions = [decoder.unpack(body) for (body,) in connection.execute("SELECT body FROM execution ORDER BY key")]
     except (apsw.Error, msgspec.MsgspecError, TypeError):
         return ["the list of executions cannot be read"]
     found = []

@@ -19,7 +19,7 @@ from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
-from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition
+from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition, ReceiptSeal
 from migmond_sqlite import backup, reading, writing
 from migmond_sqlite.ballast import Ballast
 from migmond_sqlite.checksums import page_count
@@ -164,6 +164,9 @@ class SqliteJournal:
     async def touched_directories(self, key: int, *, after: int = 0, limit: int = 1000) -> list[Directory]:
         return await self._read(reading.marked_directories, key, "touched", after, limit)
 
+    async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
+        return await self._read(reading.leaders, key, device, inodes)
+
     async def names_in(self, key: int, directory: int) -> list[bytes]:
         return await self._read(reading.names_in, key, directory)
 
@@ -172,6 +175,9 @@ class SqliteJournal:
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return await self._read(reading.births, key, numbers)
+
+    async def seals(self, key: int) -> list[ReceiptSeal]:
+        return await self._read(reading.seals, key)
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         return await self._read(reading.faults, key, numbers)

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
-import msgspec
 
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.intervention import Intervention
+from migmond.domain.packing import Unpacker
 from migmond.domain.plan import Plan
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
-from migmond.ports import FaultGroup, FaultRecord
+from migmond.ports import FaultGroup, FaultRecord, ReceiptSeal
 from migmond_sqlite.database import run
-from migmond_sqlite.schema import NUMBER_BITS, NUMBER_MASK, UINT64_MASK
+from migmond_sqlite.schema import INT64_MAX, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 
 _MANY = 500
 """Ids in one IN list."""
@@ -55,8 +55,8 @@ def _in_parts(base: int, numbers: Sequence[int]) -> Iterator[tuple[str, list[int
 
 
 def executions(db: apsw.Connection) -> list[Execution]:
-    decoder = msgspec.msgpack.Decoder(Execution)
-    return [decoder.decode(body) for (body,) in db.execute("SELECT body FROM execution ORDER BY key")]
+    decoder = Unpacker[Execution](Execution)
+    return [decoder.unpack(body) for (body,) in db.execute("SELECT body FROM execution ORDER BY key")]
 
 
 def find_request(db: apsw.Connection, request_id: str, uid: int) -> str | None:
@@ -126,6 +126,20 @@ def marked_directories(db: apsw.Connection, key: int, mark: str, after: int, lim
     return [Directory(i & NUMBER_MASK, root, path) for i, root, path in db.execute(sql, (base | after, end, limit))]
 
 
+def leaders(db: apsw.Connection, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
+    base, end = _range(key)
+    found: dict[int, int] = {}
+    for start in range(0, len(inodes), _MANY):
+        part = [i if i <= INT64_MAX else i - UINT64_MASK - 1 for i in inodes[start : start + _MANY]]
+        sql = (
+            f"SELECT inode, min(id) FROM task WHERE device = ? AND inode IN ({','.join('?' * len(part))})"
+            " AND id BETWEEN ? AND ? AND links>1 AND type=0 AND leader=0 AND state<>4 GROUP BY inode"
+        )
+        for inode, id_ in db.execute(sql, (device, *part, base, end)):
+            found[inode & UINT64_MASK] = id_ & NUMBER_MASK
+    return found
+
+
 def names_in(db: apsw.Connection, key: int, directory: int) -> list[bytes]:
     base, end = _range(key)
     # Entries of a directory come after it: the walk starts there.
@@ -136,9 +150,9 @@ def names_in(db: apsw.Connection, key: int, directory: int) -> list[bytes]:
 
 
 def open_groups(db: apsw.Connection, key: int) -> list[CommitGroup]:
-    decoder = msgspec.msgpack.Decoder(CommitGroup)
+    decoder = Unpacker[CommitGroup](CommitGroup)
     rows = db.execute("SELECT body FROM commit_group WHERE key=? ORDER BY number", (key,))
-    return [decoder.decode(body) for (body,) in rows]
+    return [decoder.unpack(body) for (body,) in rows]
 
 
 def births(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, int]:
@@ -147,6 +161,11 @@ def births(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, i
         for id_, at_ns in db.execute(f"SELECT id, at_ns FROM birth WHERE id IN ({marks})", ids):
             found[id_ & NUMBER_MASK] = _time(at_ns)
     return found
+
+
+def seals(db: apsw.Connection, key: int) -> list[ReceiptSeal]:
+    sql = "SELECT sha256, format, at, ended_at FROM receipt_seal WHERE key=? ORDER BY at, sha256"
+    return [ReceiptSeal(*row) for row in db.execute(sql, (key,))]
 
 
 def faults(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
@@ -179,15 +198,15 @@ def fault_groups(db: apsw.Connection, key: int) -> list[FaultGroup]:
 
 
 def interventions(db: apsw.Connection, execution: str) -> list[Intervention]:
-    decoder = msgspec.msgpack.Decoder(Intervention)
+    decoder = Unpacker[Intervention](Intervention)
     rows = db.execute("SELECT body FROM intervention WHERE execution=? ORDER BY number", (execution,))
-    return [decoder.decode(body) for (body,) in rows]
+    return [decoder.unpack(body) for (body,) in rows]
 
 
 def plans(db: apsw.Connection, uid: int) -> list[tuple[Plan, float]]:
-    decoder = msgspec.msgpack.Decoder(Plan)
+    decoder = Unpacker[Plan](Plan)
     rows = db.execute("SELECT body, saved_at FROM plan WHERE uid=? ORDER BY name", (uid,))
-    return [(decoder.decode(body), at) for body, at in rows]
+    return [(decoder.unpack(body), at) for body, at in rows]
 
 
 def check(db: apsw.Connection) -> list[str]:
@@ -195,8 +214,8 @@ def check(db: apsw.Connection) -> list[str]:
     orphans = run(db, "SELECT count(*) FROM commit_group WHERE key NOT IN (SELECT key FROM execution)")[0][0]
     if orphans:
         found.append(f"{orphans} open commit groups belong to no execution")
-    decoder = msgspec.msgpack.Decoder(Execution)
+    decoder = Unpacker[Execution](Execution)
     with_groups = run(db, "SELECT body FROM execution WHERE key IN (SELECT key FROM commit_group) ORDER BY key")
-    executions = [decoder.decode(body) for (body,) in with_groups]
+    executions = [decoder.unpack(body) for (body,) in with_groups]
     found += [f"execution {e.id} is {e.state}, but has open commit groups" for e in executions if e.state in _FINAL]
     return found

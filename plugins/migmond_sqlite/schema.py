@@ -55,6 +55,10 @@ STEPS: tuple[tuple[int, tuple[str, ...]], ...] = (
 ADDED_TABLES = (
     # Birth times of sources: of files that were copied from file systems that tell them. 15 bytes each.
     """CREATE TABLE IF NOT EXISTS birth (id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL)""",
+    # Hashes of receipts of executions that have ended, made when they are first asked for.
+    """CREATE TABLE IF NOT EXISTS receipt_seal (
+        key INTEGER NOT NULL, sha256 BLOB NOT NULL, format INTEGER NOT NULL, at REAL NOT NULL, ended_at REAL,
+        PRIMARY KEY (key, sha256)) WITHOUT ROWID""",
 )
 """Made whenever one is missing: a journal that had none yet only knows less, and an older migmond does not mind."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import apsw
-import msgspec
 
 from migmond.domain.entry import EntryType
+from migmond.domain.packing import Packer
 from migmond.domain.states import TaskState
 from migmond.ports import (
     AddFault,
@@ -24,6 +24,7 @@ from migmond.ports import (
     RemovePlan,
     Retry,
     SavePlan,
+    SealReceipt,
 )
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import INT64_MAX, INT64_MIN, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
@@ -31,7 +32,7 @@ from migmond_sqlite.schema import INT64_MAX, INT64_MIN, NUMBER_BITS, NUMBER_MASK
 _INSERT_TASK = "INSERT INTO task VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _INSERT_DIRECTORY = "INSERT INTO directory VALUES (?,?,?,1,0)"
 _RECORD = "UPDATE task SET state=?, outcome=?, lost=?, digest=?, target_name=?, target_inode=? WHERE id=?"
-_ENCODE = msgspec.msgpack.encode
+_ENCODE = Packer().pack
 
 
 def apply(connection: apsw.Connection, change: Change) -> None:
@@ -80,6 +81,13 @@ def apply(connection: apsw.Connection, change: Change) -> None:
                     change.links,
                     change.key << NUMBER_BITS | change.number,
                 ),
+            )
+        case SealReceipt():
+            seal = change.seal
+            run(
+                connection,
+                "INSERT OR IGNORE INTO receipt_seal VALUES (?,?,?,?,?)",
+                (change.key, seal.sha256, seal.format, seal.at, seal.ended_at),
             )
         case Retry():
             base = change.key << NUMBER_BITS
@@ -144,10 +152,9 @@ def _add_root(connection: apsw.Connection, change: AddRoot) -> None:
 
 def _add_listing(connection: apsw.Connection, change: AddListing) -> None:
     listing, base = change.listing, change.key << NUMBER_BITS
-    device, directory, outcomes = listing.device, listing.directory, listing.outcomes
+    device, directory, outcomes, leaders = listing.device, listing.directory, listing.outcomes, listing.leaders
     rows: list[tuple[object, ...]] = []
     directories: list[tuple[int, bytes]] = []
-    linked: dict[int, int] = {}
     number = listing.first
     for position, e in enumerate(listing.entries):
         mtime_ns: int | bytes = e.mtime_ns
@@ -157,10 +164,7 @@ def _add_listing(connection: apsw.Connection, change: AddListing) -> None:
             mtime_ns, ctime_ns, inode = _time(e.mtime_ns), _time(e.ctime_ns), _inode(inode)
         outcome = outcomes.get(position, 0)
         state = TaskState.SKIPPED if outcome else TaskState.PENDING
-        leader = 0
-        if e.links > 1 and e.type is EntryType.FILE and not outcome:
-            leader = linked.get(inode) or _leader_of(connection, base, device, inode)
-            linked.setdefault(inode, leader or number)
+        leader = leaders.get(position, 0) if leaders else 0
         rows.append(
             (
                 base | number, directory, e.name, e.type, e.size, mtime_ns, ctime_ns, inode, device, e.links,
@@ -178,16 +182,6 @@ def _add_listing(connection: apsw.Connection, change: AddListing) -> None:
         connection.executemany(_INSERT_DIRECTORY, [(id_, root, prefix + name) for id_, name in directories])
     if listing.complete:
         run(connection, "UPDATE directory SET unread=0 WHERE id=?", (base | directory,))
-
-
-def _leader_of(connection: apsw.Connection, base: int, device: int, inode: int) -> int:
-    found = run(
-        connection,
-        "SELECT id FROM task WHERE device=? AND inode=? AND id BETWEEN ? AND ? AND links>1 AND type=0 AND leader=0"
-        " AND state<>4 ORDER BY id LIMIT 1",
-        (device, inode, base, base | NUMBER_MASK),
-    )
-    return found[0][0] - base if found else 0
 
 
 def _set_state(connection: apsw.Connection, key: int, before: tuple[TaskState, ...], after: TaskState) -> None:

@@ -17,7 +17,7 @@ import trees
 from daemon import EmbeddedDaemon
 from fake_daemon import Connection, FakeDaemon
 from migmond.domain import api
-from migmond.domain.receipt import FORMAT, ReceiptEntry, ReceiptHeader, ReceiptPage
+from migmond.domain.receipt import FORMAT, ReceiptEntry, ReceiptHeader, ReceiptPage, Seals, SealView
 from receipts import check
 
 
@@ -69,7 +69,7 @@ def test_a_saved_one_is_checked_without_a_daemon(daemon: EmbeddedDaemon, tmp_pat
     assert (told.returncode, json.loads(told.stdout)["data"]["line"]) == (1, 7)
 
 
-@pytest.mark.parametrize("words", [[], ["holiday", "--check", "r"], ["--check", "r", "-o", "s"]])
+@pytest.mark.parametrize("words", [[], ["holiday", "--check", "r", "-o", "s"], ["--check", "r", "-o", "s"]])
 def test_what_makes_no_sense_is_refused(daemon: EmbeddedDaemon, words: list[str]) -> None:
     refused = daemon.migmon("receipt", *words, check=False)
     assert refused.returncode == 2
@@ -120,8 +120,13 @@ def test_memory_does_not_grow_with_the_entries(tmp_path: Path) -> None:
         )
         return ReceiptPage(header(), entries, entries[-1].number if entries else None)
 
+    def seals(connection: Connection, params: dict[str, Any]) -> Seals:
+        last = json.loads(saved.read_bytes()[-500:].splitlines()[-1])
+        return Seals(params["id"], True, (SealView(last["sha256"], FORMAT, "2026-01-01T00:00:00Z", None),))
+
     peaks: list[int] = []
-    with FakeDaemon(tmp_path / "socket", {"execution.receipt": page}) as daemon:
+    handlers = {"execution.receipt": page, "execution.seal_receipt": seals}
+    with FakeDaemon(tmp_path / "socket", handlers) as daemon:
         for wanted in (2_000, 100_000):
             saved = tmp_path / str(wanted)
             peaks += [

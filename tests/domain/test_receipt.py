@@ -59,8 +59,13 @@ def test_a_receipt_is_json_lines_that_check_and_add_up() -> None:
     assert (found.damage, found.header) == ("", HEADER)
     assert found.footer is not None
     total = found.footer.sum
-    assert (total.entries, total.bytes, total.unhashed, total.imperfect) == (6, 135, 1, 1)
-    assert total.states == {"done": api.TallyView(5, 65), "failed": api.TallyView(1, 70)}
+    assert (total.entries, total.bytes, total.unhashed, total.imperfect) == (
+        6,
+        105,
+        1,
+        1,
+    )  # a further name has no bytes of its own
+    assert total.states == {"done": api.TallyView(5, 35), "failed": api.TallyView(1, 70)}
     assert total.outcomes == {"copied": 2, "created": 2, "linked": 1, "none": 1}
     assert found.footer.sha256 == hashlib.sha256(b"".join(lines[:-1])).hexdigest()
 
@@ -109,6 +114,17 @@ def test_a_receipt_that_makes_no_sense_is_not_intact(them: tuple[ReceiptEntry, .
     found = check(receipt(them=them))
     assert damage in found.damage
     assert found.line == len(them) + 1
+
+
+def test_a_receipt_of_the_first_format_is_still_checked() -> None:
+    """There the bytes of a file counted for each of its names."""
+    old = receipt(msgspec.structs.replace(HEADER, receipt=1))
+    assert check(old).damage == "the sums or the hash in it are not those of the lines before it"
+    *lines, last = old.splitlines(keepends=True)
+    found = check(
+        b"".join([*lines, last.replace(b'"bytes":105', b'"bytes":135').replace(b'"bytes":35', b'"bytes":65')])
+    )
+    assert (found.damage, found.footer is not None and found.footer.sum.bytes) == ("", 135)
 
 
 def test_a_receipt_of_a_later_format_is_called_that() -> None:

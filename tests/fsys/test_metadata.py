@@ -17,6 +17,7 @@ from loopfs import LoopFs
 from migmond.domain.entry import Lost
 from migmond.fsys.flags import NOATIME, NODUMP, copy_flags, flags_of
 from migmond.fsys.metadata import Rights, copy_link_metadata, copy_metadata
+from migmond.fsys.times import TimeMemory
 
 Opened = Callable[..., int]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
@@ -307,7 +308,9 @@ def test_entries_that_cannot_be_opened(
     os.setxattr(tmp_path, DEFAULT, acl_for(4711, 7))
     _make(kind, target)
     here = opened(tmp_path)
-    lost = copy_link_metadata(here, os.fsencode(source), here, os.fsencode(target), source.lstat(), Rights.of_process())
+    lost = copy_link_metadata(
+        here, os.fsencode(source), here, os.fsencode(target), source.lstat(), Rights.of_process(), TimeMemory()
+    )
     assert lost == Lost.NOTHING
     assert _facts(target)[:3] == _facts(source)[:3]
     assert target.lstat().st_mtime_ns == EPOCH + 5
@@ -329,7 +332,7 @@ def test_a_symlink_put_in_the_place_of_a_fifo_harms_nobody(tmp_path: Path, opene
     here, source = opened(tmp_path), (tmp_path / "source").lstat()
     before = _facts(precious), precious.stat().st_ctime_ns
     with fails_with(errno.EAGAIN):
-        copy_link_metadata(here, b"source", here, b"target", source, Rights.of_process())
+        copy_link_metadata(here, b"source", here, b"target", source, Rights.of_process(), TimeMemory())
     assert (_facts(precious), precious.stat().st_ctime_ns) == before
 
 
@@ -339,7 +342,7 @@ def test_a_source_that_was_replaced_is_noticed(tmp_path: Path, opened: Opened) -
     here, source = opened(tmp_path), (tmp_path / "source").lstat()
     os.rename(tmp_path / "other", tmp_path / "source")
     with fails_with(errno.EAGAIN):
-        copy_link_metadata(here, b"source", here, b"target", source, Rights.of_process())
+        copy_link_metadata(here, b"source", here, b"target", source, Rights.of_process(), TimeMemory())
 
 
 @needs_root
@@ -353,7 +356,9 @@ def test_a_symlink_that_cannot_be_given_away(tmp_path: Path, opened: Opened) -> 
 
     def copy() -> Lost:
         os.symlink("x", "target", dir_fd=target_dir)
-        return copy_link_metadata(source_dir, b"source", target_dir, b"target", source, Rights.of_process())
+        return copy_link_metadata(
+            source_dir, b"source", target_dir, b"target", source, Rights.of_process(), TimeMemory()
+        )
 
     tmp_path.chmod(0o755)
     assert as_user(copy) == Lost.OWNER | Lost.GROUP

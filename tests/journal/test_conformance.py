@@ -131,6 +131,7 @@ class Numbering:
     def __init__(self) -> None:
         self._last = {1: 1, 2: 1}
         self._directories = {1: [1], 2: [1]}
+        self._linked: dict[tuple[int, int], int] = {}
 
     def change(self, step: Step) -> Change:
         if not isinstance(step, Scanned):
@@ -138,12 +139,17 @@ class Numbering:
         first, known = self._last[step.key] + 1, self._directories[step.key]
         skipped = {i: Outcome.NOT_SELECTED for i in step.skipped if i < len(step.entries)}
         directory = known[step.directory % len(known)]
+        leaders: dict[int, int] = {}
         for position, e in enumerate(step.entries):
             if e.type is EntryType.DIRECTORY and position not in skipped:
                 known.append(first + position)
+            if e.type is EntryType.FILE and e.links > 1 and position not in skipped:
+                leader = self._linked.setdefault((step.key, e.inode), first + position)
+                if leader != first + position:
+                    leaders[position] = leader
         self._last[step.key] += len(step.entries)
         made: AddListing = listing(
-            directory, first, *step.entries, outcomes=skipped, complete=step.complete, key=step.key
+            directory, first, *step.entries, outcomes=skipped, complete=step.complete, key=step.key, leaders=leaders
         )
         return made
 
@@ -168,6 +174,7 @@ async def answers(journal: Journal) -> list[Any]:
         found += [await journal.unread_directories(key, after=1), await journal.unread_directories(key, limit=2)]
         found += [await journal.directories_backwards(key, before=9, limit=4), await journal.last_number(key)]
         found += [await journal.get_tasks(key, range(9)), await journal.places(key, range(25))]
+        found += [await journal.leaders(key, 7, [0, 1, 2, 3, 1 << 63, (1 << 64) - 1])]
         found += [await journal.names_in(key, number) for number in range(1, 6)]
     return found
 

@@ -57,6 +57,7 @@ async def test_everything_is_there_afterwards(tmp_path: Path, packed: Path) -> N
         assert (await journal.get_tasks(1, [6]))[6].mtime_ns == 13_569_465_600_000_000_000
         assert [g.id for g in await journal.open_groups(2)] == [4]
         assert [g.count for g in await journal.fault_groups(4)] == [1, 1]
+        assert [await journal.seals(e.key) for e in await journal.executions()] == [[]] * 5  # nobody kept any
         await journal.apply([CloseGroup(2, 4), PutExecution((await journal.executions())[0])])
         backups = await journal.backups()
     assert version(tmp_path / "journal.db") == SCHEMA_VERSION

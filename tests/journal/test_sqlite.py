@@ -168,7 +168,8 @@ async def test_what_is_left_is_found_without_walking_what_is_done(tmp_path: Path
     """Counted in steps of SQLite's virtual machine, which no other load on the machine changes."""
     entries = [entry(b"%d" % i, inode=i // 2, links=2 if i % 10 < 2 else 1) for i in range(20_000)]
     async with open_journal(tmp_path) as journal:
-        await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries)])
+        leaders = {i: i + 1 for i in range(20_000) if i % 10 == 1}
+        await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries, leaders=leaders)])
         done = tuple(TaskResult(n, TaskState.DONE, Outcome.COPIED) for n in range(1, 19_990))
         await journal.apply([Record(1, done)])
         left = (TaskState.DURABLE, TaskState.FAILED, TaskState.SKIPPED)
@@ -189,6 +190,9 @@ async def test_what_is_left_is_found_without_walking_what_is_done(tmp_path: Path
             found = reading.tasks(reader, 1, 0, 1000, states, **query_all)
             assert found, query
             assert steps - before < 2000, query
+    before = steps
+    assert len(reading.leaders(reader, 1, 7, range(0, 500, 5))) == 100
+    assert steps - before < 5000
     before = steps
     assert len(reading.tasks(reader, 1, 0, 10**6, (TaskState.DONE,), followers=None, directories=None)) == 19_989
     assert steps - before > 20_000  # so the count does tell a walk

@@ -540,17 +540,39 @@ async def test_a_refused_batch_is_answered_as_a_batch() -> None:
 
 
 async def test_what_cannot_be_written_is_an_incident_and_no_more() -> None:
-    async def too_large(ctx: Context, params: api.Nothing) -> api.Acknowledged:
-        return api.Acknowledged(ok=cast("bool", 10**30))
+    async def no_data(ctx: Context, params: api.Nothing) -> api.Acknowledged:
+        return api.Acknowledged(ok=cast("bool", object()))
 
     registry, log = standard_registry(), list[dict[str, Any]]()
-    registry.add(Method("test.number", Role.VIEWER, api.Nothing, api.Acknowledged, "Is large.", too_large))
+    registry.add(Method("test.object", Role.VIEWER, api.Nothing, api.Acknowledged, "Is no data.", no_data))
     async with connected(FakeBackend(), registry=registry, log=log) as client:
-        await client.send(frame(msgspec.msgpack.encode(call("test.number"))))
+        await client.send(frame(msgspec.msgpack.encode(call("test.object"))))
         assert (await client.frame())["error"]["code"] == -32603
         assert len(log) == 1
         await client.send(frame(msgspec.msgpack.encode(call("system.hello"))))
         assert (await client.frame())["id"] == 1
+
+
+async def test_numbers_beyond_64_bits_are_shown_as_the_largest() -> None:
+    """Sums of sizes can be that large; msgpack has no form for them, and JSON has."""
+
+    async def sums(ctx: Context, params: api.Nothing) -> api.Acknowledged:
+        return api.Acknowledged(
+            ok=cast("bool", {"tallies": [api.TallyView(3, 10**30)], "less": -(10**30), "yes": True})
+        )
+
+    registry, log = standard_registry(), list[dict[str, Any]]()
+    registry.add(Method("test.sums", Role.VIEWER, api.Nothing, api.Acknowledged, "Is large.", sums))
+    for largest, least in ((10**30, -(10**30)), ((1 << 63) - 1, -(1 << 63))):
+        async with connected(FakeBackend(), registry=registry, log=log) as client:
+            if largest == 10**30:
+                told = await client.ask(call("test.sums"))
+            else:
+                await client.send(frame(msgspec.msgpack.encode(call("test.sums"))))
+                told = await client.frame()
+        tallies = [{"entries": 3, "bytes": largest}]
+        assert told["result"]["ok"] == {"tallies": tallies, "less": least, "yes": True}
+    assert log == []
 
 
 async def test_errors_do_not_repeat_megabytes() -> None:

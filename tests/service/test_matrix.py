@@ -62,6 +62,7 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "execution.verify": STEER,
     "execution.cancel_verification": STEER,
     "execution.receipt": LOOK,
+    "execution.seal_receipt": LOOK,
     "events.subscribe": EVERYBODY,
     "events.unsubscribe": {**dict.fromkeys(EVERYBODY, HIDDEN), "nobody": NO},
     "plugin.list": EVERYBODY,

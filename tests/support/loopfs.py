@@ -15,6 +15,7 @@ from pathlib import Path
 
 _MAKE = {
     "ext4": ("mkfs.ext4", "-q", "-F"),
+    "ext4-128": ("mkfs.ext4", "-q", "-F", "-I", "128"),
     "xfs": ("mkfs.xfs", "-q", "-f", "-m", "reflink=1"),
     "btrfs": ("mkfs.btrfs", "-q", "-f"),
     "vfat": ("mkfs.vfat", "-F", "32"),
@@ -25,6 +26,8 @@ _UNMOUNT_S = 30.0
 _NO_LOG_FLUSH = struct.pack("I", 2)
 _DRIVER = {"exfat-fuse": "fuse"}
 """What the kernel must have, where it is not called as the kind is."""
+_TYPE = {"ext4-128": "ext4"}
+"""What mount calls it."""
 ENVIRONMENT = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
 """Of commands that root has and others may not find."""
 SIZE_BYTES = 320 << 20
@@ -77,7 +80,15 @@ class LoopFs:
         Raises:
             subprocess.CalledProcessError: the file system would not; its output is in the message.
         """
-        _run("mount", "-t", self.kind, "-o", _loop(self.options), os.fspath(self.image), os.fspath(self.root))
+        _run(
+            "mount",
+            "-t",
+            _TYPE.get(self.kind, self.kind),
+            "-o",
+            _loop(self.options),
+            os.fspath(self.image),
+            os.fspath(self.root),
+        )
 
     def unmount(self) -> None:
         """Take it away; everything is on the image then, unless it was shut down.
@@ -103,7 +114,7 @@ def missing(kind: str) -> str:
         return f"{_MAKE[kind][0]} is not installed"
     if kind in _DRIVER and shutil.which(f"mount.{kind}", path=ENVIRONMENT["PATH"]) is None:
         return f"{kind} is not installed"
-    return "" if kernel_knows(_DRIVER.get(kind, kind)) else f"this kernel has no {kind}"
+    return "" if kernel_knows(_DRIVER.get(kind) or _TYPE.get(kind, kind)) else f"this kernel has no {kind}"
 
 
 def kernel_knows(kind: str) -> bool:

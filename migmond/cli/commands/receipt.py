@@ -13,9 +13,12 @@ from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
 from migmond.cli.parse import execution_argument, global_options
 from migmond.cli.render.text import clock, count, printable, show_size
+from migmond.cli.seals import Verdict, compare
 from migmond.cli.state import State
 from migmond.client.receipt import ReceiptStream
-from migmond.domain.receipt import ReceiptFooter, ReceiptHeader, check_receipt
+from migmond.client.sync import Client
+from migmond.domain import api
+from migmond.domain.receipt import ReceiptFooter, ReceiptHeader, Seals, check_receipt
 
 _LINE_BYTES = 16 << 20
 """No line is longer: the daemon sends no more in one piece."""
@@ -26,20 +29,22 @@ _PRIVATE = 0o600
 @click.command()
 @execution_argument(required=False)
 @click.option("--output", "-o", type=click.Path(), metavar="FILE", help="Write it to FILE, whole or not at all.")
-@click.option("--check", "saved", type=click.Path(), metavar="FILE", help="Check a saved one; no daemon is needed.")
+@click.option(
+    "--check", "saved", type=click.Path(), metavar="FILE", help="Check a saved one; without ID no daemon is needed."
+)
 @global_options
 @click.pass_obj
 def receipt(state: State, id_: str | None, output: str | None, saved: str | None) -> None:
     """Print the receipt of a migration: every entry with size, time, hash and outcome, in JSON lines.
 
-    Once a migration has ended its receipt is the same, byte for byte, whenever you ask (migmon receipt ID | cmp FILE
-    compares a saved one with the journal). The last line has the SHA-256 of all others; --check tells whether a saved
-    one is intact, and which line is not.
+    Once a migration has ended its receipt is the same, byte for byte, whenever you ask. The last line has the SHA-256
+    of all others, and the journal keeps it from the first time on. --check FILE tells whether a saved one is intact,
+    and which line is not; with ID it is compared with the journal too, which finds one that was rewritten as a whole.
     """
-    if (id_ is None) == (saved is None) or (saved is not None and output is not None):
-        raise click.UsageError("give the ID of a migration, or --check FILE")
+    if (id_ is None and saved is None) or (saved is not None and output is not None):
+        raise click.UsageError("give the ID of a migration, or --check FILE, or both")
     if saved is not None:
-        _check(state, saved)
+        _check(state, saved, id_)
     elif id_ is not None:
         _fetch(state, id_, output)
 
@@ -57,13 +62,17 @@ def _fetch(state: State, id_: str, output: str | None) -> None:
             return
         else:
             last = _write(state, stream, output)
-    header, footer = stream.header, msgspec.json.decode(last, type=ReceiptFooter)
+        header, footer = stream.header, msgspec.json.decode(last, type=ReceiptFooter)
+        verdict = compare(header, footer, _seals(client, header.execution)) if header.final else None
     if output is not None and state.json:
         state.emit("receipt", _facts(output, header, footer))
     elif output is not None:
         state.show([f"{output}: {_summary(header, footer)}", f"sha256 {footer.sha256}"])
     if not header.final:
         state.say(f"{header.name} is {header.state}: this receipt is not final")
+    if verdict is not None and not verdict.same:
+        complain(f"the journal does not say what it said before: {verdict.message}", "see migmon doctor")
+        sys.exit(Exit.FAILED)
 
 
 def _print(stream: ReceiptStream) -> bytes:
@@ -97,20 +106,33 @@ def _write(state: State, stream: ReceiptStream, output: str) -> bytes:
     return line
 
 
-def _check(state: State, saved: str) -> None:
+def _seals(client: Client, execution: str) -> Seals:
+    return client.call("execution.seal_receipt", api.ExecutionParams(execution), Seals)
+
+
+def _check(state: State, saved: str, id_: str | None) -> None:
     with open(saved, "rb") as file:
         lines: Iterator[bytes] = iter(lambda: file.readline(_LINE_BYTES), b"")
         found = check_receipt(lines)
     header, footer = found.header, found.footer
+    verdict: Verdict | None = None
+    if header and footer and id_ is not None:
+        with connect(state) as client:
+            verdict = compare(header, footer, _seals(client, id_))
     if state.json:
         facts = {"file": printable(saved), "intact": not found.damage, "line": found.line, "damage": found.damage}
+        facts |= {"journal": verdict.message, "same": verdict.same} if verdict else {}
         state.emit("receipt_check", facts | (_facts(saved, header, footer) if header and footer else {}))
     if header is None or footer is None:
         again = f"migmon receipt {header.execution} makes it again" if header else "migmon receipt ID makes one"
         complain(f"{saved} is damaged at line {found.line:,}: {found.damage}", f"{again} from the journal")
         sys.exit(Exit.FAILED)
+    if verdict is not None and not verdict.same:
+        complain(f"{saved} adds up, but {verdict.message}", f"migmon receipt {header.execution} makes the true one")
+        sys.exit(Exit.FAILED)
     if not state.json:
-        state.show([f"{saved}: intact: {_summary(header, footer)}", f"sha256 {footer.sha256}"])
+        compared = [verdict.message] if verdict else []
+        state.show([f"{saved}: intact: {_summary(header, footer)}", f"sha256 {footer.sha256}", *compared])
     if not header.final:
         state.say(f"it is not final: {header.name} was {header.state}")
 

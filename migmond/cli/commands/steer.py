@@ -130,7 +130,11 @@ def drain(state: State, id_: str) -> None:
 @global_options
 @click.pass_obj
 def verify(state: State, id_: str, *, cancelling: bool) -> None:
-    """Re-read every target of a finished migration past the cache and compare it with the journal. Ctrl-C ends it."""
+    """Re-read every target of a finished migration past the cache and compare it with the journal. Ctrl-C ends it.
+
+    Exit: 0 all are as they were written, 6 some differ or are missing, 1 some could not be read (and none differs),
+    or it did not end.
+    """
     with connect(state, timeout_s=None) as client:
         view = _get(client, id_)
         if cancelling:
@@ -150,8 +154,14 @@ def verify(state: State, id_: str, *, cancelling: bool) -> None:
         complain(f"the verification of {view.name} did not end: {why}", f"try again: migmon verify {view.id[:6]}")
         sys.exit(Exit.FAILED)
     if not state.json:
-        state.show([verification(found), *(f"  {example}" for example in found.examples)])
-    sys.exit(Exit.DONE if not found.mismatches else Exit.SOME_FILES_FAILED)
+        unread = (f"  could not be read: {example}" for example in found.unreadable_examples)
+        state.show([verification(found), *(f"  {example}" for example in found.examples), *unread])
+    if found.mismatches:
+        sys.exit(Exit.SOME_FILES_FAILED)
+    if found.unreadable:  # nothing is known to be wrong with them, nor right
+        again = f"see why, then check again: migmon verify {view.id[:6]}"
+        complain(f"{count(found.unreadable, 'entry', 'entries')} of {view.name} could not be read", again)
+        sys.exit(Exit.FAILED)
 
 
 def _end_verification(state: State, view: api.ExecutionView) -> None:

@@ -155,10 +155,15 @@ def verification(v: api.VerificationView) -> str:
     """Return one line about the last verification."""
     if v.failure:
         found = f"{count(v.checked.entries, 'entry', 'entries')} checked, {count(v.mismatches, 'difference')}"
+        found += f", {v.unreadable:,} could not be read" if v.unreadable else ""
         return f"verification of {clock(v.at)} did not end: {v.failure} ({found})"
     if not v.checked.entries:
         return f"verified {clock(v.at)}: nothing to look at, no entry was brought over"
-    result = "all as they were written" if not v.mismatches else f"{count(v.mismatches, 'DIFFERENCE')}"
+    result = f"all {'others ' if v.unreadable else ''}as they were written"
+    if v.mismatches:
+        result = count(v.mismatches, "DIFFERENCE")
+    if v.unreadable:
+        result = f"{v.unreadable:,} COULD NOT BE READ, {result}"
     unhashed = f" ({v.unhashed:,} without a hash: size and time only)" if v.unhashed else ""
     size = show_size(v.checked.bytes)
     return f"verified {clock(v.at)}: {count(v.checked.entries, 'entry', 'entries')}, {size} re-read, {result}{unhashed}"
