@@ -18,6 +18,7 @@ from migmond.rpc.faults import error_object
 from migmond.rpc.peer import has_left
 from migmond.rpc.registry import Context, Registry
 from migmond.rpc.subscriptions import MAX_SUBSCRIPTIONS, EventEncoder, Subscriber
+from migmond.rpc.trickle import Trickle
 from migmond.wire.framing import FrameReader, LineReader, frame
 from migmond.wire.jsonrpc import (
     METHOD_NOT_FOUND,
@@ -114,10 +115,12 @@ class Connection:
         limits: Limits,
         encoder: EventEncoder,
         share: Share,
+        trickle: Trickle,
         log: Callable[..., None],
     ) -> None:
         self.peer = peer
         self._share = share
+        self._trickle = trickle
         self.limits = limits
         self._stream = stream
         self._registry = registry
@@ -163,6 +166,7 @@ class Connection:
         finally:
             stop_listening()
             self._share.set(reading=0, writing=0)
+            self._trickle.end()
             with trio.move_on_after(1, shield=True):
                 await trio.aclose_forcefully(self._stream)
 
@@ -184,10 +188,12 @@ class Connection:
     async def _read(self, nursery: trio.Nursery) -> None:
         """Read and start requests until the client has said everything it will ever say."""
         reader: FrameReader | LineReader | None = None
-        deadline = float("inf")
+        deadline, pause_s = float("inf"), 0.0
         try:
             while not self._stopping:
                 with trio.move_on_at(deadline) as waiting:
+                    if pause_s:
+                        await trio.sleep(pause_s)
                     data = await self._stream.receive_some(_RECEIVE_BYTES)
                 if waiting.cancelled_caught:
                     raise ProtocolError(f"a message was begun and not completed within {PARTIAL_FRAME_S:.0f} s")
@@ -197,8 +203,9 @@ class Connection:
                     return
                 if reader is None:
                     reader = self._choose(bytes(data))
+                messages = 0
                 for payload in reader.feed(bytes(data)):
-                    deadline = float("inf")
+                    deadline, messages = float("inf"), messages + 1
                     self._take(payload, nursery)
                     await trio.lowlevel.checkpoint()
                 if not self._share.set(reading=reader.pending_bytes):
@@ -207,6 +214,7 @@ class Connection:
                     deadline = float("inf")
                 elif deadline == float("inf"):
                     deadline = trio.current_time() + PARTIAL_FRAME_S
+                pause_s = self._trickle.pause_s(len(data), messages)
         except (FrameTooLarge, ProtocolError, LimitExceeded) as e:
             # The stream cannot be followed any more: say why, then close.
             self._share.set(reading=0)
