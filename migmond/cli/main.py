@@ -22,7 +22,8 @@ _CANDIDATES = 3
 
 _COMMANDS = {
     "migrate": ("plan", "run"),
-    "look": ("ls", "show", "files", "errors", "watch", "top", "interventions"),
+    "look": ("ls", "show", "files", "errors", "interventions"),
+    "live": ("watch", "top"),
     "receipt": ("receipt",),
     "steer": ("pause", "resume", "cancel", "drain", "verify"),
     "daemon": ("status", "doctor", "backup", "config", "plugins", "rpc", "completion"),

@@ -13,7 +13,7 @@ from migmond.client.core import ClientCore
 from migmond.client.errors import RemoteError, Unreachable
 from migmond.domain import api
 from migmond.domain.events import Delivery
-from migmond.wire.jsonrpc import Answer
+from migmond.wire.answers import Answer
 
 R = TypeVar("R")
 _RECEIVE_BYTES = 256 * 1024

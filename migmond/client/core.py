@@ -11,8 +11,9 @@ import msgspec
 from migmond.domain import api
 from migmond.domain.errors import ProtocolError
 from migmond.domain.events import Delivery
+from migmond.wire.answers import Answer, AnswerCodec
 from migmond.wire.framing import FrameReader, frame
-from migmond.wire.jsonrpc import Answer, Codec, Encoding
+from migmond.wire.jsonrpc import Encoding
 
 MAX_FRAME_BYTES = 16 << 20
 R = TypeVar("R")
@@ -30,7 +31,7 @@ class ClientCore:
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)
-        self._codec = Codec(Encoding.MSGPACK)
+        self._codec = AnswerCodec(Encoding.MSGPACK)
         self._reader = FrameReader(MAX_FRAME_BYTES)
 
     def request(self, method: str, params: api.Params | dict[str, Any]) -> tuple[int, bytes]:

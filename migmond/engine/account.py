@@ -138,6 +138,20 @@ class Account:
         size = totals.planned.bytes - totals.done.bytes - totals.skipped.bytes
         self._set_totals(failed=Tally(), cancelled=Tally(entries, size))
 
+    def conclusion(self) -> tuple[ExecutionState, str]:
+        """Return how an execution ends whose every stage was gone through, and why so."""
+        totals = self.totals
+        if totals.failed.entries:
+            return (
+                ExecutionState.COMPLETED_WITH_ERRORS,
+                f"{totals.failed.entries:,} entries failed, their sources are untouched",
+            )
+        forgotten = totals.planned.entries - totals.settled.entries
+        if forgotten:
+            # No stage leaves any. Should one do so all the same, nobody may be told that all of it was moved.
+            return ExecutionState.FAILED, f"{forgotten:,} entries were passed over by a mistake of migmond; resume it"
+        return ExecutionState.COMPLETED, ""
+
     def _set_totals(self, **fields: object) -> None:
         totals = msgspec.structs.replace(self.execution.totals, **fields)
         self.execution = msgspec.structs.replace(self.execution, totals=totals)

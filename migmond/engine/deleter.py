@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+import trio
+
 from migmond.domain.states import TaskState
-from migmond.domain.task import Task, TaskResult
+from migmond.domain.task import Directory, Task, TaskResult
 from migmond.engine.crew import Station
 from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
@@ -55,26 +57,30 @@ class Deleter:
                 self._queue.clear()  # also what a dying mover gives back from now on: the journal has it as DURABLE
                 scope.progress.set()
                 continue
-            station = await self._free_station()
             tasks = [self._queue.popleft() for _ in range(min(BATCH_TASKS, len(self._queue)))]
-            if tasks and scope.gate.mode is Mode.RUN:
-                self._preparing = len(tasks)
-                await self._give(station, tasks)
-                self._preparing = 0
-            else:
+            self._preparing = len(tasks)
+            places = await scope.directory_of(tasks)
+            station = await self._free_station()
+            if station is None:
                 self._queue.extendleft(reversed(tasks))
+            else:
+                await self._give(station, tasks, places)
+            self._preparing = 0
 
-    async def _free_station(self) -> Station:
-        crew = self._scope.crew
-        while True:
-            stations = [s for s in crew.stations.values() if len(s.flight.deletes) < MAX_OUT]
+    async def _free_station(self) -> Station | None:
+        """Wait for a mover that can take a batch; None when the execution ends or is paused."""
+        scope = self._scope
+        while scope.gate.mode is Mode.RUN:
+            stations = [s for s in scope.crew.stations.values() if len(s.flight.deletes) < MAX_OUT]
             if stations:
                 return min(stations, key=lambda s: len(s.flight.deletes))
-            await self._scope.progress.wait()
+            with trio.move_on_after(1.0):
+                await scope.progress.wait()
+        return None
 
-    async def _give(self, station: Station, tasks: list[Task]) -> None:
+    async def _give(self, station: Station, tasks: list[Task], places: dict[int, Directory]) -> None:
+        """Send them. From the choice of `station` to its flight nothing is awaited: it cannot die in between."""
         scope = self._scope
-        places = await scope.directory_of(tasks)
         directories: dict[tuple[int, bytes], list[DeleteItem]] = {}
         for task in tasks:
             place = places[task.number]
@@ -84,9 +90,6 @@ class Deleter:
         await station.send(
             Delete(batch, tuple(DeleteDirectory(root, path, tuple(i)) for (root, path), i in directories.items()))
         )
-        if station.slot not in scope.crew.stations:
-            # It died between the choice and the sending, after its flight was taken back.
-            self._queue.extend(station.flight.deletes.pop(batch, {}).values())
 
     def deleted(self, station: Station, message: Deleted) -> None:
         """A batch of deletes came back."""

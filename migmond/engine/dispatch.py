@@ -146,14 +146,11 @@ class Dispatcher:
                 size += task_bytes(task)
             if not tasks:
                 continue
+            # Since the choice of the station nothing was awaited: it cannot have died in between.
             batch = scope.next_batch()
             station.flight.batches[batch] = Batch(tasks, size, scope.now())
             scope.share_limits()  # before it begins: no two may take the whole of it
             await station.send(Work(batch, tuple(WorkDirectory(r, p, tuple(i)) for r, p, i in directories)))
-            if station.slot not in scope.crew.stations:
-                # It died between the choice and the sending, after its flight was taken back.
-                for task in station.flight.batches.pop(batch, Batch({}, 0, 0.0)).tasks.values():
-                    scope.requeue.put(task, scope.now())
 
     async def _free_station(self) -> Station | None:
         """Wait for a mover that can take a batch; None when the execution ends or is paused."""

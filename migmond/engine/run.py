@@ -377,11 +377,8 @@ class Run:
             self._end(ExecutionState.CANCELLED, "")
         elif self._gate.mode is Mode.DRAIN:
             self._enter(ExecutionState.DRAINED, "resume goes on from here")
-        elif scope.account.totals.failed.entries:
-            failed = scope.account.totals.failed.entries
-            self._end(ExecutionState.COMPLETED_WITH_ERRORS, f"{failed:,} entries failed, their sources are untouched")
         else:
-            self._end(ExecutionState.COMPLETED, "")
+            self._end(*scope.account.conclusion())
 
     # --- what the crew tells -----------------------------------------------------------------------
 

@@ -22,17 +22,14 @@ from migmond.rpc.trickle import Trickle
 from migmond.wire.framing import FrameReader, LineReader, frame
 from migmond.wire.jsonrpc import (
     METHOD_NOT_FOUND,
-    Batch,
-    Codec,
     Encoding,
     ErrorObject,
     Failure,
-    Malformed,
     Notification,
-    Request,
     RequestId,
     Success,
 )
+from migmond.wire.requests import Batch, Malformed, Request, RequestCodec
 
 _RECEIVE_BYTES = 65536
 _WRITE_BYTES = 65536
@@ -127,7 +124,7 @@ class Connection:
         self._backend = backend
         self._event_encoder = encoder
         self._log = log
-        self._codec = Codec(Encoding.MSGPACK)
+        self._codec = RequestCodec(Encoding.MSGPACK)
         self._outstanding = 0
         self._unsent: deque[bytes] = deque()
         self._unsent_bytes = 0
@@ -222,7 +219,7 @@ class Connection:
 
     def _choose(self, first: bytes) -> FrameReader | LineReader:
         if first[:1] in (b"{", b"["):
-            self._codec = Codec(Encoding.JSON)
+            self._codec = RequestCodec(Encoding.JSON)
             return LineReader(self.limits.max_frame_bytes)
         return FrameReader(self.limits.max_frame_bytes)
 

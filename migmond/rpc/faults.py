@@ -9,7 +9,8 @@ import msgspec
 
 from migmond.domain import errors
 from migmond.domain.names import to_text
-from migmond.wire.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, ErrorObject, Malformed
+from migmond.wire.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, ErrorObject
+from migmond.wire.requests import Malformed
 
 CODES: Mapping[type[errors.MigmondError], int] = {
     errors.InvalidInput: INVALID_PARAMS,

@@ -19,12 +19,14 @@ from migmond.domain.errors import Conflict, MigmondError
 from migmond.domain.execution import Execution
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Operation
-from migmond.domain.states import ExecutionState, Outcome
-from migmond.engine.crew import Crew
+from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.engine.crew import Crew, Station
+from migmond.engine.deleter import Deleter
 from migmond.engine.dispatch import Dispatcher
 from migmond.engine.finish import Finisher
 from migmond.engine.process import MoverProcess, start_mover
 from migmond.engine.run import Run
+from migmond.engine.scope import Scope
 from migmond.engine.settings import EngineSettings
 from oracle import differences
 
@@ -305,3 +307,51 @@ async def test_what_a_dead_mover_had_in_hand_is_not_forgotten_while_it_is_buried
         done = await lab.ended(execution)
     assert done.state is ExecutionState.COMPLETED, done.reason
     assert differences(source, target) == []
+
+
+async def test_a_mover_that_is_replaced_while_its_next_deletes_are_prepared(
+    tmp_path: Path, other_fs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slot was looked at afterwards, not who was in it: the deletes were nobody's, and the sources stayed."""
+    source, pristine, target = tmp_path / "source", tmp_path / "pristine", other_fs / "target"
+    for root in (source, pristine):
+        a_few_files(root)
+        for path in list(root.rglob("f*")):  # what has several names is deleted in the end: nothing comes after it
+            os.link(path, path.with_name(f"link-of-{path.name}"))
+    replaced: list[Station] = []
+    directory_of = Scope.directory_of
+
+    async def slowly(scope: Scope, tasks: list[Any]) -> Any:
+        if not replaced and any(t.leader and t.state is TaskState.DURABLE for t in tasks):
+            (station,) = scope.crew.stations.values()
+            os.kill(station.process.pid, signal.SIGKILL)
+            await lab.until(lambda: scope.crew.stations.get(station.slot, station) is not station)
+            replaced.append(station)
+        return await directory_of(scope, tasks)
+
+    monkeypatch.setattr(Scope, "directory_of", slowly)
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        done = await lab.ended(await lab.start(plan(source, target, MOVE)))
+    assert len(replaced) == 1
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert not source.exists()
+    assert differences(pristine, target, times=False, directory_times=False) == []
+
+
+async def test_what_a_stage_forgets_is_never_called_completed(
+    tmp_path: Path, other_fs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "source", other_fs / "target"
+    a_few_files(source)
+    async with laboratory(tmp_path / "state") as lab:
+        with monkeypatch.context() as patch:
+            patch.setattr(Deleter, "add", lambda *_: None)
+            failed = await lab.ended(await lab.start(plan(source, target, MOVE)))
+        assert (failed.state, failed.reason) == (
+            ExecutionState.FAILED,
+            "60 entries were passed over by a mistake of migmond; resume it",
+        )
+        assert len(list(source.rglob("f*"))) == 60
+        await lab.engine.resume(failed, "ana", "")
+        assert (await lab.ended(failed)).state is ExecutionState.COMPLETED
+    assert not source.exists()

@@ -21,7 +21,8 @@ from migmond.rpc.methods import standard_registry
 from migmond.rpc.registry import Context, Method
 from migmond.rpc.subscriptions import MAX_SUBSCRIPTIONS, QUEUE_EVENTS
 from migmond.wire.framing import frame
-from migmond.wire.jsonrpc import Codec, Encoding, Malformed
+from migmond.wire.jsonrpc import Encoding
+from migmond.wire.requests import Malformed, RequestCodec
 
 
 def call(method: str, params: Any = None, id_: Any = 1) -> dict[str, Any]:
@@ -584,7 +585,7 @@ async def test_a_message_must_be_complete_in_time_however_steadily_it_trickles(
 def test_no_bytes_raise_anything_but_malformed(data: bytes, encoding: Encoding) -> None:
     code = None
     try:
-        Codec(encoding).decode(data)
+        RequestCodec(encoding).decode(data)
     except Malformed as e:
         code = e.code
     assert code in (None, -32700, -32600)
@@ -597,7 +598,7 @@ def test_a_batch_of_millions_costs_no_memory(encoding: Encoding) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(Malformed, match="more than 1000"):
-            Codec(encoding).decode(data)
+            RequestCodec(encoding).decode(data)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()

@@ -17,7 +17,8 @@ from migmond.domain.identity import Identity, Peer, Role
 from migmond.planning.plans import plan_of, spec_of
 from migmond.planning.selection import selector_of
 from migmond.rpc.methods import standard_registry
-from migmond.wire.jsonrpc import Batch, Codec, Encoding, Malformed
+from migmond.wire.jsonrpc import Encoding
+from migmond.wire.requests import Batch, Malformed, RequestCodec
 
 PEER = Peer(Identity(1000, 1000), Role.OPERATOR)
 
@@ -25,7 +26,7 @@ PEER = Peer(Identity(1000, 1000), Role.OPERATOR)
 @given(st.randoms(use_true_random=False), st.sampled_from(list(Encoding)))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_parameters_fit_or_are_refused(rng: random.Random, encoding: Encoding) -> None:
-    codec = Codec(encoding)
+    codec = RequestCodec(encoding)
     try:
         data = codec.encode(Fuzzer(rng).request())
     except OverflowError:  # msgpack has no form for it

@@ -1,30 +1,25 @@
-"""Commands that only look: ls, show, files, errors, interventions, watch, top."""
+"""Commands that look once: ls, show, files, errors, interventions."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from typing import Any
 
 import click
 
 from migmond.cli.connect import connect
-from migmond.cli.exits import Exit
-from migmond.cli.follow import detaching, events_of, exit_after, follow, reconnected, ways_back
 from migmond.cli.parse import execution_argument, global_options, selector_from, selector_options
-from migmond.cli.render.execution import details, listing, summary, worst_first
+from migmond.cli.render.execution import details, listing, worst_first
 from migmond.cli.render.other import error_lines, intervention_lines, task_lines
-from migmond.cli.render.text import painted, printable, rate_text
 from migmond.cli.state import State, terminal_columns
-from migmond.client.errors import Unreachable
 from migmond.client.sync import Client
 from migmond.domain import api
 from migmond.domain.states import LIVE_EXECUTION_STATES, ExecutionState
 
 _PAGE = 1000
 _NO_EDGE = 1 << 20
-_LIVE = tuple(s.value for s in LIVE_EXECUTION_STATES)
+LIVE = tuple(s.value for s in LIVE_EXECUTION_STATES)
 
 
 def width() -> int:
@@ -53,7 +48,7 @@ def width() -> int:
 def ls(state: State, states: tuple[str, ...], sort: str, limit: int) -> None:
     """List migrations, the worst first, and of equal ones the newest."""
     with connect(state) as client:
-        page = _worst(client, states, limit) if sort == "worst" else _list(client, states, sort, limit)
+        page = worst(client, states, limit) if sort == "worst" else _list(client, states, sort, limit)
     if state.json:
         state.emit("executions", page)
     else:
@@ -64,12 +59,12 @@ def _list(client: Client, states: tuple[str, ...], sort: str, limit: int) -> api
     return client.call("execution.list", api.ListParams(states, sort, 0, limit), api.ExecutionPage)
 
 
-def _worst(client: Client, states: tuple[str, ...], limit: int) -> api.ExecutionPage:
+def worst(client: Client, states: tuple[str, ...], limit: int) -> api.ExecutionPage:
     """Return the newest, and what still runs however old it is."""
     page = _list(client, states, "created", limit)
     found = {e.id: e for e in page.executions}
     if page.total > len(found) and not states:
-        live = _list(client, _LIVE, "created", limit)
+        live = _list(client, LIVE, "created", limit)
         found |= {e.id: e for e in live.executions}
     return api.ExecutionPage(worst_first(found.values()), page.total)
 
@@ -139,76 +134,3 @@ def interventions(state: State, id_: str) -> None:
         state.emit("interventions", found)
     else:
         state.show(intervention_lines(found))
-
-
-@click.command()
-@execution_argument()
-@global_options
-@click.pass_obj
-def watch(state: State, id_: str) -> None:
-    """Follow a migration until it ends. With --json every event is a line."""
-    with connect(state, timeout_s=None) as client:
-        view = client.call("execution.get", api.ExecutionParams(id_), api.ExecutionView)
-        with detaching(state, view.name, ways_back(view)):
-            if state.json:
-                for event in events_of(state, client, view.id):
-                    state.emit("event", event)
-                with connect(state, start=False) as after:  # the one before may have been lost on the way
-                    ended = after.call("execution.get", api.ExecutionParams(view.id), api.ExecutionView)
-            else:
-                found = follow(state, client, view.id)
-                assert found is not None
-                ended = found
-                state.say(*summary(ended))
-    sys.exit(exit_after(ended))
-
-
-@click.command()
-@execution_argument(required=False)
-@click.option("--interval", type=click.FloatRange(0.2, 60), default=0.5, show_default=True, help="Seconds.")
-@global_options
-@click.pass_obj
-def top(state: State, id_: str | None, interval: float) -> None:
-    """Watch all migrations, worst first. One snapshot when standard output is no terminal."""
-    client = connect(state)
-    if state.json:
-        state.emit(*_snapshot(client, id_))
-        return
-    if not state.live_output():
-        state.show(_top_lines(client, id_), marks=True)
-        return
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    paint = painted if state.wants_color() else str
-    try:
-        with Live(console=Console(highlight=False, markup=False), screen=True, auto_refresh=False) as screen:
-            while True:
-                try:
-                    lines = [paint(printable(line)) for line in _top_lines(client, id_)]
-                except Unreachable:
-                    client.close()
-                    client = reconnected(state, lambda text: screen.update(Text(text), refresh=True))
-                    continue
-                screen.update(Text.from_ansi("\n".join(lines)), refresh=True)
-                time.sleep(interval)
-    except KeyboardInterrupt:
-        sys.exit(Exit.DONE)
-
-
-def _snapshot(client: Client, id_: str | None) -> tuple[str, api.ExecutionView | api.ExecutionPage]:
-    if id_ is not None:
-        return "execution", client.call("execution.get", api.ExecutionParams(id_), api.ExecutionView)
-    return "executions", _worst(client, (), 100)
-
-
-def _top_lines(client: Client, id_: str | None) -> list[str]:
-    found = _snapshot(client, id_)[1]
-    if isinstance(found, api.ExecutionView):
-        return details(found)
-    live = [e for e in found.executions if e.state in _LIVE]
-    failing = sum(1 for e in live if e.progress.failed.entries)
-    rate = sum(e.progress.bytes_per_s or 0 for e in live)
-    head = f"{len(live)} running or held, {failing} of them with failures, {found.total - len(live)} ended"
-    return [f"{head}   {rate_text(rate)}", *listing(found, width())]
