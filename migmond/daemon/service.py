@@ -46,7 +46,7 @@ _SCAN_PAGE = 1_000
 _MAX_SCANNED = 50_000
 """Tasks that one request looks through before it returns what it has found, however little."""
 _STATES = frozenset(s.value for s in ExecutionState)
-_STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "created")
+_STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "waiting", "created")
 """Worst first; all others come after."""
 
 

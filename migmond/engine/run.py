@@ -35,6 +35,7 @@ from migmond.engine.scope import Orphan, Scope
 from migmond.engine.settings import Surroundings
 from migmond.engine.space import SpaceWatch
 from migmond.engine.trust import stop_when_damaged
+from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
 from migmond.ports import AddListing, CancelPending, CloseGroup, OpenGroup, Record
 from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, RenameRoot, RootRenamed, Synced
@@ -210,7 +211,8 @@ class Run:
             self._fail(_first(group).message)
         if self._untidied and not self._suspending:
             await self._cancel_rest(scope)
-            self._end(ExecutionState.CANCELLED, f"nothing could be tidied up: {self._failure}; {_LEFT_THERE}{scope.id}-")
+            why = f"nothing could be tidied up: {self._failure}"
+            self._end(ExecutionState.CANCELLED, f"{why}; {_LEFT_THERE}{scope.id}-")
         elif self._failure and not self._suspending:
             self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
             self._end(ExecutionState.FAILED, self._failure)
@@ -225,8 +227,8 @@ class Run:
         self._gate.changed.set()
 
     async def _work(self, scope: Scope) -> None:
-        if scope.account.execution.state is ExecutionState.CREATED:
-            scope.account.change(started_at=scope.wall())
+        if scope.account.execution.state in (ExecutionState.CREATED, ExecutionState.WAITING):
+            scope.account.change(started_at=scope.account.execution.started_at or scope.wall())
             self._enter(ExecutionState.RUNNING)
         if self._resumed and self._gate.mode is Mode.PAUSE:
             # A daemon that starts looks for itself whether the disk is back and has room: after a power cut nobody
@@ -294,7 +296,7 @@ class Run:
             scope.account.scanned(complete=False)
 
     def _start_crew(self, scope: Scope, nursery: trio.Nursery) -> None:
-        workers = scope.plan.workers or self._surroundings.settings.default_workers
+        workers = crew_size(scope.account.execution, self._surroundings.settings)
         first, self._first = self._first, None
         for slot in range(FIRST_SLOT, FIRST_SLOT + workers):
             process, opened = first if first is not None and slot == FIRST_SLOT else (None, None)

@@ -13,9 +13,13 @@ import pytest
 import trio
 
 from daemon import EmbeddedDaemon
+from migmond.config.files import MAIN_FILE
+from migmond.config.load import load
+from migmond.config.model import ExecutionsSection
 from migmond.daemon import service
 from migmond.daemon.activation import inherited_sockets
-from migmond.daemon.descriptors import RESERVED, clients_allowed
+from migmond.daemon.app import engine_settings
+from migmond.daemon.descriptors import clients_allowed, reserved_for
 from migmond.daemon.logs import make_log
 from migmond.daemon.service import Facts, Service
 from migmond.domain import api
@@ -30,7 +34,8 @@ from migmond.domain.states import ExecutionState
 from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
 from migmond.engine.manager import Engine
-from migmond.engine.settings import Surroundings
+from migmond.engine.settings import EngineSettings, Surroundings
+from migmond.planning.turns import TurnLimits
 from migmond.rpc.peer import credentials_of
 from migmond.rpc.server import bind_socket, has_room
 
@@ -56,10 +61,19 @@ def test_one_user_cannot_take_all_places(role: Role, clients: int, of_user: int,
 
 
 def test_clients_leave_files_to_the_movers() -> None:
-    assert clients_allowed(12_000, 65_536) == 12_000
-    assert clients_allowed(12_000, 4096) == 4096 - RESERVED
-    assert clients_allowed(12_000, 64) == 32
-    assert clients_allowed(12_000, -1) == 12_000
+    assert clients_allowed(12_000, 65_536, 1000) == 12_000
+    assert clients_allowed(12_000, 4096, 1000) == 3096
+    assert clients_allowed(12_000, 64, 1000) == 32
+    assert clients_allowed(12_000, -1, 1000) == 12_000
+    few, many = ExecutionsSection(movers=10, running=5), ExecutionsSection(movers=20, running=5)
+    assert reserved_for(many) - reserved_for(few) == 3 * 10
+
+
+def test_the_engine_has_the_defaults_of_the_configuration(tmp_path: Path) -> None:
+    assert engine_settings(load([tmp_path], root_owned=False)) == EngineSettings()
+    (tmp_path / MAIN_FILE).write_text("[executions]\nrunning = 3\nwaiting_per_user = 0\n")
+    told = engine_settings(load([tmp_path], root_owned=False))
+    assert told.turns == TurnLimits(running=3, waiting_per_user=0)
 
 
 def test_a_path_that_no_socket_can_have_is_a_clear_error(tmp_path: Path) -> None:
@@ -160,6 +174,7 @@ async def a_service(nursery: trio.Nursery, *executions: Execution) -> tuple[Serv
 class _Surroundings:
     def __init__(self, journal: _Journal) -> None:
         self.journal, self.clock, self.bus = journal, _Clock(), EventBus(1, lambda: 0.0)
+        self.settings = EngineSettings()
 
 
 async def test_nobody_can_take_anothers_name(nursery: trio.Nursery) -> None:
