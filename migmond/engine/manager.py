@@ -351,8 +351,9 @@ class Engine:
             run = await self._controllable(execution)
             now = self._now(execution)
             if run is not None:
-                if now.state is not ExecutionState.CANCELLING:
-                    run.cancel()
+                if now.state is ExecutionState.CANCELLING:
+                    return now  # asked for before: one record of it is enough
+                run.cancel()
             elif now.state is ExecutionState.WAITING and now.started_at is None:
                 await self._leave_line(now, ExecutionState.CANCELLED, CancelPending(now.key))
             elif ExecutionState.CANCELLING in EXECUTION_TRANSITIONS[now.state]:

@@ -13,7 +13,7 @@ from migmond.domain.errors import FrameTooLarge, InvalidInput, LimitExceeded, No
 from migmond.domain.events import Event
 from migmond.domain.identity import Peer, Role
 from migmond.rpc.backend import Backend
-from migmond.rpc.budget import Share
+from migmond.rpc.budget import MAX_USER_SUBSCRIPTIONS, Share
 from migmond.rpc.faults import error_object
 from migmond.rpc.peer import has_left
 from migmond.rpc.registry import Context, Registry
@@ -163,6 +163,7 @@ class Connection:
         finally:
             stop_listening()
             self._share.set(reading=0, writing=0)
+            self._share.subscribe(-len(self._subscribers))
             self._trickle.end()
             with trio.move_on_after(1, shield=True):
                 await trio.aclose_forcefully(self._stream)
@@ -384,6 +385,11 @@ class Connection:
         """Collect events for a new subscription, see `rpc.session.Session.subscribe`."""
         if len(self._subscribers) >= MAX_SUBSCRIPTIONS:
             raise LimitExceeded(f"{MAX_SUBSCRIPTIONS} subscriptions on one connection", hint="unsubscribe some first")
+        if not self._share.subscribe(1):
+            raise LimitExceeded(
+                f"your clients have {MAX_USER_SUBSCRIPTIONS} subscriptions",
+                hint="unsubscribe some, or close some first",
+            )
         bus = self._backend.bus
         subscriber = Subscriber(
             self._next_subscription, params, lambda execution: self._backend.may_see(self.peer, execution)
@@ -399,12 +405,14 @@ class Connection:
 
     def drop(self, subscriber: Subscriber) -> None:
         """End a subscription, if it is there."""
-        self._subscribers.pop(subscriber.number, None)
+        if self._subscribers.pop(subscriber.number, None) is not None:
+            self._share.subscribe(-1)
 
     def unsubscribe(self, subscription: int) -> None:
         """End a subscription. Raises NotFound."""
         if self._subscribers.pop(subscription, None) is None:
             raise NotFound(f"this connection has no subscription {subscription}")
+        self._share.subscribe(-1)
 
     def _on_event(self, event: Event) -> None:
         for subscriber in self._subscribers.values():
