@@ -467,8 +467,24 @@ class Engine:
             undo,
         )
         await self._surroundings.journal.apply([AddIntervention(intervention)])
+        await self._journaled(execution)
         view = intervention_views([intervention])[0]
         self._surroundings.bus.publish(lambda i, at: InterventionRecorded(i, at, execution.id, view))
+
+    async def _journaled(self, execution: Execution) -> None:
+        """Wait until what was changed about `execution` is durable: who was told so may rely on it after a crash."""
+        run = self._runs.get(execution.id)
+        if run is None:
+            return
+        async with trio.open_nursery() as nursery:
+
+            async def over() -> None:
+                await run.finished.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(over)
+            await run.journaled()
+            nursery.cancel_scope.cancel()
 
     def _now(self, execution: Execution) -> Execution:
         run = self._runs.get(execution.id)

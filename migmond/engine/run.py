@@ -160,6 +160,11 @@ class Run:
         self._suspending = True
         self._set_mode(Mode.DRAIN)
 
+    async def journaled(self) -> None:
+        """Wait until every change so far is durable. With no end when the run is over before: wait for that too."""
+        if self._scope is not None:
+            await self._scope.ledger.commit([])
+
     # --- the scope ---------------------------------------------------------------------------------
 
     async def run(self) -> None:

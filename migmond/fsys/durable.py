@@ -40,7 +40,7 @@ def sync_names(directory: int, seen: set[tuple[int, int]]) -> None:
     try:
         device = os.fstat(at).st_dev
         while (st := os.fstat(at)).st_dev == device and (st.st_dev, st.st_ino) not in seen:
-            _fsync_directory(at)
+            sync_directory(at)
             seen.add((st.st_dev, st.st_ino))
             try:
                 up = os.open(b"..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
@@ -52,7 +52,12 @@ def sync_names(directory: int, seen: set[tuple[int, int]]) -> None:
         os.close(at)
 
 
-def _fsync_directory(fd: int) -> None:
+def sync_directory(fd: int) -> None:
+    """Make the names in one directory durable, where fsync of it does so.
+
+    Raises:
+        OSError: they may be lost.
+    """
     try:
         os.fsync(fd)
     except OSError as e:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
+from migmond.fsys.closing import close_unwritten
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_past_cache
 from migmond.mover.conflict import place, withdraw
@@ -115,7 +116,7 @@ class Committer:
                 try:
                     digest, _ = digest_past_cache(fd, lambda _: self._lane.began(Doing.VERIFYING, time.monotonic_ns()))
                 finally:
-                    os.close(fd)
+                    close_unwritten(fd)
             except OSError as e:
                 failures.append(ItemFault(arrival.number, fault_of(Phase.VERIFY, e)))
                 continue

@@ -15,6 +15,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
 from migmond.fsys.beneath import let_owner_write
 from migmond.fsys.birth import birth_ns
+from migmond.fsys.closing import close_unwritten
 from migmond.fsys.content import copy_content
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.rename import link, stat_or_none
@@ -272,7 +273,7 @@ class Copier:
                     return done
             return self._copy_file(job, source_fd, source, seen)
         finally:
-            os.close(source_fd)
+            close_unwritten(source_fd)
 
     def _copy_file(self, job: _Job, source_fd: int, source: os.stat_result, seen: Seen | None) -> Copied:
         context = self._context
@@ -392,7 +393,7 @@ class Copier:
             try:
                 theirs, _ = digest_of(target_fd, context.controls.step)
             finally:
-                os.close(target_fd)
+                close_unwritten(target_fd)
             if theirs == digest:
                 return self._unchanged(job, existing.st_ino, digest)
         decided = before_copy(context.options.conflict, job.item.mtime_ns, existing)

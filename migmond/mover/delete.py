@@ -15,6 +15,8 @@ import xxhash
 
 from migmond.domain.entry import EntryType
 from migmond.domain.fault import Fault, Phase
+from migmond.fsys.closing import close_unwritten
+from migmond.fsys.durable import sync_directory
 from migmond.fsys.facts import mount_of
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_of
@@ -101,6 +103,9 @@ class Remover:
                     failures.append(ItemFault(item.number, Fault(Phase.DELETE, e.kind, 0, str(e))))
                 except OSError as e:
                     failures.append(ItemFault(item.number, fault_of(Phase.DELETE, e)))
+            if self._devices.one_by_one(os.fstat(source_dir).st_dev):
+                with contextlib.suppress(OSError):  # as in `sync`
+                    sync_directory(source_dir)
         except OSError as e:
             fault = fault_of(Phase.DELETE, e)
             failures.extend(ItemFault(item.number, fault) for item in directory.items)
@@ -136,8 +141,7 @@ class Remover:
             self._unlink(item, source_dir, source_name, key, changed_by_us)
         finally:
             if held >= 0:
-                with contextlib.suppress(OSError):  # it was only read from: no news of a write can come
-                    os.close(held)
+                close_unwritten(held)
 
     @staticmethod
     def _unlink(
@@ -153,7 +157,7 @@ class Remover:
                 os.unlink(source_name, dir_fd=source_dir)
                 changed_by_us[key] = os.fstat(fd).st_ctime_ns
             finally:
-                os.close(fd)
+                close_unwritten(fd)
         else:
             os.unlink(source_name, dir_fd=source_dir)
 
@@ -195,7 +199,7 @@ def _hold_still(directory: int, name: bytes, checked: os.stat_result) -> int:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as e:
         in_use = e.errno == errno.EAGAIN and mount_of(fd)[0] not in _LEASED_BY_SERVER
-        os.close(fd)
+        close_unwritten(fd)
         if in_use:
             raise _Unsafe("source_in_use", "a program has the source open for writing: both stay") from e
         return -1

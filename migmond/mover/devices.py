@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from migmond.fsys.closing import close_unwritten
 from migmond.fsys.durable import must_sync_each, sync_file_system, sync_names
 
 
@@ -25,7 +26,7 @@ class Devices:
             if must_sync_each(fd):
                 self._each.add(device)
             if self._fds.setdefault(device, fd) != fd:
-                os.close(fd)
+                close_unwritten(fd)
 
     def one_by_one(self, device: int) -> bool:
         """Whether each file there has to be synced by itself before it is closed, and each directory in `sync`."""
@@ -58,4 +59,4 @@ class Devices:
     def close(self) -> None:
         """Close what was noted."""
         while self._fds:
-            os.close(self._fds.popitem()[1])
+            close_unwritten(self._fds.popitem()[1])

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from migmond.domain.entry import Lost
 from migmond.domain.fault import Fault, Phase
 from migmond.fsys.beneath import make_directories, open_directory
+from migmond.fsys.closing import close_unwritten
 from migmond.fsys.metadata import copy_metadata
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.root_path import open_parent
@@ -43,7 +44,7 @@ class DirectoryWorker:
                 try:
                     context.devices.note(fd)
                 finally:
-                    os.close(fd)
+                    close_unwritten(fd)
             except OSError as e:
                 failures[item.number] = fault_of(Phase.DIRECTORY, e)
         for item in message.items:
@@ -72,7 +73,7 @@ class DirectoryWorker:
                 try:
                     yield fd
                 finally:
-                    os.close(fd)
+                    close_unwritten(fd)
 
     def _finish(self, item: DirectoryItem) -> Lost:
         context, root = self._context, self._context.roots[item.root]
@@ -90,33 +91,34 @@ class DirectoryWorker:
                     return Lost.NOTHING
                 return copy_metadata(source_fd, target_fd, source, context.rights, mtime_ns=item.mtime_ns)
             finally:
-                os.close(source_fd)
+                close_unwritten(source_fd)
         finally:
-            os.close(target_fd)
+            close_unwritten(target_fd)
 
     def remove(self, message: RemoveDirectories) -> None:
         """Remove those that are empty and still the ones that were scanned; what is gone is durably gone."""
         context, removed = self._context, 0
         devices = Devices()
-        failures: list[ItemFault] = []
+        failures: dict[int, Fault] = {}
         for item in message.items:
             context.controls.slot.began(Doing.DIRECTORIES, time.monotonic_ns())
             try:
                 removed += self._remove_one(item, devices)
             except OSError as e:
                 if e.errno not in _STAYS:
-                    failures.append(ItemFault(item.number, fault_of(Phase.DIRECTORY, e)))
+                    failures[item.number] = fault_of(Phase.DIRECTORY, e)
         try:
             for index in {item.root for item in message.items}:
                 self._note_source(index, devices)
             devices.sync()
         except OSError as e:
             fault = fault_of(Phase.SYNC, e)
-            failures += [ItemFault(item.number, fault) for item in message.items]
+            failures = {item.number: fault for item in message.items} | failures
         finally:
             devices.close()
         context.controls.slot.ended()
-        context.send(DirectoriesRemoved(message.batch, removed, tuple(failures)))
+        found = tuple(ItemFault(n, f) for n, f in failures.items())
+        context.send(DirectoriesRemoved(message.batch, removed, found))
 
     def _note_source(self, index: int, devices: Devices) -> None:
         """Also when nothing was left to remove: a mover that died may have removed it and not have come to the sync."""
@@ -129,7 +131,7 @@ class DirectoryWorker:
         try:
             devices.note(fd)
         finally:
-            os.close(fd)
+            close_unwritten(fd)
 
     def _remove_one(self, item: DirectoryItem, devices: Devices) -> bool:
         root = self._context.roots[item.root]
@@ -141,7 +143,7 @@ class DirectoryWorker:
             devices.note(fd)
             return _rmdir(fd, name, item.inode)
         finally:
-            os.close(fd)
+            close_unwritten(fd)
 
     def _remove_root(self, item: DirectoryItem) -> bool:
         with contextlib.suppress(FileNotFoundError):
@@ -149,7 +151,7 @@ class DirectoryWorker:
             try:
                 return _rmdir(fd, name, item.inode)  # not the operator's own symlink to the source: that is not ours
             finally:
-                os.close(fd)
+                close_unwritten(fd)
         return False
 
 

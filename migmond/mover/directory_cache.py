@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 
 import msgspec
+
+from migmond.fsys.closing import close_unwritten
 
 CAPACITY = 128
 
@@ -51,7 +52,7 @@ class DirectoryCache:
             directory = self._opener(root, path)
             self._open[key] = directory
             if len(self._open) > CAPACITY:
-                os.close(self._open.popitem(last=False)[1].fd)
+                close_unwritten(self._open.popitem(last=False)[1].fd)
         else:
             self._open.move_to_end(key)
         self._last, self._last_directory = key, directory
@@ -59,6 +60,6 @@ class DirectoryCache:
 
     def clear(self) -> None:
         for directory in self._open.values():
-            os.close(directory.fd)
+            close_unwritten(directory.fd)
         self._open.clear()
         self._last = None

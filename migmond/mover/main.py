@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import target_facts
 from migmond.mover.commit import Committer
 from migmond.mover.context import Context
@@ -209,7 +210,7 @@ class Worker:
             try:
                 facts.append(target_facts(fd))
             finally:
-                os.close(fd)
+                close_unwritten(fd)
         return Probed(tuple(facts))
 
 

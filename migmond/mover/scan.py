@@ -11,6 +11,7 @@ from migmond.domain.fault import Phase
 from migmond.domain.states import Outcome
 from migmond.domain.task import Entry, Listing
 from migmond.fsys.beneath import open_directory
+from migmond.fsys.closing import close_unwritten
 from migmond.fsys.listing import list_directory
 from migmond.mover.context import Context, fault_of, is_temporary
 from migmond.mover.control import Abandoned
@@ -96,7 +97,7 @@ class Walker:
             context.send(ScanFailed(directory.number, fault_of(Phase.SCAN, e)))
             return
         finally:
-            os.close(fd)
+            close_unwritten(fd)
         self._list(directory, device, entries, outcomes, complete=True)
 
     def _list(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
+from migmond.fsys.closing import close_unwritten
 from migmond.fsys.durable import sync_file_system
 from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.fsys.root_path import make_parent, open_parent
@@ -162,4 +163,4 @@ def _opened(entry: tuple[int, bytes]) -> Iterator[tuple[int, bytes]]:
     try:
         yield entry
     finally:
-        os.close(entry[0])
+        close_unwritten(entry[0])

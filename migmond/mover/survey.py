@@ -17,6 +17,7 @@ from migmond.domain.preflight import Need, RootSurvey, Sight, Sighting, TargetFa
 from migmond.domain.preflight import Survey as Report
 from migmond.fsys import libc
 from migmond.fsys.beneath import open_directory
+from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import may_write, source_facts, target_facts
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.writers import open_writers
@@ -105,7 +106,7 @@ class _RootWalk:
             self._facts: TargetFacts = target_facts(fd)
             self._target_owner = os.fstat(fd)
         finally:
-            os.close(fd)
+            close_unwritten(fd)
         self._target_there = nearest == root.target_directory
         self._abilities = abilities_of(self._facts)
         self._source = source_facts(root.source_fd)
@@ -162,7 +163,7 @@ class _RootWalk:
                 stack.extend(reversed(self._directory(path, target if there else -1)))
         finally:
             if target >= 0:
-                os.close(target)
+                close_unwritten(target)
 
     def _single(self, target: int) -> None:
         root = self._root
@@ -202,9 +203,9 @@ class _RootWalk:
             self.saw(Sight.UNREADABLE_DIRECTORY, path)
             return []
         finally:
-            os.close(fd)
+            close_unwritten(fd)
             if target >= 0:
-                os.close(target)
+                close_unwritten(target)
 
     def _open_target(self, target_root: int, path: bytes) -> int:
         if target_root < 0:

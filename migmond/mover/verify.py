@@ -10,6 +10,7 @@ import xxhash
 from migmond.domain.entry import EntryType, entry_type
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.names import to_text
+from migmond.fsys.closing import close_unwritten
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_past_cache
 from migmond.mover.context import Context, fault_of
@@ -91,7 +92,7 @@ class Rereader:
         try:
             return digest_past_cache(fd, self._step)[0]
         finally:
-            os.close(fd)
+            close_unwritten(fd)
 
     def _step(self, count: int) -> None:
         self._file_done += count

@@ -26,6 +26,7 @@ from migmond.domain.task import Entry, Listing, Task
 from migmond.engine import crew
 from migmond.engine.crew import Station
 from migmond.engine.finish import Finisher
+from migmond.engine.ledger import AfterCommit, Ledger
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
 from migmond.ports import AddFault, AddListing, AddRoot
@@ -419,3 +420,26 @@ async def test_a_mover_that_dies_while_it_renames_a_tree_is_asked_again(
         done = await lab.run(plan(source, target, MOVE))
     assert done.state is ExecutionState.COMPLETED, done.reason
     assert (target.stat().st_ino, source.exists(), deaths) == (inode, False, 2)
+
+
+@pytest.mark.parametrize("control", ["pause", "resume", "cancel", "drain"])
+async def test_what_somebody_was_told_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, control: str) -> None:
+    """After a crash a paused execution went on by itself when its pause had been confirmed before it was written."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    trees.small_files(source, 300, 500, random.Random(1))
+    write = Ledger._write
+
+    async def slowly(ledger: Ledger) -> list[AfterCommit]:
+        await trio.sleep(0.2)
+        return await write(ledger)
+
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, limits=Limits(io_ops_per_s=50)))
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.RUNNING)
+        if control == "resume":
+            await lab.engine.pause(execution, "ana", "", None)
+        monkeypatch.setattr(Ledger, "_write", slowly)
+        arguments = (None,) if control == "pause" else ()
+        told = await getattr(lab.engine, control)(lab.engine.find(execution.id), "ana", "", *arguments)
+        (row,) = await lab.journal.executions()
+        assert (row.state, row.holds) == (told.state, told.holds)

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from driving import ENDED, ended, failures, look, resume, start
+from driving import ENDED, ended, failures, imperfect, resume, start
 from forked import ForkedDaemon
 from judge import Case, Finding, Harm, at_the_fault
 from migmond.client.errors import ClientError
 from migmond.domain.api import ExecutionView
 from routes import ROUTES, Ground, Route, Victim, ground
 from tracing import fail_at
-from trial import Trial, brought_to_an_end
+from trial import Trial, brought_to_an_end, miscounted
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "ESTALE", "EINTR", "EXDEV", "EPERM", "EACCES", "ENAMETOOLONG")
 
@@ -102,16 +102,11 @@ class ErrnoFaults:
                 movers.detach()
                 movers.cancel()
             found += brought_to_an_end(self._daemon, execution, case)
-            if self._declared(execution):
-                found = [f for f in found if f.harm is not Harm.DIFFERENT]
+            declared = imperfect(self._daemon.socket, execution)
+            found = [f for f in found if f.harm is not Harm.DIFFERENT or not any(name in f.what for name in declared)]
             hit = "(INJECTED)" in movers.output()
         found += [Finding(Harm.DIFFERENT, line) for line in self._daemon.log()[log:].splitlines() if _BUG in line]
         return Trial(str(fault), hit, found, time.monotonic() - began)
-
-    def _declared(self, execution: str) -> bool:
-        """Whether the migration says of some entries that something of them could not be kept."""
-        view = look(self._daemon.socket, execution)
-        return view is not None and view.progress.imperfect > 0
 
     def _start(self, fault: Fault, case: Case) -> str:
         return start(self._daemon.socket, case.source, case.target, fault.route.operation, workers=1)
@@ -119,6 +114,8 @@ class ErrnoFaults:
     def _look(self, execution: str, case: Case) -> list[Finding]:
         view = ended(self._daemon.socket, execution, _SETTLE_S, {*ENDED, "paused"})
         found = _at_the_fault(case)
+        if view is not None:
+            found += miscounted(view)
         if view is not None and view.state != "completed" and not self._reason(view):
             found.append(Finding(Harm.DIFFERENT, f"it is {view.state} and does not say why"))
         if view is not None and view.state == "paused":

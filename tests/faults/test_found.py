@@ -38,6 +38,8 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ErrnoFaults
         Fault(MOVER, MERGE, "newfstatat", "EACCES", "1"),
         # A temporary name that could not be cleared was taken for a file system without links.
         Fault(MOVER, COPY, "unlinkat", "EXDEV", "4+"),
+        # A source directory that was neither removed nor synced was counted as failed twice: 42 of 34 entries.
+        Fault(MOVER, MOVE, "read", "EXDEV", "13+"),
     ],
     ids=str,
 )

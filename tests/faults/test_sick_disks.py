@@ -115,6 +115,19 @@ async def test_a_failed_fsync_is_never_followed_by_a_delete_of_what_it_lost(
     assert not source.exists()
 
 
+@pytest.mark.hazard(3)
+async def test_deletes_are_durable_where_only_a_directory_can_be_synced(tmp_path: Path, sick: SickFs) -> None:
+    """The kernel does not pass syncfs on to FUSE: after a power cut all sources were back, and nobody came for them."""
+    source = sick.root / "source"
+    trees.small_files(source, 20, 3000, random.Random(1), per_directory=10)
+    rules = [sick.fall_ill("fsyncdir", path=f"/source/d0000{n}", error="EIO") for n in range(2)]
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        done = await lab.run(plan(source, tmp_path / "target", MOVE))
+    assert all(sick.struck(rule) for rule in rules)
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert not source.exists()
+
+
 @pytest.mark.hazard(21)
 @pytest.mark.parametrize("gone", ["source", "target that takes no data", "target that cannot be synced"])
 async def test_a_disk_that_was_pulled_holds_everything_and_fails_little(

@@ -14,6 +14,7 @@ import trees
 from daemon import EmbeddedDaemon
 from driving import ENDED, LOOK_S, failures, look, resume
 from judge import Case, Finding, Harm, at_the_end
+from migmond.domain.api import ExecutionView
 
 CONFIGURATION = "[movers]\nretry_held = '1s'\nrestart_limit = 50\n"
 """Holds lift themselves soon, and a mover may die often: trials are short."""
@@ -106,11 +107,22 @@ def brought_to_an_end(daemon: EmbeddedDaemon, execution: str, case: Case) -> lis
             state = "no answer" if view is None else f"{view.state} {view.why}"
             return [Finding(Harm.DIFFERENT, f"no end within {END_S:.0f} s: {state}"), *_log(daemon)]
         time.sleep(LOOK_S)
-    found = at_the_end(case)
+    found = at_the_end(case) + miscounted(view)
     if view.state != "completed":
         found.append(Finding(Harm.DIFFERENT, f"it ended as {view.state}: {view.why}"))
         found += [Finding(Harm.DIFFERENT, line) for line in failures(daemon.socket, execution)[:5]]
     return found
+
+
+def miscounted(view: ExecutionView) -> list[Finding]:
+    """Every entry is counted once: as done, failed, skipped or cancelled, or as still to be done."""
+    told = view.progress
+    parts = {"done": told.done, "failed": told.failed, "skipped": told.skipped, "cancelled": told.cancelled}
+    counts = {name: part.entries for name, part in parts.items()}
+    sizes = {name: part.bytes for name, part in parts.items()}
+    wrong = min(*counts.values(), *sizes.values()) < 0
+    wrong |= sum(counts.values()) > told.planned.entries or sum(sizes.values()) > told.planned.bytes
+    return [Finding(Harm.DIFFERENT, f"of {told.planned.entries} entries: {counts}, bytes {sizes}")] if wrong else []
 
 
 def _log(daemon: EmbeddedDaemon) -> list[Finding]:

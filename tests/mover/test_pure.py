@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.mover.conflict import backup_names, free_names, place
+from migmond.mover.directory_cache import CAPACITY, DirectoryCache, OpenDirectory
 from migmond.mover.throttle import Throttle
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda n: b"/" not in n and b"\0" not in n)
@@ -94,3 +95,17 @@ def test_older_sources_do_not_replace(tmp_path: Path) -> None:
     finally:
         os.close(fd)
     assert (tmp_path / "name").read_bytes() == b"old"
+
+
+def test_a_directory_that_cannot_be_closed_concerns_nobody(tmp_path: Path) -> None:
+    """The close of what was only read from fails on a network file system that went away: movers died of it."""
+
+    def opened(_: int, __: bytes) -> OpenDirectory:
+        fd = os.open(tmp_path, os.O_RDONLY)
+        os.close(fd)
+        return OpenDirectory(fd)
+
+    cache = DirectoryCache(opened)
+    for number in range(CAPACITY + 1):
+        cache.get(0, b"%d" % number)
+    cache.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from migmond.client.errors import ClientError
 from migmond.client.sync import Client
 from migmond.domain import api
-from migmond.domain.names import to_text
+from migmond.domain.names import from_text, to_text
 from migmond.domain.plan import Operation
 from migmond.domain.states import TERMINAL_EXECUTION_STATES
 
@@ -65,3 +66,16 @@ def failures(socket: str, execution: str) -> list[str]:
     with Client(socket) as client:
         groups = client.call("execution.errors", api.ExecutionParams(execution), api.ErrorGroups).groups
     return [f"{g.count} × {g.phase} {g.kind}: {g.message}: {', '.join(g.examples)}" for g in groups]
+
+
+def imperfect(socket: str, execution: str) -> list[str]:
+    """Of which entries the daemon says that something of them could not be kept, as the oracle writes their names."""
+    found, after = list[str](), 0
+    with Client(socket) as client:
+        while True:
+            page = client.call("execution.files", api.FilesParams(execution, after=after, limit=1000), api.TaskPage)
+            lost = ["" if task.path == "." else os.fsdecode(from_text(task.path)) for task in page.tasks if task.lost]
+            found += map(repr, lost)
+            if page.next is None:
+                return found
+            after = page.next
