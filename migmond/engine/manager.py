@@ -263,7 +263,7 @@ class Engine:
     async def _set_going(self, execution: Execution, *changes: Change) -> None:
         """Journal `changes` and the execution, and let something work on it now or when its turn has come."""
         before, begun = self._executions[execution.id].state, self._with_turn(execution)
-        await self._journaled(begun, *changes)
+        await self._put(begun, *changes)
         if begun.waiting_since is None:
             self._launch(Run(self._surroundings, begun, resumed=True))
         else:
@@ -280,10 +280,10 @@ class Engine:
                 ended, finished_at=self._wall(), holds=(), totals=msgspec.structs.replace(totals, cancelled=planned)
             )
         self._turns.withdraw(execution.id)
-        await self._journaled(ended, *changes)
+        await self._put(ended, *changes)
         self._tell_state(execution.state, ended)
 
-    async def _journaled(self, execution: Execution, *changes: Change) -> None:
+    async def _put(self, execution: Execution, *changes: Change) -> None:
         """Journal a new state of an execution that nothing works on; if that fails, everything is as it was."""
         before = self._executions[execution.id]
         try:
@@ -351,8 +351,9 @@ class Engine:
             run = await self._controllable(execution)
             now = self._now(execution)
             if run is not None:
-                if now.state is ExecutionState.CANCELLING:
-                    return now  # asked for before: one record of it is enough
+                if now.state is ExecutionState.CANCELLING:  # asked for before: one record of it is enough
+                    await self._journaled(now)
+                    return now
                 run.cancel()
             elif now.state is ExecutionState.WAITING and now.started_at is None:
                 await self._leave_line(now, ExecutionState.CANCELLED, CancelPending(now.key))
