@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import psutil
-import trio
 
 import migmond
 from migmond.daemon.journal_care import journal_checks
@@ -22,6 +21,7 @@ from migmond.domain.names import to_text
 from migmond.domain.receipt import ReceiptPage, ReceiptParams
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
+from migmond.engine.breath import Breath
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
@@ -39,7 +39,6 @@ MAX_CHECKS = 8
 MAX_SAVED_PLANS = 200
 MAX_HOLDS = 100
 """On one execution: they are part of every view and event."""
-_VIEWS_IN_A_ROW = 100
 _VIEW_BYTES = 2_000
 """Of one without its paths and holds."""
 _MAX_PAGE_BYTES = 4 << 20
@@ -176,11 +175,10 @@ class Service:
 
     async def _views(self, executions: list[Execution]) -> list[api.ExecutionView]:
         """One takes 50 µs and more: others are served in between."""
-        views = []
-        for number, execution in enumerate(executions, 1):
+        views, breath = [], Breath(self._surroundings.clock.monotonic)
+        for execution in executions:
+            await breath.take()
             views.append(self._engine.view(execution))
-            if number % _VIEWS_IN_A_ROW == 0:
-                await trio.lowlevel.checkpoint()
         return views
 
     async def get_execution(self, peer: Peer, execution_id: str) -> api.ExecutionView:
@@ -315,6 +313,7 @@ class _FilePager:
         journal, key = self._surroundings.journal, self._execution.key
         found: list[api.TaskView] = []
         after, scanned = params.after, 0
+        breath = Breath(self._surroundings.clock.monotonic)
         while True:
             tasks = await journal.tasks(
                 key, after=after, limit=min(_SCAN_PAGE, max(params.limit * 2, 200)), states=states
@@ -325,6 +324,7 @@ class _FilePager:
             faults = await journal.faults(key, [t.number for t in tasks if t.attempts or t.state is TaskState.FAILED])
             scanned += len(tasks)
             for task in tasks:
+                await breath.take()
                 after = task.number
                 state = TaskState.RUNNING if task.number in self._running else task.state
                 place, fault = places[task.number], faults.get(task.number)

@@ -159,6 +159,8 @@ async def test_a_cancel_of_what_has_ended_waits_as_well(tmp_path: Path, source: 
         assert lab.engine.run_of(cancelling.id) is None
         assert "waits for its turn" in lab.engine.view(cancelling).why
         assert (await lab.engine.cancel(cancelling, "me", "")).state is ExecutionState.CANCELLING
+        kinds = [i.kind.value for i in await lab.journal.interventions(cancelling.id)]
+        assert kinds.count("cancel") == 1
     async with laboratory(tmp_path / "state", ONE) as lab:
         assert lab.engine.run_of(cancelling.id) is None
         await lab.engine.cancel(lab.engine.find(first.id), "me", "")

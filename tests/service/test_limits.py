@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -156,8 +157,13 @@ class _Journal:
 
 
 class _Clock:
+    step_s = 0.0
+    """How much later it is each time that it is looked at."""
+    _now = 0.0
+
     def monotonic(self) -> float:
-        return 0.0
+        self._now += self.step_s
+        return self._now
 
     def wall(self) -> float:
         return 1e9
@@ -197,6 +203,54 @@ async def test_a_search_without_a_match_returns_in_time(nursery: trio.Nursery) -
         ANA, api.FilesParams("aaaaaa", api.SelectorSpec(include=("f77777",)), after=page.next, limit=1)
     )
     assert [t.path for t in following.tasks] == ["f77777"]
+
+
+@contextlib.asynccontextmanager
+async def turns_of_others() -> AsyncIterator[list[int]]:
+    """Yield a list that gets an entry each time that the loop comes round."""
+    seen: list[int] = []
+
+    async def other() -> None:
+        while True:
+            seen.append(1)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        yield seen
+        nursery.cancel_scope.cancel()
+
+
+async def test_others_are_served_while_something_long_is_made(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = await a_service(nursery, *(execution(f"{n:012x}", "photos", 1000) for n in range(50)))
+    monkeypatch.setattr(_Clock, "step_s", 1.0)
+    async with turns_of_others() as seen:
+        await found.list_executions(ANA, api.ListParams())
+    assert len(seen) > 40
+    async with turns_of_others() as seen:
+        await found.list_files(ANA, api.FilesParams(f"{7:012x}", api.SelectorSpec(include=("f7777",)), limit=1))
+    assert len(seen) > 7000
+
+
+async def test_a_page_of_very_long_plans_is_shorter(nursery: trio.Nursery) -> None:
+    """64 of them made it too long for a frame: `migmon ls` failed, for everybody who saw them."""
+    sources = tuple(Source(b"/" + b"%04d" % n + b"s" * 250) for n in range(1000))
+    long_one = Plan("long", sources, b"/d")
+    many = [msgspec.structs.replace(execution(f"{n:012x}", "photos", 1000), plan=long_one) for n in range(64)]
+    found, _ = await a_service(nursery, *many)
+    seen: list[str] = []
+    while True:
+        page = await found.list_executions(ANA, api.ListParams(offset=len(seen), limit=1000))
+        assert page.total == 64
+        if not page.executions:
+            break
+        assert len(msgspec.json.encode(page)) < 5 << 20
+        seen += [e.id for e in page.executions]
+    assert seen == [e.id for e in reversed(many)]
+    one, other = (found._engine.view(e) for e in many[:2])
+    assert one.sources is other.sources, "every event has a view, 10,000 are remembered"
 
 
 async def test_numbers_and_texts_have_limits(nursery: trio.Nursery) -> None:
