@@ -22,7 +22,8 @@ from migmond.engine.crew import open_mover
 from migmond.engine.opening import fresh_opening
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
-from migmond.engine.turns import Turns, refuse_too_many_movers
+from migmond.engine.turns import Turns, crew_of, refuse_too_many_movers
+from migmond.planning.turns import Work
 from migmond.wire.mover import Opened
 
 MAX_OPENINGS = 8
@@ -53,7 +54,7 @@ class Entrance:
         """
         refuse_too_many_movers(plan, self._settings.turns)
         async with self._place(identity.uid):
-            self._turns.refuse_when_full(identity.uid)
+            self._turns.refuse_when_full(Work(execution_id, identity.uid, crew_of(plan, self._settings)))
             process, opened = await open_mover(1, identity, fresh_opening(execution_id, plan, self._settings))
             try:
                 await refuse_obstructed(process, opened, plan)

@@ -243,10 +243,18 @@ class Engine:
         return Work(execution.id, execution.identity.uid, crew_size(execution, self._surroundings.settings))
 
     def _with_turn(self, execution: Execution) -> Execution:
-        """Take its turn, or return it as one that has to wait: for the journal, before `_launch` or `_wait`."""
-        if self._turns.take(self._work(execution)) is None:
+        """Take its turn, or return it as one that has to wait: for the journal, before `_launch` or `_wait`.
+
+        Raises:
+            LimitExceeded: as many wait as may. A cancel is not refused.
+        """
+        work = self._work(execution)
+        if self._turns.take(work) is None:
             return execution
         waits = execution.state is not ExecutionState.CANCELLING  # which says more
+        if waits:
+            self._turns.refuse_when_full(work)
+        self._turns.come(work)
         state = ExecutionState.WAITING if waits else execution.state
         return msgspec.structs.replace(execution, state=state, waiting_since=self._wall())
 
@@ -442,7 +450,6 @@ class Engine:
         return run
 
     async def _restart(self, execution: Execution) -> None:
-        self._turns.refuse_when_full(execution.identity.uid)
         again = msgspec.structs.replace(
             execution,
             state=advance(EXECUTION_TRANSITIONS, execution.state, ExecutionState.RUNNING),
@@ -455,18 +462,8 @@ class Engine:
 
     async def _record(self, execution: Execution, kind: InterventionKind, author: str, reason: str, undo: str) -> None:
         self._interventions += 1
-        after = self._now(execution).state.value
-        intervention = Intervention(
-            f"i-{self._interventions}",
-            execution.id,
-            kind,
-            author,
-            self._wall(),
-            reason,
-            execution.state.value,
-            after,
-            undo,
-        )
+        number, before, after = f"i-{self._interventions}", execution.state.value, self._now(execution).state.value
+        intervention = Intervention(number, execution.id, kind, author, self._wall(), reason, before, after, undo)
         await self._surroundings.journal.apply([AddIntervention(intervention)])
         await self._journaled(execution)
         view = intervention_views([intervention])[0]

@@ -28,7 +28,12 @@ def crew_size(execution: Execution, settings: EngineSettings) -> int:
     """Return how many movers work on an execution: as many as its plan names, if that is still allowed."""
     if execution.state is ExecutionState.CANCELLING:
         return 1  # it only tidies up
-    return min(execution.plan.workers or settings.default_workers, settings.turns.most_movers)
+    return crew_of(execution.plan, settings)
+
+
+def crew_of(plan: Plan, settings: EngineSettings) -> int:
+    """Return how many movers work on a plan."""
+    return min(plan.workers or settings.default_workers, settings.turns.most_movers)
 
 
 class Turns:
@@ -38,30 +43,41 @@ class Turns:
         self._limits = limits
         self._running: dict[str, Work] = {}
         self._waiting: dict[str, tuple[Work, Callable[[], None]]] = {}
+        self._coming: dict[str, Work] = {}
         self._places: dict[str, int] | None = None
         self.closed = False
         """Nothing begins any more."""
 
-    def refuse_when_full(self, uid: int) -> None:
-        """Raise LimitExceeded when no more executions of that user may wait."""
-        limits, own = self._limits, sum(1 for w, _ in self._waiting.values() if w.uid == uid)
+    def refuse_when_full(self, work: Work) -> None:
+        """Raise LimitExceeded when `work` would have to wait and no more may."""
+        if self._may_begin(work):
+            return
+        limits, line = self._limits, [*(w for w, _ in self._waiting.values()), *self._coming.values()]
+        own = sum(1 for w in line if w.uid == work.uid)
         if own >= limits.waiting_per_user:
             raise LimitExceeded(
                 f"{own} of your migrations wait for their turn, the limit is {limits.waiting_per_user}",
                 hint=f"wait for some, cancel some (migmon ls --state waiting), {_SETTINGS}",
             )
-        if len(self._waiting) >= limits.waiting:
+        if len(line) >= limits.waiting:
             raise LimitExceeded(
                 f"as many migrations wait for their turn as may, {limits.waiting}", hint=f"try later, {_SETTINGS}"
             )
 
+    def _may_begin(self, work: Work) -> bool:
+        line = [*(w for w, _ in self._waiting.values()), work]
+        return self.closed or work in next_turns(self._running.values(), line, self._limits)
+
     def take(self, work: Work) -> Obstacle | None:
         """Take a turn at once if nobody with the same right waits and the limits allow it; returns why not."""
-        line = [*(w for w, _ in self._waiting.values()), work]
-        if self.closed or work in next_turns(self._running.values(), line, self._limits):
+        if self._may_begin(work):
             self._running[work.id] = work
             return None
         return obstacle(work, self._running.values(), self._limits) or Obstacle("others came first", own=False)
+
+    def come(self, work: Work) -> None:
+        """It is about to `wait`, as soon as that is journaled: its place is taken already."""
+        self._coming[work.id] = work
 
     def go_on(self, work: Work) -> None:
         """Take a turn whatever the limits say: it ran before the daemon ended."""
@@ -69,6 +85,7 @@ class Turns:
 
     def wait(self, work: Work, begin: Callable[[], None]) -> None:
         """Stand in the line; `begin` is called, and must not block, when its turn has come."""
+        self._coming.pop(work.id, None)
         self._waiting[work.id], self._places = (work, begin), None
         self.call()
 
@@ -78,7 +95,8 @@ class Turns:
         return self._waiting.pop(id_, None) is not None
 
     def end(self, id_: str) -> None:
-        """It does not run any more: others may."""
+        """It does not run any more, or does not come: others may."""
+        self._coming.pop(id_, None)
         self._running.pop(id_, None)
         self.call()
 

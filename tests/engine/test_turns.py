@@ -186,12 +186,34 @@ async def test_too_many_are_refused_with_what_to_do(tmp_path: Path, source: Path
                 await attempt()
             assert "--state waiting" in full.value.hint
         assert state(lab, drained) is ExecutionState.DRAINED
+        assert len(lab.engine.all()) == 4
         with pytest.raises(LimitExceeded, match="cannot be verified now: as many run as may"):
             await lab.engine.verify(lab.engine.find(drained.id))
         with pytest.raises(InvalidInput, match="asks for 4 movers, the limit is 3") as greedy:
             await lab.start(plan(source, tmp_path / "4", workers=4))
         assert "--workers 3" in greedy.value.hint
         assert len(lab.engine.all()) == 4
+
+
+async def test_no_more_wait_than_may_however_many_come_at_once(tmp_path: Path, source: Path) -> None:
+    settings = EngineSettings(workers=1, turns=TurnLimits(running=1, waiting_per_user=2))
+    refused = 0
+    async with laboratory(tmp_path / "state", settings) as lab:
+        await occupied(lab, source, tmp_path / "0")
+
+        async def start(number: int) -> None:
+            nonlocal refused
+            try:
+                await lab.start(plan(source, tmp_path / f"{number}"))
+            except LimitExceeded:
+                refused += 1
+
+        async with trio.open_nursery() as nursery:
+            for number in range(1, 11):
+                nursery.start_soon(start, number)
+        assert [e.state for e in lab.engine.all()].count(WAITING) == 2
+        assert (refused, len(lab.engine.all())) == (8, 3)
+        assert len(await lab.journal.executions()) == 3
 
 
 async def test_many_at_once_never_have_more_movers_than_may_be(tmp_path: Path, source: Path) -> None:
