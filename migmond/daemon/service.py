@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
 import msgspec
 import psutil
+import trio
 
 import migmond
 from migmond.daemon.journal_care import journal_checks
+from migmond.daemon.shared import Shared
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
@@ -36,6 +38,8 @@ from migmond.ports import RemovePlan, SavePlan
 MAX_PAGE = 10_000
 MAX_CHECKS = 8
 """Plans of one user that are walked at a time: each takes a process."""
+MAX_READS = 2
+"""Requests of one user that read the journal at a time: what runs reads it as well, and waits behind them."""
 MAX_SAVED_PLANS = 200
 MAX_HOLDS = 100
 """On one execution: they are part of every view and event."""
@@ -78,6 +82,8 @@ class Service:
         self._surroundings = surroundings
         self._facts = facts
         self._checks: Counter[int] = Counter()
+        self._reads: defaultdict[int, trio.CapacityLimiter] = defaultdict(lambda: trio.CapacityLimiter(MAX_READS))
+        self._doctor = Shared(self._journal_checks)
 
     @property
     def bus(self) -> EventBus:
@@ -120,14 +126,16 @@ class Service:
         if not plan.name:
             raise InvalidInput("a saved plan needs a name", hint="migmon plan SRC DST --save NAME")
         parsed, now = plan_of(plan, peer), self._surroundings.clock.wall()
-        saved = {p.name for p, _ in await self._surroundings.journal.plans(peer.identity.uid)}
+        async with self._reads[peer.identity.uid]:
+            saved = {p.name for p, _ in await self._surroundings.journal.plans(peer.identity.uid)}
         if parsed.name not in saved and len(saved) >= MAX_SAVED_PLANS:
             raise LimitExceeded(f"you have {len(saved)} saved plans", hint="remove some with plan.remove")
         await self._surroundings.journal.apply([SavePlan(peer.identity.uid, parsed, now)])
         return api.SavedPlan(parsed.name, spec_of(parsed), time_text(now))
 
     async def list_plans(self, peer: Peer) -> api.SavedPlans:
-        plans = await self._surroundings.journal.plans(peer.identity.uid)
+        async with self._reads[peer.identity.uid]:
+            plans = await self._surroundings.journal.plans(peer.identity.uid)
         return api.SavedPlans(tuple(api.SavedPlan(p.name, spec_of(p), time_text(at)) for p, at in plans))
 
     async def remove_plan(self, peer: Peer, name: str) -> api.Acknowledged:
@@ -136,7 +144,9 @@ class Service:
         return api.Acknowledged()
 
     async def _saved(self, peer: Peer, name: str) -> api.PlanSpec:
-        for plan, _ in await self._surroundings.journal.plans(peer.identity.uid):
+        async with self._reads[peer.identity.uid]:
+            plans = await self._surroundings.journal.plans(peer.identity.uid)
+        for plan, _ in plans:
             if plan.name == name:
                 return spec_of(plan)
         raise NotFound(f"you have no saved plan {name!r}", hint="migmon plan SRC DST --save NAME makes one")
@@ -188,20 +198,23 @@ class Service:
         execution = self._find(peer, params.id)
         if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
             raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
-        return await _FilePager(self._surroundings, self._engine, execution).page(params)
+        async with self._reads[peer.identity.uid]:
+            return await _FilePager(self._surroundings, self._engine, execution).page(params)
 
     async def receipt(self, peer: Peer, params: ReceiptParams) -> ReceiptPage:
         execution = self._find(peer, params.id)
         if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
             raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
-        return await receipt_page(self._surroundings.journal, execution, params.after, params.limit)
+        async with self._reads[peer.identity.uid]:
+            return await receipt_page(self._surroundings.journal, execution, params.after, params.limit)
 
     async def list_errors(self, peer: Peer, execution_id: str) -> api.ErrorGroups:
         execution = self._find(peer, execution_id)
         journal, key = self._surroundings.journal, execution.key
-        groups = await journal.fault_groups(key)
-        tasks = await journal.get_tasks(key, [n for g in groups for n in g.examples])
-        places = await _places_of(self._surroundings, key, list(tasks.values()))
+        async with self._reads[peer.identity.uid]:
+            groups = await journal.fault_groups(key)
+            tasks = await journal.get_tasks(key, [n for g in groups for n in g.examples])
+            places = await _places_of(self._surroundings, key, list(tasks.values()))
 
         def path(number: int) -> str:
             task, place = tasks[number], places[number]
@@ -211,7 +224,9 @@ class Service:
 
     async def list_interventions(self, peer: Peer, execution_id: str) -> api.InterventionList:
         execution = self._find(peer, execution_id)
-        return api.InterventionList(intervention_views(await self._surroundings.journal.interventions(execution.id)))
+        async with self._reads[peer.identity.uid]:
+            found = await self._surroundings.journal.interventions(execution.id)
+        return api.InterventionList(intervention_views(found))
 
     async def pause(self, peer: Peer, params: api.PauseParams) -> api.ExecutionView:
         if params.for_s is not None and not 0 < params.for_s < 10 * 366 * 86400:
@@ -265,9 +280,7 @@ class Service:
         )
 
     async def doctor(self, peer: Peer) -> api.Checks:
-        checks = await journal_checks(
-            self._surroundings.journal, self._facts.backup_keep(), self._facts.state_directory
-        )
+        checks = [*await self._doctor.get()]
         checks += _plugin_checks(self._facts.plugins())
         checks.append(_space_check(self._facts.state_directory))
         lag = self._facts.loop_lag_max_s()
@@ -277,6 +290,9 @@ class Service:
             else api.Check("event loop", "ok", f"longest delay in the last minute {lag * 1000:.0f} ms")
         )
         return api.Checks(tuple(checks))
+
+    async def _journal_checks(self) -> list[api.Check]:
+        return await journal_checks(self._surroundings.journal, self._facts.backup_keep(), self._facts.state_directory)
 
     async def backup(self, peer: Peer) -> api.Backup:
         made = await self._surroundings.journal.backup(self._facts.backup_keep())

@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from daemon import EmbeddedDaemon
 from migmond.config.files import MAIN_FILE
@@ -22,7 +23,8 @@ from migmond.daemon.activation import inherited_sockets
 from migmond.daemon.app import engine_settings
 from migmond.daemon.descriptors import clients_allowed, reserved_for
 from migmond.daemon.logs import make_log
-from migmond.daemon.service import Facts, Service
+from migmond.daemon.service import MAX_READS, Facts, Service
+from migmond.daemon.shared import Shared
 from migmond.domain import api
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import ConfigError, InvalidInput, LimitExceeded, NotFound, NotPermitted
@@ -137,11 +139,14 @@ def execution(id_: str, name: str, uid: int) -> Execution:
 class _Journal:
     """A million files that are made up as they are read."""
 
-    read = 0
+    read = busy = most = 0
     saved: list[tuple[Plan, float]]
 
     async def tasks(self, key: int, *, after: int, limit: int, states: tuple[object, ...]) -> list[Task]:
+        self.busy += 1
+        self.most = max(self.most, self.busy)
         await trio.lowlevel.checkpoint()
+        self.busy -= 1
         last = min(1_000_000, after + limit)
         self.read += last - after
         return [Task(n, 1, b"f%d" % n, EntryType.FILE, 1, 0, 0, n, 1, 1) for n in range(after + 1, last + 1)]
@@ -251,6 +256,51 @@ async def test_a_page_of_very_long_plans_is_shorter(nursery: trio.Nursery) -> No
     assert seen == [e.id for e in reversed(many)]
     one, other = (found._engine.view(e) for e in many[:2])
     assert one.sources is other.sources, "every event has a view, 10,000 are remembered"
+
+
+async def test_few_requests_of_one_user_read_the_journal_at_a_time(nursery: trio.Nursery) -> None:
+    mine, others = execution("aaaaaa000000", "photos", 1000), execution("bbbbbb000000", "photos", 1001)
+    found, journal = await a_service(nursery, mine, others)
+    async with trio.open_nursery() as many:
+        for _ in range(20):
+            many.start_soon(found.list_files, ANA, api.FilesParams("aaaaaa", limit=500))
+    assert journal.most == MAX_READS
+    async with trio.open_nursery() as many:
+        for peer, name in ((ANA, "aaaaaa"), (BEN, "bbbbbb")) * 20:
+            many.start_soon(found.list_files, peer, api.FilesParams(name, limit=500))
+    assert journal.most == 2 * MAX_READS
+
+
+async def test_what_many_ask_for_is_made_once_after_they_asked() -> None:
+    made: list[int] = []
+    got: list[int] = []
+    go_on = trio.Event()
+
+    async def make() -> int:
+        made.append(len(made))
+        number = len(made)
+        await go_on.wait()
+        if number == 3:
+            raise ZeroDivisionError
+        return number
+
+    shared = Shared(make)
+
+    async def ask() -> None:
+        got.append(await shared.get())
+
+    async with trio.open_nursery() as many:
+        for _ in range(30):
+            many.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(made) == 1
+        many.start_soon(ask)  # the first was begun before this one asked
+        await trio.testing.wait_all_tasks_blocked()
+        go_on.set()
+    assert sorted(got) == [1] * 30 + [2]
+    with pytest.raises(ZeroDivisionError):
+        await shared.get()
+    assert await shared.get() == 4
 
 
 async def test_numbers_and_texts_have_limits(nursery: trio.Nursery) -> None:
