@@ -147,7 +147,7 @@ class Account:
                 f"{totals.failed.entries:,} entries failed, their sources are untouched",
             )
         forgotten = totals.planned.entries - totals.settled.entries
-        if forgotten:
+        if forgotten > 0:
             # No stage leaves any. Should one do so all the same, nobody may be told that all of it was moved.
             return ExecutionState.FAILED, f"{forgotten:,} entries were passed over by a mistake of migmond; resume it"
         return ExecutionState.COMPLETED, ""

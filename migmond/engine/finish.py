@@ -154,17 +154,36 @@ class Finisher:
 
     async def remove_source_directories(self) -> None:
         """Move only: remove source directories that are empty now, children before parents. One that may not be
-        removed fails: a resume tries again."""
-        scope = self._scope
+        removed fails: a resume tries again.
+
+        One in which an entry failed stays, even empty: an entry that was renamed before it failed is found by a resume
+        from where it was, and that needs a source that is there.
+        """
+        scope, failing = self._scope, await self._failing_directories()
         async with aclosing(self._pages((TaskState.DONE,))) as pages:
-            async for page in pages:
+            async for found in pages:
                 if scope.gate.ending:
                     return
+                page = [t for t in found if t.number not in failing]
+                if not page:
+                    continue
                 answer = await self._removed(page)
                 tasks = {t.number: t for t in page}
                 for failure in answer.failures if answer is not None else ():
                     scope.surroundings.log("source directory stays", execution=scope.id, why=failure.fault.message)
                     self._fail_again(tasks[failure.number], failure.fault)
+
+    async def _failing_directories(self) -> set[int]:
+        scope, numbers, after = self._scope, set[int](), 0
+        while scope.account.totals.failed.entries:
+            page = await scope.surroundings.journal.tasks(
+                scope.key, after=after, limit=DELETE_PAGE, states=(TaskState.FAILED,), directories=False
+            )
+            numbers.update(t.directory for t in page)
+            if len(page) < DELETE_PAGE:
+                break
+            after = page[-1].number
+        return numbers
 
     async def _removed(self, tasks: list[Task]) -> DirectoriesRemoved | None:
         scope, items = self._scope, await self._items(tasks)

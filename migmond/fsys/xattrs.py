@@ -15,6 +15,7 @@ whatever becomes of its name; for a symlink it is the symlink itself."""
 _NOT_HERE = frozenset(
     {errno.EOPNOTSUPP, errno.EPERM, errno.EACCES, errno.ENODATA, errno.EINVAL, errno.ENOSYS, errno.ERANGE}
 )
+_UNTOLD = frozenset({errno.EPERM, errno.EACCES, errno.ERANGE, errno.E2BIG})
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.E2BIG})
 """The file system has room for files, but not that much for attributes of one: ext4 keeps them in one block."""
 _DEFAULT_ACL = "system.posix_acl_default"
@@ -23,8 +24,9 @@ _CAPABILITY = "security.capability"
 
 
 def has_default_acl(directory: Pinned) -> bool:
-    """Whether what is made in the directory inherits an ACL from it. Raises OSError."""
-    return _DEFAULT_ACL in _names(directory)
+    """Whether what is made in the directory inherits an ACL from it, or may do so: nobody tells. Raises OSError."""
+    names = _names(directory)
+    return names is None or _DEFAULT_ACL in names
 
 
 def copy_xattrs(
@@ -47,9 +49,13 @@ def copy_xattrs(
         OSError: the source or target failed in another way (EIO, EROFS, ...).
     """
     names, there = _names(source), [] if bare else _names(target)
-    if not names and not there:
+    if names == there == []:
         return Lost.NOTHING, False
     lost, acl_changed = Lost.NOTHING, False
+    if names is None:
+        return Lost.XATTRS | Lost.ACL, False
+    if there is None:  # it may have inherited an ACL that lets others in
+        lost, there = Lost.ACL, []
     for name in there:
         if name not in names and (name in _ACLS or (mirror and name.startswith("user."))):
             lost |= _remove(target, name)
@@ -63,10 +69,13 @@ def copy_xattrs(
     return lost, acl_changed
 
 
-def _names(place: Pinned) -> list[str]:
+def _names(place: Pinned) -> list[str] | None:
+    """Return what attributes there are; None when there may be some, but nobody is told which."""
     try:
         return os.listxattr(place)
     except OSError as e:
+        if e.errno in _UNTOLD:
+            return None
         if e.errno in _NOT_HERE:
             return []
         raise

@@ -40,6 +40,10 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ErrnoFaults
         Fault(MOVER, COPY, "unlinkat", "EXDEV", "4+"),
         # A source directory that was neither removed nor synced was counted as failed twice: 42 of 34 entries.
         Fault(MOVER, MOVE, "read", "EXDEV", "13+"),
+        # Attributes that could not be listed were taken for none, and nothing was said.
+        Fault(MOVER, COPY, "flistxattr", "EACCES", "1+"),
+        # What was renamed before its sync failed had no source any more, and a resume found nothing to go on from.
+        Fault(MOVER, MERGE, "syncfs", "EINTR", "3..23"),
     ],
     ids=str,
 )
