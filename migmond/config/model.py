@@ -93,6 +93,21 @@ class RolesSection(_Section, frozen=True):
     viewer_group: Annotated[str, Help("Members see everything and change nothing.")] = "migmond-ro"
 
 
+class ExecutionsSection(_Section, frozen=True):
+    """How many migrations run side by side; further ones wait for their turn, first come first served."""
+
+    running: Annotated[int, Help("Migrations and verifications that run at a time.", Kind.PLAIN, 1, 10_000)] = 64
+    running_per_user: Annotated[int, Help("Of these, those of one user.", Kind.PLAIN, 1, 10_000)] = 16
+    movers: Annotated[
+        int, Help("Movers of all of them together: 24 MiB each, and some buffers.", Kind.PLAIN, 1, 10_000)
+    ] = 256
+    movers_per_user: Annotated[int, Help("Of these, those of one user.", Kind.PLAIN, 1, 10_000)] = 128
+    waiting: Annotated[
+        int, Help("Migrations that may wait for their turn; further ones are refused.", Kind.PLAIN, 0, 1_000_000)
+    ] = 5000
+    waiting_per_user: Annotated[int, Help("Of these, those of one user.", Kind.PLAIN, 0, 1_000_000)] = 500
+
+
 class MoversSection(_Section, frozen=True):
     """The processes that copy."""
 
@@ -135,6 +150,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal: JournalSection = JournalSection()
     socket: SocketSection = SocketSection()
     roles: RolesSection = RolesSection()
+    executions: ExecutionsSection = ExecutionsSection()
     movers: MoversSection = MoversSection()
     commit: CommitSection = CommitSection()
     retries: RetriesSection = RetriesSection()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from migmond.config.model import Kind, help_of, sections
 
-_NUMBERS = {"daemon": 10, "journal": 15, "socket": 20, "roles": 30, "movers": 40, "commit": 50, "retries": 60}
+_NUMBERS = {
+    "daemon": 10, "journal": 15, "socket": 20, "roles": 30, "executions": 35, "movers": 40, "commit": 50, "retries": 60,
+}  # fmt: skip
 
 
 def default_files() -> dict[str, str]:

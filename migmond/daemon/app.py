@@ -19,7 +19,7 @@ import msgspec
 import trio
 
 from migmond.config.load import Config, changed_keys
-from migmond.daemon.descriptors import clients_allowed, raise_limit
+from migmond.daemon.descriptors import clients_allowed, raise_limit, reserved_for
 from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
 from migmond.daemon.notify import Notifier
@@ -31,6 +31,7 @@ from migmond.domain.units import show_duration, show_size
 from migmond.engine.bus import EventBus
 from migmond.engine.manager import Engine
 from migmond.engine.settings import EngineSettings, Surroundings
+from migmond.planning.turns import TurnLimits
 from migmond.plugin_api.specs import StorageContext
 from migmond.plugin_host.discovery import installed
 from migmond.plugin_host.host import PluginHost
@@ -143,7 +144,7 @@ async def _serve_clients(
         config.size("socket", "max_write_queue"),
     )
     wanted, open_files = config.settings.socket.max_connections, raise_limit()
-    maximum = clients_allowed(wanted, open_files)
+    maximum = clients_allowed(wanted, open_files, reserved_for(config.settings.executions))
     if maximum < wanted:
         setup.log("fewer clients than configured", clients=maximum, open_files=open_files)
     budget = Budget(config.size("socket", "max_user_memory"))
@@ -289,6 +290,7 @@ def engine_settings(config: Config) -> EngineSettings:
         attempts=s.retries.attempts,
         changed_attempts=s.retries.changed_attempts,
         hold_s=config.seconds("movers", "retry_held"),
+        turns=TurnLimits(**msgspec.structs.asdict(s.executions)),
     )
 
 

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import resource
 
-RESERVED = 512
-"""File descriptors that clients leave to movers (three each), the journal and plugins."""
+from migmond.config.model import ExecutionsSection
+
+_OTHERS = 128
+"""File descriptors of the journal, plugins and plans that are looked at."""
+_OF_A_MOVER = 3
+
+
+def reserved_for(executions: ExecutionsSection) -> int:
+    """Return how many file descriptors clients leave to the movers that may run, one of each execution scanning, and
+    to all else."""
+    return _OTHERS + _OF_A_MOVER * (executions.movers + executions.running)
 
 
 def raise_limit() -> int:
@@ -16,13 +25,14 @@ def raise_limit() -> int:
     return hard
 
 
-def clients_allowed(wanted: int, open_files: int) -> int:
+def clients_allowed(wanted: int, open_files: int, reserved: int) -> int:
     """Return how many clients there may be.
 
     Args:
         wanted: what the configuration says.
         open_files: the limit of open files; -1 is none.
+        reserved: how many of these are not for clients, if that leaves them half of all.
     """
     if open_files < 0:
         return wanted
-    return max(1, min(wanted, open_files - min(RESERVED, open_files // 2)))
+    return max(1, min(wanted, open_files - min(reserved, open_files // 2)))

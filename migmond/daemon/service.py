@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 
 import msgspec
 import psutil
@@ -13,6 +13,7 @@ import trio
 
 import migmond
 from migmond.daemon.journal_care import journal_checks
+from migmond.daemon.shared import Shared
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
@@ -23,6 +24,7 @@ from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
 from migmond.domain.samples import Samples, SampleView
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
+from migmond.engine.breath import Breath
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
@@ -37,9 +39,14 @@ from migmond.ports import RemovePlan, SavePlan
 MAX_PAGE = 10_000
 MAX_CHECKS = 8
 """Plans of one user that are walked at a time: each takes a process."""
+MAX_READS = 2
+"""Requests of one user that read the journal at a time: what runs reads it as well, and waits behind them."""
 MAX_SAVED_PLANS = 200
 MAX_HOLDS = 100
 """On one execution: they are part of every view and event."""
+_VIEW_BYTES = 2_000
+"""Of one without its paths and holds."""
+_MAX_PAGE_BYTES = 4 << 20
 _MAX_REQUEST_ID = 200
 _FOR_ADMINS = '"(shown to admins)"'
 _ANOTHERS = "another user's migration"
@@ -48,7 +55,7 @@ _SCAN_PAGE = 1_000
 _MAX_SCANNED = 50_000
 """Tasks that one request looks through before it returns what it has found, however little."""
 _STATES = frozenset(s.value for s in ExecutionState)
-_STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "created")
+_STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "waiting", "created")
 """Worst first; all others come after."""
 
 
@@ -77,6 +84,8 @@ class Service:
         self._facts = facts
         self._checks: Counter[int] = Counter()
         self._sealing = trio.Lock()
+        self._reads: defaultdict[int, trio.CapacityLimiter] = defaultdict(lambda: trio.CapacityLimiter(MAX_READS))
+        self._doctor = Shared(self._journal_checks)
 
     @property
     def bus(self) -> EventBus:
@@ -119,14 +128,16 @@ class Service:
         if not plan.name:
             raise InvalidInput("a saved plan needs a name", hint="migmon plan SRC DST --save NAME")
         parsed, now = plan_of(plan, peer), self._surroundings.clock.wall()
-        saved = {p.name for p, _ in await self._surroundings.journal.plans(peer.identity.uid)}
+        async with self._reads[peer.identity.uid]:
+            saved = {p.name for p, _ in await self._surroundings.journal.plans(peer.identity.uid)}
         if parsed.name not in saved and len(saved) >= MAX_SAVED_PLANS:
             raise LimitExceeded(f"you have {len(saved)} saved plans", hint="remove some with plan.remove")
         await self._surroundings.journal.apply([SavePlan(peer.identity.uid, parsed, now)])
         return api.SavedPlan(parsed.name, spec_of(parsed), time_text(now))
 
     async def list_plans(self, peer: Peer) -> api.SavedPlans:
-        plans = await self._surroundings.journal.plans(peer.identity.uid)
+        async with self._reads[peer.identity.uid]:
+            plans = await self._surroundings.journal.plans(peer.identity.uid)
         return api.SavedPlans(tuple(api.SavedPlan(p.name, spec_of(p), time_text(at)) for p, at in plans))
 
     async def remove_plan(self, peer: Peer, name: str) -> api.Acknowledged:
@@ -135,7 +146,9 @@ class Service:
         return api.Acknowledged()
 
     async def _saved(self, peer: Peer, name: str) -> api.PlanSpec:
-        for plan, _ in await self._surroundings.journal.plans(peer.identity.uid):
+        async with self._reads[peer.identity.uid]:
+            plans = await self._surroundings.journal.plans(peer.identity.uid)
+        for plan, _ in plans:
             if plan.name == name:
                 return spec_of(plan)
         raise NotFound(f"you have no saved plan {name!r}", hint="migmon plan SRC DST --save NAME makes one")
@@ -166,12 +179,19 @@ class Service:
             seen = [e for e in seen if e.state.value in params.states]
         if params.sort == "created":
             seen.reverse()
-            page = [self._engine.view(e) for e in seen[params.offset : params.offset + params.limit]]
+            views = await self._views(seen[params.offset : params.offset + params.limit])
         else:
-            views = [self._engine.view(e) for e in seen]
-            views.sort(key=_sort_key(params.sort))
-            page = views[params.offset : params.offset + params.limit]
-        return api.ExecutionPage(tuple(page), len(seen))
+            key = _sort_key(params.sort)
+            views = sorted(await self._views(seen), key=key)[params.offset : params.offset + params.limit]
+        return api.ExecutionPage(tuple(_that_fit(views)), len(seen))
+
+    async def _views(self, executions: list[Execution]) -> list[api.ExecutionView]:
+        """One takes 50 µs and more: others are served in between."""
+        views, breath = [], Breath(self._surroundings.clock.monotonic)
+        for execution in executions:
+            await breath.take()
+            views.append(self._engine.view(execution))
+        return views
 
     async def get_execution(self, peer: Peer, execution_id: str) -> api.ExecutionView:
         return self._engine.view(self._find(peer, execution_id))
@@ -180,13 +200,15 @@ class Service:
         execution = self._find(peer, params.id)
         if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
             raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
-        return await _FilePager(self._surroundings, self._engine, execution).page(params)
+        async with self._reads[peer.identity.uid]:
+            return await _FilePager(self._surroundings, self._engine, execution).page(params)
 
     async def receipt(self, peer: Peer, params: ReceiptParams) -> ReceiptPage:
         execution = self._find(peer, params.id)
         if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
             raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
-        return await receipt_page(self._surroundings.journal, execution, params.after, params.limit)
+        async with self._reads[peer.identity.uid]:
+            return await receipt_page(self._surroundings.journal, execution, params.after, params.limit)
 
     async def seal_receipt(self, peer: Peer, execution_id: str) -> Seals:
         execution = self._find(peer, execution_id)
@@ -196,9 +218,10 @@ class Service:
     async def list_errors(self, peer: Peer, execution_id: str) -> api.ErrorGroups:
         execution = self._find(peer, execution_id)
         journal, key = self._surroundings.journal, execution.key
-        groups = await journal.fault_groups(key)
-        tasks = await journal.get_tasks(key, [n for g in groups for n in g.examples])
-        places = await _places_of(self._surroundings, key, list(tasks.values()))
+        async with self._reads[peer.identity.uid]:
+            groups = await journal.fault_groups(key)
+            tasks = await journal.get_tasks(key, [n for g in groups for n in g.examples])
+            places = await _places_of(self._surroundings, key, list(tasks.values()))
 
         def path(number: int) -> str:
             task, place = tasks[number], places[number]
@@ -208,7 +231,9 @@ class Service:
 
     async def list_interventions(self, peer: Peer, execution_id: str) -> api.InterventionList:
         execution = self._find(peer, execution_id)
-        return api.InterventionList(intervention_views(await self._surroundings.journal.interventions(execution.id)))
+        async with self._reads[peer.identity.uid]:
+            found = await self._surroundings.journal.interventions(execution.id)
+        return api.InterventionList(intervention_views(found))
 
     async def pause(self, peer: Peer, params: api.PauseParams) -> api.ExecutionView:
         if params.for_s is not None and not 0 < params.for_s < 10 * 366 * 86400:
@@ -262,9 +287,7 @@ class Service:
         )
 
     async def doctor(self, peer: Peer) -> api.Checks:
-        checks = await journal_checks(
-            self._surroundings.journal, self._facts.backup_keep(), self._facts.state_directory
-        )
+        checks = [*await self._doctor.get()]
         checks += _plugin_checks(self._facts.plugins())
         checks.append(_space_check(self._facts.state_directory))
         lag = self._facts.loop_lag_max_s()
@@ -274,6 +297,9 @@ class Service:
             else api.Check("event loop", "ok", f"longest delay in the last minute {lag * 1000:.0f} ms")
         )
         return api.Checks(tuple(checks))
+
+    async def _journal_checks(self) -> list[api.Check]:
+        return await journal_checks(self._surroundings.journal, self._facts.backup_keep(), self._facts.state_directory)
 
     async def backup(self, peer: Peer) -> api.Backup:
         made = await self._surroundings.journal.backup(self._facts.backup_keep())
@@ -310,6 +336,7 @@ class _FilePager:
         journal, key = self._surroundings.journal, self._execution.key
         found: list[api.TaskView] = []
         after, scanned = params.after, 0
+        breath = Breath(self._surroundings.clock.monotonic)
         while True:
             tasks = await journal.tasks(
                 key, after=after, limit=min(_SCAN_PAGE, max(params.limit * 2, 200)), states=states
@@ -320,6 +347,7 @@ class _FilePager:
             faults = await journal.faults(key, [t.number for t in tasks if t.attempts or t.state is TaskState.FAILED])
             scanned += len(tasks)
             for task in tasks:
+                await breath.take()
                 after = task.number
                 state = TaskState.RUNNING if task.number in self._running else task.state
                 place, fault = places[task.number], faults.get(task.number)
@@ -332,6 +360,16 @@ class _FilePager:
                     return api.TaskPage(tuple(found), after)
             if scanned >= _MAX_SCANNED:
                 return api.TaskPage(tuple(found), after)
+
+
+def _that_fit(views: list[api.ExecutionView]) -> Iterator[api.ExecutionView]:
+    """Yield as many as a page may hold, at least one: a few plans of a thousand sources would fill a frame."""
+    size = 0
+    for view in views:
+        size += _VIEW_BYTES + len(view.destination) + sum(map(len, view.sources)) + sum(len(h.note) for h in view.holds)
+        if size > _MAX_PAGE_BYTES and view is not views[0]:
+            return
+        yield view
 
 
 def _journal_states(names: tuple[str, ...]) -> tuple[TaskState, ...]:

@@ -174,7 +174,7 @@ class ReasonParams(Params, frozen=True):
 
 
 class ListParams(Params, frozen=True):
-    """`sort`: `created`, `name`, `state`, `rate`, `eta`. Worst first where that means something."""
+    """`sort`: `created`, `name`, `state`, `rate`, `eta`; worst first. Very long plans make pages shorter."""
 
     states: tuple[str, ...] = ()
     sort: str = "created"

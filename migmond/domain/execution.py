@@ -118,6 +118,7 @@ class Execution(msgspec.Struct, frozen=True):
         active_s: seconds in RUNNING so far, by the monotonic clock.
         reason: why it is in this state, one sentence, "" when the state says it all.
         anchors: of each source's target.
+        waiting_since: wall clock seconds when it took its place in the line, None when it does not wait for its turn.
         host, version: the machine and the migmond that it was started on; "" when an older one journaled it.
     """
 
@@ -140,3 +141,4 @@ class Execution(msgspec.Struct, frozen=True):
     anchors: tuple[Anchor, ...] = ()
     host: str = ""
     version: str = ""
+    waiting_since: float | None = None

@@ -18,6 +18,8 @@ class ExecutionState(enum.StrEnum):
 
     CREATED = "created"
     """Journaled; nothing has been touched."""
+    WAITING = "waiting"
+    """As many run as the administrator allows; it begins by itself when its turn has come."""
     RUNNING = "running"
     """Scanning, moving or finishing. A daemon that starts and finds this state resumes the execution."""
     PAUSED = "paused"
@@ -82,17 +84,18 @@ class Outcome(enum.IntEnum):
 _E = ExecutionState
 EXECUTION_TRANSITIONS: Mapping[ExecutionState, frozenset[ExecutionState]] = {
     _E.CREATED: frozenset({_E.RUNNING, _E.CANCELLED, _E.FAILED}),
+    _E.WAITING: frozenset({_E.RUNNING, _E.DRAINED, _E.CANCELLING, _E.CANCELLED, _E.FAILED}),
     _E.RUNNING: frozenset({_E.PAUSED, _E.DRAINING, _E.CANCELLING, _E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED}),
     _E.PAUSED: frozenset({_E.RUNNING, _E.DRAINING, _E.CANCELLING, _E.FAILED}),
     _E.DRAINING: frozenset({_E.DRAINED, _E.CANCELLING, _E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED}),
-    _E.DRAINED: frozenset({_E.RUNNING, _E.CANCELLING}),
+    _E.DRAINED: frozenset({_E.RUNNING, _E.WAITING, _E.CANCELLING}),
     _E.CANCELLING: frozenset({_E.CANCELLED, _E.FAILED}),
     _E.COMPLETED: frozenset(),
-    _E.COMPLETED_WITH_ERRORS: frozenset({_E.RUNNING}),
-    _E.FAILED: frozenset({_E.RUNNING, _E.CANCELLING}),
+    _E.COMPLETED_WITH_ERRORS: frozenset({_E.RUNNING, _E.WAITING}),
+    _E.FAILED: frozenset({_E.RUNNING, _E.WAITING, _E.CANCELLING}),
     _E.CANCELLED: frozenset(),
 }
-"""COMPLETED_WITH_ERRORS and FAILED go back to RUNNING by `resume`, which tries the failed tasks again."""
+"""COMPLETED_WITH_ERRORS and FAILED go back to RUNNING, or WAITING, by `resume`, which tries the failed tasks again."""
 
 _T = TaskState
 TASK_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
@@ -112,7 +115,7 @@ DONE to PENDING: directories only, when a resume puts something into a finished 
 TERMINAL_EXECUTION_STATES = frozenset({_E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED, _E.CANCELLED, _E.DRAINED})
 """States in which no scope of the engine works on the execution and a waiting client may leave."""
 
-LIVE_EXECUTION_STATES = frozenset({_E.CREATED, _E.RUNNING, _E.PAUSED, _E.DRAINING, _E.CANCELLING})
+LIVE_EXECUTION_STATES = frozenset({_E.CREATED, _E.WAITING, _E.RUNNING, _E.PAUSED, _E.DRAINING, _E.CANCELLING})
 """States that a starting daemon takes up again."""
 
 SETTLED_TASK_STATES = frozenset({_T.DONE, _T.SKIPPED, _T.FAILED, _T.CANCELLED})

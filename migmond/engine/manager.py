@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
 import trio
 
-import migmond
 from migmond.domain import api
-from migmond.domain.entry import EntryType
-from migmond.domain.errors import Conflict, MigmondError, NotFound, Unavailable
-from migmond.domain.events import ExecutionCreated, ExecutionStateChanged, ExecutionVerified, InterventionRecorded
-from migmond.domain.execution import Execution, Tally, Totals, Verification
+from migmond.domain.errors import Conflict, MigmondError, Unavailable
+from migmond.domain.events import ExecutionCreated, ExecutionStateChanged, InterventionRecorded
+from migmond.domain.execution import Execution, Tally
 from migmond.domain.hold import HoldReason
 from migmond.domain.identity import Identity
 from migmond.domain.intervention import Intervention, InterventionKind
@@ -29,21 +26,17 @@ from migmond.domain.states import (
     ExecutionState,
     advance,
 )
-from migmond.domain.task import Task
-from migmond.engine.check import refuse_obstructed
-from migmond.engine.crew import open_mover
-from migmond.engine.opening import fresh_opening
+from migmond.engine.causes import leaf
+from migmond.engine.causes import why as why_stopped
+from migmond.engine.entrance import Entrance, first_tasks, fresh_execution
+from migmond.engine.finding import named
 from migmond.engine.run import Run
 from migmond.engine.settings import Surroundings
-from migmond.engine.verify import Verifier
-from migmond.engine.views import execution_view, intervention_views, time_text, verification_view
-from migmond.ports import AddIntervention, AddRoot, Change, PutExecution, Retry
-from migmond.wire.mover import Opened
-
-MIN_PREFIX = 3
-"""Shortest id prefix that names an execution."""
-_SHOWN = 5
-"""Of several that match, so many are named in the error."""
+from migmond.engine.turns import Turns, crew_size
+from migmond.engine.verifications import Verifications
+from migmond.engine.views import execution_view, intervention_views
+from migmond.planning.turns import Work
+from migmond.ports import AddIntervention, AddRoot, CancelPending, Change, PutExecution, Retry
 
 _RESTARTABLE = frozenset({ExecutionState.DRAINED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.FAILED})
 
@@ -56,7 +49,9 @@ class Engine:
         self._nursery = nursery
         self._executions: dict[str, Execution] = {}
         self._runs: dict[str, Run] = {}
-        self._verifiers: dict[str, Verifier] = {}
+        self._turns = Turns(surroundings.settings.turns)
+        self._verifications = Verifications(surroundings, nursery, self._turns, self._replace)
+        self._entrance = Entrance(surroundings.settings, self._turns)
         self._requests: defaultdict[tuple[int, str], trio.Lock] = defaultdict(trio.Lock)
         self._launching: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         """Held from the look whether anything works on an execution until something does: two scopes on one would
@@ -71,7 +66,10 @@ class Engine:
         async with trio.open_nursery() as nursery:
             engine = cls(surroundings, nursery)
             await engine._load()
-            yield engine
+            try:
+                yield engine
+            finally:
+                engine._turns.closed = True
             nursery.cancel_scope.cancel()
 
     async def _load(self) -> None:
@@ -86,9 +84,13 @@ class Engine:
                 )
                 await journal.apply([PutExecution(drained)])
                 self._executions[execution.id] = drained
-            elif execution.state in LIVE_EXECUTION_STATES:
+            elif execution.state in LIVE_EXECUTION_STATES and execution.waiting_since is None:
                 self._surroundings.log("taking up", execution=execution.id, name=execution.name)
+                self._turns.go_on(self._work(execution))
                 self._launch(Run(self._surroundings, execution, resumed=True))
+        line = [e for e in self._executions.values() if e.waiting_since is not None]
+        for execution in sorted(line, key=lambda e: e.waiting_since or 0.0):
+            self._wait(execution, resumed=True)
 
     # --- finding -----------------------------------------------------------------------------------
 
@@ -109,28 +111,13 @@ class Engine:
         """
         if name in self._executions and visible(self._executions[name]):
             return self._now(self._executions[name])
-        seen = [e for e in self.all() if visible(e)]
-        begins = [e for e in seen if len(name) >= MIN_PREFIX and e.id.startswith(name)]
-        named = [e for e in seen if e.name == name]
-        live = [e for e in named if e.state in LIVE_EXECUTION_STATES]
-        if len(live) == 1:
-            named = live
-        # A name that is also the beginning of another's id must not take its place: hints are made of such beginnings.
-        matching = {e.id: e for e in (*begins, *named)}
-        if len(matching) == 1:
-            return next(iter(matching.values()))
-        if matching:
-            newest = [*matching.values()][-_SHOWN:]
-            which = ", ".join(f"{e.id[:6]} ({e.state}, of {time_text(e.created_at)[:16]})" for e in newest)
-            raise NotFound(f"{len(matching)} migrations match {name!r}", hint=f"name one of {which}")
-        short = f"; the beginning of an id takes {MIN_PREFIX} characters" if len(name) < MIN_PREFIX else ""
-        raise NotFound(f"no migration matches {name!r}", hint=f"migmon ls shows them all{short}")
+        return named([e for e in self.all() if visible(e)], name)
 
     def adopt(self, execution: Execution, identity: Identity) -> Execution:
         """Take its owner's present credentials for the ones that the journal remembers: a group that was left since is
         left. What works on it already keeps what it has, as every process does. Returns the execution as it is now."""
         now = self._now(execution)
-        if now.id in self._runs or now.id in self._verifiers or now.identity == identity:
+        if now.id in self._runs or self._verifications.of(now.id) or now.identity == identity:
             return now
         self._executions[now.id] = msgspec.structs.replace(now, identity=identity)
         return self._executions[now.id]
@@ -141,12 +128,12 @@ class Engine:
 
     def view(self, execution: Execution) -> api.ExecutionView:
         """Return what clients see of it now."""
-        run = self._runs.get(execution.id)
-        live = run.live if run is not None else None
-        verifier = self._verifiers.get(execution.id)
-        if verifier is not None:
-            execution = msgspec.structs.replace(execution, reason=verifier.progress)
-        return execution_view(self._now(execution) if verifier is None else execution, live, self._wall())
+        run, now = self._runs.get(execution.id), self._now(execution)
+        verifier = self._verifications.of(execution.id)
+        busy_with = verifier.progress if verifier is not None else self._turns.why(execution.id)
+        if busy_with:
+            now = msgspec.structs.replace(now, reason=busy_with)
+        return execution_view(now, run.live if run is not None else None, self._wall())
 
     def movers(self) -> int:
         """How many mover processes there are."""
@@ -170,6 +157,8 @@ class Engine:
 
         Raises:
             PlanInfeasible, NotPermitted: the roots do not fit or may not be opened by `identity`.
+            InvalidInput: it asks for more movers than one may have.
+            LimitExceeded: as many wait for their turn as may.
             Unavailable: the daemon is stopping.
         """
         if self._stopping:
@@ -188,48 +177,22 @@ class Engine:
                     del self._requests[request]
 
     async def _start(self, plan: Plan, identity: Identity, name: str, request_id: str) -> Execution:
-        execution_id = secrets.token_hex(6)
-        opening = fresh_opening(execution_id, plan, self._surroundings.settings)
-        process, opened = await open_mover(1, identity, opening)
-        try:
-            await refuse_obstructed(process, opened, plan)
-            execution = await self._create(execution_id, plan, identity, name, request_id, opened)
-        except BaseException:
-            await process.end()
-            raise
+        execution_id, journal = secrets.token_hex(6), self._surroundings.journal
+        async with self._entrance.opened(execution_id, plan, identity) as (process, opened):
+            key = await journal.next_key()
+            fresh = fresh_execution(execution_id, key, name, plan, identity, opened, self._wall())
+            execution = self._with_turn(fresh)
+            roots = [AddRoot(key, i, task) for i, task in enumerate(first_tasks(opened))]
+            await journal.apply([PutExecution(execution, request_id), *roots])
         self._executions[execution.id] = execution
+        if execution.waiting_since is None:
+            self._launch(Run(self._surroundings, execution, first=(process, opened), resumed=False))
+        else:
+            self._wait(execution, resumed=False)
+            await process.end()
         view = self.view(execution)
         self._surroundings.bus.publish(lambda i, at: ExecutionCreated(i, at, execution.id, view))
-        self._launch(Run(self._surroundings, execution, first=(process, opened), resumed=False))
-        return execution
-
-    async def _create(
-        self, execution_id: str, plan: Plan, identity: Identity, name: str, request_id: str, opened: Opened
-    ) -> Execution:
-        journal = self._surroundings.journal
-        roots = [
-            Task(i + 1, 0, b"", r.type, r.size, r.mtime_ns, r.ctime_ns, r.inode, r.source_device, r.links)
-            for i, r in enumerate(opened.roots)
-        ]
-        size = sum(t.size for t in roots if t.type is EntryType.FILE)
-        execution = Execution(
-            id=execution_id,
-            key=await journal.next_key(),
-            name=name or plan.name,
-            plan=plan,
-            identity=identity,
-            state=ExecutionState.CREATED,
-            created_at=self._wall(),
-            totals=Totals(planned=Tally(len(roots), size)),
-            limits=plan.limits,
-            anchors=tuple(r.anchor for r in opened.roots),
-            host=os.uname().nodename,
-            version=migmond.__version__,
-        )
-        changes: list[Change] = [PutExecution(execution, request_id)]
-        changes += [AddRoot(execution.key, i, task) for i, task in enumerate(roots)]
-        await journal.apply(changes)
-        return execution
+        return self._now(execution)
 
     def _launch(self, run: Run) -> None:
         self._runs[run.execution.id] = run
@@ -241,8 +204,8 @@ class Engine:
         try:
             await run.run()
         except* Exception as group:
-            why = _why(group)
-            known = isinstance(_leaf(group), MigmondError)
+            why = why_stopped(group)
+            known = isinstance(leaf(group), MigmondError)
             details = {} if known else {"exc_info": group}
             self._surroundings.log("execution stopped by an error", execution=execution_id, why=why, **details)
             await self._mark_failed(run, why)
@@ -250,6 +213,7 @@ class Engine:
             self._executions[execution_id] = run.execution
             if self._runs.get(execution_id) is run:
                 del self._runs[execution_id]
+                self._turns.end(execution_id)
 
     async def _mark_failed(self, run: Run, why: str) -> None:
         execution = run.execution
@@ -263,11 +227,87 @@ class Engine:
         before = execution.state.value
         self._surroundings.bus.publish(lambda i, at: ExecutionStateChanged(i, at, failed.id, before, view.state, view))
 
+    async def _replace(self, execution: Execution) -> None:
+        await self._put_if_possible(execution)
+        self._executions[execution.id] = execution
+
     async def _put_if_possible(self, ended: Execution) -> None:
         try:
             await self._surroundings.journal.apply([PutExecution(ended)])
         except MigmondError as e:
             self._surroundings.log("how it ended could not be journaled", execution=ended.id, why=e.message)
+
+    # --- turns -------------------------------------------------------------------------------------
+
+    def _work(self, execution: Execution) -> Work:
+        return Work(execution.id, execution.identity.uid, crew_size(execution, self._surroundings.settings))
+
+    def _with_turn(self, execution: Execution) -> Execution:
+        """Take its turn, or return it as one that has to wait: for the journal, before `_launch` or `_wait`.
+
+        Raises:
+            LimitExceeded: as many wait as may. A cancel is not refused.
+        """
+        work = self._work(execution)
+        if self._turns.take(work) is None:
+            return execution
+        waits = execution.state is not ExecutionState.CANCELLING  # which says more
+        if waits:
+            self._turns.refuse_when_full(work)
+        self._turns.come(work)
+        state = ExecutionState.WAITING if waits else execution.state
+        return msgspec.structs.replace(execution, state=state, waiting_since=self._wall())
+
+    def _wait(self, execution: Execution, *, resumed: bool) -> None:
+        """Let it stand in the line. `resumed`: as of Run."""
+
+        def begin() -> None:
+            now = msgspec.structs.replace(self._executions[execution.id], waiting_since=None, reason="")
+            self._executions[now.id] = now
+            self._launch(Run(self._surroundings, now, resumed=resumed))
+
+        self._turns.wait(self._work(execution), begin)
+
+    async def _set_going(self, execution: Execution, *changes: Change) -> None:
+        """Journal `changes` and the execution, and let something work on it now or when its turn has come."""
+        before, begun = self._executions[execution.id].state, self._with_turn(execution)
+        await self._put(begun, *changes)
+        if begun.waiting_since is None:
+            self._launch(Run(self._surroundings, begun, resumed=True))
+        else:
+            self._wait(begun, resumed=True)
+            self._tell_state(before, begun)
+
+    async def _leave_line(self, execution: Execution, state: ExecutionState, *changes: Change) -> None:
+        """End the waiting of an execution that nothing has worked on since it took its place."""
+        advance(EXECUTION_TRANSITIONS, execution.state, state)
+        ended = msgspec.structs.replace(execution, state=state, waiting_since=None, reason="")
+        if state is ExecutionState.CANCELLED:
+            totals, planned = execution.totals, execution.totals.planned
+            ended = msgspec.structs.replace(
+                ended, finished_at=self._wall(), holds=(), totals=msgspec.structs.replace(totals, cancelled=planned)
+            )
+        self._turns.withdraw(execution.id)
+        await self._put(ended, *changes)
+        self._tell_state(execution.state, ended)
+
+    async def _put(self, execution: Execution, *changes: Change) -> None:
+        """Journal a new state of an execution that nothing works on; if that fails, everything is as it was."""
+        before = self._executions[execution.id]
+        try:
+            await self._surroundings.journal.apply([*changes, PutExecution(execution)])
+        except BaseException:
+            self._turns.end(execution.id)
+            if before.waiting_since is not None:
+                self._wait(before, resumed=True)
+            raise
+        self._executions[execution.id] = execution
+
+    def _tell_state(self, before: ExecutionState, execution: Execution) -> None:
+        view = self.view(execution)
+        self._surroundings.bus.publish(
+            lambda i, at: ExecutionStateChanged(i, at, execution.id, before.value, view.state, view)
+        )
 
     # --- control -----------------------------------------------------------------------------------
 
@@ -300,8 +340,10 @@ class Engine:
                 if not run.lift(lambda hold: True, "lifted"):
                     raise Conflict(f"{now.name} is not paused: it is {now.state}")
             elif now.state in _RESTARTABLE:
-                self._refuse_while_verified(now)
+                self._verifications.refuse_while_verified(now)
                 await self._restart(now)
+            elif now.waiting_since is not None:
+                raise Conflict(f"{now.name} {self._turns.why(now.id)}", hint="it begins by itself")
             else:
                 raise Conflict(f"{now.name} is {now.state}: there is nothing to resume")
         await self._record(execution, InterventionKind.RESUME, author, reason, f"migmon pause {execution.id[:6]}")
@@ -317,15 +359,22 @@ class Engine:
             run = await self._controllable(execution)
             now = self._now(execution)
             if run is not None:
-                if now.state is not ExecutionState.CANCELLING:
-                    run.cancel()
+                if now.state is ExecutionState.CANCELLING:  # asked for before: one record of it is enough
+                    await self._journaled(now)
+                    return now
+                run.cancel()
+            elif now.state is ExecutionState.WAITING and now.started_at is None:
+                await self._leave_line(now, ExecutionState.CANCELLED, CancelPending(now.key))
             elif ExecutionState.CANCELLING in EXECUTION_TRANSITIONS[now.state]:
-                self._refuse_while_verified(now)
-                cancelling = msgspec.structs.replace(
-                    now, state=ExecutionState.CANCELLING, finished_at=None, reason="", holds=()
+                self._verifications.refuse_while_verified(now)
+                self._turns.withdraw(now.id)
+                await self._set_going(
+                    msgspec.structs.replace(
+                        now, state=ExecutionState.CANCELLING, finished_at=None, reason="", holds=(), waiting_since=None
+                    )
                 )
-                await self._surroundings.journal.apply([PutExecution(cancelling)])
-                self._launch(Run(self._surroundings, cancelling, resumed=True))
+            elif now.state is ExecutionState.CANCELLING:
+                return now  # it waits for its turn
             else:
                 raise Conflict(f"{now.name} is {now.state} already")
         await self._record(execution, InterventionKind.CANCEL, author, reason, "")
@@ -337,6 +386,13 @@ class Engine:
         Raises:
             Conflict: it is not running.
         """
+        async with self._launching[execution.id]:
+            now = self._now(execution)
+            if waits := now.state is ExecutionState.WAITING and now.waiting_since is not None:
+                await self._leave_line(now, ExecutionState.DRAINED)
+        if waits:
+            await self._record(execution, InterventionKind.DRAIN, author, reason, f"migmon resume {execution.id[:6]}")
+            return self._now(execution)
         run = await self._live(execution, "drained")
         if run.execution.state is ExecutionState.DRAINING:
             return run.execution
@@ -348,56 +404,25 @@ class Engine:
         """Start to re-read the targets of an execution that nothing works on; `execution.verified` tells the result.
 
         Raises:
-            Conflict: it still runs, or is being verified already.
+            Conflict: it still runs or is to, or is being verified already.
+            LimitExceeded: as much runs as may.
         """
         async with self._launching[execution.id]:
             run = await self._controllable(execution)
             now = self._now(execution)
-            if run is not None:
+            if run is not None or now.state in LIVE_EXECUTION_STATES:
                 raise Conflict(f"{now.name} is {now.state}", hint="verify it when it has finished (migmon watch)")
-            self._refuse_while_verified(now)
-            verifier = self._verifiers[now.id] = Verifier(self._surroundings, now)
-            self._nursery.start_soon(self._verify, now, verifier)
+            self._verifications.begin(now)
         return now
 
     async def cancel_verification(self, execution: Execution, author: str) -> Execution:
-        """End a verification; what it found so far stays on record. Returns when nothing works on it any more.
-
-        Raises:
-            Conflict: the execution is not being verified.
-        """
-        verifier = self._verifiers.get(execution.id)
-        if verifier is None:
-            raise Conflict(f"{execution.name} is not being verified", hint="migmon show tells what the last one found")
-        verifier.cancel(author)
-        await verifier.finished.wait()
+        """End a verification; see `Verifications.cancel`."""
+        await self._verifications.cancel(execution, author)
         return self._now(execution)
-
-    async def _verify(self, execution: Execution, verifier: Verifier) -> None:
-        try:
-            verification = await self._attended(verifier, execution.id)
-            ended = msgspec.structs.replace(execution, verification=verification)
-            await self._put_if_possible(ended)
-            self._executions[execution.id] = ended
-        finally:
-            del self._verifiers[execution.id]
-            verifier.finished.set()
-        outcome = verification_view(verification)
-        self._surroundings.bus.publish(lambda i, at: ExecutionVerified(i, at, execution.id, outcome))
-
-    async def _attended(self, verifier: Verifier, execution_id: str) -> Verification:
-        """Whatever goes wrong with a verification concerns it only, not the daemon, and is said in its result."""
-        try:
-            found = await verifier.run()
-        except* Exception as group:
-            why = _why(group)
-            self._surroundings.log("verification failed", execution=execution_id, why=why)
-            found = verifier.result(why)
-        return found
 
     async def suspend(self) -> None:
         """The daemon stops: bring every run to a safe boundary and wait for it. Cancel this to stop waiting."""
-        self._stopping = True
+        self._stopping = self._turns.closed = True
         runs = list(self._runs.values())
         for run in runs:
             run.suspend()
@@ -416,44 +441,29 @@ class Engine:
             await run.finished.wait()  # it only closes its books: what is asked of it now, it would not hear
         return None if run.finished.is_set() else run
 
-    def _refuse_while_verified(self, execution: Execution) -> None:
-        if execution.id in self._verifiers:
-            raise Conflict(f"{execution.name} is being verified", hint="migmon show tells how far it is")
-
     async def _live(self, execution: Execution, done: str) -> Run:
         run = await self._controllable(execution)
         if run is None:
-            raise Conflict(f"{execution.name} cannot be {done}: it is {self._now(execution).state}")
+            waits = self._now(execution).waiting_since is not None
+            hint = "drain takes it out of the line, resume puts it back" if waits else ""
+            raise Conflict(f"{execution.name} cannot be {done}: it is {self._now(execution).state}", hint=hint)
         return run
 
     async def _restart(self, execution: Execution) -> None:
-        totals = msgspec.structs.replace(execution.totals, failed=Tally())
         again = msgspec.structs.replace(
             execution,
             state=advance(EXECUTION_TRANSITIONS, execution.state, ExecutionState.RUNNING),
-            totals=totals,
+            totals=msgspec.structs.replace(execution.totals, failed=Tally()),
             finished_at=None,
             reason="",
             holds=(),
         )
-        await self._surroundings.journal.apply([Retry(execution.key), PutExecution(again)])
-        self._executions[execution.id] = again
-        self._launch(Run(self._surroundings, again, resumed=True))
+        await self._set_going(again, Retry(execution.key))
 
     async def _record(self, execution: Execution, kind: InterventionKind, author: str, reason: str, undo: str) -> None:
         self._interventions += 1
-        after = self._now(execution).state.value
-        intervention = Intervention(
-            f"i-{self._interventions}",
-            execution.id,
-            kind,
-            author,
-            self._wall(),
-            reason,
-            execution.state.value,
-            after,
-            undo,
-        )
+        number, before, after = f"i-{self._interventions}", execution.state.value, self._now(execution).state.value
+        intervention = Intervention(number, execution.id, kind, author, self._wall(), reason, before, after, undo)
         await self._surroundings.journal.apply([AddIntervention(intervention)])
         await self._journaled(execution)
         view = intervention_views([intervention])[0]
@@ -480,15 +490,3 @@ class Engine:
 
     def _wall(self) -> float:
         return self._surroundings.clock.wall()
-
-
-def _leaf(group: BaseException) -> BaseException:
-    """Return one of the errors in a group: they have one cause."""
-    parts: Sequence[BaseException] = group.exceptions if isinstance(group, BaseExceptionGroup) else ()
-    return _leaf(parts[0]) if parts else group
-
-
-def _why(group: BaseExceptionGroup) -> str:
-    """Return why something was stopped, one sentence for people."""
-    leaf = _leaf(group)
-    return leaf.message if isinstance(leaf, MigmondError) else f"internal error: {leaf!r}"

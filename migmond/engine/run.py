@@ -24,6 +24,7 @@ from migmond.engine.dispatch import Dispatcher
 from migmond.engine.faults import FaultDesk
 from migmond.engine.finish import Finisher
 from migmond.engine.gate import Gate, Mode
+from migmond.engine.hanging import Hanging
 from migmond.engine.hold_ends import HoldEnds
 from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
@@ -34,17 +35,16 @@ from migmond.engine.scope import Orphan, Scope
 from migmond.engine.settings import Surroundings
 from migmond.engine.space import SpaceWatch
 from migmond.engine.trust import stop_when_damaged
+from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
 from migmond.ports import AddListing, CancelPending, CloseGroup, OpenGroup, Record
 from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, RenameRoot, RootRenamed, Synced
-from migmond.wire.slots import Glimpse
 
 CANCEL_GRACE_S = 10.0
 """How long a cancel waits for movers to give up what they have in hand before it kills them."""
 
-HANGING_LOOKS = 2
-"""A sync or delete may take its time: a mover is killed for it when it has not moved for so many more graces."""
 FIRST_SLOT = 1
+_LEFT_THERE = "copies that were on their way there have names that begin with .migmond-"
 _ENGINE, _JOURNAL = "engine", "journal"
 """Who sets holds that people did not ask for; the second while the journal's disk is full."""
 
@@ -85,6 +85,7 @@ class Run:
         self._scope: Scope | None = None
         self._observer: Observer | None = None
         self._failure = ""
+        self._untidied = False
         self._hold_number = 0
         self._hold_ends = HoldEnds()
         self.ready = trio.Event()
@@ -213,18 +214,26 @@ class Run:
             raise
         except* MigmondError as group:
             self._fail(_first(group).message)
-        if self._failure and not self._suspending:
+        if self._untidied and not self._suspending:
+            await self._cancel_rest(scope)
+            why = f"nothing could be tidied up: {self._failure}"
+            self._end(ExecutionState.CANCELLED, f"{why}; {_LEFT_THERE}{scope.id}-")
+        elif self._failure and not self._suspending:
             self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
             self._end(ExecutionState.FAILED, self._failure)
         await scope.ledger.settled()
+
+    async def _cancel_rest(self, scope: Scope) -> None:
+        scope.account.cancel_rest()
+        await scope.ledger.commit([CancelPending(scope.key)])
 
     def _fail(self, why: str) -> None:
         self._failure = self._failure or why
         self._gate.changed.set()
 
     async def _work(self, scope: Scope) -> None:
-        if scope.account.execution.state is ExecutionState.CREATED:
-            scope.account.change(started_at=scope.wall())
+        if scope.account.execution.state in (ExecutionState.CREATED, ExecutionState.WAITING):
+            scope.account.change(started_at=scope.account.execution.started_at or scope.wall())
             self._enter(ExecutionState.RUNNING)
         if self._resumed and self._gate.mode is Mode.PAUSE:
             # A daemon that starts looks for itself whether the disk is back and has room: after a power cut nobody
@@ -257,7 +266,8 @@ class Run:
         try:
             await self._scanner.run()
         except MigmondError as e:
-            self._fail(e.message)
+            if not self._gate.ending:  # then nobody needs to know what else there is
+                self._fail(e.message)
 
     async def _take_over(self, scope: Scope) -> None:
         """Read from the journal what an earlier scope left."""
@@ -291,7 +301,7 @@ class Run:
             scope.account.scanned(complete=False)
 
     def _start_crew(self, scope: Scope, nursery: trio.Nursery) -> None:
-        workers = scope.plan.workers or self._surroundings.settings.default_workers
+        workers = crew_size(scope.account.execution, self._surroundings.settings)
         first, self._first = self._first, None
         for slot in range(FIRST_SLOT, FIRST_SLOT + workers):
             process, opened = first if first is not None and slot == FIRST_SLOT else (None, None)
@@ -299,32 +309,16 @@ class Run:
 
     async def _cancel_when_failing(self, scope: Scope, cancel_scope: trio.CancelScope) -> None:
         """End everything when the execution cannot go on; give movers that ignore a cancel a deadline."""
-        looks: dict[int, tuple[Glimpse, int]] = {}
+        hanging = Hanging(scope.crew, self._surroundings.log)
         while True:
             mark = self._gate.changed.mark()
             if self._failure:
                 cancel_scope.cancel()
             if self._gate.mode is Mode.CANCEL:
                 await trio.sleep(CANCEL_GRACE_S)
-                looks = self._kill_hanging(scope, looks)
+                hanging.kill()
                 continue
             await mark.wait()
-
-    def _kill_hanging(self, scope: Scope, looks: dict[int, tuple[Glimpse, int]]) -> dict[int, tuple[Glimpse, int]]:
-        """Kill movers that did not give up their batches, or of which something else is wanted and that have not moved
-        for HANGING_LOOKS looks. `looks`: by pid, what was seen last and how often; returns what is seen now."""
-        seen: dict[int, tuple[Glimpse, int]] = {}
-        for slot, process in scope.crew.processes.items():
-            station, glimpse = scope.crew.stations.get(slot), process.control.look()
-            if station is not None and not station.busy:
-                continue
-            before, count = looks.get(process.pid, (None, 0))
-            count = count + 1 if glimpse == before else 1
-            seen[process.pid] = (glimpse, count)
-            if count > HANGING_LOOKS or (station is not None and station.flight.batches):
-                self._surroundings.log("killing a mover that does not stop", slot=slot)
-                process.kill()
-        return seen
 
     async def _rename_roots(self, scope: Scope) -> None:
         """Move whole trees by one rename each where that is possible: target missing, same file system."""
@@ -371,8 +365,7 @@ class Run:
             scope.account.stage(Stage.CLEAN_UP)
             await finisher.remove_source_directories()
         if self._gate.mode is Mode.CANCEL:
-            scope.account.cancel_rest()
-            await scope.ledger.commit([CancelPending(scope.key)])
+            await self._cancel_rest(scope)
         await scope.ledger.settled()
 
     def _conclude(self, scope: Scope) -> None:
@@ -423,7 +416,10 @@ class Run:
         scope.progress.set()
 
     def _on_failing(self, why: str, final: bool) -> None:  # noqa: FBT001 (called by the crew only)
-        """Movers cannot be had: hold when they keep dying, fail when the roots are gone or the scope is ending."""
+        """Movers cannot be had: hold when they keep dying, fail when the roots are gone or the scope is ending. Of a
+        cancel the tidying alone is left then: what is not there cannot be tidied, and it has been given up all the
+        same."""
+        self._untidied |= final and self._gate.mode is Mode.CANCEL
         if final or self._gate.ending:
             self._fail(why)
         else:

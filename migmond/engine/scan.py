@@ -14,6 +14,7 @@ from migmond.domain.execution import Stage
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Entry, Listing, Task
+from migmond.engine.breath import Breath
 from migmond.engine.crew import open_mover
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
@@ -163,9 +164,10 @@ class Scanner:
         """Journal a message. A listing's directory is in the journal already, or in an earlier listing of it."""
         scope = self._scope
         judged: list[Listing] = []
+        breath = Breath(scope.now)
         for listing in listings:
             place = (await scope.places.find([listing.directory]))[listing.directory]
-            judged.append(self._judge(listing, place))
+            judged.append(await self._judge(listing, place, breath))
             scope.places.learn(judged[-1])
         judged = await self._with_leaders(judged)
         for listing in judged:  # counted and recorded in one go: a cancel must not come between
@@ -195,7 +197,7 @@ class Scanner:
             complete.append(msgspec.structs.replace(listing, leaders=leaders) if leaders else listing)
         return complete
 
-    def _judge(self, listing: Listing, place: Directory) -> Listing:
+    async def _judge(self, listing: Listing, place: Directory, breath: Breath) -> Listing:
         """Mark the entries that the plan's selector leaves out. Directories are always walked."""
         if self._scope.plan.selector.selects_all:
             return listing
@@ -204,6 +206,7 @@ class Scanner:
         for position, entry in enumerate(listing.entries):
             if entry.type is EntryType.DIRECTORY or position in outcomes:
                 continue
+            await breath.take()
             if not self._matcher.picks(Candidate(prefix + entry.name, entry.type, entry.size, entry.mtime_ns)):
                 outcomes[position] = Outcome.NOT_SELECTED
         return Listing(

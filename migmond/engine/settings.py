@@ -9,6 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from migmond.engine.bus import EventBus
+from migmond.planning.turns import TurnLimits
 from migmond.ports import Clock, Journal
 
 
@@ -23,6 +24,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
         attempts: how often a transient fault is tried again.
         changed_attempts: how often a source that changed while it was copied is taken up again.
         hold_s: after how long an environmental hold (no space, device gone) lifts itself to try again.
+        turns: how much runs at the same time.
     """
 
     workers: int = 0
@@ -35,6 +37,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     attempts: int = 5
     changed_attempts: int = 3
     hold_s: float = 30.0
+    turns: TurnLimits = TurnLimits()
 
     @property
     def default_workers(self) -> int:

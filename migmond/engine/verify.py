@@ -21,6 +21,7 @@ from migmond.engine.opening import fresh_opening
 from migmond.engine.places import Places
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
+from migmond.engine.turns import crew_size
 from migmond.wire.items import VerifyDirectory, VerifyItem
 from migmond.wire.mover import Open, Verified, Verify
 
@@ -60,7 +61,7 @@ class Verifier:
         """
         with self._scope:
             opening = await self._opening()
-            workers = self._execution.plan.workers or self._surroundings.settings.default_workers
+            workers = crew_size(self._execution, self._surroundings.settings)
             send, receive = trio.open_memory_channel[list[Task]](workers)
             async with trio.open_nursery() as nursery:
                 for slot in range(workers):

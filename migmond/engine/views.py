@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -15,7 +16,7 @@ from migmond.domain.fault import Fault
 from migmond.domain.hold import Hold
 from migmond.domain.intervention import Intervention
 from migmond.domain.names import to_text
-from migmond.domain.plan import Plan
+from migmond.domain.plan import Plan, Source
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.planning.pace import Estimate, percent
@@ -75,7 +76,7 @@ def execution_view(execution: Execution, live: Live | None, now_wall: float) -> 
         why=_why(execution, live),
         stage=execution.stage.value,
         operation=plan.operation.value,
-        sources=tuple(to_text(s.path) for s in plan.sources),
+        sources=_sources_text(plan.sources),
         destination=to_text(plan.destination),
         uid=execution.identity.uid,
         created_at=time_text(execution.created_at),
@@ -89,6 +90,13 @@ def execution_view(execution: Execution, live: Live | None, now_wall: float) -> 
         verification=verification_view(execution.verification) if execution.verification else None,
         as_of=time_text(now_wall),
     )
+
+
+@lru_cache(maxsize=256)
+def _sources_text(sources: tuple[Source, ...]) -> tuple[str, ...]:
+    """Return the sources of a plan as text, the same objects each time: they may take 256 KiB (MAX_PLAN_BYTES), 10,000
+    events are remembered with a view each, and one user could fill gigabytes by pausing and resuming."""
+    return tuple(to_text(s.path) for s in sources)
 
 
 def _why(execution: Execution, live: Live | None) -> str:

@@ -100,19 +100,30 @@ def open_roots(opening: Open) -> list[Root]:
         return [_target_only(spec, kind) for spec, kind in zip(opening.roots, opening.known_types, strict=True)]
     expected = opening.expected or (0,) * len(opening.roots)
     roots = [
-        _open_one(spec, inode, gone_allowed=index in opening.may_be_gone)
+        _opened(spec, inode, gone_allowed=index in opening.may_be_gone)
         for index, (spec, inode) in enumerate(zip(opening.roots, expected, strict=True))
     ]
     for root in roots:
         for other in roots:
-            if not root.gone:
+            if root.gone:
+                continue
+            try:
                 _refuse_overlap(root, other)
+            except OSError as e:
+                raise _refusal(e, other.spec.target, "cannot look at the destination") from e
         if opening.make_targets:
             try:
                 root.target_fd()
             except OSError as e:
                 raise _refusal(e, root.spec.target, "cannot make the destination") from e
     return roots
+
+
+def _opened(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
+    try:
+        return _open_one(spec, expected, gone_allowed=gone_allowed)
+    except OSError as e:  # what is wrong with the source is told in there
+        raise _refusal(e, spec.target, "cannot look at the destination") from e
 
 
 def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:

@@ -6,6 +6,8 @@ from collections import Counter
 
 from migmond.domain.units import show_size
 
+MAX_USER_SUBSCRIPTIONS = 2_000
+"""On all connections of one user: each event is shown to each of them, which takes 1 µs."""
 ALWAYS_BYTES = 64 * 1024
 """What a connection may hold in any case."""
 
@@ -20,6 +22,8 @@ class Budget:
     def __init__(self, per_user: int) -> None:
         self.per_user = per_user
         self._held: Counter[int] = Counter()
+        self.subscriptions: Counter[int] = Counter()
+        """How many subscriptions each user has."""
 
     def of(self, uid: int) -> Share:
         """Return a new connection's share."""
@@ -58,6 +62,17 @@ class Share:
             self._budget._move(self._uid, change)
         own = self._reading + self._writing
         return change <= 0 or own <= ALWAYS_BYTES or self._budget.held(self._uid) <= self._budget.per_user
+
+    def subscribe(self, change: int) -> bool:
+        """Count subscriptions that begin (1) or end (-1); whether the user may have so many. One that may not be is
+        not counted."""
+        counted = self._budget.subscriptions
+        if change > 0 and counted[self._uid] + change > MAX_USER_SUBSCRIPTIONS:
+            return False
+        counted[self._uid] += change
+        if not counted[self._uid]:
+            del counted[self._uid]
+        return True
 
     @property
     def excess(self) -> str:

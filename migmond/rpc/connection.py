@@ -13,11 +13,12 @@ from migmond.domain.errors import FrameTooLarge, InvalidInput, LimitExceeded, No
 from migmond.domain.events import Event
 from migmond.domain.identity import Peer, Role
 from migmond.rpc.backend import Backend
-from migmond.rpc.budget import Share
+from migmond.rpc.budget import MAX_USER_SUBSCRIPTIONS, Share
 from migmond.rpc.faults import error_object
 from migmond.rpc.peer import has_left
 from migmond.rpc.registry import Context, Registry
 from migmond.rpc.subscriptions import MAX_SUBSCRIPTIONS, EventEncoder, Subscriber
+from migmond.rpc.trickle import Trickle
 from migmond.wire.framing import FrameReader, LineReader, frame
 from migmond.wire.jsonrpc import (
     METHOD_NOT_FOUND,
@@ -111,10 +112,12 @@ class Connection:
         limits: Limits,
         encoder: EventEncoder,
         share: Share,
+        trickle: Trickle,
         log: Callable[..., None],
     ) -> None:
         self.peer = peer
         self._share = share
+        self._trickle = trickle
         self.limits = limits
         self._stream = stream
         self._registry = registry
@@ -160,6 +163,8 @@ class Connection:
         finally:
             stop_listening()
             self._share.set(reading=0, writing=0)
+            self._share.subscribe(-len(self._subscribers))
+            self._trickle.end()
             with trio.move_on_after(1, shield=True):
                 await trio.aclose_forcefully(self._stream)
 
@@ -181,10 +186,12 @@ class Connection:
     async def _read(self, nursery: trio.Nursery) -> None:
         """Read and start requests until the client has said everything it will ever say."""
         reader: FrameReader | LineReader | None = None
-        deadline = float("inf")
+        deadline, pause_s = float("inf"), 0.0
         try:
             while not self._stopping:
                 with trio.move_on_at(deadline) as waiting:
+                    if pause_s:
+                        await trio.sleep(pause_s)
                     data = await self._stream.receive_some(_RECEIVE_BYTES)
                 if waiting.cancelled_caught:
                     raise ProtocolError(f"a message was begun and not completed within {PARTIAL_FRAME_S:.0f} s")
@@ -194,8 +201,9 @@ class Connection:
                     return
                 if reader is None:
                     reader = self._choose(bytes(data))
+                messages = 0
                 for payload in reader.feed(bytes(data)):
-                    deadline = float("inf")
+                    deadline, messages = float("inf"), messages + 1
                     self._take(payload, nursery)
                     await trio.lowlevel.checkpoint()
                 if not self._share.set(reading=reader.pending_bytes):
@@ -204,6 +212,7 @@ class Connection:
                     deadline = float("inf")
                 elif deadline == float("inf"):
                     deadline = trio.current_time() + PARTIAL_FRAME_S
+                pause_s = self._trickle.pause_s(len(data), messages)
         except (FrameTooLarge, ProtocolError, LimitExceeded) as e:
             # The stream cannot be followed any more: say why, then close.
             self._share.set(reading=0)
@@ -379,6 +388,11 @@ class Connection:
         """Collect events for a new subscription, see `rpc.session.Session.subscribe`."""
         if len(self._subscribers) >= MAX_SUBSCRIPTIONS:
             raise LimitExceeded(f"{MAX_SUBSCRIPTIONS} subscriptions on one connection", hint="unsubscribe some first")
+        if not self._share.subscribe(1):
+            raise LimitExceeded(
+                f"your clients have {MAX_USER_SUBSCRIPTIONS} subscriptions",
+                hint="unsubscribe some, or close some first",
+            )
         bus = self._backend.bus
         subscriber = Subscriber(
             self._next_subscription, params, lambda execution: self._backend.may_see(self.peer, execution)
@@ -394,12 +408,14 @@ class Connection:
 
     def drop(self, subscriber: Subscriber) -> None:
         """End a subscription, if it is there."""
-        self._subscribers.pop(subscriber.number, None)
+        if self._subscribers.pop(subscriber.number, None) is not None:
+            self._share.subscribe(-1)
 
     def unsubscribe(self, subscription: int) -> None:
         """End a subscription. Raises NotFound."""
         if self._subscribers.pop(subscription, None) is None:
             raise NotFound(f"this connection has no subscription {subscription}")
+        self._share.subscribe(-1)
 
     def _on_event(self, event: Event) -> None:
         for subscriber in self._subscribers.values():

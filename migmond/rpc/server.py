@@ -21,6 +21,7 @@ from migmond.rpc.faults import error_object
 from migmond.rpc.peer import RoleGroups, peer_of
 from migmond.rpc.registry import Registry
 from migmond.rpc.subscriptions import EventEncoder
+from migmond.rpc.trickle import Trickle, Trickles
 from migmond.wire.framing import frame
 from migmond.wire.jsonrpc import Codec, Encoding, Failure
 
@@ -113,6 +114,7 @@ class Server:
         self._role_groups = role_groups
         self._max_connections = max_connections
         self._budget = budget
+        self._trickles = Trickles()
         self._log = log
         self._connections: set[Connection] = set()
         self._of_user: Counter[int] = Counter()
@@ -185,9 +187,9 @@ class Server:
         if refusal is not None or peer is None:
             await self._refuse(stream, refusal)
             return
-        share = self._budget.of(peer.identity.uid)
+        share, trickle = self._budget.of(peer.identity.uid), Trickle(self._trickles)
         connection = Connection(
-            stream, peer, self._registry, self._backend, self._limits, self._encoder, share, self._log
+            stream, peer, self._registry, self._backend, self._limits, self._encoder, share, trickle, self._log
         )
         self._connections.add(connection)
         self._of_user[peer.identity.uid] += 1

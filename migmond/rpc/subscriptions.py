@@ -34,6 +34,7 @@ class Subscriber:
     says so.
 
     Args:
+        params: `executions` are whole ids.
         may_see: whether the peer may see an execution.
 
     Attributes:
@@ -43,8 +44,9 @@ class Subscriber:
     def __init__(self, number: int, params: api.SubscribeParams, may_see: Callable[[str], bool]) -> None:
         self.number = number
         self.begun = False
-        self._types = params.types
-        self._executions = params.executions
+        self._types = frozenset(params.types)
+        self._prefixes = tuple(t for t in params.types if t.endswith("."))
+        self._executions = frozenset(params.executions)
         self._interval_s = max(MIN_INTERVAL_S, params.interval_s)
         self._may_see = may_see
         self._queue: deque[Event] = deque()
@@ -56,12 +58,12 @@ class Subscriber:
         """Whether `event` is for this subscription."""
         name = type(event).__struct_config__.tag
         assert isinstance(name, str)
-        if self._types and not any(name == t or (t.endswith(".") and name.startswith(t)) for t in self._types):
+        if self._types and name not in self._types and not name.startswith(self._prefixes):
             return False
         execution = getattr(event, "execution", None)
         if execution is None:
             return True
-        if self._executions and not any(execution.startswith(e) for e in self._executions):
+        if self._executions and execution not in self._executions:
             return False
         return self._may_see(execution)
 

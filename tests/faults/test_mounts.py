@@ -22,7 +22,7 @@ from migmond.domain.events import HoldChanged, MoverRecovered, MoverStalled
 from migmond.domain.execution import Execution
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Operation
-from migmond.domain.states import ExecutionState
+from migmond.domain.states import ExecutionState, TaskState
 from migmond.engine.settings import EngineSettings
 from oracle import differences
 from sickfs import sick_fs
@@ -156,6 +156,43 @@ async def test_a_resume_without_the_targets_disk_is_refused_and_writes_nothing(t
         done = await lab.ended(execution)
     assert done.state is ExecutionState.COMPLETED, done.reason
     assert differences(pristine, target) == []
+
+
+@pytest.mark.hazard(18)
+@pytest.mark.parametrize("interrupted", ["", "killed", "drained"])
+async def test_a_cancel_without_the_targets_disk_is_a_cancel(tmp_path: Path, disk: LoopFs, interrupted: str) -> None:
+    source, pristine, target = tmp_path / "source", tmp_path / "pristine", disk.root / "target"
+    trees.small_files(source, 400, 2000, random.Random(1), per_directory=50)
+    run("cp", "-a", source, pristine)
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        execution = await lab.start(plan(source, target, MOVE, limits=CRAWLING))
+        await some_done(lab, execution)
+        if interrupted == "drained":
+            await lab.engine.drain(lab.engine.find(execution.id), "me", "")
+            await lab.until(lambda: lab.engine.run_of(execution.id) is None)
+        else:
+            await lab.engine.pause(execution, "me", "", None)
+        run("umount", "-l", disk.root)
+        if interrupted == "killed":
+            movers = lab.engine.run_of(execution.id)
+            assert movers is not None
+            assert movers._scope is not None
+            for process in movers._scope.crew.processes.values():
+                os.kill(process.pid, signal.SIGKILL)
+        await lab.engine.cancel(lab.engine.find(execution.id), "me", "")
+        ended = await lab.ended(execution)
+        assert ended.state is ExecutionState.CANCELLED, ended.reason
+        if interrupted:  # movers that were at work have everything open: they tidy up all the same
+            assert "is not the directory that the destination was in" in ended.reason
+            assert f"begin with .migmond-{ended.id}-" in ended.reason
+        totals = ended.totals
+        assert totals.cancelled.entries == totals.planned.entries - totals.done.entries
+        left = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
+        assert await lab.journal.tasks(ended.key, limit=1, states=left) == []
+    assert list(disk.root.iterdir()) == []
+    run("mount", "--bind", disk.root, disk.root)  # for the fixture to unmount
+    with seen_again(disk, tmp_path / "again") as again:
+        assert contents(source, again / "target") == contents(pristine)
 
 
 @pytest.mark.hazard(18)

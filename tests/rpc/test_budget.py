@@ -92,3 +92,33 @@ async def test_parameters_beyond_all_need_are_not_decoded() -> None:
         assert str(MAX_PARAMS_BYTES) in error["message"]
         await client.send(frame(msgspec.msgpack.encode({**message, "params": None, "method": "system.hello"})))
         assert (await client.frame())["id"] == 1
+
+
+SUBSCRIBE = b'{"jsonrpc":"2.0","method":"events.subscribe","id":1}\n'
+UNSUBSCRIBE = b'{"jsonrpc":"2.0","method":"events.unsubscribe","params":{"subscription":1},"id":1}\n'
+
+
+async def outcome(client: Lines, message: bytes) -> str:
+    await client.send(message)
+    answer = await client.line()
+    return answer["error"]["message"] if "error" in answer else ""
+
+
+async def test_subscriptions_of_all_connections_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("migmond.rpc.budget.MAX_USER_SUBSCRIPTIONS", 3)
+    budget = Budget(1_000_000)
+    async with connected(FakeBackend(), budget=budget) as first:
+        assert [await outcome(first, SUBSCRIBE) for _ in range(2)] == ["", ""]
+        async with connected(FakeBackend(), budget=budget) as second:
+            assert await outcome(second, SUBSCRIBE) == ""
+            assert "subscriptions" in await outcome(second, SUBSCRIBE)
+            assert await outcome(first, UNSUBSCRIBE) == ""
+            assert await outcome(second, SUBSCRIBE) == ""
+            assert "subscriptions" in await outcome(first, SUBSCRIBE)
+        with trio.fail_after(10):
+            while budget.subscriptions[1000] != 1:  # noqa: ASYNC110 (it sets no event)
+                await trio.sleep(0.001)
+        assert await outcome(first, SUBSCRIBE) == ""
+    with trio.fail_after(10):
+        while budget.subscriptions:  # noqa: ASYNC110 (it sets no event)
+            await trio.sleep(0.001)

@@ -49,6 +49,7 @@ def test_others_are_served_in_time(daemon: EmbeddedDaemon) -> None:
     with (
         crowd.idle(daemon.socket, count),
         crowd.trickling(daemon.socket, TRICKLING),
+        crowd.trickling(daemon.socket, TRICKLING, hurried=True),
         crowd.deaf(daemon.socket, DEAF),
     ):
         waits = crowd.waits(daemon.socket, CALLS)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 import msgspec
 import pytest
 import trio
+import trio.testing
 
 from daemon import EmbeddedDaemon
+from migmond.config.files import MAIN_FILE
+from migmond.config.load import load
+from migmond.config.model import ExecutionsSection
 from migmond.daemon import service
 from migmond.daemon.activation import inherited_sockets
-from migmond.daemon.descriptors import RESERVED, clients_allowed
+from migmond.daemon.app import engine_settings
+from migmond.daemon.descriptors import clients_allowed, reserved_for
 from migmond.daemon.logs import make_log
-from migmond.daemon.service import Facts, Service
+from migmond.daemon.service import MAX_READS, Facts, Service
+from migmond.daemon.shared import Shared
 from migmond.domain import api
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import ConfigError, InvalidInput, LimitExceeded, NotFound, NotPermitted
@@ -30,7 +37,8 @@ from migmond.domain.states import ExecutionState
 from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
 from migmond.engine.manager import Engine
-from migmond.engine.settings import Surroundings
+from migmond.engine.settings import EngineSettings, Surroundings
+from migmond.planning.turns import TurnLimits
 from migmond.rpc.peer import credentials_of
 from migmond.rpc.server import bind_socket, has_room
 
@@ -56,10 +64,19 @@ def test_one_user_cannot_take_all_places(role: Role, clients: int, of_user: int,
 
 
 def test_clients_leave_files_to_the_movers() -> None:
-    assert clients_allowed(12_000, 65_536) == 12_000
-    assert clients_allowed(12_000, 4096) == 4096 - RESERVED
-    assert clients_allowed(12_000, 64) == 32
-    assert clients_allowed(12_000, -1) == 12_000
+    assert clients_allowed(12_000, 65_536, 1000) == 12_000
+    assert clients_allowed(12_000, 4096, 1000) == 3096
+    assert clients_allowed(12_000, 64, 1000) == 32
+    assert clients_allowed(12_000, -1, 1000) == 12_000
+    few, many = ExecutionsSection(movers=10, running=5), ExecutionsSection(movers=20, running=5)
+    assert reserved_for(many) - reserved_for(few) == 3 * 10
+
+
+def test_the_engine_has_the_defaults_of_the_configuration(tmp_path: Path) -> None:
+    assert engine_settings(load([tmp_path], root_owned=False)) == EngineSettings()
+    (tmp_path / MAIN_FILE).write_text("[executions]\nrunning = 3\nwaiting_per_user = 0\n")
+    told = engine_settings(load([tmp_path], root_owned=False))
+    assert told.turns == TurnLimits(running=3, waiting_per_user=0)
 
 
 def test_a_path_that_no_socket_can_have_is_a_clear_error(tmp_path: Path) -> None:
@@ -122,11 +139,14 @@ def execution(id_: str, name: str, uid: int) -> Execution:
 class _Journal:
     """A million files that are made up as they are read."""
 
-    read = 0
+    read = busy = most = 0
     saved: list[tuple[Plan, float]]
 
     async def tasks(self, key: int, *, after: int, limit: int, states: tuple[object, ...]) -> list[Task]:
+        self.busy += 1
+        self.most = max(self.most, self.busy)
         await trio.lowlevel.checkpoint()
+        self.busy -= 1
         last = min(1_000_000, after + limit)
         self.read += last - after
         return [Task(n, 1, b"f%d" % n, EntryType.FILE, 1, 0, 0, n, 1, 1) for n in range(after + 1, last + 1)]
@@ -142,8 +162,13 @@ class _Journal:
 
 
 class _Clock:
+    step_s = 0.0
+    """How much later it is each time that it is looked at."""
+    _now = 0.0
+
     def monotonic(self) -> float:
-        return 0.0
+        self._now += self.step_s
+        return self._now
 
     def wall(self) -> float:
         return 1e9
@@ -160,6 +185,7 @@ async def a_service(nursery: trio.Nursery, *executions: Execution) -> tuple[Serv
 class _Surroundings:
     def __init__(self, journal: _Journal) -> None:
         self.journal, self.clock, self.bus = journal, _Clock(), EventBus(1, lambda: 0.0)
+        self.settings = EngineSettings()
 
 
 async def test_nobody_can_take_anothers_name(nursery: trio.Nursery) -> None:
@@ -182,6 +208,99 @@ async def test_a_search_without_a_match_returns_in_time(nursery: trio.Nursery) -
         ANA, api.FilesParams("aaaaaa", api.SelectorSpec(include=("f77777",)), after=page.next, limit=1)
     )
     assert [t.path for t in following.tasks] == ["f77777"]
+
+
+@contextlib.asynccontextmanager
+async def turns_of_others() -> AsyncIterator[list[int]]:
+    """Yield a list that gets an entry each time that the loop comes round."""
+    seen: list[int] = []
+
+    async def other() -> None:
+        while True:
+            seen.append(1)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        yield seen
+        nursery.cancel_scope.cancel()
+
+
+async def test_others_are_served_while_something_long_is_made(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = await a_service(nursery, *(execution(f"{n:012x}", "photos", 1000) for n in range(50)))
+    monkeypatch.setattr(_Clock, "step_s", 1.0)
+    async with turns_of_others() as seen:
+        await found.list_executions(ANA, api.ListParams())
+    assert len(seen) > 40
+    async with turns_of_others() as seen:
+        await found.list_files(ANA, api.FilesParams(f"{7:012x}", api.SelectorSpec(include=("f7777",)), limit=1))
+    assert len(seen) > 7000
+
+
+async def test_a_page_of_very_long_plans_is_shorter(nursery: trio.Nursery) -> None:
+    """64 of them made it too long for a frame: `migmon ls` failed, for everybody who saw them."""
+    sources = tuple(Source(b"/" + b"%04d" % n + b"s" * 250) for n in range(1000))
+    long_one = Plan("long", sources, b"/d")
+    many = [msgspec.structs.replace(execution(f"{n:012x}", "photos", 1000), plan=long_one) for n in range(64)]
+    found, _ = await a_service(nursery, *many)
+    seen: list[str] = []
+    while True:
+        page = await found.list_executions(ANA, api.ListParams(offset=len(seen), limit=1000))
+        assert page.total == 64
+        if not page.executions:
+            break
+        assert len(msgspec.json.encode(page)) < 5 << 20
+        seen += [e.id for e in page.executions]
+    assert seen == [e.id for e in reversed(many)]
+    one, other = (found._engine.view(e) for e in many[:2])
+    assert one.sources is other.sources, "every event has a view, 10,000 are remembered"
+
+
+async def test_few_requests_of_one_user_read_the_journal_at_a_time(nursery: trio.Nursery) -> None:
+    mine, others = execution("aaaaaa000000", "photos", 1000), execution("bbbbbb000000", "photos", 1001)
+    found, journal = await a_service(nursery, mine, others)
+    async with trio.open_nursery() as many:
+        for _ in range(20):
+            many.start_soon(found.list_files, ANA, api.FilesParams("aaaaaa", limit=500))
+    assert journal.most == MAX_READS
+    async with trio.open_nursery() as many:
+        for peer, name in ((ANA, "aaaaaa"), (BEN, "bbbbbb")) * 20:
+            many.start_soon(found.list_files, peer, api.FilesParams(name, limit=500))
+    assert journal.most == 2 * MAX_READS
+
+
+async def test_what_many_ask_for_is_made_once_after_they_asked() -> None:
+    made: list[int] = []
+    got: list[int] = []
+    go_on = trio.Event()
+
+    async def make() -> int:
+        made.append(len(made))
+        number = len(made)
+        await go_on.wait()
+        if number == 3:
+            raise ZeroDivisionError
+        return number
+
+    shared = Shared(make)
+
+    async def ask() -> None:
+        got.append(await shared.get())
+
+    async with trio.open_nursery() as many:
+        for _ in range(30):
+            many.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(made) == 1
+        many.start_soon(ask)  # the first was begun before this one asked
+        await trio.testing.wait_all_tasks_blocked()
+        go_on.set()
+    assert sorted(got) == [1] * 30 + [2]
+    with pytest.raises(ZeroDivisionError):
+        await shared.get()
+    assert await shared.get() == 4
 
 
 async def test_numbers_and_texts_have_limits(nursery: trio.Nursery) -> None:

@@ -17,6 +17,7 @@ from migmond.client.sync import Client
 from migmond.domain import api
 
 _ROUND_S = 0.5
+_HURRIED_S = 0.05
 _SPARE_FILES = 200
 
 
@@ -36,15 +37,15 @@ def idle(path: str, count: int) -> Iterator[list[socket.socket]]:
 
 
 @contextlib.contextmanager
-def trickling(path: str, count: int) -> Iterator[None]:
-    """Slow loris: each sends a byte of a long message every half second."""
+def trickling(path: str, count: int, *, hurried: bool = False) -> Iterator[None]:
+    """Slow loris: each sends a byte of a long message every half second, ten times as often when `hurried`."""
 
     def send(client: socket.socket, *, fresh: bool) -> None:
         if fresh:
             client.send((10_000).to_bytes(4, "big"))
         client.send(b"x")
 
-    with _busy(path, count, send):
+    with _busy(path, count, send, _HURRIED_S if hurried else _ROUND_S):
         yield
 
 
@@ -57,7 +58,7 @@ def deaf(path: str, count: int) -> Iterator[None]:
             client.setblocking(False)
             client.send(b'{"jsonrpc":"2.0","method":"system.methods","id":1}\n')
 
-    with _busy(path, count, send):
+    with _busy(path, count, send, _ROUND_S):
         yield
 
 
@@ -66,13 +67,13 @@ class _Send(Protocol):
 
 
 @contextlib.contextmanager
-def _busy(path: str, count: int, send: _Send) -> Iterator[None]:
-    """Let `count` clients act once a round, evenly spread over it, in a process of their own; who is cut off connects
-    again."""
+def _busy(path: str, count: int, send: _Send, round_s: float) -> Iterator[None]:
+    """Let `count` clients act once in `round_s` seconds, evenly spread over them, in a process of their own; who
+    is cut off connects again."""
     child = os.fork()
     if child == 0:
         try:
-            _act_forever(path, count, send)
+            _act_forever(path, count, send, round_s)
         except BaseException:  # whatever it is belongs on the screen, not past this fork
             traceback.print_exc()
         os._exit(1)
@@ -83,14 +84,14 @@ def _busy(path: str, count: int, send: _Send) -> Iterator[None]:
         os.waitpid(child, 0)
 
 
-def _act_forever(path: str, count: int, send: _Send) -> None:
+def _act_forever(path: str, count: int, send: _Send, round_s: float) -> None:
     clients: list[socket.socket | None] = [None] * count
     began = time.monotonic()
     parent = os.getppid()
     for turn in itertools.count():
         if os.getppid() != parent:
             return  # nobody is left to end us
-        time.sleep(max(0.0, began + turn * _ROUND_S / count - time.monotonic()))
+        time.sleep(max(0.0, began + turn * round_s / count - time.monotonic()))
         number = turn % count
         client = clients[number]
         try:

@@ -26,6 +26,7 @@ from migmond.rpc.connection import Connection, Limits
 from migmond.rpc.methods import standard_registry
 from migmond.rpc.registry import Registry
 from migmond.rpc.subscriptions import EventEncoder
+from migmond.rpc.trickle import Trickle, Trickles
 
 
 def an_execution(id_: str = "aaaaaaaaaaaa") -> api.ExecutionView:
@@ -142,6 +143,7 @@ async def connected(
     registry: Registry | None = None,
     log: list[dict[str, Any]] | None = None,
     budget: Budget | None = None,
+    trickles: Trickles | None = None,
 ) -> AsyncIterator[Lines]:
     """Serve one real connection over a socketpair."""
     ours, theirs = socket.socketpair()
@@ -154,6 +156,7 @@ async def connected(
         limits or Limits(),
         EventEncoder(),
         (budget or Budget(1 << 30)).of(1000),
+        Trickle(trickles or Trickles()),
         lambda message, **fields: records.append({"message": message, **fields}),
     )
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))

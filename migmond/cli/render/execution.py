@@ -31,8 +31,9 @@ _MARKS = {
     "draining": "…draining",
     "drained": "‖drained",
     "created": "…starting",
+    "waiting": "…waiting",
 }
-_SEVERITY = ("paused", "cancelling", "draining", "running", "created")
+_SEVERITY = ("paused", "cancelling", "draining", "running", "created", "waiting")
 _HEADER = ("STATE", "NAME", "ID", "PROGRESS", "RATE", "ETA/ENDED", "ERR", "WHY")
 _RIGHT = frozenset({"ERR"})
 _LAYOUTS: tuple[tuple[int, int, frozenset[str]], ...] = (
