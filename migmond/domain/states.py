@@ -67,7 +67,7 @@ class Outcome(enum.IntEnum):
     CREATED = 5
     """A directory, symlink or special file was made."""
     UNCHANGED = 6
-    """The destination already had the same entry (copy: size and times; move: also the hash)."""
+    """The destination already had the same entry (copy: size and time; move or read-back: the content too)."""
     EXISTS = 7
     """Policy skip: the destination has something else under that name."""
     OLDER = 8

@@ -7,7 +7,7 @@ import os
 
 from migmond.fsys import libc
 
-_RENAME_NOREPLACE = 1
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _NO_FLAGS_HERE = frozenset({errno.EINVAL, errno.ENOSYS})
 
 
@@ -41,6 +41,24 @@ def _rename_without_flags(source_dir: int, source: bytes, target_dir: int, targe
 def rename_replace(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:
     """Rename; whatever has the target name is replaced atomically."""
     os.rename(source, target, src_dir_fd=source_dir, dst_dir_fd=target_dir)
+
+
+def rename_exchange(a_dir: int, a: bytes, b_dir: int, b: bytes) -> bool:
+    """Let two entries have each other's names, in one step.
+
+    Returns:
+        False where the file system has no such call: nothing has happened.
+
+    Raises:
+        OSError: FileNotFoundError when one of them is not there, or it failed in another way.
+    """
+    try:
+        libc.renameat2(a_dir, a, b_dir, b, _RENAME_EXCHANGE)
+    except OSError as e:
+        if e.errno not in _NO_FLAGS_HERE:
+            raise
+        return False
+    return True
 
 
 def link(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:

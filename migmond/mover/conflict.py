@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import msgspec
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
-from migmond.fsys.rename import link, rename_noreplace, rename_replace, stat_or_none
+from migmond.fsys.rename import link, rename_exchange, rename_noreplace, rename_replace, stat_or_none
 
 _NAME_MAX = 255
 _MAX_TRIES = 10_000
@@ -89,10 +91,87 @@ def place(
         return decided
     if stat.S_ISDIR(existing.st_mode) and policy is ConflictPolicy.NEWER:
         return Placed(fault=exists_fault())
-    if policy is ConflictPolicy.BACKUP and not _back_up(to_dir, name, existing):
+    if policy is ConflictPolicy.BACKUP:
+        # Before anything else, so that a crash leaves no moment without it.
+        if not _back_up(to_dir, name, existing):
+            return Placed(fault=exists_fault())
+        replaced = _replace_with_backup(from_dir, from_name, to_dir, name, existing)
+    else:
+        replaced = _replace_older(from_dir, from_name, to_dir, name, source_mtime_ns)
+    return replaced or place(from_dir, from_name, to_dir, name, policy, source_mtime_ns)
+
+
+def _replace_with_backup(
+    from_dir: int, from_name: bytes, to_dir: int, name: bytes, backed_up: os.stat_result
+) -> Placed | None:
+    """Take the name; whatever has it by now, another migration's copy for one, is kept too. None: nothing has it."""
+    arrival = os.stat(from_name, dir_fd=from_dir, follow_symlinks=False)
+    out = _exchanged(from_dir, from_name, to_dir, name)
+    if not isinstance(out, os.stat_result):
+        return out
+    if _same(out, backed_up):
+        os.unlink(from_name, dir_fd=from_dir)
+    elif not _keep(from_dir, from_name, to_dir, name):
+        _put_back(from_dir, from_name, to_dir, name, arrival)
         return Placed(fault=exists_fault())
-    rename_replace(from_dir, from_name, to_dir, name)
     return Placed(name)
+
+
+def _replace_older(from_dir: int, from_name: bytes, to_dir: int, name: bytes, source_mtime_ns: int) -> Placed | None:
+    """Take the name from something older. What it was is judged when nobody can put anything else there any more: the
+    last copy of something newer may have got that name a moment ago. None when nothing has it."""
+    arrival = os.stat(from_name, dir_fd=from_dir, follow_symlinks=False)
+    out = _exchanged(from_dir, from_name, to_dir, name)
+    if not isinstance(out, os.stat_result):
+        return out
+    decided = before_copy(ConflictPolicy.NEWER, source_mtime_ns, out)
+    if decided is None and not stat.S_ISDIR(out.st_mode):
+        os.unlink(from_name, dir_fd=from_dir)
+        return Placed(name)
+    _put_back(from_dir, from_name, to_dir, name, arrival)
+    return decided or Placed(fault=exists_fault())
+
+
+def _exchanged(from_dir: int, from_name: bytes, to_dir: int, name: bytes) -> os.stat_result | Placed | None:
+    """Give the arrival its name and return what had it, which has the arrival's now; None when nothing had it. Placed
+    where names cannot be exchanged: there whatever had it is replaced, as closely after it was judged as can be."""
+    try:
+        if not rename_exchange(from_dir, from_name, to_dir, name):
+            rename_replace(from_dir, from_name, to_dir, name)
+            return Placed(name)
+    except FileNotFoundError:
+        if stat_or_none(to_dir, name) is None:
+            return None
+        raise
+    return os.stat(from_name, dir_fd=from_dir, follow_symlinks=False)
+
+
+def _put_back(from_dir: int, from_name: bytes, to_dir: int, name: bytes, arrival: os.stat_result) -> None:
+    """Exchange once more: what had the name has it again. What somebody put there meanwhile is kept beside it: whoever
+    called removes what has the arrival's name."""
+    try:
+        rename_exchange(from_dir, from_name, to_dir, name)
+    except FileNotFoundError:  # somebody removed the arrival
+        with contextlib.suppress(FileExistsError):
+            rename_noreplace(from_dir, from_name, to_dir, name)
+    left = stat_or_none(from_dir, from_name)
+    if left is not None and not _same(left, arrival) and not _keep(from_dir, from_name, to_dir, name):
+        raise FileExistsError(errno.EEXIST, "no name is free to keep what was there", os.fsdecode(name))
+
+
+def _keep(from_dir: int, from_name: bytes, to_dir: int, name: bytes) -> bool:
+    """Give what has the arrival's name a backup name; False when none is free."""
+    for candidate in backup_names(name):
+        try:
+            rename_noreplace(from_dir, from_name, to_dir, candidate)
+        except FileExistsError:
+            continue
+        return True
+    return False
+
+
+def _same(a: os.stat_result, b: os.stat_result) -> bool:
+    return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
 
 
 def standing_name(directory: int, name: bytes, inode: int, policy: ConflictPolicy) -> bytes | None:

@@ -397,7 +397,7 @@ class Copier:
         if _same_inode(existing, source):
             raise _Failed(_SAME_FILE)
         if _alike(existing, source):
-            if not context.moving:
+            if not context.moving and not reads_back(context.options):
                 return self._unchanged(job, existing.st_ino, None)
             digest, _ = digest_of(source_fd, context.controls.step)
             target_fd = os.open(job.name, _READ, dir_fd=job.target_dir)

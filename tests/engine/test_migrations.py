@@ -148,6 +148,26 @@ async def test_a_move_onto_equal_files_deletes_the_sources_only_if_equal(tmp_pat
     assert (target / "different").read_bytes() == b"diff"
 
 
+@pytest.mark.hazard(26)
+@pytest.mark.parametrize("verify", [VerifyLevel.HASH, VerifyLevel.READ_BACK])
+async def test_a_copy_calls_equal_what_looks_equal_unless_it_reads_back(tmp_path: Path, verify: VerifyLevel) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for root, text in ((source, b"same"), (target, b"diff")):
+        root.mkdir()
+        (root / "f").write_bytes(text)
+        os.utime(root / "f", ns=(1, 1_000_000_000))
+    async with laboratory(tmp_path / "state") as lab:
+        done = await lab.run(plan(source, target, COPY, verify=verify))
+        groups = await lab.journal.fault_groups(done.key)
+    assert (target / "f").read_bytes() == b"diff"
+    if verify is VerifyLevel.READ_BACK:
+        assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
+        assert [g.fault.kind for g in groups] == ["exists"]
+    else:
+        assert done.state is ExecutionState.COMPLETED
+        assert done.totals.skipped.entries == 1
+
+
 @pytest.mark.parametrize("operation", [COPY, MOVE])
 @pytest.mark.parametrize("policy", list(ConflictPolicy))
 async def test_conflict_policies(tmp_path: Path, other_fs: Path, policy: ConflictPolicy, operation: Operation) -> None:
