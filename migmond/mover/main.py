@@ -14,11 +14,13 @@ import traceback
 from collections.abc import Callable
 from typing import TypeAlias
 
+from migmond.domain.fault import Phase
+from migmond.domain.names import to_text
 from migmond.domain.packing import Packer, Unpacker
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import target_facts
 from migmond.mover.commit import Committer
-from migmond.mover.context import Context
+from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Controls
 from migmond.mover.copy import Copier
 from migmond.mover.delete import Remover
@@ -204,12 +206,16 @@ class Worker:
         for root in self._context.roots:
             try:
                 fd = root.existing_target_fd()
+                try:
+                    facts.append(target_facts(fd))
+                finally:
+                    close_unwritten(fd)
             except Refused as e:  # something else has its name since it was opened
                 return e.answer
-            try:
-                facts.append(target_facts(fd))
-            finally:
-                close_unwritten(fd)
+            except OSError as e:
+                fault = fault_of(Phase.OPEN, e)
+                message = f"cannot look at the destination: {to_text(root.spec.target)} ({fault.message})"
+                return OpenFailed(fault, message, "is its disk there?", root.spec.target)
         return Probed(tuple(facts))
 
 
