@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,10 +22,11 @@ from migmond.mover.control import Controls
 from migmond.mover.copy import Copier
 from migmond.mover.delete import Remover
 from migmond.mover.group import Group
+from migmond.mover.main import Worker
 from migmond.mover.roots import open_roots
 from migmond.mover.settle import Settler
 from migmond.wire.items import DeleteDirectory, DeleteItem, MoverOptions, RootSpec, SettleItem, WorkItem
-from migmond.wire.mover import Delete, FromMover, Open, Publish, Published, Settle, Settled, Synced
+from migmond.wire.mover import Delete, FromMover, Open, OpenFailed, Publish, Published, Settle, Settled, Synced
 from migmond.wire.slots import SLOT_BYTES, ControlSide, Doing, MoverSide
 
 
@@ -256,3 +258,18 @@ def test_a_fifo_in_a_copys_place_does_not_hang_the_read_back(tmp_path: Path) -> 
     synced = mover.said[-1]
     assert isinstance(synced, Synced)
     assert [f.fault.kind for f in synced.failures] == ["ESPIPE"]  # it cannot be read as a file is
+
+
+def test_a_destination_that_cannot_be_looked_at_is_an_answer(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mover ended with a traceback, as from a bug, when the target's disk failed between the scan and that look."""
+    mover = Mover(*places)
+
+    def fails(_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("migmond.mover.roots.Root.existing_target_fd", fails)
+    answer = Worker._probe(SimpleNamespace(_context=mover.context))  # type: ignore[arg-type]
+    assert isinstance(answer, OpenFailed)
+    assert answer.message == f"cannot look at the destination: {places[1]} (Input/output error)"
