@@ -1,6 +1,7 @@
 """Positive controls: what a power cut takes from people who use other tools. A laboratory must find that.
 
-Each tool moves a tree of files to the disk, says that it has succeeded, and only then the power is cut.
+Each tool moves a tree of files to the disk, says that it has succeeded, and only then the power is cut. migmond does
+so beside them.
 """
 
 from __future__ import annotations
@@ -8,28 +9,32 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import trees
+from daemon import EmbeddedDaemon
 from judge import Case, Harm, at_the_fault, counted, known
 from loopfs import LoopFs
 from trial import Trial, clear, lay_out, made_durable
 
+OURS = "migmond"
 TOOLS = {
     "mv": ("mv", "-T", "--", "{source}", "{target}"),
     "rsync": ("rsync", "-a", "--remove-source-files", "{source}/", "{target}/"),
     "rclone": ("rclone", "move", "--config", "/dev/null", "{source}", "{target}"),
+    OURS: (str(Path(sys.executable).with_name("migmon")), "run", "--move", "{source}", "{target}"),
 }
-"""As people type them, by name."""
+"""As people type them, by name. The last one is to compare with."""
 
 FILES = 200
 
 
 def missing() -> list[str]:
     """Which of the tools this machine does not have."""
-    return [name for name in TOOLS if shutil.which(name) is None]
+    return [name for name, command in TOOLS.items() if shutil.which(command[0]) is None]
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,13 @@ class Peers:
         try:
             lay_out(self._pristine, source)
             command = [part.format(source=source, target=target) for part in TOOLS[tool]]
-            subprocess.run(command, check=True, capture_output=True)
-            self._disk.shut_down()
+            if tool == OURS:
+                with EmbeddedDaemon(self._work / "home") as daemon:
+                    subprocess.run(command, check=True, capture_output=True, env=daemon.environment)
+                    self._disk.shut_down()
+            else:
+                subprocess.run(command, check=True, capture_output=True)
+                self._disk.shut_down()
             self._disk.mount_again()
             # Neither restores what others leave open (times of links), and their names for temporaries are their own.
             found = [f for f in at_the_fault(Case(self._pristine, self._known, source, target)) if f.harm is Harm.LOST]
