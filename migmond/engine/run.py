@@ -355,6 +355,8 @@ class Run:
         if scope.moving and await self._gate.passed():
             scope.account.stage(Stage.DELETE)
             await finisher.deletes()
+        if scope.moving and scope.untidy and await self._gate.passed_or_cancelling():
+            await finisher.put_back()
         if await self._gate.passed_or_cancelling():
             scope.account.stage(Stage.DIRECTORIES)
             await finisher.directories()
