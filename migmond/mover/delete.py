@@ -305,12 +305,14 @@ def _as_scanned(item: DeleteItem, source: os.stat_result) -> bool:
 
 
 def _is_held(pair: _Pair, held: int) -> bool:
-    """Whether what is aside is what was checked, unchanged. The inode number may be another one now (an overlay copies
-    what it renames): what is open tells."""
-    aside, now = pair.private.stat(), os.fstat(held)
+    """Whether what is aside is what was checked, unchanged."""
+    item, aside, now = pair.item, pair.private.stat(), os.fstat(held)
     if aside is None or not os.path.samestat(aside, now):
         return False
-    return (now.st_size, now.st_mtime_ns) == (pair.item.size, pair.item.mtime_ns)
+    if (aside.st_size, aside.st_mtime_ns) != (item.size, item.mtime_ns):
+        return False
+    # An overlay copies what it renames, and may number it anew: there what is open tells alone.
+    return aside.st_ino == item.inode or mount_of(pair.private.directory)[0] == "overlay"
 
 
 def _shows_private(pair: _Pair) -> bool:
