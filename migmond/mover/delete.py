@@ -45,6 +45,13 @@ _MAX_WAIT_S = 0.25
 """How long answers wait for a sync that makes others durable as well."""
 
 
+_NO_ROOM = Fault(Phase.DELETE, "ENOSPC", errno.ENOSPC, "the source's directory has no room for one more name")
+
+
+class _Cramped(Exception):
+    """The directory has no room for a private name."""
+
+
 class _Waiting:
     """A batch whose deletes are not durable yet: its tasks, and what is known to have gone wrong."""
 
@@ -79,6 +86,8 @@ class Remover:
         self._waiting: list[_Waiting] = []
         self._waiting_since = 0.0
         self._blind: dict[int, bool] = {}
+        self._put_back_at: dict[int, int] = {}
+        """ctimes of sources that could not be deleted, by task: the renames moved them."""
 
     def due(self, now: float, *, idle: bool) -> bool:
         """Whether `sync` is to be called: something waits for it, and nothing else is to be done, or for long enough.
@@ -162,22 +171,11 @@ class Remover:
                 return  # gone with its directory: deleted before a crash
             self._devices.note(source_dir)
             target_dir = targets.get(directory.root, directory.path)
-            for item in directory.items:
-                source_name, own_target = context.roots[directory.root].names(item.name)
-                pair = _Pair(
-                    item,
-                    Place(source_dir, source_name),
-                    Place(target_dir, item.target_name or own_target),
-                    Place(source_dir, context.aside(item.number)),
-                )
-                try:
-                    self._delete_one(pair, changed_by_us)
-                except Unsafe as e:
-                    faults[item.number] = Fault(Phase.DELETE, e.kind, 0, str(e))
-                except NameTaken:
-                    faults[item.number] = _kept_aside(pair.private.name)
-                except OSError as e:
-                    faults[item.number] = _of_error(e, pair.private)
+            pairs = [self._pair(item, directory.root, source_dir, target_dir) for item in directory.items]
+            cramped = [pair for pair in pairs if not self._try(pair, changed_by_us, faults)]
+            for pair in cramped:  # the deletes of the others have made room
+                if not self._try(pair, changed_by_us, faults):
+                    faults[pair.item.number] = _NO_ROOM
             if self._devices.one_by_one(os.fstat(source_dir).st_dev):
                 try:
                     sync_directory(source_dir)
@@ -192,6 +190,30 @@ class Remover:
             sources.clear()
             targets.clear()
 
+    def _pair(self, item: DeleteItem, root: int, source_dir: int, target_dir: int) -> _Pair:
+        source_name, own_target = self._context.roots[root].names(item.name)
+        return _Pair(
+            item,
+            Place(source_dir, source_name),
+            Place(target_dir, item.target_name or own_target),
+            Place(source_dir, self._context.aside(item.number)),
+        )
+
+    def _try(self, pair: _Pair, changed_by_us: dict[tuple[int, int], int], faults: dict[int, Fault]) -> bool:
+        """Delete one source or say in `faults` why not; False when its directory has no room for its private name."""
+        number = pair.item.number
+        try:
+            self._delete_one(pair, changed_by_us)
+        except Unsafe as e:
+            faults[number] = Fault(Phase.DELETE, e.kind, 0, str(e))
+        except NameTaken:
+            faults[number] = _kept_aside(pair.private.name)
+        except _Cramped:
+            return False
+        except OSError as e:
+            faults[number] = _of_error(e, pair.private)
+        return True
+
     def _delete_one(self, pair: _Pair, changed_by_us: dict[tuple[int, int], int]) -> None:
         item, seen = pair.item, pair.source.stat()
         if seen is None:
@@ -201,7 +223,8 @@ class Remover:
         if not _as_scanned(item, seen):
             raise _source_changed()
         key = (seen.st_dev, seen.st_ino)
-        if seen.st_ctime_ns != changed_by_us.get(key, item.ctime_ns) and not self._changed_by_links_only(pair):
+        expected = self._put_back_at.get(item.number, changed_by_us.get(key, item.ctime_ns))
+        if seen.st_ctime_ns != expected and not self._changed_by_links_only(pair):
             raise _source_changed()
         held, leased = _hold(pair.source, item, seen)
         try:
@@ -211,6 +234,10 @@ class Remover:
                 set_aside(pair.source.directory, pair.source.name, pair.private.name)
             except FileNotFoundError:
                 return  # somebody else has deleted it
+            except OSError as e:
+                if e.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise _Cramped from e
+                raise
             self._unlink(pair, held, copy, leased=leased)
             if item.links > 1 and item.type is EntryType.FILE:
                 changed_by_us[key] = os.fstat(held).st_ctime_ns
@@ -226,7 +253,7 @@ class Remover:
         try:
             copy = check_copy(pair.item, pair.private, left, pair.target, self._step)
             held, leased = _hold(pair.private, pair.item, left)
-        except BaseException:
+        except Unsafe:  # what cannot be looked at now may be later: it stays aside until then
             put_back(pair.source.directory, pair.private.name, pair.source.name)
             raise
         try:
@@ -235,8 +262,7 @@ class Remover:
         finally:
             close_unwritten(held)
 
-    @staticmethod
-    def _unlink(pair: _Pair, held: int, copy: os.stat_result, *, leased: bool, same: bool = True) -> None:
+    def _unlink(self, pair: _Pair, held: int, copy: os.stat_result, *, leased: bool, same: bool = True) -> None:
         """Delete what is aside, or put it back when anything does not fit.
 
         Args:
@@ -257,8 +283,10 @@ class Remover:
             if not same_version(copy, now):
                 raise changed()
             os.unlink(pair.private.name, dir_fd=pair.private.directory)
-        except BaseException:
+        except Exception as e:
             put_back(pair.source.directory, pair.private.name, pair.source.name)
+            if isinstance(e, OSError):  # it is as it was but for its ctime: it may be tried again
+                self._put_back_at[pair.item.number] = os.fstat(held).st_ctime_ns
             raise
 
     def _changed_by_links_only(self, pair: _Pair) -> bool:

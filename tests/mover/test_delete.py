@@ -62,8 +62,8 @@ class Mover:
             work.name, arrival.inode, result.digest,
         )  # fmt: skip
 
-    def delete(self) -> Fault | None:
-        remover = Remover(self.context)
+    def delete(self, remover: Remover | None = None) -> Fault | None:
+        remover = remover or Remover(self.context)
         remover.delete(Delete(1, (DeleteDirectory(0, b"", (self.item,)),)))
         remover.sync()
         answer = self.said[-1]
@@ -101,6 +101,11 @@ def _meanwhile(monkeypatch: pytest.MonkeyPatch, step: str, act: Callable[[], obj
         return result
 
     monkeypatch.setattr(delete, step, wrapped)
+
+
+def _once(act: Callable[[], object]) -> Callable[[], object]:
+    left = [act]
+    return lambda: left.pop()() if left else None
 
 
 def test_a_source_goes_when_its_copy_is_whole(mover: Mover) -> None:
@@ -244,8 +249,7 @@ def test_two_moves_in_opposite_directions_never_delete_both(
         there.bring()
         back.bring()
         with monkeypatch.context() as patch:
-            second = iter([back.delete])
-            _meanwhile(patch, moment, lambda second=second: next(second, lambda: None)(), after=after)
+            _meanwhile(patch, moment, _once(back.delete), after=after)
             there.delete()
         left = [p for p in (source / "doc", target / "doc") if p.exists()]
         assert left, f"{moment} {after}: both are gone"
@@ -263,7 +267,7 @@ def _die(*_: object, **__: object) -> None:
 
 def _killed_at_unlink(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(delete.os, "unlink", _die)
+        patch.setattr(os, "unlink", _die)
         patch.setattr(delete, "put_back", lambda *_: None)
         with pytest.raises(Killed):
             mover.delete()
@@ -317,6 +321,34 @@ def test_a_put_back_that_died_between_link_and_unlink_is_finished(
     os.link(mover.private, mover.source / "doc")
     Remover(mover.context).put_back(PutBack(3, (AsideDirectory(0, b"", ((7, b"doc"),)),)))
     assert mover.said[-1] == PutBackDone(3, 1, ())
+    assert os.listdir(mover.source) == ["doc"]
+
+
+def test_a_source_that_could_not_be_deleted_is_tried_again(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    remover = Remover(mover.context)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fails)
+        assert _kind(mover.delete(remover)) == "EROFS"
+    assert os.listdir(mover.source) == ["doc"]
+    assert mover.delete(remover) is None
+    assert os.listdir(mover.source) == []
+
+
+@pytest.mark.hazard(13)
+def test_a_directory_without_room_for_a_private_name_is_told(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def full(*_: object) -> None:
+        tries.append(1)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(delete, "set_aside", full)
+    fault = mover.delete()
+    assert fault is not None
+    assert (fault.errno, "room" in fault.message, len(tries)) == (errno.ENOSPC, True, 2)
     assert os.listdir(mover.source) == ["doc"]
 
 
