@@ -94,9 +94,9 @@ class Finisher:
                 found.setdefault((place.root, place.path), []).append((task.number, task.name))
             directories = tuple(AsideDirectory(root, path, tuple(items)) for (root, path), items in found.items())
             answer = await scope.crew.ask(PutBack(scope.next_batch(), directories), PutBackDone)
-            for failure in answer.failures:
-                why = failure.fault.message
-                scope.surroundings.log("a source stays aside", execution=scope.id, task=failure.number, why=why)
+            if answer.failures:
+                count, why = len(answer.failures), answer.failures[0].fault.message
+                scope.surroundings.log("sources may be left aside", execution=scope.id, count=count, why=why)
 
     async def directories(self) -> None:
         """Make and finish target directories, children before parents.

@@ -44,7 +44,7 @@ CANCEL_GRACE_S = 10.0
 """How long a cancel waits for movers to give up what they have in hand before it kills them."""
 
 FIRST_SLOT = 1
-_LEFT_THERE = "copies that were on their way there have names that begin with .migmond-"
+_LEFT_THERE = "copies on their way there, and sources that were being deleted, have names that begin with .migmond-"
 _ENGINE, _JOURNAL = "engine", "journal"
 """Who sets holds that people did not ask for; the second while the journal's disk is full."""
 

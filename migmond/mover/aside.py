@@ -22,25 +22,35 @@ class NameTaken(Exception):
     """Something else has the source's name now: what is under the private name stays there."""
 
 
-def set_aside(directory: int, name: bytes, private: bytes) -> None:
+def set_aside(directory: int, name: bytes, private: bytes, *, look_first: bool) -> None:
     """Rename a source to its private name.
+
+    Args:
+        look_first: the file system may take RENAME_NOREPLACE and not heed it (some FUSE).
 
     Raises:
         NameTaken: an earlier version of it is still aside.
         OSError: the rename failed (FileNotFoundError: the source is gone).
     """
-    left = stat_or_none(directory, private)  # also where a file system takes the flag and does not heed it (some FUSE)
-    if left is not None:
-        _drop_further_name(directory, private, name, left)
+    if look_first:
+        _clear(directory, name, private)
     try:
         libc.renameat2(directory, name, directory, private, RENAME_NOREPLACE)
     except FileExistsError:
-        raise NameTaken from None
+        _clear(directory, name, private)
+        libc.renameat2(directory, name, directory, private, RENAME_NOREPLACE)
     except OSError as e:
         if not has_no_flags(e):
             raise
+        _clear(directory, name, private)
         # Never by link and unlink: between them the source's name may be given to another file.
         rename_replace(directory, name, directory, private)
+
+
+def _clear(directory: int, name: bytes, private: bytes) -> None:
+    left = stat_or_none(directory, private)
+    if left is not None:
+        _drop_further_name(directory, private, name, left)
 
 
 def put_back(directory: int, private: bytes, name: bytes) -> bool:

@@ -85,7 +85,7 @@ class Remover:
         self._devices = Devices()
         self._waiting: list[_Waiting] = []
         self._waiting_since = 0.0
-        self._blind: dict[int, bool] = {}
+        self._kinds: dict[int, str] = {}
         self._put_back_at: dict[int, int] = {}
         """ctimes of sources that could not be deleted, by task: the renames moved them."""
 
@@ -228,17 +228,23 @@ class Remover:
             raise _source_changed()
         held, leased = _hold(pair.source, item, seen)
         try:
-            if self._times_say_nothing(seen, pair) and not equal_source(item, pair.source, pair.target, self._step):
+            silent = item.type is EntryType.FILE and self._kind(seen, pair) in _NO_TIMES_OF_MAPPINGS
+            if silent and not equal_source(item, pair.source, pair.target, self._step):
                 raise _source_changed()
             try:
-                set_aside(pair.source.directory, pair.source.name, pair.private.name)
+                set_aside(
+                    pair.source.directory,
+                    pair.source.name,
+                    pair.private.name,
+                    look_first=self._kind(seen, pair) == "fuse",
+                )
             except FileNotFoundError:
                 return  # somebody else has deleted it
             except OSError as e:
                 if e.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise _Cramped from e
                 raise
-            self._unlink(pair, held, copy, leased=leased)
+            self._unlink(pair, held, seen, copy, leased=leased)
             if item.links > 1 and item.type is EntryType.FILE:
                 changed_by_us[key] = os.fstat(held).st_ctime_ns
         finally:
@@ -258,20 +264,30 @@ class Remover:
             raise
         try:
             same = _as_scanned(pair.item, left) and equal_source(pair.item, pair.private, pair.target, self._step)
-            self._unlink(pair, held, copy, leased=leased, same=same)
+            self._unlink(pair, held, left, copy, leased=leased, same=same)
         finally:
             close_unwritten(held)
 
-    def _unlink(self, pair: _Pair, held: int, copy: os.stat_result, *, leased: bool, same: bool = True) -> None:
+    def _unlink(
+        self,
+        pair: _Pair,
+        held: int,
+        source: os.stat_result,
+        copy: os.stat_result,
+        *,
+        leased: bool,
+        same: bool = True,
+    ) -> None:
         """Delete what is aside, or put it back when anything does not fit.
 
         Args:
             held: the source that all checks so far were about.
+            source: what they saw of it.
             copy: its copy, as it was found to be right.
             same: False when it is known already that it is not what was copied.
         """
         try:
-            if not same or not _is_held(pair, held):
+            if not same or not _is_held(pair, held, source):
                 raise _source_changed()
             if leased and fcntl.fcntl(held, fcntl.F_GETLEASE) != fcntl.F_RDLCK:
                 raise _in_use()  # somebody opened it by its name, and waits for us
@@ -297,12 +313,11 @@ class Remover:
             return equal_source(item, pair.source, pair.target, self._step)
         return False
 
-    def _times_say_nothing(self, seen: os.stat_result, pair: _Pair) -> bool:
-        if pair.item.type is not EntryType.FILE:
-            return False
-        if seen.st_dev not in self._blind:
-            self._blind[seen.st_dev] = mount_of(pair.source.directory)[0] in _NO_TIMES_OF_MAPPINGS
-        return self._blind[seen.st_dev]
+    def _kind(self, seen: os.stat_result, pair: _Pair) -> str:
+        """The type of the source's file system: "fuse" for all of that kind."""
+        if seen.st_dev not in self._kinds:
+            self._kinds[seen.st_dev] = mount_of(pair.source.directory)[0].split(".", 1)[0].removesuffix("blk")
+        return self._kinds[seen.st_dev]
 
 
 def _source_changed() -> Unsafe:
@@ -332,15 +347,15 @@ def _as_scanned(item: DeleteItem, source: os.stat_result) -> bool:
     return (source.st_ino, source.st_size, source.st_mtime_ns) == (item.inode, item.size, item.mtime_ns)
 
 
-def _is_held(pair: _Pair, held: int) -> bool:
-    """Whether what is aside is what was checked, unchanged."""
-    item, aside, now = pair.item, pair.private.stat(), os.fstat(held)
-    if aside is None or not os.path.samestat(aside, now):
+def _is_held(pair: _Pair, held: int, source: os.stat_result) -> bool:
+    """Whether what is aside is what was checked and is open as `held`, unchanged."""
+    aside = pair.private.stat()
+    if aside is None or (aside.st_size, aside.st_mtime_ns) != (source.st_size, source.st_mtime_ns):
         return False
-    if (aside.st_size, aside.st_mtime_ns) != (item.size, item.mtime_ns):
-        return False
-    # An overlay copies what it renames, and may number it anew: there what is open tells alone.
-    return aside.st_ino == item.inode or mount_of(pair.private.directory)[0] == "overlay"
+    if os.path.samestat(aside, source):
+        return True
+    # An overlay copies what it renames, and may number it anew: there what is open tells.
+    return mount_of(pair.private.directory)[0] == "overlay" and os.path.samestat(aside, os.fstat(held))
 
 
 def _shows_private(pair: _Pair) -> bool:

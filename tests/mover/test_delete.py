@@ -341,7 +341,7 @@ def test_a_source_that_could_not_be_deleted_is_tried_again(mover: Mover, monkeyp
 def test_a_directory_without_room_for_a_private_name_is_told(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         tries.append(1)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
