@@ -49,7 +49,7 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
     """One failure. `errno` is 0 when no system call failed (then `kind` says what did).
 
     `kind` is an errno name (`EIO`) or one of: `source_changed`, `source_in_use`, `exists`, `hash_mismatch`,
-    `target_missing`, `unsupported_type`, `mover_died`.
+    `target_missing`, `target_changed`, `kept_aside`, `unsupported_type`, `mover_died`.
     """
 
     phase: Phase

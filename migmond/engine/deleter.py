@@ -19,6 +19,8 @@ from migmond.wire.items import DeleteDirectory, DeleteItem
 from migmond.wire.mover import Delete, Deleted
 
 BATCH_TASKS = 500
+KEPT_ASIDE = "kept_aside"
+"""Kind of the fault of a source that is under its private name, since its own was given to another file."""
 MAX_OUT = 2
 """Delete batches that one mover may have in hand: deleting shares the mover with copying."""
 
@@ -97,7 +99,9 @@ class Deleter:
         tasks = station.flight.deletes.pop(message.batch)
         for failure in message.failures:
             task = tasks.pop(failure.number)
-            if self._faults.environmental(failure.fault):
+            # It may not have got its name back.
+            scope.untidy |= bool(failure.fault.errno) or failure.fault.kind == KEPT_ASIDE
+            if self._faults.unsynced(task, failure.fault) or self._faults.environmental(failure.fault):
                 self.add([task])  # a disk that went read-only is one hold, not a storm of failures
             else:
                 scope.fail(task, failure.fault)

@@ -48,6 +48,7 @@ class FaultDesk:
         self._hold = hold
         self._delays: dict[int, float] = {}
         self._io_errors = 0
+        self._unsynced: dict[int, int] = {}
         self._doubtful: set[int] = set()
         """Tasks that were held for an input/output error: their next one is their own."""
         self.changed: set[int] = set()
@@ -80,6 +81,16 @@ class FaultDesk:
             return False
         space = fault.kind in _SPACE_KINDS
         self._hold(HoldReason.SPACE if space else HoldReason.DEVICE, f"{fault.phase}: {fault.message}")
+        return True
+
+    def unsynced(self, task: Task, fault: Fault) -> bool:
+        """Whether `fault` only says that what was done about `task` may not be durable; the execution is held when it
+        keeps saying so. Then the task is tried again for ever: to give it up would be to forget what was done."""
+        if fault.phase is not Phase.SYNC:
+            return False
+        tries = self._unsynced[task.number] = self._unsynced.get(task.number, 0) + 1
+        if not self.environmental(fault) and tries % self._scope.surroundings.settings.attempts == 0:
+            self._hold(HoldReason.DEVICE, f"{fault.phase}: {fault.message}")
         return True
 
     def went_well(self) -> None:

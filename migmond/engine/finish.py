@@ -19,8 +19,17 @@ from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
 from migmond.ports import Record
-from migmond.wire.items import DirectoryItem
-from migmond.wire.mover import DirectoriesMade, DirectoriesRemoved, MakeDirectories, RemoveDirectories, Sweep, Swept
+from migmond.wire.items import AsideDirectory, DirectoryItem
+from migmond.wire.mover import (
+    DirectoriesMade,
+    DirectoriesRemoved,
+    MakeDirectories,
+    PutBack,
+    PutBackDone,
+    RemoveDirectories,
+    Sweep,
+    Swept,
+)
 
 D = TypeVar("D", DirectoriesMade, DirectoriesRemoved)
 
@@ -28,6 +37,7 @@ PAGE = 1000
 DELETE_PAGE = 20_000
 RETRY_S = 0.2
 _HIGHEST = 1 << 62
+_MAY_BE_ASIDE = (TaskState.DURABLE, TaskState.FAILED)
 
 
 class Finisher:
@@ -65,6 +75,28 @@ class Finisher:
         while not self._deleter.idle:
             with trio.move_on_after(0.5):
                 await self._scope.progress.wait()
+
+    async def put_back(self) -> None:
+        """Move only: give sources their names back that a mover had set aside and neither deleted nor put back."""
+        scope, after = self._scope, 0
+        await scope.ledger.settled()
+        while True:
+            page = await scope.surroundings.journal.tasks(
+                scope.key, after=after, limit=DELETE_PAGE, states=_MAY_BE_ASIDE, directories=False
+            )
+            if not page:
+                return
+            after = page[-1].number
+            places = await scope.directory_of(page)
+            found: dict[tuple[int, bytes], list[tuple[int, bytes]]] = {}
+            for task in page:
+                place = places[task.number]
+                found.setdefault((place.root, place.path), []).append((task.number, task.name))
+            directories = tuple(AsideDirectory(root, path, tuple(items)) for (root, path), items in found.items())
+            answer = await scope.crew.ask(PutBack(scope.next_batch(), directories), PutBackDone)
+            if answer.failures:
+                count, why = len(answer.failures), answer.failures[0].fault.message
+                scope.surroundings.log("sources may be left aside", execution=scope.id, count=count, why=why)
 
     async def directories(self) -> None:
         """Make and finish target directories, children before parents.

@@ -44,7 +44,7 @@ CANCEL_GRACE_S = 10.0
 """How long a cancel waits for movers to give up what they have in hand before it kills them."""
 
 FIRST_SLOT = 1
-_LEFT_THERE = "copies that were on their way there have names that begin with .migmond-"
+_LEFT_THERE = "copies on their way there, and sources that were being deleted, have names that begin with .migmond-"
 _ENGINE, _JOURNAL = "engine", "journal"
 """Who sets holds that people did not ask for; the second while the journal's disk is full."""
 
@@ -355,6 +355,8 @@ class Run:
         if scope.moving and await self._gate.passed():
             scope.account.stage(Stage.DELETE)
             await finisher.deletes()
+        if scope.moving and scope.untidy and await self._gate.passed_or_cancelling():
+            await finisher.put_back()
         if await self._gate.passed_or_cancelling():
             scope.account.stage(Stage.DIRECTORIES)
             await finisher.directories()

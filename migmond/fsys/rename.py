@@ -7,7 +7,7 @@ import os
 
 from migmond.fsys import libc
 
-_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
+RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _NO_FLAGS_HERE = frozenset({errno.EINVAL, errno.ENOSYS})
 
 
@@ -18,11 +18,16 @@ def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: by
     the promise; else a look before a plain rename, which leaves a window that no call can close there.
     """
     try:
-        libc.renameat2(source_dir, source, target_dir, target, _RENAME_NOREPLACE)
+        libc.renameat2(source_dir, source, target_dir, target, RENAME_NOREPLACE)
     except OSError as e:
-        if e.errno not in _NO_FLAGS_HERE:
+        if not has_no_flags(e):
             raise
         _rename_without_flags(source_dir, source, target_dir, target)
+
+
+def has_no_flags(error: OSError) -> bool:
+    """Whether renameat2(2) failed because the file system knows no flags."""
+    return error.errno in _NO_FLAGS_HERE
 
 
 def _rename_without_flags(source_dir: int, source: bytes, target_dir: int, target: bytes) -> None:

@@ -13,6 +13,7 @@ from migmond.fsys.content import PairMemory
 from migmond.fsys.metadata import Rights
 from migmond.fsys.times import TimeMemory
 from migmond.fsys.xattrs import has_default_acl
+from migmond.mover.aside import aside_name
 from migmond.mover.control import Controls
 from migmond.mover.devices import Devices
 from migmond.mover.directory_cache import DirectoryCache, OpenDirectory
@@ -20,7 +21,7 @@ from migmond.mover.roots import Root
 from migmond.wire.items import MoverOptions
 from migmond.wire.mover import FromMover
 
-_TEMPORARY = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+\.part")
+_TEMPORARY = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+\.(part|source)")
 
 
 class Context:
@@ -47,6 +48,13 @@ class Context:
 
     def is_temporary(self, name: bytes) -> bool:
         return name.startswith(b".migmond-%s-" % self.options.execution.encode()) and name.endswith(b".part")
+
+    def aside(self, number: int) -> bytes:
+        """Return the private name of a task's source while it is being deleted: see `mover.aside`."""
+        return aside_name(self.options.execution, number)
+
+    def is_aside(self, name: bytes) -> bool:
+        return name.startswith(b".migmond-%s-" % self.options.execution.encode()) and name.endswith(b".source")
 
     def may_rename(self, root: int) -> bool:
         return self.options.rename and root not in self._no_rename
@@ -85,7 +93,7 @@ class Context:
 
 
 def is_temporary(name: bytes) -> bool:
-    """Whether it is the name of a temporary of any execution."""
+    """Whether it is the name of a temporary of any execution, or the private name of a source."""
     return _TEMPORARY.fullmatch(name) is not None
 
 

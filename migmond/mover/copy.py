@@ -17,10 +17,12 @@ from migmond.fsys.beneath import let_owner_write
 from migmond.fsys.birth import birth_ns
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.content import copy_content
+from migmond.fsys.mapped import write_protect
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.rename import link, stat_or_none
 from migmond.fsys.reread import digest_of
 from migmond.fsys.times import same_time
+from migmond.mover.aside import NameTaken, put_back
 from migmond.mover.conflict import before_copy, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
@@ -269,6 +271,8 @@ class Copier:
         except FileNotFoundError:
             return self._gone(job)
         try:
+            if self._context.moving:
+                write_protect(source_fd)
             source = os.fstat(source_fd)
             seen: Seen | None = None
             if job.item.as_found:
@@ -411,8 +415,14 @@ class Copier:
         return None if decided is None else job.left(decided.outcome, decided.fault)
 
     def _gone(self, job: _Job) -> Copied:
-        """The source is not there: we renamed it before a crash, or somebody removed it."""
+        """The source is not there: before a crash we renamed it or set it aside, or somebody removed it."""
         item = job.item
+        if self._context.moving and job.source_dir >= 0:
+            try:
+                if put_back(job.source_dir, self._context.aside(item.number), job.source_name):
+                    return self._copy(job)
+            except NameTaken:
+                return self._copy(job)
         if self._context.options.rename:
             with contextlib.suppress(OSError):
                 directory = self._targets.get(job.root, job.path)

@@ -47,6 +47,7 @@ from migmond.wire.mover import (
     Probe,
     Probed,
     Publish,
+    PutBack,
     RemoveDirectories,
     RenameRoot,
     Scan,
@@ -145,6 +146,8 @@ class Worker:
                 self._seal()
             case Delete():
                 self._remover.delete(message)
+            case PutBack():
+                self._remover.put_back(message)
             case MakeDirectories():
                 self._directories.make(message)
             case RemoveDirectories():

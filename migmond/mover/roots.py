@@ -18,6 +18,7 @@ from migmond.fsys.mounts import unescape
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_parent, open_root
 from migmond.mover.anchors import anchor_at, moved_on
+from migmond.mover.aside import aside_name
 from migmond.wire.items import RootInfo, RootSpec
 from migmond.wire.mover import Open, OpenFailed
 
@@ -100,7 +101,8 @@ def open_roots(opening: Open) -> list[Root]:
         return [_target_only(spec, kind) for spec, kind in zip(opening.roots, opening.known_types, strict=True)]
     expected = opening.expected or (0,) * len(opening.roots)
     roots = [
-        _opened(spec, inode, gone_allowed=index in opening.may_be_gone)
+        _left_aside(spec, aside_name(opening.options.execution, index + 1), inode)
+        or _opened(spec, inode, gone_allowed=index in opening.may_be_gone)
         for index, (spec, inode) in enumerate(zip(opening.roots, expected, strict=True))
     ]
     for root in roots:
@@ -156,6 +158,24 @@ def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
         message = f"{to_text(spec.source)} is not the directory that was scanned"
         raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", spec.source))
     return Root(spec, _info(spec, st, entry_type(st.st_mode)), source_fd, source_name, target_name)
+
+
+def _left_aside(spec: RootSpec, private: bytes, expected: int) -> Root | None:
+    """A single file that a mover had set aside to delete it when it died: its task knows what to do."""
+    if not expected or os.path.lexists(spec.source):
+        return None
+    try:
+        source_fd, source_name = open_parent(spec.source)
+    except OSError:
+        return None
+    try:
+        st = stat_or_none(source_fd, private)
+    except OSError:
+        st = None
+    if st is None or stat.S_ISDIR(st.st_mode):
+        os.close(source_fd)
+        return None
+    return Root(spec, _info(spec, st, entry_type(st.st_mode)), source_fd, source_name, os.path.basename(spec.target))
 
 
 def _target_only(spec: RootSpec, kind: EntryType) -> Root:

@@ -87,6 +87,8 @@ class Walker:
             for entry, entry_device in list_directory(fd):
                 if known and entry.name in known:
                     continue  # a directory among them is in the journal as an unread one of its own
+                if context.is_aside(entry.name):
+                    continue  # it has a task of its own
                 if len(entries) >= LISTING_ENTRIES:
                     context.controls.check()
                     self._list(directory, device, entries, outcomes, complete=False)

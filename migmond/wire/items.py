@@ -155,10 +155,10 @@ class PublishResult(msgspec.Struct, frozen=True, array_like=True):
 class DeleteItem(msgspec.Struct, frozen=True, array_like=True):
     """A source to delete, with everything that must still be true of it.
 
-    `target_name` and `target_inode` say where its durable copy is: the mover checks that the name is there with
-    that inode on the target's device, and that it is not the source itself. A changed ctime of a file with several
-    links (our own deletes of its other names change it) is accepted when its content hashes to `digest`, or, when
-    there is none, to the same as the target.
+    `target_name` and `target_inode` say where its durable copy is: the mover checks that the name is there with that
+    inode, size and time, and that it is not the source itself, under whatever numbers. Where inode or time differ, its
+    content has to be the same: it is read. A changed ctime of a file with several links (our own deletes of its other
+    names change it) is accepted when its content hashes to `digest`, or, when there is none, to the same as the target.
     """
 
     number: int
@@ -179,6 +179,14 @@ class DeleteDirectory(msgspec.Struct, frozen=True, array_like=True):
     root: int
     path: bytes
     items: tuple[DeleteItem, ...]
+
+
+class AsideDirectory(msgspec.Struct, frozen=True, array_like=True):
+    """Task numbers and names of sources in one directory that may be under their private names."""
+
+    root: int
+    path: bytes
+    items: tuple[tuple[int, bytes], ...]
 
 
 class DirectoryItem(msgspec.Struct, frozen=True, array_like=True):

@@ -16,7 +16,7 @@ Order of a mover's life:
                                     ←    Published(group, results)      (not durable yet)
                                          the next syncfs of this mover makes it so:
                                     ←    Synced(..., durable=[group])  or  Durable([group])
-      Delete, MakeDirectories, RemoveDirectories, Sweep, Settle, Verify, Probe, Survey → one answer each
+      Delete, PutBack, MakeDirectories, RemoveDirectories, Sweep, Settle, Verify, Probe, Survey → one answer each
     Stop                            →    flushes nothing, exits 0 when the present call returns
 
 The daemon decides and journals; a mover only acts and tells. A mover's commit group members are known to the
@@ -39,6 +39,7 @@ from migmond.domain.preflight import TargetFacts
 from migmond.domain.selector import Selector
 from migmond.domain.task import Listing
 from migmond.wire.items import (
+    AsideDirectory,
     CopyResult,
     DeleteDirectory,
     DirectoryItem,
@@ -119,6 +120,14 @@ class Delete(_Message, frozen=True):
     directories: tuple[DeleteDirectory, ...]
 
 
+class PutBack(_Message, frozen=True):
+    """Give sources that a mover had set aside to delete them their names again; durable when the answer arrives.
+    Nothing else is done, and what is not aside is no fault."""
+
+    batch: int
+    directories: tuple[AsideDirectory, ...]
+
+
 class MakeDirectories(_Message, frozen=True):
     """Make and finish directories at the target: owner, xattrs, ACL, mode, times. Children come before parents."""
 
@@ -192,6 +201,7 @@ ToMover: TypeAlias = (
     | Flush
     | Publish
     | Delete
+    | PutBack
     | MakeDirectories
     | RemoveDirectories
     | Sweep
@@ -268,14 +278,21 @@ class Published(_Message, frozen=True):
 
 
 class Deleted(_Message, frozen=True):
-    """`failures`: sources that were not deleted, with kind `source_changed`, `source_in_use`, `target_missing`
-    or an errno name.
+    """`failures`: sources that were not deleted, with kind `source_changed`, `source_in_use`, `target_missing`,
+    `target_changed`, `same_file`, `kept_aside` or an errno name; and those whose delete may not be durable, with phase
+    SYNC.
 
     A source that is gone already counts as deleted. Everything without a fault is durable when this arrives: no power
     cut brings it back.
     """
 
     batch: int
+    failures: tuple[ItemFault, ...]
+
+
+class PutBackDone(_Message, frozen=True):
+    batch: int
+    put_back: int
     failures: tuple[ItemFault, ...]
 
 
@@ -348,6 +365,7 @@ FromMover: TypeAlias = (
     | Synced
     | Published
     | Deleted
+    | PutBackDone
     | DirectoriesMade
     | DirectoriesRemoved
     | Swept
