@@ -6,6 +6,7 @@ import enum
 
 import msgspec
 
+from migmond.domain.file_system import FileSystemId
 from migmond.domain.hold import Hold
 from migmond.domain.identity import Identity
 from migmond.domain.limits import Limits
@@ -100,10 +101,12 @@ class Anchor(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         inode: 0 when the file system gives a directory another number each time it is mounted.
+        file_system: which one it was on. The roots of all file systems of one kind have the same inode number.
     """
 
     path: bytes
     inode: int
+    file_system: FileSystemId = FileSystemId()
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -118,6 +121,7 @@ class Execution(msgspec.Struct, frozen=True):
         active_s: seconds in RUNNING so far, by the monotonic clock.
         reason: why it is in this state, one sentence, "" when the state says it all.
         anchors: of each source's target.
+        source_file_systems: which file system each source was on; empty when an older version journaled it.
         waiting_since: wall clock seconds when it took its place in the line, None when it does not wait for its turn.
         host, version: the machine and the migmond that it was started on; "" when an older one journaled it.
     """
@@ -142,3 +146,4 @@ class Execution(msgspec.Struct, frozen=True):
     host: str = ""
     version: str = ""
     waiting_since: float | None = None
+    source_file_systems: tuple[FileSystemId, ...] = ()

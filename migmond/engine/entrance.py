@@ -104,6 +104,7 @@ def fresh_execution(
         totals=Totals(planned=Tally(len(opened.roots), size)),
         limits=plan.limits,
         anchors=tuple(r.anchor for r in opened.roots),
+        source_file_systems=tuple(r.source_file_system for r in opened.roots),
         host=os.uname().nodename,
         version=migmond.__version__,
     )

@@ -101,7 +101,10 @@ class Verifier:
         fresh = fresh_opening(execution.id, execution.plan, self._surroundings.settings)
         numbers = range(1, len(fresh.roots) + 1)
         roots = await journal.get_tasks(execution.key, numbers)
-        return Open(fresh.roots, fresh.options, make_targets=False, known_types=tuple(roots[n].type for n in numbers))
+        types = tuple(roots[n].type for n in numbers)
+        return Open(
+            fresh.roots, fresh.options, make_targets=False, anchors=execution.anchors, known_types=types
+        )  # fmt: skip
 
     async def _feed(self, send: trio.MemorySendChannel[list[Task]]) -> None:
         after = 0

@@ -14,11 +14,13 @@ import traceback
 from collections.abc import Callable
 from typing import TypeAlias
 
+from migmond.domain.fault import Phase
+from migmond.domain.names import to_text
 from migmond.domain.packing import Packer, Unpacker
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import target_facts
 from migmond.mover.commit import Committer
-from migmond.mover.context import Context
+from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Controls
 from migmond.mover.copy import Copier
 from migmond.mover.delete import Remover
@@ -206,6 +208,9 @@ class Worker:
                 fd = root.existing_target_fd()
             except Refused as e:  # something else has its name since it was opened
                 return e.answer
+            except OSError as e:  # another file system has
+                return OpenFailed(fault_of(Phase.OPEN, e), f"{to_text(root.target_directory)}: {e.strerror}", "",
+                                  root.target_directory)  # fmt: skip
             try:
                 facts.append(target_facts(fd))
             finally:

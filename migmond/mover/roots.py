@@ -8,16 +8,21 @@ import os
 import stat
 import tempfile
 import threading
+from typing import NamedTuple
+
+import msgspec
 
 from migmond.domain.entry import EntryType, entry_type
 from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.file_system import FileSystemId
 from migmond.domain.names import to_text
 from migmond.fsys.facts import mount_id
+from migmond.fsys.file_system_id import file_system_id
 from migmond.fsys.mounts import unescape
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_parent, open_root
-from migmond.mover.anchors import anchor_at, moved_on
+from migmond.mover.anchors import OTHER_DIRECTORY, OTHER_FILE_SYSTEM, anchor_at, moved_on, stay_on
 from migmond.wire.items import RootInfo, RootSpec
 from migmond.wire.mover import Open, OpenFailed
 
@@ -33,6 +38,7 @@ class Refused(Exception):
 class Root:
     """One source and its target.
 
+    `target_on`: the file system that the target was on when the plan was started, or when it was opened.
     `gone`: the source was moved away already; a stand-in is open in its place.
 
     For a directory, `source_fd` and `target_fd` are the directories themselves and the names are b"". For anything
@@ -46,6 +52,7 @@ class Root:
         self.source_name = source_name
         self.target_name = target_name
         self.gone = False
+        self.target_on = info.anchor.file_system
         self._target_fd = -1
         self._opening = threading.Lock()
 
@@ -68,16 +75,38 @@ class Root:
             make: make it and its parents when missing.
 
         Raises:
-            OSError: it cannot be opened or made.
+            OSError: it cannot be opened or made; ESTALE: another file system is mounted there now.
         """
         with self._opening:
             if self._target_fd < 0:
-                self._target_fd = (make_root if make else open_root)(self.target_directory)
+                self._target_fd = self._open_target(make=make)
             return self._target_fd
 
+    def _open_target(self, *, make: bool) -> int:
+        try:
+            fd = open_root(self.target_directory)
+        except FileNotFoundError:
+            if not make:
+                raise
+            try:
+                os.close(self.existing_target_fd())  # nothing is made on another file system
+            except Refused as e:
+                raise OSError(e.answer.fault.errno, e.answer.fault.message) from e
+            fd = make_root(self.target_directory)
+        return self._kept(fd)
+
     def existing_target_fd(self) -> int:
-        """Open the target directory, or the nearest parent that exists. The caller closes it."""
-        return open_nearest(self.target_directory)[0]
+        """Open the target directory, or the nearest parent that exists. The caller closes it. Raises as `target_fd`,
+        and Refused."""
+        return self._kept(open_nearest(self.target_directory)[0])
+
+    def _kept(self, fd: int) -> int:
+        try:
+            stay_on(self.target_on, fd)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
 
     def names(self, name: bytes) -> tuple[bytes, bytes]:
         """Return an item's names at the source and at the target; a single root's item has the empty name."""
@@ -89,20 +118,25 @@ def open_roots(opening: Open) -> list[Root]:
 
     Raises:
         Refused: a source is missing, unreadable, not the one that was scanned; a target is or lies in a source, or
-            the reverse, through whatever mounts and symlinks; a target's type does not fit, or its disk is not there.
+            the reverse, through whatever mounts and symlinks; a target's type does not fit, or its disk is not there,
+            or another one is.
     """
-    for anchor in opening.anchors:
-        if moved_on(anchor):
-            fault = Fault(Phase.OPEN, "target_changed", 0, "another directory stands there now")
-            message = f"{to_text(anchor.path)} is not the directory that the destination was in"
-            raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", anchor.path))
     if opening.known_types:
-        return [_target_only(spec, kind) for spec, kind in zip(opening.roots, opening.known_types, strict=True)]
-    expected = opening.expected or (0,) * len(opening.roots)
+        return _targets_only(opening)
+    for anchor in opening.anchors:
+        _refuse_moved(anchor)
+    known = zip(
+        opening.roots,
+        opening.expected or (0,) * len(opening.roots),
+        opening.source_file_systems or (FileSystemId(),) * len(opening.roots),
+        strict=True,
+    )
     roots = [
-        _opened(spec, inode, gone_allowed=index in opening.may_be_gone)
-        for index, (spec, inode) in enumerate(zip(opening.roots, expected, strict=True))
+        _opened(spec, Expected(inode, on, index in opening.may_be_gone))
+        for index, (spec, inode, on) in enumerate(known)
     ]
+    for root, anchor in zip(roots, opening.anchors, strict=False):
+        _refuse_another(anchor.file_system, root)
     for root in roots:
         for other in roots:
             if root.gone:
@@ -119,21 +153,54 @@ def open_roots(opening: Open) -> list[Root]:
     return roots
 
 
-def _opened(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
+class Expected(NamedTuple):
+    """What is known of a source when it is opened again: 0 and an empty id when nothing is.
+
+    `gone_allowed`: nothing is wanted of it any more.
+    """
+
+    inode: int
+    file_system: FileSystemId
+    gone_allowed: bool
+
+
+def _refuse_moved(anchor: Anchor) -> None:
     try:
-        return _open_one(spec, expected, gone_allowed=gone_allowed)
+        why = moved_on(anchor)
+    except OSError as e:
+        raise _refusal(e, anchor.path, "cannot look at the destination") from e
+    if why:
+        raise _changed("target_changed", anchor.path, "the directory that the destination was in", why)
+
+
+def _refuse_another(then: FileSystemId, root: Root) -> None:
+    """Something may be mounted below the anchor, where we had made the target."""
+    if then.is_another(root.target_on):
+        what = "where the destination was"
+        raise _changed("target_changed", root.target_directory, what, OTHER_FILE_SYSTEM)
+    root.target_on = then if then.own else root.target_on
+
+
+def _changed(kind: str, path: bytes, what: str, why: str) -> Refused:
+    message = f"{to_text(path)} is not {what}: {why}; mount the disk that it was on, then try again"
+    return Refused(OpenFailed(Fault(Phase.OPEN, kind, 0, why), message, "", path))
+
+
+def _opened(spec: RootSpec, expected: Expected) -> Root:
+    try:
+        return _open_one(spec, expected)
     except OSError as e:  # what is wrong with the source is told in there
         raise _refusal(e, spec.target, "cannot look at the destination") from e
 
 
-def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
+def _open_one(spec: RootSpec, expected: Expected) -> Root:
     try:
         st = os.stat(spec.source, follow_symlinks=spec.source.endswith(b"/"))
         if stat.S_ISLNK(st.st_mode) and os.path.isdir(spec.source):
             st = os.stat(spec.source)  # the operator's root may be a symlink to a directory
     except FileNotFoundError as e:
         target = stat_or_none(-100, spec.target)
-        if gone_allowed or (expected and target is not None and target.st_ino == expected):
+        if expected.gone_allowed or (target is not None and _was_renamed(spec, target, expected)):
             return _gone(spec, target)
         raise _refusal(e, spec.source, "the source does not exist") from e
     except OSError as e:
@@ -147,15 +214,49 @@ def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
             source_fd, source_name = open_parent(spec.source)
             target_name = os.path.basename(spec.target)
             st = os.stat(source_name, dir_fd=source_fd, follow_symlinks=False)
+        on = file_system_id(source_fd)
     except OSError as e:
         raise _refusal(e, spec.source, "cannot open the source") from e
-    if expected and st.st_ino != expected and not source_name:  # another file is its task's business
-        if gone_allowed:
-            return _gone(spec, stat_or_none(-100, spec.target))
-        fault = Fault(Phase.OPEN, "source_changed", 0, "another directory stands there now")
-        message = f"{to_text(spec.source)} is not the directory that was scanned"
-        raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", spec.source))
-    return Root(spec, _info(spec, st, entry_type(st.st_mode)), source_fd, source_name, target_name)
+    why = ""
+    if expected.file_system.is_another_volume(on):
+        why = OTHER_FILE_SYSTEM
+    elif expected.inode and st.st_ino != expected.inode and not source_name:  # another file is its task's business
+        why = OTHER_DIRECTORY
+    if why and expected.gone_allowed:
+        os.close(source_fd)
+        return _gone(spec, stat_or_none(-100, spec.target))
+    if why:
+        what = "the file that was meant" if source_name else "the directory that was scanned"
+        raise _changed("source_changed", spec.source, what, why)
+    info = msgspec.structs.replace(_info(spec, st, entry_type(st.st_mode)), source_file_system=on)
+    return Root(spec, info, source_fd, source_name, target_name)
+
+
+def _was_renamed(spec: RootSpec, target: os.stat_result, expected: Expected) -> bool:
+    """Whether the target is what the source was (RenameRoot before a crash)."""
+    if not expected.inode or target.st_ino != expected.inode:
+        return False
+    fd, _ = open_parent(spec.target)
+    try:
+        return not expected.file_system.is_another(file_system_id(fd))
+    finally:
+        os.close(fd)
+
+
+def _targets_only(opening: Open) -> list[Root]:
+    """Open for looking at the targets again. Another file system there is refused; other directories, and none, are
+    what whoever looks will find."""
+    roots = [_target_only(spec, kind) for spec, kind in zip(opening.roots, opening.known_types, strict=True)]
+    for root, anchor in zip(roots, opening.anchors, strict=False):
+        root.target_on = anchor.file_system
+        try:
+            os.close(root.existing_target_fd())
+        except OSError as e:
+            if e.strerror != OTHER_FILE_SYSTEM:
+                continue  # told of every file that cannot be read because of it
+            what = "where the destination was"
+            raise _changed("target_changed", root.target_directory, what, OTHER_FILE_SYSTEM) from e
+    return roots
 
 
 def _target_only(spec: RootSpec, kind: EntryType) -> Root:

@@ -34,6 +34,7 @@ import msgspec
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
+from migmond.domain.file_system import FileSystemId
 from migmond.domain.preflight import Survey as SurveyReport
 from migmond.domain.preflight import TargetFacts
 from migmond.domain.selector import Selector
@@ -83,6 +84,8 @@ class Open(_Message, frozen=True):
     A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
     anchors: tuple[Anchor, ...] = ()
     """On resume: what the targets stood in. Another directory there is refused (the disk is not mounted?)."""
+    source_file_systems: tuple[FileSystemId, ...] = ()
+    """On resume: what each source was on. Another one is refused."""
     known_types: tuple[EntryType, ...] = ()
     """Only the targets are wanted, of sources that were of these types: nothing is looked at or refused now."""
 
