@@ -27,3 +27,41 @@ class FileSystemId(msgspec.Struct, frozen=True, array_like=True):
 
 def _differ(then: bytes, now: bytes) -> bool:
     return bool(then and now and then != now)
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """A path inside a file system, from its root: the same through every mount of it."""
+
+    device: int
+    path: bytes
+
+    def is_below(self, other: Place | None) -> bool:
+        """Whether it is `other`, or in the tree of that name."""
+        if other is None or self.device != other.device:
+            return False
+        return self.path == other.path or self.path.startswith(other.path.rstrip(b"/") + b"/")
+
+
+class Standing(msgspec.Struct, frozen=True, array_like=True):
+    """Where a directory, or something in it, stands.
+
+    Attributes:
+        key: its (st_dev, st_ino); (0, 0) when nothing can lie in it.
+        above: (st_dev, st_ino) of it and of all directories above.
+    """
+
+    key: tuple[int, int]
+    above: tuple[tuple[int, int], ...]
+    place: Place | None
+
+    def lies_in(self, other: Standing) -> bool:
+        """Whether it is `other`, or lies in it."""
+        return other.key in self.above or (self.place is not None and self.place.is_below(other.place))
+
+
+class Own(msgspec.Struct, frozen=True, array_like=True):
+    """Something that the daemon needs to go on. `what`: for people."""
+
+    what: str
+    path: bytes
+    standing: Standing

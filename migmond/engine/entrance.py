@@ -21,7 +21,7 @@ from migmond.engine.check import refuse_obstructed
 from migmond.engine.crew import open_mover
 from migmond.engine.opening import fresh_opening
 from migmond.engine.process import MoverProcess
-from migmond.engine.settings import EngineSettings
+from migmond.engine.settings import Surroundings
 from migmond.engine.turns import Turns, crew_of, refuse_too_many_movers
 from migmond.planning.turns import Work
 from migmond.wire.mover import Opened
@@ -35,8 +35,9 @@ PATIENCE_S = 30.0
 class Entrance:
     """Lets plans in, a few of each user at a time."""
 
-    def __init__(self, settings: EngineSettings, turns: Turns) -> None:
-        self._settings = settings
+    def __init__(self, surroundings: Surroundings, turns: Turns) -> None:
+        self._surroundings = surroundings
+        self._settings = surroundings.settings
         self._turns = turns
         self._places: defaultdict[int, trio.CapacityLimiter] = defaultdict(lambda: trio.CapacityLimiter(MAX_OPENINGS))
 
@@ -55,7 +56,7 @@ class Entrance:
         refuse_too_many_movers(plan, self._settings.turns)
         async with self._place(identity.uid):
             self._turns.refuse_when_full(Work(execution_id, identity.uid, crew_of(plan, self._settings)))
-            process, opened = await open_mover(1, identity, fresh_opening(execution_id, plan, self._settings))
+            process, opened = await open_mover(1, identity, fresh_opening(execution_id, plan, self._surroundings))
             try:
                 await refuse_obstructed(process, opened, plan)
                 yield process, opened

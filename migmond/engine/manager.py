@@ -51,7 +51,7 @@ class Engine:
         self._runs: dict[str, Run] = {}
         self._turns = Turns(surroundings.settings.turns)
         self._verifications = Verifications(surroundings, nursery, self._turns, self._replace)
-        self._entrance = Entrance(surroundings.settings, self._turns)
+        self._entrance = Entrance(surroundings, self._turns)
         self._requests: defaultdict[tuple[int, str], trio.Lock] = defaultdict(trio.Lock)
         self._launching: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         """Held from the look whether anything works on an execution until something does: two scopes on one would

@@ -98,7 +98,7 @@ class Verifier:
 
     async def _opening(self) -> Open:
         execution, journal = self._execution, self._surroundings.journal
-        fresh = fresh_opening(execution.id, execution.plan, self._surroundings.settings)
+        fresh = fresh_opening(execution.id, execution.plan, self._surroundings)
         numbers = range(1, len(fresh.roots) + 1)
         roots = await journal.get_tasks(execution.key, numbers)
         types = tuple(roots[n].type for n in numbers)

@@ -17,7 +17,7 @@ from migmond.mover.anchors import OTHER_FILE_SYSTEM
 from migmond.mover.control import Controls
 from migmond.mover.devices import Devices
 from migmond.mover.directory_cache import DirectoryCache, OpenDirectory
-from migmond.mover.roots import Root
+from migmond.mover.root import Root
 from migmond.wire.items import MoverOptions
 from migmond.wire.mover import FromMover
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 import tempfile
-import threading
 from typing import NamedTuple
 
 import msgspec
@@ -17,100 +15,14 @@ from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.file_system import FileSystemId
 from migmond.domain.names import to_text
-from migmond.fsys.facts import mount_id
 from migmond.fsys.file_system_id import file_system_id
-from migmond.fsys.mounts import unescape
 from migmond.fsys.rename import stat_or_none
-from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_parent, open_root
-from migmond.mover.anchors import OTHER_DIRECTORY, OTHER_FILE_SYSTEM, anchor_at, moved_on, stay_on
+from migmond.fsys.root_path import open_parent, open_root
+from migmond.mover.anchors import OTHER_DIRECTORY, OTHER_FILE_SYSTEM, anchor_at, moved_on
+from migmond.mover.overlap import refuse_overlap, refuse_own
+from migmond.mover.root import Refused, Root, open_nearest, refusal
 from migmond.wire.items import RootInfo, RootSpec
 from migmond.wire.mover import Open, OpenFailed
-
-
-class Refused(Exception):
-    """The roots do not fit; `answer` says why."""
-
-    def __init__(self, answer: OpenFailed) -> None:
-        super().__init__(answer.message)
-        self.answer = answer
-
-
-class Root:
-    """One source and its target.
-
-    `target_on`: the file system that the target was on when the plan was started, or when it was opened.
-    `gone`: the source was moved away already; a stand-in is open in its place.
-
-    For a directory, `source_fd` and `target_fd` are the directories themselves and the names are b"". For anything
-    else they are the parents, and the names are the entry's names there.
-    """
-
-    def __init__(self, spec: RootSpec, info: RootInfo, source_fd: int, source_name: bytes, target_name: bytes) -> None:
-        self.spec = spec
-        self.info = info
-        self.source_fd = source_fd
-        self.source_name = source_name
-        self.target_name = target_name
-        self.gone = False
-        self.target_on = info.anchor.file_system
-        self._target_fd = -1
-        self._opening = threading.Lock()
-
-    @property
-    def single(self) -> bool:
-        return self.info.type is not EntryType.DIRECTORY
-
-    @property
-    def target_directory(self) -> bytes:
-        return os.path.dirname(self.spec.target) if self.single else self.spec.target
-
-    @property
-    def target_made(self) -> bool:
-        return self._target_fd >= 0
-
-    def target_fd(self, *, make: bool = True) -> int:
-        """Return the target directory, opened once: whatever gets its name later, what was opened is meant.
-
-        Args:
-            make: make it and its parents when missing.
-
-        Raises:
-            OSError: it cannot be opened or made; ESTALE: another file system is mounted there now.
-        """
-        with self._opening:
-            if self._target_fd < 0:
-                self._target_fd = self._open_target(make=make)
-            return self._target_fd
-
-    def _open_target(self, *, make: bool) -> int:
-        try:
-            fd = open_root(self.target_directory)
-        except FileNotFoundError:
-            if not make:
-                raise
-            try:
-                os.close(self.existing_target_fd())  # nothing is made on another file system
-            except Refused as e:
-                raise OSError(e.answer.fault.errno, e.answer.fault.message) from e
-            fd = make_root(self.target_directory)
-        return self._kept(fd)
-
-    def existing_target_fd(self) -> int:
-        """Open the target directory, or the nearest parent that exists. The caller closes it. Raises as `target_fd`,
-        and Refused."""
-        return self._kept(open_nearest(self.target_directory)[0])
-
-    def _kept(self, fd: int) -> int:
-        try:
-            stay_on(self.target_on, fd)
-        except OSError:
-            os.close(fd)
-            raise
-        return fd
-
-    def names(self, name: bytes) -> tuple[bytes, bytes]:
-        """Return an item's names at the source and at the target; a single root's item has the empty name."""
-        return (name, name) if name else (self.source_name, self.target_name)
 
 
 def open_roots(opening: Open) -> list[Root]:
@@ -142,14 +54,18 @@ def open_roots(opening: Open) -> list[Root]:
             if root.gone:
                 continue
             try:
-                _refuse_overlap(root, other)
+                refuse_overlap(root, other)
             except OSError as e:
-                raise _refusal(e, other.spec.target, "cannot look at the destination") from e
+                raise refusal(e, other.spec.target, "cannot look at the destination") from e
+        try:
+            root.own = refuse_own(root, opening.own, opening.options)
+        except OSError as e:
+            raise refusal(e, root.spec.target, "cannot look at the destination") from e
         if opening.make_targets:
             try:
                 root.target_fd()
             except OSError as e:
-                raise _refusal(e, root.spec.target, "cannot make the destination") from e
+                raise refusal(e, root.spec.target, "cannot make the destination") from e
     return roots
 
 
@@ -168,7 +84,7 @@ def _refuse_moved(anchor: Anchor) -> None:
     try:
         why = moved_on(anchor)
     except OSError as e:
-        raise _refusal(e, anchor.path, "cannot look at the destination") from e
+        raise refusal(e, anchor.path, "cannot look at the destination") from e
     if why:
         raise _changed("target_changed", anchor.path, "the directory that the destination was in", why)
 
@@ -190,7 +106,7 @@ def _opened(spec: RootSpec, expected: Expected) -> Root:
     try:
         return _open_one(spec, expected)
     except OSError as e:  # what is wrong with the source is told in there
-        raise _refusal(e, spec.target, "cannot look at the destination") from e
+        raise refusal(e, spec.target, "cannot look at the destination") from e
 
 
 def _open_one(spec: RootSpec, expected: Expected) -> Root:
@@ -202,9 +118,9 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
         target = stat_or_none(-100, spec.target)
         if expected.gone_allowed or (target is not None and _was_renamed(spec, target, expected)):
             return _gone(spec, target)
-        raise _refusal(e, spec.source, "the source does not exist") from e
+        raise refusal(e, spec.source, "the source does not exist") from e
     except OSError as e:
-        raise _refusal(e, spec.source, "cannot look at the source") from e
+        raise refusal(e, spec.source, "cannot look at the source") from e
     source_name = target_name = b""
     try:
         if stat.S_ISDIR(st.st_mode):
@@ -216,7 +132,7 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
             st = os.stat(source_name, dir_fd=source_fd, follow_symlinks=False)
         on = file_system_id(source_fd)
     except OSError as e:
-        raise _refusal(e, spec.source, "cannot open the source") from e
+        raise refusal(e, spec.source, "cannot open the source") from e
     why = ""
     if expected.file_system.is_another_volume(on):
         why = OTHER_FILE_SYSTEM
@@ -327,108 +243,3 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
 def _is_empty(directory: int) -> bool:
     with os.scandir(directory) as names:
         return next(names, None) is None
-
-
-def open_nearest(path: bytes) -> tuple[int, bytes]:
-    """Open `path` or its nearest parent that is a directory; returns fd and that path."""
-    while True:
-        try:
-            return open_root(path or b"/"), path
-        except (FileNotFoundError, NotADirectoryError):
-            path = os.path.dirname(path.rstrip(b"/"))
-        except OSError as e:
-            raise _refusal(e, path, "cannot open the destination") from e
-
-
-def _refuse_overlap(source: Root, target: Root) -> None:
-    """Compare by device and inode up both trees, and by place inside the file system (bind mounts)."""
-    target_fd, existing = open_nearest(target.spec.target) if not target.single else (-1, b"")
-    if target.single or source.single:
-        if target_fd >= 0:
-            os.close(target_fd)
-        if source is target:
-            _refuse_same_file(source)
-        return
-    try:
-        exists = existing == target.spec.target
-        source_key, target_key = _key(source.source_fd), _key(target_fd)
-        where_source, where_target = _place(source.source_fd), _place(target_fd)
-        if exists and source_key == target_key:
-            raise _overlap("source and destination are the same directory", target.spec.target)
-        if source_key in _ancestors(target_fd) or _below(where_target, where_source):
-            raise _overlap("the destination lies inside the source", target.spec.target)
-        if exists and (target_key in _ancestors(source.source_fd) or _below(where_source, where_target)):
-            raise _overlap("the source lies inside the destination", source.spec.source)
-    finally:
-        os.close(target_fd)
-
-
-def _refuse_same_file(root: Root) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        st = os.stat(root.spec.target, follow_symlinks=False)
-        if (st.st_dev, st.st_ino) == (root.info.source_device, root.info.inode):
-            raise _overlap("source and destination are the same file", root.spec.target)
-
-
-def _key(fd: int) -> tuple[int, int]:
-    st = os.fstat(fd)
-    return st.st_dev, st.st_ino
-
-
-def _ancestors(fd: int) -> set[tuple[int, int]]:
-    """Return (device, inode) of the directory and all above it."""
-    seen: set[tuple[int, int]] = set()
-    at = os.dup(fd)
-    try:
-        while (key := _key(at)) not in seen:
-            seen.add(key)
-            try:
-                up = os.open(b"..", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
-            except OSError:
-                break
-            os.close(at)
-            at = up
-    finally:
-        os.close(at)
-    return seen
-
-
-def _place(fd: int) -> tuple[int, bytes] | None:
-    """Return device and path inside the file system, which is the same through every bind mount."""
-    path = os.fsencode(os.readlink(f"/proc/self/fd/{fd}"))
-    number = mount_id(fd)
-    with open("/proc/self/mountinfo", "rb") as mounts:
-        for line in mounts:
-            fields = line.split()
-            if int(fields[0]) == number:
-                root, point = unescape(fields[3]), unescape(fields[4])
-                inside = os.path.relpath(path, point) if path != point else b"."
-                if inside.startswith(b".."):
-                    return None
-                return os.fstat(fd).st_dev, os.path.normpath(os.path.join(root, inside))
-    return None
-
-
-def _below(inner: tuple[int, bytes] | None, outer: tuple[int, bytes] | None) -> bool:
-    if inner is None or outer is None or inner[0] != outer[0]:
-        return False
-    return inner[1] == outer[1] or inner[1].startswith(outer[1].rstrip(b"/") + b"/")
-
-
-def _overlap(message: str, path: bytes) -> Refused:
-    fault = Fault(Phase.OPEN, "overlap", errno.EINVAL, message)
-    return Refused(OpenFailed(fault, message, "choose a destination outside the source", path))
-
-
-def _refusal(error: OSError, path: bytes, what: str) -> Refused:
-    fault = Fault.from_oserror(Phase.OPEN, error)
-    if error.strerror == FOREIGN_SYMLINK:
-        fault = Fault(Phase.OPEN, "ELOOP", errno.ELOOP, FOREIGN_SYMLINK)
-    hint = {
-        errno.ENOENT: "check the spelling, or mount its disk",
-        errno.EACCES: "run it as a user who may, or ask an admin for --privileged",
-        errno.EPERM: "run it as a user who may, or ask an admin for --privileged",
-        errno.ELOOP: "give the path that it leads to",
-        errno.EROFS: "remount it for writing, or choose another destination",
-    }.get(error.errno or 0, "")
-    return Refused(OpenFailed(fault, f"{what}: {to_text(path)} ({fault.message})", hint, path))

@@ -34,7 +34,7 @@ import msgspec
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
-from migmond.domain.file_system import FileSystemId
+from migmond.domain.file_system import FileSystemId, Own
 from migmond.domain.preflight import Survey as SurveyReport
 from migmond.domain.preflight import TargetFacts
 from migmond.domain.selector import Selector
@@ -87,7 +87,9 @@ class Open(_Message, frozen=True):
     source_file_systems: tuple[FileSystemId, ...] = ()
     """On resume: what each source was on. Another one is refused."""
     known_types: tuple[EntryType, ...] = ()
-    """Only the targets are wanted, of sources that were of these types: nothing is looked at or refused now."""
+    """Only the targets are wanted, of sources that were of these types: nothing else is looked at or refused now."""
+    own: tuple[Own, ...] = ()
+    """What the daemon needs to go on: it cannot be moved, and nothing is written in it."""
 
 
 class Scan(_Message, frozen=True):
@@ -211,7 +213,10 @@ ToMover: TypeAlias = (
 
 
 class Opened(_Message, frozen=True):
+    """`own`: for each root, what of the daemon's own is in the source, for people; "" for nothing."""
+
     roots: tuple[RootInfo, ...]
+    own: tuple[str, ...] = ()
 
 
 class OpenFailed(_Message, frozen=True):
