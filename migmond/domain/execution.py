@@ -56,6 +56,8 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
     """Tasks that are done but lost some metadata."""
     spared: int = 0
     """Of the planned bytes, those that take no room: holes."""
+    gone: Tally = Tally()
+    """Of the skipped entries, those that vanished from the source before they were copied."""
 
     @property
     def settled(self) -> Tally:
@@ -64,8 +66,10 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def there(self) -> Tally:
-        """What is as the plan wants it: failed and cancelled entries are not, however final that is."""
-        return _sum(self.done, self.skipped)
+        """What is as the plan wants it: failed, cancelled and vanished entries are not, however
+        final that is."""
+        there = _sum(self.done, self.skipped)
+        return there.plus(-self.gone.entries, -self.gone.bytes)
 
 
 def _sum(*parts: Tally) -> Tally:

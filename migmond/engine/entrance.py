@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import trio
 
 import migmond
@@ -14,7 +15,7 @@ from migmond.domain.entry import EntryType
 from migmond.domain.errors import LimitExceeded
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.identity import Identity
-from migmond.domain.plan import Plan
+from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import ExecutionState
 from migmond.domain.task import Task
 from migmond.engine.check import refuse_obstructed
@@ -56,7 +57,9 @@ class Entrance:
         refuse_too_many_movers(plan, self._settings.turns)
         async with self._place(identity.uid):
             self._turns.refuse_when_full(Work(execution_id, identity.uid, crew_of(plan, self._settings)))
-            process, opened = await open_mover(1, identity, fresh_opening(execution_id, plan, self._surroundings))
+            opening = fresh_opening(execution_id, plan, self._surroundings)
+            opening = msgspec.structs.replace(opening, probing=plan.operation is Operation.MOVE)
+            process, opened = await open_mover(1, identity, opening)
             try:
                 await refuse_obstructed(process, opened, plan)
                 yield process, opened

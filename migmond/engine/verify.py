@@ -29,7 +29,9 @@ PAGE_TASKS = 500
 PAGE_BYTES = 64 << 20
 MAX_EXAMPLES = 100
 _SLOT = 2000
-_THERE = (TaskState.DONE, TaskState.DURABLE)
+_THERE = (TaskState.DONE, TaskState.DURABLE, TaskState.CANCELLED)
+_COPIES = frozenset({Outcome.COPIED, Outcome.REFLINKED, Outcome.LINKED, Outcome.CREATED})
+"""Of what was cancelled: these were durable, and stay at the target beside their sources."""
 
 
 class Verifier:
@@ -118,6 +120,8 @@ class Verifier:
             batch: list[Task] = []
             size = 0
             for task in page:
+                if task.state is TaskState.CANCELLED and task.outcome not in _COPIES:
+                    continue
                 batch.append(task)
                 size += task_bytes(task)
                 if size >= PAGE_BYTES:

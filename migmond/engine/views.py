@@ -125,7 +125,7 @@ def _progress(execution: Execution, live: Live | None) -> api.Progress:
         active_s, in_flight = execution.active_s, Tally()
         if execution.state in (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS):
             estimate = Estimate(None, None, 0.0, "")
-    if execution.state is ExecutionState.COMPLETED:
+    if execution.state is ExecutionState.COMPLETED and not totals.gone.entries:
         done = 100.0
     return api.Progress(
         planned=tally_view(totals.planned),
@@ -142,6 +142,7 @@ def _progress(execution: Execution, live: Live | None) -> api.Progress:
         seconds_elapsed=active_s,
         seconds_remaining=estimate.seconds_remaining,
         eta_reason=estimate.reason,
+        gone=tally_view(totals.gone),
     )
 
 

@@ -18,6 +18,7 @@ from migmond.domain.names import to_text
 from migmond.fsys.file_system_id import file_system_id
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.root_path import open_parent, open_root
+from migmond.mover.alias import refuse_alias
 from migmond.mover.anchors import OTHER_DIRECTORY, OTHER_FILE_SYSTEM, anchor_at, moved_on
 from migmond.mover.overlap import refuse_overlap, refuse_own
 from migmond.mover.root import Refused, Root, open_nearest, refusal
@@ -55,6 +56,8 @@ def open_roots(opening: Open) -> list[Root]:
                 continue
             try:
                 refuse_overlap(root, other)
+                if opening.probing:
+                    refuse_alias(root, other, b".migmond-%s-0.part" % opening.options.execution.encode())
             except OSError as e:
                 raise refusal(e, other.spec.target, "cannot look at the destination") from e
         try:

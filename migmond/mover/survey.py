@@ -117,7 +117,7 @@ class _RootWalk:
         same = root.info.source_device == self._facts.device
         self._renames = same and context.options.operation is Operation.MOVE
         self._as_a_whole = self._renames and not self._target_there and survey.takes_all and not root.single
-        if self._as_a_whole and context.options.one_file_system:
+        if self._as_a_whole:
             self._as_a_whole = not mounts_below(root.source_fd)
         self._shares = same and context.options.reflink and self._facts.file_system in SHARING
         self._sights: dict[Sight, Sighting] = {}

@@ -90,6 +90,8 @@ class Open(_Message, frozen=True):
     """Only the targets are wanted, of sources that were of these types: nothing else is looked at or refused now."""
     own: tuple[Own, ...] = ()
     """What the daemon needs to go on: it cannot be moved, and nothing is written in it."""
+    probing: bool = False
+    """Make a file at the targets of a move to find out whether they are the sources (see `mover.alias`)."""
 
 
 class Scan(_Message, frozen=True):
