@@ -30,6 +30,7 @@ from migmond.engine.causes import leaf
 from migmond.engine.causes import why as why_stopped
 from migmond.engine.entrance import Entrance, first_tasks, fresh_execution
 from migmond.engine.finding import named
+from migmond.engine.rivals import with_rival
 from migmond.engine.run import Run
 from migmond.engine.settings import Surroundings
 from migmond.engine.turns import Turns, crew_size
@@ -128,7 +129,7 @@ class Engine:
 
     def view(self, execution: Execution) -> api.ExecutionView:
         """Return what clients see of it now."""
-        run, now = self._runs.get(execution.id), self._now(execution)
+        run, now = self._runs.get(execution.id), with_rival(self._now(execution), self._executions.values())
         verifier = self._verifications.of(execution.id)
         busy_with = verifier.progress if verifier is not None else self._turns.why(execution.id)
         if busy_with:
