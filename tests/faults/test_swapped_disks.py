@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -19,11 +20,16 @@ from engine_harness import Laboratory, laboratory, plan
 from loopfs import LoopFs, mounted
 from migmond.domain.events import ExecutionVerified
 from migmond.domain.execution import Anchor, Execution, Verification
+from migmond.domain.fault import Disposition, Phase
 from migmond.domain.limits import Limits
-from migmond.domain.plan import Operation, Plan
+from migmond.domain.plan import ConflictPolicy, Operation, Plan, VerifyLevel
 from migmond.domain.states import ExecutionState
 from migmond.engine.settings import EngineSettings
+from migmond.mover.context import fault_of
+from migmond.mover.roots import open_roots
 from migmond.ports import PutExecution
+from migmond.wire.items import MoverOptions, RootSpec
+from migmond.wire.mover import Open
 from migmond_sqlite import open_journal
 from oracle import differences
 
@@ -34,6 +40,9 @@ pytestmark = [
 
 SLOWLY = Limits(io_ops_per_s=150.0)
 SETTINGS = EngineSettings(workers=1, hold_s=0.5, group_entries=10, group_age_s=0.1, attempts=2)
+OPTIONS = MoverOptions(
+    "0" * 12, Operation.COPY, ConflictPolicy.FAIL, VerifyLevel.HASH, one_file_system=True, reflink=False, rename=False
+)
 OTHER = "another file system is mounted there now"
 
 
@@ -181,3 +190,23 @@ async def test_what_an_older_version_started_goes_on(tmp_path: Path, disk: LoopF
         done = await lab.ended(execution)
     assert done.state is ExecutionState.COMPLETED, done.reason
     assert differences(source, disk.root) == []
+
+
+def test_a_target_that_is_opened_after_the_swap_is_not_written_to(tmp_path: Path, disk: LoopFs, other: LoopFs) -> None:
+    """A mover opens its targets when it needs them first; that may be long after it has looked at them."""
+    (tmp_path / "source").mkdir()
+    opening = Open((RootSpec(bytes(tmp_path / "source"), bytes(disk.root / "new")),), OPTIONS, make_targets=False)
+    (root,) = open_roots(opening)
+    with swapped(disk, other):
+        for make in (True, False):
+            with pytest.raises(OSError) as error:  # noqa: PT011 (which one is looked at below)
+                root.target_fd(make=make)
+            assert (error.value.errno, make) in ((errno.ESTALE, True), (errno.ENOENT, False))
+        assert fault_of(Phase.COPY, OSError(errno.ESTALE, OTHER)).disposition is Disposition.HOLD
+        assert list(disk.root.iterdir()) == []
+        (disk.root / "new").mkdir()
+        with pytest.raises(OSError, match=OTHER):
+            root.target_fd()
+    root.target_fd()
+    assert (disk.root / "new").is_dir()
+    os.close(root.target_fd())
