@@ -23,6 +23,7 @@ from migmond.daemon.descriptors import clients_allowed, raise_limit, reserved_fo
 from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
 from migmond.daemon.notify import Notifier
+from migmond.daemon.own import own_places
 from migmond.daemon.service import Facts, Service
 from migmond.daemon.watchdog import LoopLag, feed
 from migmond.domain.errors import ConfigError
@@ -76,6 +77,7 @@ class Setup(msgspec.Struct, frozen=True):
     user_daemon: bool
     root_owned: bool
     state_directory: Path
+    config_directories: tuple[Path, ...]
     socket_path: str
     inherited: tuple[socket.socket, ...]
     notifier: Notifier
@@ -108,7 +110,9 @@ async def serve(setup: Setup) -> None:
                 bus.publish(lambda i, at: PluginQuarantined(i, at, name, why))
 
             host.on_quarantine = tell_quarantine
-            surroundings = Surroundings(journal, bus, clock, random.SystemRandom(), engine_settings(config), setup.log)
+            own = own_places(setup.state_directory, setup.socket_path, setup.config_directories)
+            settings, rng = engine_settings(config), random.SystemRandom()
+            surroundings = Surroundings(journal, bus, clock, rng, settings, setup.log, own)
             async with Engine.serving(surroundings) as engine, host.running(), _listening(setup) as sockets:
                 await _serve_clients(setup, surroundings, engine, host, lag, sockets)
         background.cancel_scope.cancel()

@@ -101,6 +101,7 @@ def _setup(options: Options, config: Config) -> Setup:
         user_daemon=options.user,
         root_owned=root_owned,
         state_directory=state_directory,
+        config_directories=directories,
         socket_path=_socket_path(options, config, environment, inherited=bool(inherited)),
         inherited=inherited,
         notifier=Notifier(environment),

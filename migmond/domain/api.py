@@ -213,6 +213,7 @@ class Progress(Result, frozen=True):
 
     `seconds_remaining` is null when it cannot be told, and `eta_reason` says why.
     `in_flight` is copied but not durable yet; it is in none of the others. `seconds_elapsed` leaves pauses out.
+    `gone`: of `skipped`, what vanished from the source before it was copied; it is not counted as done.
     """
 
     planned: TallyView
@@ -229,6 +230,7 @@ class Progress(Result, frozen=True):
     seconds_elapsed: float
     seconds_remaining: float | None
     eta_reason: str
+    gone: TallyView = TallyView(0, 0)
 
 
 class VerificationView(Result, frozen=True):

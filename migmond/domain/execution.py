@@ -6,6 +6,7 @@ import enum
 
 import msgspec
 
+from migmond.domain.file_system import FileSystemId
 from migmond.domain.hold import Hold
 from migmond.domain.identity import Identity
 from migmond.domain.limits import Limits
@@ -55,6 +56,8 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
     """Tasks that are done but lost some metadata."""
     spared: int = 0
     """Of the planned bytes, those that take no room: holes."""
+    gone: Tally = Tally()
+    """Of the skipped entries, those that vanished from the source before they were copied."""
 
     @property
     def settled(self) -> Tally:
@@ -63,8 +66,10 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def there(self) -> Tally:
-        """What is as the plan wants it: failed and cancelled entries are not, however final that is."""
-        return _sum(self.done, self.skipped)
+        """What is as the plan wants it: failed, cancelled and vanished entries are not, however
+        final that is."""
+        there = _sum(self.done, self.skipped)
+        return there.plus(-self.gone.entries, -self.gone.bytes)
 
 
 def _sum(*parts: Tally) -> Tally:
@@ -100,10 +105,12 @@ class Anchor(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         inode: 0 when the file system gives a directory another number each time it is mounted.
+        file_system: which one it was on. The roots of all file systems of one kind have the same inode number.
     """
 
     path: bytes
     inode: int
+    file_system: FileSystemId = FileSystemId()
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -118,6 +125,7 @@ class Execution(msgspec.Struct, frozen=True):
         active_s: seconds in RUNNING so far, by the monotonic clock.
         reason: why it is in this state, one sentence, "" when the state says it all.
         anchors: of each source's target.
+        source_file_systems: which file system each source was on; empty when an older version journaled it.
         waiting_since: wall clock seconds when it took its place in the line, None when it does not wait for its turn.
         host, version: the machine and the migmond that it was started on; "" when an older one journaled it.
     """
@@ -142,3 +150,4 @@ class Execution(msgspec.Struct, frozen=True):
     host: str = ""
     version: str = ""
     waiting_since: float | None = None
+    source_file_systems: tuple[FileSystemId, ...] = ()

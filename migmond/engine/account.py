@@ -121,6 +121,8 @@ class Account:
         if field is not None:
             tally: Tally = getattr(self.totals, field)
             self._set_totals(**{field: tally.plus(1, task_bytes(task))})
+        if state is TaskState.SKIPPED and outcome is Outcome.SOURCE_GONE:
+            self._set_totals(gone=self.totals.gone.plus(1, task_bytes(task)))
         was = bool(task.lost) and task.state is TaskState.DURABLE
         now = bool(lost) and state in (TaskState.DONE, TaskState.DURABLE)
         if was is not now:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from migmond.domain import api
 from migmond.domain.errors import MoverError, NotPermitted, PlanInfeasible
 from migmond.domain.identity import Identity
@@ -14,7 +16,7 @@ from migmond.engine.opening import fresh_opening, roots_of
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
 from migmond.planning.verdict import Facts, judge, method_of, obstacles
-from migmond.wire.mover import Open, Opened, OpenFailed, Probe, Probed, Survey, Surveyed
+from migmond.wire.mover import Opened, OpenFailed, Probe, Probed, Survey, Surveyed
 
 
 async def check_plan(
@@ -29,8 +31,8 @@ async def check_plan(
         MoverError: no mover could be started, or it died.
     """
     started = surroundings.clock.monotonic()
-    opening = fresh_opening("0" * 12, plan, surroundings.settings)
-    opening = Open(opening.roots, opening.options, make_targets=False)
+    opening = fresh_opening("0" * 12, plan, surroundings)
+    opening = msgspec.structs.replace(opening, make_targets=False)
     try:
         process, opened = await open_mover(0, identity, opening, surveying=True)
     except (PlanInfeasible, NotPermitted) as e:
@@ -57,6 +59,7 @@ async def check_plan(
             root=identity.uid == 0,
         )
     )
+    findings += [_own_is_copied(own) for own in opened.own if own]
     return api.PlanVerdict(
         feasible=not any(f.severity == "blocker" for f in findings),
         entries=survey.entries,
@@ -98,6 +101,13 @@ async def refuse_obstructed(process: MoverProcess, opened: Opened, plan: Plan) -
     for finding in obstacles([r.target for r in roots_of(plan)], await probe(process), empty):
         if finding.severity == "blocker":
             raise PlanInfeasible(finding.message, hint=finding.hint)
+
+
+def _own_is_copied(own: str) -> api.Finding:
+    message = f"the source holds {own}: it is in use, and a copy of it is worth nothing"
+    return api.Finding(
+        "warning", "own_state", message, "leave it out (--exclude); the daemon makes backups of its journal"
+    )
 
 
 def _refused(plan: Plan, finding: api.Finding) -> api.PlanVerdict:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import trio
 
 import migmond
@@ -14,14 +15,14 @@ from migmond.domain.entry import EntryType
 from migmond.domain.errors import LimitExceeded
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.identity import Identity
-from migmond.domain.plan import Plan
+from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import ExecutionState
 from migmond.domain.task import Task
 from migmond.engine.check import refuse_obstructed
 from migmond.engine.crew import open_mover
 from migmond.engine.opening import fresh_opening
 from migmond.engine.process import MoverProcess
-from migmond.engine.settings import EngineSettings
+from migmond.engine.settings import Surroundings
 from migmond.engine.turns import Turns, crew_of, refuse_too_many_movers
 from migmond.planning.turns import Work
 from migmond.wire.mover import Opened
@@ -35,8 +36,9 @@ PATIENCE_S = 30.0
 class Entrance:
     """Lets plans in, a few of each user at a time."""
 
-    def __init__(self, settings: EngineSettings, turns: Turns) -> None:
-        self._settings = settings
+    def __init__(self, surroundings: Surroundings, turns: Turns) -> None:
+        self._surroundings = surroundings
+        self._settings = surroundings.settings
         self._turns = turns
         self._places: defaultdict[int, trio.CapacityLimiter] = defaultdict(lambda: trio.CapacityLimiter(MAX_OPENINGS))
 
@@ -55,7 +57,9 @@ class Entrance:
         refuse_too_many_movers(plan, self._settings.turns)
         async with self._place(identity.uid):
             self._turns.refuse_when_full(Work(execution_id, identity.uid, crew_of(plan, self._settings)))
-            process, opened = await open_mover(1, identity, fresh_opening(execution_id, plan, self._settings))
+            opening = fresh_opening(execution_id, plan, self._surroundings)
+            opening = msgspec.structs.replace(opening, probing=plan.operation is Operation.MOVE)
+            process, opened = await open_mover(1, identity, opening)
             try:
                 await refuse_obstructed(process, opened, plan)
                 yield process, opened
@@ -104,6 +108,7 @@ def fresh_execution(
         totals=Totals(planned=Tally(len(opened.roots), size)),
         limits=plan.limits,
         anchors=tuple(r.anchor for r in opened.roots),
+        source_file_systems=tuple(r.source_file_system for r in opened.roots),
         host=os.uname().nodename,
         version=migmond.__version__,
     )

@@ -30,6 +30,7 @@ from migmond.engine.causes import leaf
 from migmond.engine.causes import why as why_stopped
 from migmond.engine.entrance import Entrance, first_tasks, fresh_execution
 from migmond.engine.finding import named
+from migmond.engine.rivals import with_rival
 from migmond.engine.run import Run
 from migmond.engine.settings import Surroundings
 from migmond.engine.turns import Turns, crew_size
@@ -51,7 +52,7 @@ class Engine:
         self._runs: dict[str, Run] = {}
         self._turns = Turns(surroundings.settings.turns)
         self._verifications = Verifications(surroundings, nursery, self._turns, self._replace)
-        self._entrance = Entrance(surroundings.settings, self._turns)
+        self._entrance = Entrance(surroundings, self._turns)
         self._requests: defaultdict[tuple[int, str], trio.Lock] = defaultdict(trio.Lock)
         self._launching: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         """Held from the look whether anything works on an execution until something does: two scopes on one would
@@ -128,7 +129,7 @@ class Engine:
 
     def view(self, execution: Execution) -> api.ExecutionView:
         """Return what clients see of it now."""
-        run, now = self._runs.get(execution.id), self._now(execution)
+        run, now = self._runs.get(execution.id), with_rival(self._now(execution), self._executions.values())
         verifier = self._verifications.of(execution.id)
         busy_with = verifier.progress if verifier is not None else self._turns.why(execution.id)
         if busy_with:

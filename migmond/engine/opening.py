@@ -9,7 +9,7 @@ from migmond.domain.execution import Execution
 from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Task
-from migmond.engine.settings import EngineSettings, Surroundings
+from migmond.engine.settings import Surroundings
 from migmond.wire.items import MoverOptions, RootSpec
 from migmond.wire.mover import Open
 
@@ -23,12 +23,12 @@ def roots_of(plan: Plan) -> tuple[RootSpec, ...]:
     )
 
 
-def fresh_opening(execution_id: str, plan: Plan, settings: EngineSettings) -> Open:
+def fresh_opening(execution_id: str, plan: Plan, surroundings: Surroundings) -> Open:
     """Return the Open for an execution that nobody has worked on.
 
     A move does not make its targets: as long as they are missing, a whole tree can be moved by one rename.
     """
-    moving = plan.operation is Operation.MOVE
+    moving, settings = plan.operation is Operation.MOVE, surroundings.settings
     options = MoverOptions(
         execution_id,
         plan.operation,
@@ -42,13 +42,13 @@ def fresh_opening(execution_id: str, plan: Plan, settings: EngineSettings) -> Op
         group_idle_s=settings.group_idle_s,
         group_age_s=settings.group_age_s,
     )
-    return Open(roots_of(plan), options, make_targets=not moving)
+    return Open(roots_of(plan), options, make_targets=not moving, own=surroundings.own)
 
 
 async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
     """Return the Open for an execution, with what the journal knows of its source roots."""
     journal, key = surroundings.journal, execution.key
-    opening = fresh_opening(execution.id, execution.plan, surroundings.settings)
+    opening = fresh_opening(execution.id, execution.plan, surroundings)
     numbers = range(1, len(execution.plan.sources) + 1)
     roots = await journal.get_tasks(key, numbers)
     all_there = not execution.totals.growing and not await journal.tasks(
@@ -62,6 +62,8 @@ async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
         expected=tuple(roots[n].inode if n in roots else 0 for n in numbers),
         may_be_gone=tuple(n - 1 for n in numbers if gone or (n in roots and _is_over(roots[n]))),
         anchors=execution.anchors,
+        source_file_systems=execution.source_file_systems,
+        own=opening.own,
     )
 
 

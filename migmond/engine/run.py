@@ -17,6 +17,7 @@ from migmond.domain.names import to_text
 from migmond.domain.preflight import Promise
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Listing, Member
+from migmond.engine.causes import why
 from migmond.engine.commits import Commits
 from migmond.engine.crew import Crew, Handler, Station
 from migmond.engine.deleter import Deleter
@@ -26,6 +27,7 @@ from migmond.engine.finish import Finisher
 from migmond.engine.gate import Gate, Mode
 from migmond.engine.hanging import Hanging
 from migmond.engine.hold_ends import HoldEnds
+from migmond.engine.leftovers import copies_beside_sources
 from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
 from migmond.engine.process import MoverProcess
@@ -86,6 +88,7 @@ class Run:
         self._observer: Observer | None = None
         self._failure = ""
         self._untidied = False
+        self._doubled = ""
         self._hold_number = 0
         self._hold_ends = HoldEnds()
         self.ready = trio.Event()
@@ -213,17 +216,19 @@ class Run:
         except* JournalError:
             raise
         except* MigmondError as group:
-            self._fail(_first(group).message)
+            self._fail(why(group))
         if self._untidied and not self._suspending:
             await self._cancel_rest(scope)
-            why = f"nothing could be tidied up: {self._failure}"
-            self._end(ExecutionState.CANCELLED, f"{why}; {_LEFT_THERE}{scope.id}-")
+            note = f"nothing could be tidied up: {self._failure}; {_LEFT_THERE}{scope.id}-"
+            self._end(ExecutionState.CANCELLED, "; ".join(filter(None, (note, self._doubled))))
         elif self._failure and not self._suspending:
             self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
             self._end(ExecutionState.FAILED, self._failure)
         await scope.ledger.settled()
 
     async def _cancel_rest(self, scope: Scope) -> None:
+        await scope.ledger.settled()  # what is durable is so in the journal
+        self._doubled = await copies_beside_sources(self._surroundings.journal, scope.key)
         scope.account.cancel_rest()
         await scope.ledger.commit([CancelPending(scope.key)])
 
@@ -374,7 +379,7 @@ class Run:
         if self._failure or self._suspending:
             return
         if self._gate.mode is Mode.CANCEL:
-            self._end(ExecutionState.CANCELLED, "")
+            self._end(ExecutionState.CANCELLED, self._doubled)
         elif self._gate.mode is Mode.DRAIN:
             self._enter(ExecutionState.DRAINED, "resume goes on from here")
         else:
@@ -491,9 +496,3 @@ class Run:
         self._surroundings.bus.publish(
             lambda i, at: HoldChanged(i, at, id_, hold.id, change, hold.reason.value, hold.note)
         )
-
-
-def _first(group: BaseExceptionGroup[MigmondError]) -> MigmondError:
-    """Return one of the errors in `group`: they have one cause."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

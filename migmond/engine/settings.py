@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from migmond.domain.file_system import Own
 from migmond.engine.bus import EventBus
 from migmond.planning.turns import TurnLimits
 from migmond.ports import Clock, Journal
@@ -47,7 +48,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
 class Surroundings(msgspec.Struct, frozen=True):
     """What every execution is given: journal, event bus, clock, randomness, settings and a log.
 
-    `log(message, **fields)` writes one line for the administrator.
+    `log(message, **fields)` writes one line for the administrator. `own`: what the daemon itself needs to go on.
     """
 
     journal: Journal
@@ -56,3 +57,4 @@ class Surroundings(msgspec.Struct, frozen=True):
     rng: random.Random
     settings: EngineSettings
     log: Callable[..., None]
+    own: tuple[Own, ...] = ()

@@ -29,7 +29,9 @@ PAGE_TASKS = 500
 PAGE_BYTES = 64 << 20
 MAX_EXAMPLES = 100
 _SLOT = 2000
-_THERE = (TaskState.DONE, TaskState.DURABLE)
+_THERE = (TaskState.DONE, TaskState.DURABLE, TaskState.CANCELLED)
+_COPIES = frozenset({Outcome.COPIED, Outcome.REFLINKED, Outcome.LINKED, Outcome.CREATED})
+"""Of what was cancelled: these were durable, and stay at the target beside their sources."""
 
 
 class Verifier:
@@ -98,10 +100,13 @@ class Verifier:
 
     async def _opening(self) -> Open:
         execution, journal = self._execution, self._surroundings.journal
-        fresh = fresh_opening(execution.id, execution.plan, self._surroundings.settings)
+        fresh = fresh_opening(execution.id, execution.plan, self._surroundings)
         numbers = range(1, len(fresh.roots) + 1)
         roots = await journal.get_tasks(execution.key, numbers)
-        return Open(fresh.roots, fresh.options, make_targets=False, known_types=tuple(roots[n].type for n in numbers))
+        types = tuple(roots[n].type for n in numbers)
+        return Open(
+            fresh.roots, fresh.options, make_targets=False, anchors=execution.anchors, known_types=types
+        )  # fmt: skip
 
     async def _feed(self, send: trio.MemorySendChannel[list[Task]]) -> None:
         after = 0
@@ -115,6 +120,8 @@ class Verifier:
             batch: list[Task] = []
             size = 0
             for task in page:
+                if task.state is TaskState.CANCELLED and task.outcome not in _COPIES:
+                    continue
                 batch.append(task)
                 size += task_bytes(task)
                 if size >= PAGE_BYTES:

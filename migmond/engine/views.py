@@ -13,6 +13,7 @@ from migmond.domain import api
 from migmond.domain.entry import Lost
 from migmond.domain.execution import Execution, Tally, Verification
 from migmond.domain.fault import Fault
+from migmond.domain.hints import SEE_LOG
 from migmond.domain.hold import Hold
 from migmond.domain.intervention import Intervention
 from migmond.domain.names import to_text
@@ -40,7 +41,8 @@ HINTS = {
     "ENAMETOOLONG": "the destination's file system allows shorter names only: rename the source",
     "ELOOP": "a symlink stands where a directory is expected: it is not followed",
     "ENOTDIR": "a file stands where a directory has to be made: move it away, then migmon resume",
-    "mover_died": "reading this file killed the mover process repeatedly: see the daemon's log",
+    "EISDIR": "a directory stands where a file has to be: move it away, then migmon resume",
+    "mover_died": f"reading this file killed the mover process repeatedly: {SEE_LOG}",
 }
 """What to do next, by fault kind."""
 
@@ -128,7 +130,7 @@ def _progress(execution: Execution, live: Live | None) -> api.Progress:
         active_s, in_flight = execution.active_s, Tally()
         if execution.state in (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS):
             estimate = Estimate(None, None, 0.0, "")
-    if execution.state is ExecutionState.COMPLETED:
+    if execution.state is ExecutionState.COMPLETED and not totals.gone.entries:
         done = 100.0
     return api.Progress(
         planned=tally_view(totals.planned),
@@ -145,6 +147,7 @@ def _progress(execution: Execution, live: Live | None) -> api.Progress:
         seconds_elapsed=active_s,
         seconds_remaining=estimate.seconds_remaining,
         eta_reason=estimate.reason,
+        gone=tally_view(totals.gone),
     )
 
 
@@ -211,7 +214,7 @@ def error_group(group: FaultGroup, paths: Sequence[str]) -> api.ErrorGroup:
         first_at=time_text(group.first_at),
         last_at=time_text(group.last_at),
         examples=tuple(paths),
-        hint=HINTS.get(fault.kind, "see the daemon's log"),
+        hint=HINTS.get(fault.kind, SEE_LOG),
     )
 
 

@@ -13,11 +13,12 @@ from migmond.fsys.content import PairMemory
 from migmond.fsys.metadata import Rights
 from migmond.fsys.times import TimeMemory
 from migmond.fsys.xattrs import has_default_acl
+from migmond.mover.anchors import OTHER_FILE_SYSTEM
 from migmond.mover.aside import aside_name
 from migmond.mover.control import Controls
 from migmond.mover.devices import Devices
 from migmond.mover.directory_cache import DirectoryCache, OpenDirectory
-from migmond.mover.roots import Root
+from migmond.mover.root import Root
 from migmond.wire.items import MoverOptions
 from migmond.wire.mover import FromMover
 
@@ -99,6 +100,8 @@ def is_temporary(name: bytes) -> bool:
 
 def fault_of(phase: Phase, error: OSError) -> Fault:
     """Return the fault that `error` means; a symlink where a directory should be gets words of its own."""
+    if error.errno == errno.ESTALE and error.strerror == OTHER_FILE_SYSTEM:
+        return Fault(phase, "target_changed", errno.ESTALE, OTHER_FILE_SYSTEM)
     if error.errno == errno.ELOOP:
         return Fault(phase, "ELOOP", errno.ELOOP, "a symlink stands where it must not: it is not followed")
     return Fault.from_oserror(phase, error)

@@ -18,7 +18,7 @@ from migmond.fsys.rename import stat_or_none
 from migmond.fsys.root_path import open_parent
 from migmond.mover.context import Context, fault_of
 from migmond.mover.devices import Devices
-from migmond.mover.roots import open_nearest
+from migmond.mover.root import open_nearest
 from migmond.wire.items import DirectoryItem, ItemFault
 from migmond.wire.mover import DirectoriesMade, DirectoriesRemoved, MakeDirectories, RemoveDirectories
 from migmond.wire.slots import Doing

@@ -27,7 +27,8 @@ from migmond.mover.delete import Remover
 from migmond.mover.directories import DirectoryWorker
 from migmond.mover.group import Group
 from migmond.mover.identity import become
-from migmond.mover.roots import Refused, open_roots
+from migmond.mover.root import Refused
+from migmond.mover.roots import open_roots
 from migmond.mover.scan import Walker
 from migmond.mover.settle import Settler
 from migmond.mover.verify import Rereader
@@ -249,7 +250,7 @@ class Process:
         context = Context(roots, message.options, self._controls, self._connection.send)
         committer = Committer(context)
         self._worker = Worker(context, committer, self._surveying)
-        self._connection.send(Opened(tuple(r.info for r in roots)))
+        self._connection.send(Opened(tuple(r.info for r in roots), tuple(r.own for r in roots)))
         for run in (self._worker.run, committer.run):
             threading.Thread(target=self._guarded, args=(run,), daemon=True).start()
 

@@ -2,87 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 import tempfile
-import threading
+from typing import NamedTuple
+
+import msgspec
 
 from migmond.domain.entry import EntryType, entry_type
 from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.file_system import FileSystemId
 from migmond.domain.names import to_text
-from migmond.fsys.facts import mount_id
-from migmond.fsys.mounts import unescape
+from migmond.fsys.file_system_id import file_system_id
 from migmond.fsys.rename import stat_or_none
-from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_parent, open_root
-from migmond.mover.anchors import anchor_at, moved_on
+from migmond.fsys.root_path import open_parent, open_root
+from migmond.mover.alias import refuse_alias
+from migmond.mover.anchors import OTHER_DIRECTORY, OTHER_FILE_SYSTEM, anchor_at, moved_on
 from migmond.mover.aside import aside_name
+from migmond.mover.overlap import refuse_overlap, refuse_own
+from migmond.mover.root import Refused, Root, open_nearest, refusal
 from migmond.wire.items import RootInfo, RootSpec
 from migmond.wire.mover import Open, OpenFailed
-
-
-class Refused(Exception):
-    """The roots do not fit; `answer` says why."""
-
-    def __init__(self, answer: OpenFailed) -> None:
-        super().__init__(answer.message)
-        self.answer = answer
-
-
-class Root:
-    """One source and its target.
-
-    `gone`: the source was moved away already; a stand-in is open in its place.
-
-    For a directory, `source_fd` and `target_fd` are the directories themselves and the names are b"". For anything
-    else they are the parents, and the names are the entry's names there.
-    """
-
-    def __init__(self, spec: RootSpec, info: RootInfo, source_fd: int, source_name: bytes, target_name: bytes) -> None:
-        self.spec = spec
-        self.info = info
-        self.source_fd = source_fd
-        self.source_name = source_name
-        self.target_name = target_name
-        self.gone = False
-        self._target_fd = -1
-        self._opening = threading.Lock()
-
-    @property
-    def single(self) -> bool:
-        return self.info.type is not EntryType.DIRECTORY
-
-    @property
-    def target_directory(self) -> bytes:
-        return os.path.dirname(self.spec.target) if self.single else self.spec.target
-
-    @property
-    def target_made(self) -> bool:
-        return self._target_fd >= 0
-
-    def target_fd(self, *, make: bool = True) -> int:
-        """Return the target directory, opened once: whatever gets its name later, what was opened is meant.
-
-        Args:
-            make: make it and its parents when missing.
-
-        Raises:
-            OSError: it cannot be opened or made.
-        """
-        with self._opening:
-            if self._target_fd < 0:
-                self._target_fd = (make_root if make else open_root)(self.target_directory)
-            return self._target_fd
-
-    def existing_target_fd(self) -> int:
-        """Open the target directory, or the nearest parent that exists. The caller closes it."""
-        return open_nearest(self.target_directory)[0]
-
-    def names(self, name: bytes) -> tuple[bytes, bytes]:
-        """Return an item's names at the source and at the target; a single root's item has the empty name."""
-        return (name, name) if name else (self.source_name, self.target_name)
 
 
 def open_roots(opening: Open) -> list[Root]:
@@ -90,56 +32,100 @@ def open_roots(opening: Open) -> list[Root]:
 
     Raises:
         Refused: a source is missing, unreadable, not the one that was scanned; a target is or lies in a source, or
-            the reverse, through whatever mounts and symlinks; a target's type does not fit, or its disk is not there.
+            the reverse, through whatever mounts and symlinks; a target's type does not fit, or its disk is not there,
+            or another one is.
     """
-    for anchor in opening.anchors:
-        if moved_on(anchor):
-            fault = Fault(Phase.OPEN, "target_changed", 0, "another directory stands there now")
-            message = f"{to_text(anchor.path)} is not the directory that the destination was in"
-            raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", anchor.path))
     if opening.known_types:
-        return [_target_only(spec, kind) for spec, kind in zip(opening.roots, opening.known_types, strict=True)]
-    expected = opening.expected or (0,) * len(opening.roots)
+        return _targets_only(opening)
+    for anchor in opening.anchors:
+        _refuse_moved(anchor)
+    known = zip(
+        opening.roots,
+        opening.expected or (0,) * len(opening.roots),
+        opening.source_file_systems or (FileSystemId(),) * len(opening.roots),
+        strict=True,
+    )
     roots = [
-        _left_aside(spec, aside_name(opening.options.execution, index + 1), inode)
-        or _opened(spec, inode, gone_allowed=index in opening.may_be_gone)
-        for index, (spec, inode) in enumerate(zip(opening.roots, expected, strict=True))
+        _left_aside(spec, aside_name(opening.options.execution, index + 1), Expected(inode, on, gone_allowed=False))
+        or _opened(spec, Expected(inode, on, index in opening.may_be_gone))
+        for index, (spec, inode, on) in enumerate(known)
     ]
+    for root, anchor in zip(roots, opening.anchors, strict=False):
+        _refuse_another(anchor.file_system, root)
     for root in roots:
         for other in roots:
             if root.gone:
                 continue
             try:
-                _refuse_overlap(root, other)
+                refuse_overlap(root, other)
+                if opening.probing:
+                    refuse_alias(root, other, b".migmond-%s-0.part" % opening.options.execution.encode())
             except OSError as e:
-                raise _refusal(e, other.spec.target, "cannot look at the destination") from e
+                raise refusal(e, other.spec.target, "cannot look at the destination") from e
+        try:
+            root.own = refuse_own(root, opening.own, opening.options)
+        except OSError as e:
+            raise refusal(e, root.spec.target, "cannot look at the destination") from e
         if opening.make_targets:
             try:
                 root.target_fd()
             except OSError as e:
-                raise _refusal(e, root.spec.target, "cannot make the destination") from e
+                raise refusal(e, root.spec.target, "cannot make the destination") from e
     return roots
 
 
-def _opened(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
+class Expected(NamedTuple):
+    """What is known of a source when it is opened again: 0 and an empty id when nothing is.
+
+    `gone_allowed`: nothing is wanted of it any more.
+    """
+
+    inode: int
+    file_system: FileSystemId
+    gone_allowed: bool
+
+
+def _refuse_moved(anchor: Anchor) -> None:
     try:
-        return _open_one(spec, expected, gone_allowed=gone_allowed)
+        why = moved_on(anchor)
+    except OSError as e:
+        raise refusal(e, anchor.path, "cannot look at the destination") from e
+    if why:
+        raise _changed("target_changed", anchor.path, "the directory that the destination was in", why)
+
+
+def _refuse_another(then: FileSystemId, root: Root) -> None:
+    """Something may be mounted below the anchor, where we had made the target."""
+    if then.is_another(root.target_on):
+        what = "where the destination was"
+        raise _changed("target_changed", root.target_directory, what, OTHER_FILE_SYSTEM)
+    root.target_on = then if then.own else root.target_on
+
+
+def _changed(kind: str, path: bytes, what: str, why: str) -> Refused:
+    message = f"{to_text(path)} is not {what}: {why}; mount the disk that it was on, then try again"
+    return Refused(OpenFailed(Fault(Phase.OPEN, kind, 0, why), message, "", path))
+
+
+def _opened(spec: RootSpec, expected: Expected) -> Root:
+    try:
+        return _open_one(spec, expected)
     except OSError as e:  # what is wrong with the source is told in there
-        raise _refusal(e, spec.target, "cannot look at the destination") from e
+        raise refusal(e, spec.target, "cannot look at the destination") from e
 
 
-def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
+def _open_one(spec: RootSpec, expected: Expected) -> Root:
     try:
         st = os.stat(spec.source, follow_symlinks=spec.source.endswith(b"/"))
         if stat.S_ISLNK(st.st_mode) and os.path.isdir(spec.source):
             st = os.stat(spec.source)  # the operator's root may be a symlink to a directory
     except FileNotFoundError as e:
         target = stat_or_none(-100, spec.target)
-        if gone_allowed or (expected and target is not None and target.st_ino == expected):
+        if expected.gone_allowed or (target is not None and _was_renamed(spec, target, expected)):
             return _gone(spec, target)
-        raise _refusal(e, spec.source, "the source does not exist") from e
+        raise refusal(e, spec.source, "the source does not exist") from e
     except OSError as e:
-        raise _refusal(e, spec.source, "cannot look at the source") from e
+        raise refusal(e, spec.source, "cannot look at the source") from e
     source_name = target_name = b""
     try:
         if stat.S_ISDIR(st.st_mode):
@@ -149,33 +135,68 @@ def _open_one(spec: RootSpec, expected: int, *, gone_allowed: bool) -> Root:
             source_fd, source_name = open_parent(spec.source)
             target_name = os.path.basename(spec.target)
             st = os.stat(source_name, dir_fd=source_fd, follow_symlinks=False)
+        on = file_system_id(source_fd)
     except OSError as e:
-        raise _refusal(e, spec.source, "cannot open the source") from e
-    if expected and st.st_ino != expected and not source_name:  # another file is its task's business
-        if gone_allowed:
-            return _gone(spec, stat_or_none(-100, spec.target))
-        fault = Fault(Phase.OPEN, "source_changed", 0, "another directory stands there now")
-        message = f"{to_text(spec.source)} is not the directory that was scanned"
-        raise Refused(OpenFailed(fault, message, "is its disk mounted? mount it, then resume", spec.source))
-    return Root(spec, _info(spec, st, entry_type(st.st_mode)), source_fd, source_name, target_name)
+        raise refusal(e, spec.source, "cannot open the source") from e
+    why = ""
+    if expected.file_system.is_another_volume(on):
+        why = OTHER_FILE_SYSTEM
+    elif expected.inode and st.st_ino != expected.inode and not source_name:  # another file is its task's business
+        why = OTHER_DIRECTORY
+    if why and expected.gone_allowed:
+        os.close(source_fd)
+        return _gone(spec, stat_or_none(-100, spec.target))
+    if why:
+        what = "the file that was meant" if source_name else "the directory that was scanned"
+        raise _changed("source_changed", spec.source, what, why)
+    info = msgspec.structs.replace(_info(spec, st, entry_type(st.st_mode)), source_file_system=on)
+    return Root(spec, info, source_fd, source_name, target_name)
 
 
-def _left_aside(spec: RootSpec, private: bytes, expected: int) -> Root | None:
+def _was_renamed(spec: RootSpec, target: os.stat_result, expected: Expected) -> bool:
+    """Whether the target is what the source was (RenameRoot before a crash)."""
+    if not expected.inode or target.st_ino != expected.inode:
+        return False
+    fd, _ = open_parent(spec.target)
+    try:
+        return not expected.file_system.is_another(file_system_id(fd))
+    finally:
+        os.close(fd)
+
+
+def _targets_only(opening: Open) -> list[Root]:
+    """Open for looking at the targets again. Another file system there is refused; other directories, and none, are
+    what whoever looks will find."""
+    roots = [_target_only(spec, kind) for spec, kind in zip(opening.roots, opening.known_types, strict=True)]
+    for root, anchor in zip(roots, opening.anchors, strict=False):
+        root.target_on = anchor.file_system
+        try:
+            os.close(root.existing_target_fd())
+        except OSError as e:
+            if e.strerror != OTHER_FILE_SYSTEM:
+                continue  # told of every file that cannot be read because of it
+            what = "where the destination was"
+            raise _changed("target_changed", root.target_directory, what, OTHER_FILE_SYSTEM) from e
+    return roots
+
+
+def _left_aside(spec: RootSpec, private: bytes, expected: Expected) -> Root | None:
     """A single file that a mover had set aside to delete it when it died: its task knows what to do."""
-    if not expected or os.path.lexists(spec.source):
+    if not expected.inode or os.path.lexists(spec.source):
         return None
     try:
         source_fd, source_name = open_parent(spec.source)
     except OSError:
         return None
     try:
-        st = stat_or_none(source_fd, private)
+        st, on = stat_or_none(source_fd, private), file_system_id(source_fd)
     except OSError:
-        st = None
-    if st is None or stat.S_ISDIR(st.st_mode):
+        st, on = None, FileSystemId()
+    if st is None or stat.S_ISDIR(st.st_mode) or expected.file_system.is_another_volume(on):
         os.close(source_fd)
         return None
-    return Root(spec, _info(spec, st, entry_type(st.st_mode)), source_fd, source_name, os.path.basename(spec.target))
+    info = msgspec.structs.replace(_info(spec, st, entry_type(st.st_mode)), source_file_system=on)
+    return Root(spec, info, source_fd, source_name, os.path.basename(spec.target))
 
 
 def _target_only(spec: RootSpec, kind: EntryType) -> Root:
@@ -246,108 +267,3 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
 def _is_empty(directory: int) -> bool:
     with os.scandir(directory) as names:
         return next(names, None) is None
-
-
-def open_nearest(path: bytes) -> tuple[int, bytes]:
-    """Open `path` or its nearest parent that is a directory; returns fd and that path."""
-    while True:
-        try:
-            return open_root(path or b"/"), path
-        except (FileNotFoundError, NotADirectoryError):
-            path = os.path.dirname(path.rstrip(b"/"))
-        except OSError as e:
-            raise _refusal(e, path, "cannot open the destination") from e
-
-
-def _refuse_overlap(source: Root, target: Root) -> None:
-    """Compare by device and inode up both trees, and by place inside the file system (bind mounts)."""
-    target_fd, existing = open_nearest(target.spec.target) if not target.single else (-1, b"")
-    if target.single or source.single:
-        if target_fd >= 0:
-            os.close(target_fd)
-        if source is target:
-            _refuse_same_file(source)
-        return
-    try:
-        exists = existing == target.spec.target
-        source_key, target_key = _key(source.source_fd), _key(target_fd)
-        where_source, where_target = _place(source.source_fd), _place(target_fd)
-        if exists and source_key == target_key:
-            raise _overlap("source and destination are the same directory", target.spec.target)
-        if source_key in _ancestors(target_fd) or _below(where_target, where_source):
-            raise _overlap("the destination lies inside the source", target.spec.target)
-        if exists and (target_key in _ancestors(source.source_fd) or _below(where_source, where_target)):
-            raise _overlap("the source lies inside the destination", source.spec.source)
-    finally:
-        os.close(target_fd)
-
-
-def _refuse_same_file(root: Root) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        st = os.stat(root.spec.target, follow_symlinks=False)
-        if (st.st_dev, st.st_ino) == (root.info.source_device, root.info.inode):
-            raise _overlap("source and destination are the same file", root.spec.target)
-
-
-def _key(fd: int) -> tuple[int, int]:
-    st = os.fstat(fd)
-    return st.st_dev, st.st_ino
-
-
-def _ancestors(fd: int) -> set[tuple[int, int]]:
-    """Return (device, inode) of the directory and all above it."""
-    seen: set[tuple[int, int]] = set()
-    at = os.dup(fd)
-    try:
-        while (key := _key(at)) not in seen:
-            seen.add(key)
-            try:
-                up = os.open(b"..", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
-            except OSError:
-                break
-            os.close(at)
-            at = up
-    finally:
-        os.close(at)
-    return seen
-
-
-def _place(fd: int) -> tuple[int, bytes] | None:
-    """Return device and path inside the file system, which is the same through every bind mount."""
-    path = os.fsencode(os.readlink(f"/proc/self/fd/{fd}"))
-    number = mount_id(fd)
-    with open("/proc/self/mountinfo", "rb") as mounts:
-        for line in mounts:
-            fields = line.split()
-            if int(fields[0]) == number:
-                root, point = unescape(fields[3]), unescape(fields[4])
-                inside = os.path.relpath(path, point) if path != point else b"."
-                if inside.startswith(b".."):
-                    return None
-                return os.fstat(fd).st_dev, os.path.normpath(os.path.join(root, inside))
-    return None
-
-
-def _below(inner: tuple[int, bytes] | None, outer: tuple[int, bytes] | None) -> bool:
-    if inner is None or outer is None or inner[0] != outer[0]:
-        return False
-    return inner[1] == outer[1] or inner[1].startswith(outer[1].rstrip(b"/") + b"/")
-
-
-def _overlap(message: str, path: bytes) -> Refused:
-    fault = Fault(Phase.OPEN, "overlap", errno.EINVAL, message)
-    return Refused(OpenFailed(fault, message, "choose a destination outside the source", path))
-
-
-def _refusal(error: OSError, path: bytes, what: str) -> Refused:
-    fault = Fault.from_oserror(Phase.OPEN, error)
-    if error.strerror == FOREIGN_SYMLINK:
-        fault = Fault(Phase.OPEN, "ELOOP", errno.ELOOP, FOREIGN_SYMLINK)
-    hint = {
-        errno.ENOENT: "check the spelling, or mount its disk",
-        errno.EACCES: "run it as a user who may, or ask an admin for --privileged",
-        errno.EPERM: "run it as a user who may, or ask an admin for --privileged",
-        errno.ELOOP: "give the path that it leads to",
-        errno.EROFS: "remount it for writing, or choose another destination",
-    }.get(error.errno or 0, "")
-    return Refused(OpenFailed(fault, f"{what}: {to_text(path)} ({fault.message})", hint, path))

@@ -17,7 +17,7 @@ from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.fsys.root_path import make_parent, open_parent
 from migmond.mover.conflict import place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
-from migmond.mover.roots import Root
+from migmond.mover.root import Root
 from migmond.wire.items import PublishResult, SettleItem
 from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
@@ -117,7 +117,7 @@ class Settler:
         self._context.send(RootRenamed(message.root, done, reason))
 
     def _rename_root(self, index: int) -> tuple[bool, str]:
-        context, root = self._context, self._context.roots[index]
+        root = self._context.roots[index]
         try:
             with _opened(open_parent(root.spec.source)) as (source_dir, source):
                 found = stat_or_none(source_dir, source)
@@ -125,7 +125,7 @@ class Settler:
                     return False, "the source is a symlink to the directory"
                 if found is not None and not os.path.samestat(found, os.fstat(root.source_fd)):
                     return False, "another directory stands there now"
-                if found is not None and context.options.one_file_system and mounts_below(root.source_fd):
+                if found is not None and mounts_below(root.source_fd):
                     return False, "something is mounted below it"
                 opener = open_parent if found is None else make_parent
                 with _opened(opener(root.spec.target)) as (target_dir, target):

@@ -26,7 +26,7 @@ from migmond.fsys.writers import open_writers
 from migmond.mover.access import Access
 from migmond.mover.context import Context, is_temporary
 from migmond.mover.control import Abandoned
-from migmond.mover.roots import Root, open_nearest
+from migmond.mover.root import Root, open_nearest
 from migmond.planning.collisions import Collisions
 from migmond.planning.filesystems import PSEUDO, SHARING, abilities_of
 from migmond.planning.keeping import name_sights, path_sights, size_sights, time_sights
@@ -117,7 +117,7 @@ class _RootWalk:
         same = root.info.source_device == self._facts.device
         self._renames = same and context.options.operation is Operation.MOVE
         self._as_a_whole = self._renames and not self._target_there and survey.takes_all and not root.single
-        if self._as_a_whole and context.options.one_file_system:
+        if self._as_a_whole:
             self._as_a_whole = not mounts_below(root.source_fd)
         self._shares = same and context.options.reflink and self._facts.file_system in SHARING
         self._sights: dict[Sight, Sighting] = {}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from migmond.domain import errors
+from migmond.domain.hints import SEE_LOG
 from migmond.domain.names import to_text
 from migmond.wire.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, ErrorObject
 from migmond.wire.requests import Malformed
@@ -60,7 +61,7 @@ def error_object(error: Exception, log: Callable[..., None]) -> ErrorObject:
     return ErrorObject(
         INTERNAL_ERROR,
         f"internal error, incident {incident}",
-        {"kind": "internal", "retryable": False, "hint": "the daemon's log has the details"},
+        {"kind": "internal", "retryable": False, "hint": SEE_LOG},
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
+from migmond.domain.file_system import FileSystemId
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.domain.states import Outcome
 
@@ -29,6 +30,7 @@ class RootInfo(msgspec.Struct, frozen=True, array_like=True):
         target_exists: the target was there before (as a directory, for a directory source).
         anchor: the directory that the target stands in.
         target_empty: it was not, or nothing was in it: whatever is planned has to be brought there.
+        source_file_system: which one the source is on.
     """
 
     type: EntryType
@@ -42,6 +44,7 @@ class RootInfo(msgspec.Struct, frozen=True, array_like=True):
     target_exists: bool
     anchor: Anchor
     target_empty: bool = False
+    source_file_system: FileSystemId = FileSystemId()
 
 
 class MoverOptions(msgspec.Struct, frozen=True, array_like=True):

@@ -34,6 +34,7 @@ import msgspec
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
+from migmond.domain.file_system import FileSystemId, Own
 from migmond.domain.preflight import Survey as SurveyReport
 from migmond.domain.preflight import TargetFacts
 from migmond.domain.selector import Selector
@@ -84,8 +85,14 @@ class Open(_Message, frozen=True):
     A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
     anchors: tuple[Anchor, ...] = ()
     """On resume: what the targets stood in. Another directory there is refused (the disk is not mounted?)."""
+    source_file_systems: tuple[FileSystemId, ...] = ()
+    """On resume: what each source was on. Another one is refused."""
     known_types: tuple[EntryType, ...] = ()
-    """Only the targets are wanted, of sources that were of these types: nothing is looked at or refused now."""
+    """Only the targets are wanted, of sources that were of these types: nothing else is looked at or refused now."""
+    own: tuple[Own, ...] = ()
+    """What the daemon needs to go on: it cannot be moved, and nothing is written in it."""
+    probing: bool = False
+    """Make a file at the targets of a move to find out whether they are the sources (see `mover.alias`)."""
 
 
 class Scan(_Message, frozen=True):
@@ -218,7 +225,10 @@ ToMover: TypeAlias = (
 
 
 class Opened(_Message, frozen=True):
+    """`own`: for each root, what of the daemon's own is in the source, for people; "" for nothing."""
+
     roots: tuple[RootInfo, ...]
+    own: tuple[str, ...] = ()
 
 
 class OpenFailed(_Message, frozen=True):

@@ -158,3 +158,10 @@ def peak_bytes(socket: str, *words: str) -> int:
     done = run(socket, *words, program=("-c", _MEASURED))
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split("VmHWM:")[1].split()[0]) << 10
+
+
+def test_a_place_that_is_not_there_is_named_as_it_was_given(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
+    wrong = tmp_path / "nope" / "x"
+    refused = daemon.migmon("receipt", "holiday", "-o", str(wrong), check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[0] == f"error: No such file or directory: {wrong}"

@@ -80,6 +80,19 @@ async def test_they_are_taken_along_when_asked(tmp_path: Path, source: Path) -> 
     assert (target / "two").read_bytes() == b"one"
 
 
+async def test_a_move_that_takes_them_along_takes_what_is_in_them(tmp_path: Path) -> None:
+    """One rename of the whole tree would leave them where their file systems are, under another name."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    with tmpfs(source / "mounted", "size=1m") as mounted:
+        (mounted / "file").write_text("x")
+        async with laboratory(tmp_path / "state") as lab:
+            done = await lab.run(plan(source, target, Operation.MOVE, one_file_system=False))
+        assert (target / "mounted" / "file").stat().st_dev == target.stat().st_dev
+        assert list(mounted.iterdir()) == []
+    assert done.state in (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS)
+
+
 @pytest.mark.parametrize("crossing", [False, True])
 async def test_a_mounted_file_is_no_hard_link_of_one_with_its_number(tmp_path: Path, crossing: bool) -> None:
     """Two file systems made in the same way number their inodes in the same way."""

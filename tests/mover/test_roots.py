@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
-from migmond.mover.roots import Refused, open_roots
+from migmond.mover.root import Refused
+from migmond.mover.roots import open_roots
 from migmond.wire.items import MoverOptions, RootSpec
 from migmond.wire.mover import Open
 

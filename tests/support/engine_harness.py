@@ -14,6 +14,7 @@ import trio
 from migmond.domain import api
 from migmond.domain.events import Event
 from migmond.domain.execution import Execution
+from migmond.domain.file_system import Own
 from migmond.domain.identity import Identity
 from migmond.domain.plan import ConflictPolicy, Operation, Plan, Source, VerifyLevel
 from migmond.domain.states import TERMINAL_EXECUTION_STATES
@@ -75,7 +76,11 @@ class Laboratory:
 
 @contextlib.asynccontextmanager
 async def laboratory(
-    state: Path, settings: EngineSettings | None = None, ballast_bytes: int = 0, clock: Clock | None = None
+    state: Path,
+    settings: EngineSettings | None = None,
+    ballast_bytes: int = 0,
+    clock: Clock | None = None,
+    own: tuple[Own, ...] = (),
 ) -> AsyncIterator[Laboratory]:
     """Open the journal in `state` and serve an engine on it; leaving cuts running executions off."""
     clock = clock or SystemClock()
@@ -84,7 +89,7 @@ async def laboratory(
         events: list[Event] = []
         bus.listen(events.append)
         surroundings = Surroundings(
-            journal, bus, clock, random.Random(0), settings or EngineSettings(workers=2), lambda *a, **k: None
+            journal, bus, clock, random.Random(0), settings or EngineSettings(workers=2), lambda *a, **k: None, own
         )
         async with Engine.serving(surroundings) as engine:
             yield Laboratory(engine, surroundings, journal, events)

@@ -85,7 +85,10 @@ def _print(stream: ReceiptStream) -> bytes:
 def _write(state: State, stream: ReceiptStream, output: str) -> bytes:
     """Write it beside FILE and give it that name when it is whole and durable."""
     partial = f"{output}.{os.getpid()}.part"
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
+    try:
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
+    except OSError as e:  # people have not heard of that name
+        raise OSError(e.errno, e.strerror, output) from e
     line = b""
     try:
         with open(fd, "wb") as file:

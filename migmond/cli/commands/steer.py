@@ -83,7 +83,8 @@ def cancel(state: State, id_: str) -> None:
         view = client.call("execution.cancel", api.ReasonParams(view.id, state.reason), api.ExecutionView)
         view = _ended(client, view)
     if view.state in ENDED:
-        _done(state, view, f"cancelled; {count(view.progress.done.entries, 'entry stays', 'entries stay')} there")
+        stays = count(view.progress.done.entries, "entry stays", "entries stay")
+        _done(state, view, f"cancelled; {stays} there{f'; {view.why}' if view.why else ''}")
     else:
         _done(state, view, f"is being cancelled; watch it: migmon watch {view.id[:6]}")
 

@@ -124,6 +124,8 @@ def details(e: api.ExecutionView) -> list[str]:
     left = [(p.skipped, "skipped"), (p.failed, "failed"), (p.cancelled, "cancelled")]
     if any(tally.entries for tally, _ in left):
         lines.append("  " + ", ".join(f"{tally.entries:,} {what}" for tally, what in left if tally.entries))
+    if p.gone.entries:
+        lines.append(f"  {_vanished(p)}")
     if p.imperfect:
         lines.append(
             f"  {count(p.imperfect, 'entry', 'entries')} kept content but not all metadata (migmon files {e.id[:6]})"
@@ -143,11 +145,16 @@ def details(e: api.ExecutionView) -> list[str]:
     return lines
 
 
+def _vanished(p: api.Progress) -> str:
+    """Whoever took it away meant it, perhaps: no failure, but not done either."""
+    return f"{count(p.gone.entries, 'entry', 'entries')} vanished from the source before being copied"
+
+
 def amounts(p: api.Progress) -> str:
     """Return `1.86 TiB of 2.25 TiB, 1,021,780 of 1,234,983 entries`; totals that still grow have a +."""
     more = "+" if p.growing else ""
-    done_bytes = p.done.bytes + p.skipped.bytes + p.in_flight.bytes
-    done = p.done.entries + p.skipped.entries + p.in_flight.entries
+    done_bytes = p.done.bytes + p.skipped.bytes + p.in_flight.bytes - p.gone.bytes
+    done = p.done.entries + p.skipped.entries + p.in_flight.entries - p.gone.entries
     size = f"{show_size(done_bytes)} of {show_size(p.planned.bytes)}{more}"
     return f"{size}, {done:,} of {p.planned.entries:,}{more} entries"
 
@@ -184,6 +191,8 @@ def summary(e: api.ExecutionView) -> list[str]:
         lines.append(f"  {e.why}")
     if e.state == "completed" and not p.done.entries and not p.skipped.entries:
         lines.append("  nothing was to be done: the source is empty, or the selector picks nothing")
+    if p.gone.entries:
+        lines.append(f"  {_vanished(p)}")
     if p.skipped.entries:
         lines.append(f"  {p.skipped.entries:,} left alone (migmon files {e.id[:6]} --state skipped)")
     if p.failed.entries:
