@@ -16,7 +16,8 @@ from pathlib import Path
 from oracle import Facts, differences, entries, unlike
 from written import DONE, DURABLE, STATES
 
-_TEMPORARY = b".migmond-"
+TEMPORARY = b".migmond-"
+"""How names of copies begin that are not whole yet."""
 
 
 class Harm(enum.StrEnum):
@@ -98,7 +99,7 @@ def _at_the_fault(case: Case, vouched: Mapping[bytes, int] | None) -> Iterator[F
                 state = STATES.get(vouched.get(path, -1), "unknown")
                 yield Finding(Harm.UNVERIFIED_DELETE, f"deleted while the journal has it as {state}: {name}")
     for path in targets.keys() - case.known.keys():
-        if not os.path.basename(path).startswith(_TEMPORARY):
+        if not os.path.basename(path).startswith(TEMPORARY):
             yield Finding(Harm.DUPLICATE, f"the tree has no such entry: {os.fsdecode(path)!r}")
 
 

@@ -18,7 +18,7 @@ STATES = {
 }  # fmt: skip
 """`migmond.domain.states.TaskState`, as the journal stores it."""
 
-NOT_SELECTED, UNCHANGED = 9, 6
+RENAMED, NOT_SELECTED = 3, 9
 """Outcomes (`migmond.domain.states.Outcome`)."""
 FILE = 0
 """The type of regular files (`migmond.domain.entry.EntryType`)."""
