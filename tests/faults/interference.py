@@ -48,6 +48,10 @@ _AT_DELETES = ("unlinkat", "openat2", "newfstatat", "fcntl")
 
 _DELAY_US = 5_000
 _ROUNDS = 2
+_BUG_LINES = 30
+_ORPHANED = "ConnectionResetError"
+"""What a mover says whose daemon was killed while it was writing to it."""
+
 _BUGS = ("met a bug", "internal error", "Traceback")
 _DEEDS = {
     "save": 8, "overwrite": 4, "append": 3, "rewrite": 3, "truncate": 2, "delete": 1, "recreate": 3, "link": 3,
@@ -108,9 +112,7 @@ class Interference:
             movers.detach()
             movers.cancel()
             clear(*places)
-        found += [
-            Finding(Harm.DIFFERENT, x) for x in self._daemon.log()[log:].splitlines() if any(b in x for b in _BUGS)
-        ]
+        found += _bugs(self._daemon.log()[log:])
         asked = ", ".join(f"{p.operation} {p.conflict}" for p in scene.plans)
         what = f"{layout}: {asked}{f', slow {slowed}' * bool(slowed)}, {len(scene.person.deeds)} deeds"
         hit = bool(scene.person.deeds and executions)
@@ -203,7 +205,7 @@ class Interference:
         return executions, refused
 
     def _go_through(self, scene: Scene, executions: list[str]) -> list[Finding]:
-        """Let the person act until all is over, resuming what can be as its user would, while there is something to do."""
+        """Let the person act until all is over, resuming what can be resumed as its user would."""
         for round_ in range(_ROUNDS):
             found = self._act_until_the_end(scene, executions)
             if found:
@@ -256,6 +258,14 @@ class Interference:
 
     def _kill_mover(self) -> None:
         kill_all(self._daemon.movers()[:1])
+
+
+def _bugs(log: str) -> list[Finding]:
+    """What no daemon must ever log, each with the lines after it."""
+    lines = log.splitlines()
+    starts = [at for at, line in enumerate(lines) if any(bug in line for bug in _BUGS)]
+    found = [" / ".join(lines[at : at + _BUG_LINES]) for at in starts]
+    return [Finding(Harm.DIFFERENT, f"log: {text}") for text in found if _ORPHANED not in text]
 
 
 def _ready(rng: random.Random, scene: Scene, move: Move, name: bytes) -> Ready:

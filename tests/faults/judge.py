@@ -94,10 +94,9 @@ def _at_the_fault(case: Case, vouched: Mapping[bytes, int] | None) -> Iterator[F
             whole = not spoilt and where == "target"
         if source is None and not whole:
             yield Finding(Harm.LOST, f"neither at the source nor at the target: {name}")
-        elif source is None and vouched is not None and vouched.get(path) not in (DURABLE, DONE):
-            if not _renamed(case, path):
-                state = STATES.get(vouched.get(path, -1), "unknown")
-                yield Finding(Harm.UNVERIFIED_DELETE, f"deleted while the journal has it as {state}: {name}")
+        elif source is None and vouched is not None and not _vouched(case, path, vouched):
+            state = STATES.get(vouched.get(path, -1), "unknown")
+            yield Finding(Harm.UNVERIFIED_DELETE, f"deleted while the journal has it as {state}: {name}")
     for path in targets.keys() - case.known.keys():
         if not os.path.basename(path).startswith(TEMPORARY):
             yield Finding(Harm.DUPLICATE, f"the tree has no such entry: {os.fsdecode(path)!r}")
@@ -125,6 +124,10 @@ def inodes(root: Path) -> dict[bytes, int]:
     """Inode numbers of everything below `root` but directories, by path: taken when it is laid out."""
     paths = [path for path, facts in entries(root).items() if not stat.S_ISDIR(facts.type)]
     return {path: os.lstat(os.path.join(bytes(root), path) if path else bytes(root)).st_ino for path in paths}
+
+
+def _vouched(case: Case, path: bytes, vouched: Mapping[bytes, int]) -> bool:
+    return vouched.get(path) in (DURABLE, DONE) or _renamed(case, path)
 
 
 def _renamed(case: Case, path: bytes) -> bool:

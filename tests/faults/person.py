@@ -1,7 +1,7 @@
 """Somebody who works on files while they are migrated, and writes down every version of everything.
 
-All contents are unique, so whoever finds one knows which version of what it is. What is replaced is taken away whole, by
-an exchange of names, and read afterwards: there is no doubt what it was, however much a migration did meanwhile.
+All contents are unique, so whoever finds one knows which version of what it is. What is replaced is taken away whole,
+by an exchange of names, and read afterwards: there is no doubt what it was, however much a migration did meanwhile.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Person:
     def link(self, root: Path, name: bytes) -> None:
         """A further name beside it."""
         desk, further = self._desk(root), name + b"~linked"
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
+        with contextlib.suppress(OSError):  # gone, or a directory by now
             os.link(_at(root, name), desk, follow_symlinks=False)
             key = key_of(desk)
             os.link(desk, _at(root, further), follow_symlinks=False)
