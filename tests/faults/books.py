@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import io
+import os
 import stat
 from collections.abc import Iterator
 
@@ -74,7 +75,9 @@ def _counts(row: Row) -> bool:
 def _tally(name: str, told: api.TallyView, rows: list[Row]) -> Iterator[str]:
     counted = (len(rows), sum(row.bytes for row in rows))
     if (told.entries, told.bytes) != counted:
-        yield f"{name}: {told.entries} entries of {told.bytes} bytes; the journal has {counted[0]} of {counted[1]}"
+        which = "; ".join(f"{os.fsdecode(row.path)}, {row.size} bytes, {row}" for row in rows[:12])
+        numbers = f"{told.entries} entries of {told.bytes} bytes"
+        yield f"{name}: {numbers}; the journal has {counted[0]} of {counted[1]}: {which}"
 
 
 def _states(files: list[api.TaskView], journal: Written) -> Iterator[str]:

@@ -105,7 +105,8 @@ class Interference:
             executions, refused = self._start(scene)
             found = self._go_through(scene, list(executions))
             movers.detach()
-            found += kept(scene.person, scene.moves, scene.roots)
+            journals = [written(self._daemon.home / "state", id_) for id_ in executions]
+            found += kept(scene.person, scene.moves, scene.roots, journals)
             for execution, move in executions.items():
                 found += self._told(scene, execution, move)
         finally:

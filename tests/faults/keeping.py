@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,14 @@ class Move:
     newer: bool = False
 
 
-def kept(person: Person, moves: tuple[Move, ...], roots: tuple[Path, ...]) -> list[Finding]:
-    """Judge all contents: none is lost that somebody had and did not give up, and there are none but those."""
+def kept(
+    person: Person, moves: tuple[Move, ...], roots: tuple[Path, ...], journals: Sequence[Written] = ()
+) -> list[Finding]:
+    """Judge all contents: none is lost that somebody had and did not give up, and there are none but those.
+
+    Args:
+        journals: what is on record of the migrations, to be told with what is lost.
+    """
     there, temporaries = _contents(roots)
     found = list[Finding]()
     for content in person.contents.values():
@@ -43,9 +49,9 @@ def kept(person: Person, moves: tuple[Move, ...], roots: tuple[Path, ...]) -> li
             continue
         where = f", but for {temporaries[content.key][1]!r}" if content.key in temporaries else ""
         first = sorted({f"{root.name}/{os.fsdecode(name)}" for root, name, _ in content.stood})
-        found.append(
-            Finding(Harm.LOST, f"what was at {', '.join(first)} is nowhere{where}: {_history(person, content)}")
-        )
+        how = "its copy was spoilt, then its source deleted: " if content.spoilt else ""
+        history = f"{_history(person, content)} | {_on_record(content, journals)}"
+        found.append(Finding(Harm.LOST, f"{how}what was at {', '.join(first)} is nowhere{where}: {history}"))
     for key, (root, name, facts) in there.items():
         if key not in person.contents:
             of = f"{root.name}/{os.fsdecode(name)}"
@@ -123,6 +129,12 @@ def _upstream(root: Path, moves: tuple[Move, ...]) -> set[Path]:
 def _history(person: Person, content: Content) -> str:
     names = {name for _, name, _ in content.stood}
     return f"{'; '.join(content.deeds)} | {'; '.join(_at(person, name) for name in sorted(names))}"
+
+
+def _on_record(content: Content, journals: Sequence[Written]) -> str:
+    names = {name for _, name, _ in content.stood}
+    rows = [f"{number}: {row}" for number, journal in enumerate(journals) for row in journal.tasks if row.path in names]
+    return f"journal: {', '.join(rows) or 'nothing'}"
 
 
 def _at(person: Person, name: bytes) -> str:

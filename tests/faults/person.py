@@ -34,12 +34,14 @@ class Content:
         holders: names, below whatever root, under which somebody may expect it. None are left when it was given up.
         stood: every (root, name, mtime) of it.
         deeds: what the person did with it.
+        spoilt: what was done last was done to a copy of it, while its source still stood.
     """
 
     key: str
     holders: set[bytes] = field(default_factory=set)
     stood: list[tuple[Path, bytes, int]] = field(default_factory=list)
     deeds: list[str] = field(default_factory=list)
+    spoilt: bool = False
 
 
 class Person:
@@ -241,6 +243,7 @@ class Person:
             elsewhere = [at for at in self._roots if at == root or (at not in self._targets and not self._spoils)]
             if not any(key_of(_at(at, holder)) == key for at in elsewhere if (at, holder) != (root, name)):
                 content.holders.discard(holder)
+        content.spoilt = bool(content.holders) and root in self._targets
 
     def _stands(self, root: Path, name: bytes, key: str, note: str) -> None:
         content, st = self._content(key), _lstat(_at(root, name))

@@ -40,6 +40,11 @@ class Row:
     target_name: bytes | None
     faults: int
 
+    def __str__(self) -> str:
+        leader = f", a name of task {self.leader}" if self.leader else ""
+        named = f", there {os.fsdecode(self.target_name)}" if self.target_name else ""
+        return f"task {self.number} is {STATES[self.state]} with outcome {self.outcome}{leader}{named}"
+
     @property
     def bytes(self) -> int:
         """What it counts for: a regular file's content, once for all its names."""
