@@ -75,9 +75,12 @@ def _counts(row: Row) -> bool:
 def _tally(name: str, told: api.TallyView, rows: list[Row]) -> Iterator[str]:
     counted = (len(rows), sum(row.bytes for row in rows))
     if (told.entries, told.bytes) != counted:
-        which = "; ".join(f"{os.fsdecode(row.path)}, {row.size} bytes, {row}" for row in rows[:12])
+        which = "; ".join(
+            f"{os.fsdecode(row.path)}, {row.size} bytes, {row}" for row in [r for r in rows if r.faults][:8]
+        )
         numbers = f"{told.entries} entries of {told.bytes} bytes"
-        yield f"{name}: {numbers}; the journal has {counted[0]} of {counted[1]}: {which}"
+        tried = f" (tried again: {which})" if which else ""
+        yield f"{name}: {numbers}; the journal has {counted[0]} of {counted[1]}{tried}"
 
 
 def _states(files: list[api.TaskView], journal: Written) -> Iterator[str]:

@@ -135,9 +135,9 @@ def test_people_at_work_lose_nothing() -> None:
     if why := loopfs.missing("ext4"):
         pytest.skip(why)
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "faults", "--interference", "4", "--seed", "7", "--fs", "ext4"],
+        [sys.executable, ROOT / "scripts" / "faults", "--interference", "2", "--seed", "7", "--fs", "ext4"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = (line.split()[2:] for line in done.stdout.splitlines() if line.startswith("interference, ext4 "))
-    assert row == ["4", "4", "0", "0", "0", "0", "0"]
+    assert row == ["2", "2", "0", "0", "0", "0", "0"]
