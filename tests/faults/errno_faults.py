@@ -16,6 +16,7 @@ from pathlib import Path
 
 from driving import ENDED, ended, failures, imperfect, resume, start
 from forked import ForkedDaemon
+from frozen import Meddle, judged, untouched
 from judge import Case, Finding, Harm, at_the_fault
 from migmond.client.errors import ClientError
 from migmond.domain.api import ExecutionView
@@ -74,11 +75,13 @@ class ErrnoFaults:
     Attributes:
         ground: where it works.
         faults: every fault there is, in the order of trials.
+        meddle: for controls.
     """
 
     def __init__(self, where: Ground, daemon: ForkedDaemon) -> None:
         self.ground = where
         self.faults: list[Fault] = []
+        self.meddle: Meddle = untouched
         self._daemon = daemon
 
     def trial(self, number: int) -> Trial:
@@ -94,7 +97,7 @@ class ErrnoFaults:
             try:
                 execution = self._start(fault, case)
             except ClientError as e:
-                found = at_the_fault(case) if str(e) else [Finding(Harm.DIFFERENT, "refused without a reason")]
+                found = at_the_fault(case, {}) if str(e) else [Finding(Harm.DIFFERENT, "refused without a reason")]
                 movers.cancel()
                 execution = self._start(fault, case)
             else:
@@ -113,7 +116,7 @@ class ErrnoFaults:
 
     def _look(self, execution: str, case: Case) -> list[Finding]:
         view = ended(self._daemon.socket, execution, _SETTLE_S, {*ENDED, "paused"})
-        found = _at_the_fault(case)
+        found = judged(self._daemon, execution, case, self.meddle)
         if view is not None:
             found += miscounted(view)
         if view is not None and view.state != "completed" and not self._reason(view):
@@ -124,14 +127,6 @@ class ErrnoFaults:
 
     def _reason(self, view: ExecutionView) -> str:
         return view.why or "".join(failures(self._daemon.socket, view.id))
-
-
-def _at_the_fault(case: Case) -> list[Finding]:
-    # A migration that does not get on may still be at work: what vanishes while it is looked at is looked at again.
-    for _ in range(20):
-        with contextlib.suppress(FileNotFoundError):
-            return at_the_fault(case)
-    return [Finding(Harm.DIFFERENT, "the tree does not come to rest")]
 
 
 @contextlib.contextmanager

@@ -8,20 +8,16 @@ from __future__ import annotations
 import collections
 import enum
 import os
-import shutil
-import sqlite3
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from oracle import Facts, differences, entries, unlike
+from written import DONE, DURABLE, STATES
 
-DURABLE, DONE = 2, 3
-"""States of a task whose copy the journal vouches for (`migmond.domain.states.TaskState`)."""
-
-_TEMPORARY = b".migmond-"
+TEMPORARY = b".migmond-"
+"""How names of copies begin that are not whole yet."""
 
 
 class Harm(enum.StrEnum):
@@ -52,13 +48,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Case:
-    """A tree on its way: `pristine` is a copy of it that no trial touches."""
+    """A tree on its way: `pristine` is a copy of it that no trial touches.
+
+    Attributes:
+        inodes: what was laid out at the source, by path: what has the same inode at the target was renamed, not copied.
+    """
 
     pristine: Path
     known: Mapping[bytes, Facts]
     source: Path
     target: Path
     move: bool = True
+    inodes: Mapping[bytes, int] = field(default_factory=dict)
 
 
 def known(pristine: Path) -> dict[bytes, Facts]:
@@ -70,7 +71,7 @@ def at_the_fault(case: Case, vouched: Mapping[bytes, int] | None = None) -> list
     """Judge what lies there while a migration is broken off. Directories and temporaries do not count.
 
     Args:
-        vouched: the journal's states of tasks by path; None where it says nothing about deletes (moves by rename).
+        vouched: the journal's states of tasks by path; None where it is not known. Of what was renamed it says nothing.
     """
     return list(_at_the_fault(case, vouched))
 
@@ -93,10 +94,11 @@ def _at_the_fault(case: Case, vouched: Mapping[bytes, int] | None) -> Iterator[F
             whole = not spoilt and where == "target"
         if source is None and not whole:
             yield Finding(Harm.LOST, f"neither at the source nor at the target: {name}")
-        elif source is None and vouched is not None and vouched.get(path) not in (DURABLE, DONE):
-            yield Finding(Harm.UNVERIFIED_DELETE, f"deleted while the journal has it as {vouched.get(path)}: {name}")
+        elif source is None and vouched is not None and not _vouched(case, path, vouched):
+            state = STATES.get(vouched.get(path, -1), "unknown")
+            yield Finding(Harm.UNVERIFIED_DELETE, f"deleted while the journal has it as {state}: {name}")
     for path in targets.keys() - case.known.keys():
-        if not os.path.basename(path).startswith(_TEMPORARY):
+        if not os.path.basename(path).startswith(TEMPORARY):
             yield Finding(Harm.DUPLICATE, f"the tree has no such entry: {os.fsdecode(path)!r}")
 
 
@@ -118,6 +120,22 @@ def at_the_end(case: Case) -> list[Finding]:
     return found
 
 
+def inodes(root: Path) -> dict[bytes, int]:
+    """Inode numbers of everything below `root` but directories, by path: taken when it is laid out."""
+    paths = [path for path, facts in entries(root).items() if not stat.S_ISDIR(facts.type)]
+    return {path: os.lstat(os.path.join(bytes(root), path) if path else bytes(root)).st_ino for path in paths}
+
+
+def _vouched(case: Case, path: bytes, vouched: Mapping[bytes, int]) -> bool:
+    return vouched.get(path) in (DURABLE, DONE) or _renamed(case, path)
+
+
+def _renamed(case: Case, path: bytes) -> bool:
+    """Whether what is at the target is the very file that was laid out at the source. Only for what has no source."""
+    there = os.lstat(os.path.join(bytes(case.target), path) if path else bytes(case.target))
+    return there.st_ino == case.inodes.get(path) and there.st_dev == os.lstat(case.source.parent).st_dev
+
+
 def _of_difference(line: str) -> Finding:
     for start, harm in (
         ("only in A", Harm.LOST),
@@ -131,23 +149,6 @@ def _of_difference(line: str) -> Finding:
         if line.startswith(start):
             return Finding(harm, line)
     return Finding(Harm.DIFFERENT, line)
-
-
-def vouched(state: Path) -> dict[bytes, int]:
-    """Return what the journal in `state` says of every task, by path. It is read from a copy: to look must not mend."""
-    with tempfile.TemporaryDirectory(prefix="migmond-journal-") as copy:
-        for part in state.glob("journal.db*"):
-            if not part.name.endswith("-shm"):
-                shutil.copy(part, copy)
-        database = sqlite3.connect(Path(copy) / "journal.db")
-        try:
-            rows = database.execute(
-                "SELECT d.path, t.name, t.state FROM task t JOIN directory d"
-                " ON d.id = ((t.id >> 40) << 40) + t.directory WHERE t.directory > 0"
-            ).fetchall()
-        finally:
-            database.close()
-    return {bytes(path) + b"/" + bytes(name) if path else bytes(name): state for path, name, state in rows}
 
 
 def counted(findings: list[Finding]) -> collections.Counter[Harm]:

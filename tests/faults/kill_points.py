@@ -12,14 +12,18 @@ from pathlib import Path
 from daemon import wait_gone
 from driving import ENDED, LOOK_S, look, start
 from forked import ForkedDaemon
-from judge import Case, at_the_fault, vouched
+from frozen import Meddle, judged, untouched
+from judge import Case, Finding, at_the_fault
 from migmond.client.errors import ClientError
 from routes import ROUTES, Ground, Route, Victim, ground
 from tracing import NOT_ITS_MOVERS, attach, detach, kill_at, points
 from trial import Trial, brought_to_an_end
+from written import written
 
 _KILLED = "+++ killed by SIGKILL"
 _WAIT_S = 60.0
+_POLL_S = 0.002
+"""A mover that has died is missed after a tenth of a second, when there is a new one."""
 _REQUEST = "trial"
 
 
@@ -40,39 +44,58 @@ class KillPoints:
     """A laboratory. Made by `laboratory`.
 
     Attributes:
+        ground: where it works.
         points: every point there is, in the order of trials.
+        meddle: for controls.
     """
 
-    def __init__(self, ground: Ground, daemon: ForkedDaemon, found: list[Point]) -> None:
-        self._ground = ground
+    def __init__(self, where: Ground, daemon: ForkedDaemon) -> None:
+        self.ground = where
+        self.points: list[Point] = []
         self._daemon = daemon
-        self.points = found
+        self.meddle: Meddle = untouched
 
     def trial(self, number: int) -> Trial:
         """Kill at the point of that number, let the migration go on, and judge."""
-        point, began = self.points[number % len(self.points)], time.monotonic()
-        with self._ground.laid_out(point.route) as case:
+        return self.kill(self.points[number % len(self.points)])
+
+    def kill(self, point: Point) -> Trial:
+        """The same at any point."""
+        began = time.monotonic()
+        with self.ground.laid_out(point.route) as case:
             trial = self._daemon_dies(point, case) if point.victim is Victim.DAEMON else self._mover_dies(point, case)
         return Trial(str(point), trial.hit, trial.findings, time.monotonic() - began)
 
     def _mover_dies(self, point: Point, case: Case) -> Trial:
-        movers, socket = self._ground.movers, self._daemon.socket
+        movers, socket = self.ground.movers, self._daemon.socket
         movers.order(*kill_at(point.call, point.number), arrival=point.victim.arrival)
         try:
             execution = start(socket, case.source, case.target, point.route.operation, workers=1)
         except ClientError:  # it died before it had opened the plan: nothing has begun
-            found = at_the_fault(case)
+            found = at_the_fault(case, {})
             execution = start(socket, case.source, case.target, point.route.operation, workers=1)
         else:
-            found = []
+            found = self._at_the_kill(execution, case)
         found += brought_to_an_end(self._daemon, execution, case)
         return Trial(str(point), _KILLED in movers.output(), found)
 
+    def _at_the_kill(self, execution: str, case: Case) -> list[Finding]:
+        """Judge when the mover has died, before another one has taken up its work; nothing when it does not die."""
+        deadline, look_at = time.monotonic() + _WAIT_S, time.monotonic()
+        while _KILLED not in self.ground.movers.output():
+            now = time.monotonic()
+            if now >= look_at:
+                view, look_at = look(self._daemon.socket, execution), now + LOOK_S
+                if (view is not None and view.state in ENDED) or now > deadline:
+                    return []
+            time.sleep(_POLL_S)
+        return judged(self._daemon, execution, case, self.meddle)
+
     def _daemon_dies(self, point: Point, case: Case) -> Trial:
-        output = self._ground.work / "output"
-        with self._ground.daemon("victim") as daemon:
+        output = self.ground.work / "output"
+        with self.ground.daemon("victim") as daemon:
             tracer = attach(daemon.pid, output, *NOT_ITS_MOVERS, *kill_at(point.call, point.number))
-            movers: set[int] = set()
+            movers, execution = set[int](), ""
             with contextlib.suppress(ClientError):  # it died before it could answer
                 execution = _start(daemon, point, case)
                 movers = _until_it_dies(daemon, execution)
@@ -80,7 +103,9 @@ class KillPoints:
             hit, found = not daemon.running, []
             if hit:
                 wait_gone(list(movers))
-                found = at_the_fault(case, None if point.route.within else vouched(daemon.home / "state"))
+                states = written(daemon.home / "state", execution).states()
+                self.meddle(case, states)
+                found = at_the_fault(case, states)
                 daemon.start()
             found += brought_to_an_end(daemon, _start(daemon, point, case), case)
         return Trial(str(point), hit, found)
@@ -108,12 +133,19 @@ def _until_it_dies(daemon: ForkedDaemon, execution: str) -> set[int]:
 @contextlib.contextmanager
 def laboratory(work: Path, kind: str, seed: int) -> Iterator[KillPoints]:
     """Make disk, tree and daemon below `work`, count the calls of undisturbed runs, and shuffle the points."""
-    with ground(work, kind) as where, where.daemon() as daemon:
-        found = [
+    with prepared(work, kind) as ready:
+        ready.points += [
             Point(victim, route, call, number)
             for route in ROUTES
             for victim in Victim
-            for call, number in points(where.calls(victim, route))
+            for call, number in points(ready.ground.calls(victim, route))
         ]
-        random.Random(seed).shuffle(found)
-        yield KillPoints(where, daemon, found)
+        random.Random(seed).shuffle(ready.points)
+        yield ready
+
+
+@contextlib.contextmanager
+def prepared(work: Path, kind: str) -> Iterator[KillPoints]:
+    """The same without counting calls: there are no points yet but those that are killed at by name."""
+    with ground(work, kind) as where, where.daemon() as daemon:
+        yield KillPoints(where, daemon)

@@ -17,11 +17,13 @@ from pathlib import Path
 
 from driving import ended, look, start
 from forked import ForkedDaemon
-from judge import Case, Finding, Harm, at_the_end, at_the_fault, known, vouched
+from frozen import Meddle, untouched
+from judge import Case, Finding, Harm, at_the_end, at_the_fault, inodes, known
 from loopfs import LoopFs
 from migmond.domain.plan import Operation
 from power_disk import power_disk
 from trial import CONFIGURATION, Trial, brought_to_an_end, clear, lay_out, made_durable, make_tree
+from written import written
 
 AFTER_THE_END = 4
 """Each so-many-th cut comes when the migration has been reported as complete."""
@@ -60,6 +62,9 @@ class PowerCuts:
         work: a directory on another file system.
         seed: decides the moment of every cut.
         files: how many small files are migrated.
+
+    Attributes:
+        meddle: for controls.
     """
 
     def __init__(self, disk: LoopFs, work: Path, seed: int, files: int) -> None:
@@ -70,6 +75,7 @@ class PowerCuts:
         make_tree(self._pristine, 1, files=files)
         self._known = known(self._pristine)
         self._durations: dict[Layout, float] = {}
+        self.meddle: Meddle = untouched
 
     def trial(self, number: int) -> Trial:
         """Cut once and judge. One number after the other goes through all layouts and kinds of moments.
@@ -98,8 +104,9 @@ class PowerCuts:
             daemon.kill(movers=True)
             self._disk.mount_again()
             completed = view is not None and view.state == "completed"
-            journal = vouched(daemon.home / "state") if not (layout.source and layout.target) else None
-            found = at_the_fault(case, journal)
+            states = written(daemon.home / "state", execution).states()
+            self.meddle(case, states)
+            found = at_the_fault(case, states)
             if completed:
                 found += at_the_end(case)
             daemon.start()
@@ -132,7 +139,8 @@ class PowerCuts:
             home.mkdir()
             (home / "state").symlink_to(state)
             with ForkedDaemon(home, CONFIGURATION) as daemon:
-                yield daemon, Case(self._pristine, self._known, source, target, layout.operation is Operation.MOVE)
+                move = layout.operation is Operation.MOVE
+                yield daemon, Case(self._pristine, self._known, source, target, move, inodes(source))
         finally:
             clear(source, target, home, state)
             made_durable(disk)  # or the next cut brings it back

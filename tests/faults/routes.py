@@ -10,7 +10,7 @@ from pathlib import Path
 
 from driving import start
 from forked import ForkedDaemon
-from judge import Case, Finding, known
+from judge import Case, Finding, inodes, known
 from loopfs import LoopFs, mounted
 from migmond.domain.plan import Operation
 from tracing import NOT_ITS_MOVERS, TracedMovers, attach, counts, detach
@@ -92,7 +92,7 @@ class Ground:
         if route.into:
             target.mkdir()
         try:
-            yield Case(self.pristine, self._known, source, target, route.operation is Operation.MOVE)
+            yield Case(self.pristine, self._known, source, target, route.operation is Operation.MOVE, inodes(source))
         finally:
             self.movers.cancel()
             clear(source, target)

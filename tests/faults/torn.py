@@ -22,7 +22,8 @@ from pathlib import Path
 
 from driving import ended, look, start
 from forked import ForkedDaemon
-from judge import Case, Finding, Harm, at_the_end, at_the_fault, known, vouched
+from frozen import Meddle, untouched
+from judge import Case, Finding, Harm, at_the_end, at_the_fault, inodes, known
 from loopfs import LoopFs, make_image, mounted_image
 from migmond.domain.plan import Operation
 from power_cut import AFTER_THE_END, LAYOUTS, Layout
@@ -30,6 +31,7 @@ from sickfs import sick_fs
 from torn_image import SECTOR_SIZES, copied, exposed, intact, torn
 from trial import CONFIGURATION, Trial, brought_to_an_end, clear, lay_out, make_tree
 from write_log import Event, read
+from written import written
 
 TRIALS_OF_A_RUN = 10
 """Then the layout is run again: runs differ in what is written when."""
@@ -85,6 +87,9 @@ class TornWrites:
         kind: of the disk that is torn.
         seed: decides the moment of every cut and what is lost by it.
         files: how many small files are migrated.
+
+    Attributes:
+        meddle: for controls.
     """
 
     def __init__(self, work: Path, kind: str, seed: int, files: int) -> None:
@@ -93,11 +98,13 @@ class TornWrites:
         self._pristine = work / "pristine"
         make_tree(self._pristine, 1, files=files)
         self._known = known(self._pristine)
+        self._inodes: dict[Path, dict[bytes, int]] = {}
         self._disk = Disk(LoopFs(work / "disk", work / "disk.img", kind, _OPTIONS.get(kind, "")), "/disk.img")
         self._other = Disk(LoopFs(work / "other", work / "other.img", "ext4"), "/other.img", "dirsync")
         for disk in (self._disk, self._other):
             self._make_bases(disk)
         self._runs: dict[Layout, tuple[Run, int]] = {}
+        self.meddle: Meddle = untouched
 
     def trial(self, number: int) -> Trial:
         """Judge one of the disks that may be found after one moment of a run.
@@ -190,13 +197,13 @@ class TornWrites:
         return Trial(what, any(damage.any for damage in damages), found)
 
     def _judged(self, layout: Layout, run: Run, *, complete: bool) -> list[Finding]:
-        case, journal = self._case(layout), None
-        if not (layout.source and layout.target):
-            try:
-                journal = vouched(self._root(layout.journal) / "state")
-            except sqlite3.DatabaseError as e:
-                return [Finding(Harm.CORRUPT, f"the journal: {e}")]
-        found = at_the_fault(case, journal)
+        case = self._case(layout)
+        try:
+            states = written(self._root(layout.journal) / "state", run.execution).states()
+        except sqlite3.DatabaseError as e:
+            return [Finding(Harm.CORRUPT, f"the journal: {e}")]
+        self.meddle(case, states)
+        found = at_the_fault(case, states)
         if complete:
             found += at_the_end(case)
         try:
@@ -211,7 +218,8 @@ class TornWrites:
 
     def _case(self, layout: Layout) -> Case:
         source, target = self._root(layout.source) / "source", self._root(layout.target) / "target"
-        return Case(self._pristine, self._known, source, target, layout.operation is Operation.MOVE)
+        move = layout.operation is Operation.MOVE
+        return Case(self._pristine, self._known, source, target, move, self._inodes[source])
 
     def _root(self, on_it: bool) -> Path:
         return (self._disk if on_it else self._other).fs.root
@@ -227,7 +235,9 @@ class TornWrites:
             fs.unmount()
         copied(fs.image, disk.base(source=False))
         with mounted_image(fs):
-            lay_out(self._pristine, fs.root / "source")
+            source = fs.root / "source"
+            lay_out(self._pristine, source)
+            self._inodes[source] = inodes(source)
             fs.unmount()
         copied(fs.image, disk.base(source=True))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import trees
+from books import misstated
 from daemon import EmbeddedDaemon
 from driving import ENDED, LOOK_S, failures, look, resume
 from judge import Case, Finding, Harm, at_the_end
@@ -109,7 +110,7 @@ def brought_to_an_end(daemon: EmbeddedDaemon, execution: str, case: Case) -> lis
             state = "no answer" if view is None else f"{view.state} {view.why}"
             return [Finding(Harm.DIFFERENT, f"no end within {END_S:.0f} s: {state}"), *_log(daemon)]
         time.sleep(LOOK_S)
-    found = at_the_end(case) + miscounted(view)
+    found = at_the_end(case) + miscounted(view) + misstated(daemon, execution, case)
     if view.state != "completed":
         found.append(Finding(Harm.DIFFERENT, f"it ended as {view.state}: {view.why}"))
         found += [Finding(Harm.DIFFERENT, line) for line in failures(daemon.socket, execution)[:5]]
