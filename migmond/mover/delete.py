@@ -300,8 +300,10 @@ class Remover:
                 raise changed()
             os.unlink(pair.private.name, dir_fd=pair.private.directory)
         except Exception as e:
-            put_back(pair.source.directory, pair.private.name, pair.source.name)
+            there = put_back(pair.source.directory, pair.private.name, pair.source.name)
             if isinstance(e, OSError):  # it is as it was but for its ctime: it may be tried again
+                if not there and pair.source.stat() is None:
+                    return  # it is deleted all the same
                 self._put_back_at[pair.item.number] = os.fstat(held).st_ctime_ns
             raise
 

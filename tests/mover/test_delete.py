@@ -337,6 +337,20 @@ def test_a_source_that_could_not_be_deleted_is_tried_again(mover: Mover, monkeyp
     assert os.listdir(mover.source) == []
 
 
+def test_a_delete_that_is_told_as_failed_and_was_done_is_done(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it may be on a network, when an answer is lost."""
+    unlink = os.unlink
+
+    def unlinks_and_fails(name: bytes, *, dir_fd: int) -> None:
+        unlink(name, dir_fd=dir_fd)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlinks_and_fails)
+        assert mover.delete() is None
+    assert os.listdir(mover.source) == []
+
+
 @pytest.mark.hazard(13)
 def test_a_directory_without_room_for_a_private_name_is_told(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
     tries: list[int] = []
