@@ -112,7 +112,7 @@ def _outdated(content: Content, person: Person, moves: tuple[Move, ...]) -> bool
     for move in (move for move in moves if move.newer):
         above, here = _upstream(move.source, moves), {move.target, *_upstream(move.target, moves)}
         for name, mtime_ns in {(name, mtime_ns) for root, name, mtime_ns in content.stood if root in here}:
-            stood = (at for other in person.contents.values() for at in other.stood)
+            stood = [*person.others, *(at for other in person.contents.values() for at in other.stood)]
             if any(root in above and other == name and at_ns > mtime_ns for root, other, at_ns in stood):
                 return True
     return False

@@ -61,6 +61,8 @@ class Person:
         self.contents: dict[str, Content] = {}
         self.touched: set[bytes] = set()
         self.deeds: list[str] = []
+        self.others: list[tuple[Path, bytes, int]] = []
+        """Fifos and directories that were put in the place of files: (root, name, mtime)."""
         self._roots, self._targets, self._rng = tuple(roots), frozenset(targets), rng
         self._numbers, self._spoils = itertools.count(1), spoils
         self._content(EMPTY)
@@ -197,6 +199,8 @@ class Person:
         note = self._note(deed, root, name)
         for place, key in keys.items():
             self._stands(root, place, key, note)
+        if name not in keys and (st := _lstat(path)) is not None:
+            self.others.append((root, name, st.st_mtime_ns))
         if exchanged:
             self._given_up(root, name, desk, note)
 

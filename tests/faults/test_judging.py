@@ -69,7 +69,7 @@ def test_in_failing_calls(tmp_path: Path, route: Route) -> None:
 def test_in_kills(tmp_path: Path, victim: Victim) -> None:
     with kill_points.prepared(tmp_path / "work", "ext4") as laboratory:
         laboratory.meddle = hand = Hand()
-        call, first = ("openat2", 6) if victim is Victim.MOVER else ("sendto", 4)
+        call, first = ("openat2", 6) if victim is Victim.MOVER else ("fdatasync", 3)
         for number in range(first, first + 12):  # runs differ in how far they are by then
             trial = laboratory.kill(Point(victim, MOVE, call, number))
             if hand.moved:
