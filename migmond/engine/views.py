@@ -28,6 +28,7 @@ HINTS = {
     "source_in_use": "close the program that has it open for writing, then migmon resume",
     "same_file": "source and target are the same file: nothing to do",
     "hash_mismatch": "the target did not keep what was written: check the disk (migmon doctor)",
+    "copy_replaced": "somebody removes or changes files that begin with .migmond- at the destination: stop that",
     "EACCES": "run it as a user who may read the source and write the target",
     "EPERM": "run it as a user who may, or ask an admin for --privileged",
     "ENOSPC": "make room on the destination, then migmon resume",

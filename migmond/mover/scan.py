@@ -16,8 +16,9 @@ from migmond.fsys.beneath import open_directory
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.listing import list_directory
 from migmond.fsys.mounts import MountTable, is_mount_point
-from migmond.mover.context import Context, fault_of, is_temporary
+from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
+from migmond.mover.temporaries import is_temporary
 from migmond.wire.items import ScanDirectory
 from migmond.wire.mover import Scan, ScanFailed, ScanFinished, Scanned
 from migmond.wire.slots import Doing
