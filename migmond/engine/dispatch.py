@@ -123,6 +123,8 @@ class Dispatcher:
             await self._touch(waiting)
             await self._send(waiting, followers=followers)
         # What was taken off the requeue and not sent is still pending in the journal: a resume finds it.
+        for task in waiting:
+            scope.in_hand.leave(task.number)
 
     async def _flush(self) -> None:
         for station in list(self._scope.crew.stations.values()):

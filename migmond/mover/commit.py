@@ -159,6 +159,7 @@ class Committer:
         try:
             directory = self._targets.get(arrival.root, arrival.path)
             if not self._is_whole(arrival, directory):
+                self._discard(arrival)
                 return PublishResult(arrival.number, Outcome.NONE, None, _NOT_OURS)
             placed = place(
                 directory,

@@ -87,6 +87,7 @@ def test_only_what_was_synced_is_published(places: tuple[Path, Path], policy: Co
     assert result.fault.kind == "copy_replaced"
     assert result.fault.disposition == "retry"
     assert not (target / "a").exists()
+    assert temporary.exists() is (what not in ("less", "more", "nothing"))  # what is not ours stays
 
 
 @pytest.mark.parametrize("cut", [False, True])
