@@ -99,6 +99,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 
     `inode` identifies the copy for ever: after a crash a final name with this inode is our own.
     `birth_ns`: when its source was made, 0 when nobody knows.
+    `tag`: the attempt that made it, by which its temporary name is told from others; b"" in old journals.
     """
 
     number: int
@@ -108,6 +109,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes | None
     size: int
     birth_ns: int = 0
+    tag: bytes = b""
 
 
 class CommitGroup(msgspec.Struct, frozen=True, array_like=True):

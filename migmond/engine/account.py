@@ -15,6 +15,7 @@ from migmond.domain.states import (
     advance,
 )
 from migmond.domain.task import Listing, Task, TaskResult
+from migmond.engine.in_hand import InHand
 
 _TALLY_OF = {
     TaskState.DONE: "done",
@@ -28,10 +29,14 @@ class Account:
     """Holds the present Execution; every method replaces it by a changed one.
 
     The totals count what has been *recorded*; the ledger writes them in the transaction that holds the same tasks.
+
+    Args:
+        in_hand: lets an entry be settled once only.
     """
 
-    def __init__(self, execution: Execution) -> None:
+    def __init__(self, execution: Execution, in_hand: InHand) -> None:
         self.execution = execution
+        self._in_hand = in_hand
 
     @property
     def totals(self) -> Totals:
@@ -111,12 +116,15 @@ class Account:
         target_inode: int = 0,
         birth_ns: int = 0,
     ) -> TaskResult:
-        """Change a task's state and count it; returns what the journal is to record.
+        """Change a task's state and count it; returns what the journal is to record: to be done before anything else.
 
         Raises:
             IllegalTransition: the state table does not have that change.
+            MigmondError: it is a pending entry that nobody has in hand: it was counted before.
         """
         advance(TASK_TRANSITIONS, task.state, state)
+        if task.state is TaskState.PENDING and task.type is not EntryType.DIRECTORY:
+            self._in_hand.settle(task.number)
         field = _TALLY_OF.get(state)
         if field is not None:
             tally: Tally = getattr(self.totals, field)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from migmond.domain.entry import EntryType
 from migmond.domain.errors import MoverError
 from migmond.domain.execution import Tally
 from migmond.domain.fault import Fault, Phase
@@ -145,6 +146,8 @@ class Commits:
             self._deleter.add(list(deletes.values()))
         station.flight.deletes.clear()
         scope.untidy = True
+        scope.deaths += 1
+        scope.dead_movers.append(station.number)
         return len(tasks)
 
     async def settle(self, station: Station) -> None:
@@ -159,22 +162,29 @@ class Commits:
             orphan = scope.orphans.pop()
             scope.settling += 1
             try:
-                await self._settle_one(station, orphan)
-            except BaseException:
-                scope.orphans.append(orphan)
-                raise
+                try:
+                    answer = await self._ask_what_became(station, orphan)
+                except BaseException:
+                    scope.orphans.append(orphan)
+                    raise
+                await self._settled(orphan, answer)
             finally:
                 scope.settling -= 1
         scope.progress.set()
 
-    async def _settle_one(self, station: Station, orphan: Orphan) -> None:
-        scope = self._scope
-        members: dict[int, Member] = {m.number: m for m in orphan.group.members if m.number in orphan.tasks}
-        tasks = {number: orphan.tasks[number] for number in members}
+    async def _ask_what_became(self, station: Station, orphan: Orphan) -> Settled:
+        scope, tasks, members = self._scope, orphan.tasks, orphan.members
         places = await scope.directory_of(list(tasks.values()))
         items = tuple(
             SettleItem(
-                n, places[n].root, places[n].path, task.name, members[n].inode, copied=members[n].outcome in _COPIES
+                n,
+                places[n].root,
+                places[n].path,
+                task.name,
+                members[n].inode,
+                copied=(copied := members[n].outcome in _COPIES),
+                tag=members[n].tag,
+                size=members[n].size if copied and task.type is EntryType.FILE else None,
             )
             for n, task in tasks.items()
         )
@@ -184,6 +194,12 @@ class Commits:
             answer = await station.process.receive()
         if answer is None:
             raise MoverError(f"mover {station.slot} died while it settled what another one left")
+        return answer
+
+    async def _settled(self, orphan: Orphan, answer: Settled) -> None:
+        """Everything that was asked about is dealt with before anything is awaited: whatever happens then, no task of
+        it is an orphan's and somebody else's at once."""
+        scope, tasks = self._scope, orphan.tasks
         names: dict[int, bytes] = {}
         settled: dict[int, Task] = {}
         for result in answer.published:
@@ -197,11 +213,11 @@ class Commits:
                 if result.target_name is not None:
                     names[result.number] = result.target_name
         deletable: list[Task] = []
-        changes = self._close(orphan.group.id, settled, members, names, deletable)
-        await scope.ledger.commit(changes)
-        self._deleter.add(deletable)
+        changes = self._close(orphan.group.id, settled, orphan.members, names, deletable)
         for number in answer.lost:
             scope.requeue.put(tasks[number], scope.now())
+        await scope.ledger.commit(changes)
+        self._deleter.add(deletable)
 
     def _close(
         self,

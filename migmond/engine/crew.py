@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -31,6 +32,7 @@ class Station:
     """One mover at work.
 
     Attributes:
+        number: of all stations that there ever were in this run, no other one has it.
         flight: what it has in hand.
         sizer: how large its next batch should be.
         last_answer_at: monotonic seconds of its last answer to a batch.
@@ -39,8 +41,9 @@ class Station:
         last_glimpse: what it did when it died.
     """
 
-    def __init__(self, process: MoverProcess) -> None:
+    def __init__(self, process: MoverProcess, number: int) -> None:
         self.process = process
+        self.number = number
         self.flight = Flight()
         self.sizer = BatchSizer()
         self.last_answer_at = 0.0
@@ -135,6 +138,7 @@ class Crew:
         self._restart_limit = restart_limit
         self._now = now
         self._deaths: deque[float] = deque()
+        self._numbers = itertools.count(1)
         self.stations: dict[int, Station] = {}
         self.processes: dict[int, MoverProcess] = {}
         self.changed = Pulse()
@@ -163,7 +167,7 @@ class Crew:
                         self._handler.failing(e.message, False)  # noqa: FBT003
                     await trio.sleep(RESTART_PAUSE_S * 5)
                     continue
-            why = await self._attend(Station(process), opened)
+            why = await self._attend(Station(process, next(self._numbers)), opened)
             process = opened = None
             if not self.closing:
                 if self._died():

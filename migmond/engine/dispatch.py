@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections import OrderedDict, deque
 
+import msgspec
 import trio
 
+from migmond.domain.entry import Lost
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.account import task_bytes
@@ -26,6 +28,18 @@ TOUCHED_REMEMBERED = 100_000
 _LEADER_READY = frozenset({TaskState.DONE, TaskState.DURABLE})
 
 
+class _Leader(msgspec.Struct, frozen=True):
+    """The target of a file's first name; `timed`: it has the source's time."""
+
+    root: int
+    path: bytes
+    inode: int
+    timed: bool
+
+
+_NO_LEADER = _Leader(-1, b"", 0, timed=False)
+
+
 class Dispatcher:
     """One pass over the pending tasks at a time. Directories are not its business: they are finished at the end."""
 
@@ -33,6 +47,9 @@ class Dispatcher:
         self._scope = scope
         self._faults = faults
         self._touched: OrderedDict[int, None] = OrderedDict()
+        self._tidy: OrderedDict[tuple[int, bytes], None] = OrderedDict()
+        """Target directories in which a mover looks for what earlier attempts left."""
+        self._deaths = 0
         self._orphaned: dict[int, tuple[Task, Task]] = {}
         """Leaders that have no target, by number, each with the first of its followers."""
 
@@ -82,17 +99,18 @@ class Dispatcher:
                     continue
                 scan_done = scope.scan_done  # read before the query: what it adds later wakes us
                 woken = scope.progress.mark()
-                page = await journal.tasks(
-                    scope.key,
-                    after=cursor,
-                    limit=PAGE_TASKS,
-                    states=(TaskState.PENDING,),
-                    followers=followers,
-                    directories=False,
-                )
+                with scope.in_hand.reading():
+                    page = await journal.tasks(
+                        scope.key,
+                        after=cursor,
+                        limit=PAGE_TASKS,
+                        states=(TaskState.PENDING,),
+                        followers=followers,
+                        directories=False,
+                    )
+                    waiting.extend(t for t in page if scope.in_hand.take(t.number))
                 if page:
                     cursor = page[-1].number
-                    waiting.extend(page)
                 elif scan_done and not scope.requeue and self._quiet():
                     await scope.ledger.settled()  # the next pass reads from the journal what became of this one
                     return
@@ -105,6 +123,8 @@ class Dispatcher:
             await self._touch(waiting)
             await self._send(waiting, followers=followers)
         # What was taken off the requeue and not sent is still pending in the journal: a resume finds it.
+        for task in waiting:
+            scope.in_hand.leave(task.number)
 
     async def _flush(self) -> None:
         for station in list(self._scope.crew.stations.values()):
@@ -140,7 +160,9 @@ class Dispatcher:
                 task = waiting.popleft()
                 item = self._item(task, leaders)
                 if item is None:
+                    scope.in_hand.leave(task.number)
                     continue
+                scope.in_hand.send(task.number)
                 place = places[task.number]
                 if current is None or (place.root, place.path) != current:
                     current = (place.root, place.path)
@@ -154,45 +176,63 @@ class Dispatcher:
             batch = scope.next_batch()
             station.flight.batches[batch] = Batch(tasks, size, scope.now())
             scope.share_limits()  # before it begins: no two may take the whole of it
-            await station.send(Work(batch, tuple(WorkDirectory(r, p, tuple(i)) for r, p, i in directories)))
+            work = tuple(WorkDirectory(r, p, tuple(i), tidy=self._untidy(r, p)) for r, p, i in directories)
+            mover = f"{scope.name}-{station.number}".encode()
+            await station.send(Work(batch, work, mover, tuple(scope.dead_movers)))
+
+    def _untidy(self, root: int, path: bytes) -> bool:
+        """Whether nobody was told to look there since the last mover died (or this run took over from another)."""
+        scope = self._scope
+        if not scope.untidy:
+            return False
+        if self._deaths != scope.deaths:
+            self._deaths = scope.deaths
+            self._tidy.clear()
+        if (root, path) in self._tidy:
+            return False
+        self._tidy[root, path] = None
+        if len(self._tidy) > TOUCHED_REMEMBERED:
+            self._tidy.popitem(last=False)
+        return True
 
     async def _free_station(self) -> Station | None:
-        """Wait for a mover that can take a batch; None when the execution ends or is paused."""
+        """Wait for a mover that can take a batch, and until nothing is unsettled; None when the execution ends or is
+        paused."""
         scope = self._scope
         while scope.gate.mode is Mode.RUN:
             stations = [s for s in scope.crew.stations.values() if len(s.flight.batches) < BATCHES_OUT]
-            if stations:
+            if stations and not scope.unsettled:
                 return min(stations, key=lambda s: len(s.flight.batches))
             with trio.move_on_after(1.0):
                 await scope.progress.wait()
         return None
 
-    async def _leaders(self, followers: deque[Task]) -> dict[int, tuple[int, bytes]]:
-        """Return for each leader the root and path of its target; note those that have no target."""
+    async def _leaders(self, followers: deque[Task]) -> dict[int, _Leader]:
+        """Return for each leader where its target is and what it is known by; note those that have no target."""
         scope = self._scope
         numbers = sorted({t.leader for t in followers if t.leader})
         leaders = await scope.surroundings.journal.get_tasks(scope.key, numbers)
         places = await scope.directory_of(list(leaders.values()))
-        found: dict[int, tuple[int, bytes]] = {}
+        found: dict[int, _Leader] = {}
         for number, leader in leaders.items():
             place: Directory = places[number]
             name = leader.target_name or leader.name
             path = os.path.join(place.path, name) if place.path else name
             if _has_target(leader):
-                found[number] = (place.root, path)
+                found[number] = _Leader(place.root, path, leader.target_inode, Lost.TIMES not in leader.lost)
         for task in followers:
             if task.leader and task.leader not in found:
                 heir = self._orphaned.get(task.leader, (None, task))[1]
                 self._orphaned[task.leader] = leaders[task.leader], min(heir, task, key=lambda t: t.number)
         return found
 
-    def _item(self, task: Task, leaders: dict[int, tuple[int, bytes]]) -> WorkItem | None:
-        root, path = -1, b""
+    def _item(self, task: Task, leaders: dict[int, _Leader]) -> WorkItem | None:
+        leader = _NO_LEADER
         if task.leader:
-            leader = leaders.get(task.leader)
-            if leader is None:
+            found = leaders.get(task.leader)
+            if found is None:
                 return None
-            root, path = leader
+            leader = found
         return WorkItem(
             task.number,
             task.name,
@@ -203,11 +243,13 @@ class Dispatcher:
             task.inode,
             task.device,
             task.links,
-            root,
-            path,
+            leader.root,
+            leader.path,
             as_found=task.number in self._faults.changed,
             earlier_inode=task.target_inode,
             earlier_name=task.target_name or b"",
+            leader_inode=leader.inode,
+            leader_timed=leader.timed,
         )
 
 

@@ -37,7 +37,14 @@ class Group:
     def add(self, task: Task, result: CopyResult) -> None:
         self.tasks[task.number] = task
         self.members[task.number] = Member(
-            task.number, result.inode, result.outcome, result.lost, result.digest, result.size, result.birth_ns
+            task.number,
+            result.inode,
+            result.outcome,
+            result.lost,
+            result.digest,
+            result.size,
+            result.birth_ns,
+            result.tag,
         )
 
     def remove(self, number: int) -> Task | None:

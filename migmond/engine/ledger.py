@@ -32,11 +32,13 @@ class Ledger:
         journal: where it goes.
         closing: returns the changes that end every transaction (the execution's own row with its totals),
             called when the transaction is put together, so that totals and task rows are always in step.
+        written: called when everything that `closing` has ended is durable, before anybody else is told.
     """
 
-    def __init__(self, journal: Journal, closing: Callable[[], Sequence[Change]]) -> None:
+    def __init__(self, journal: Journal, closing: Callable[[], Sequence[Change]], written: AfterCommit) -> None:
         self._journal = journal
         self._closing = closing
+        self._written = written
         self._waiting: list[Change] = []
         self._callbacks: list[AfterCommit] = []
         self._wake = trio.Event()
@@ -107,4 +109,5 @@ class Ledger:
                 self.on_full(e.message)
                 await trio.sleep(FULL_RETRY_S)
             else:
+                self._written()
                 return callbacks

@@ -6,12 +6,14 @@ import heapq
 import itertools
 
 from migmond.domain.task import Task
+from migmond.engine.in_hand import InHand
 
 
 class Requeue:
     """A queue by time. `now` is monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_hand: InHand) -> None:
+        self._in_hand = in_hand
         self._heap: list[tuple[float, int, Task]] = []
         self._order = itertools.count()
 
@@ -19,6 +21,7 @@ class Requeue:
         return len(self._heap)
 
     def put(self, task: Task, ready_at: float) -> None:
+        self._in_hand.back(task.number)
         heapq.heappush(self._heap, (ready_at, next(self._order), task))
 
     def take(self, now: float, limit: int) -> list[Task]:

@@ -293,6 +293,7 @@ class Run:
             # A task that could not be published with one group may be in a later one as well: that one counts.
             pending = {n: t for n, t in tasks.items() if t.state is TaskState.PENDING and n not in claimed}
             claimed |= pending.keys()
+            scope.in_hand.adopt(pending)
             scope.orphans.append(Orphan(group, pending))
         scope.skip_groups_to(used)
         scope.ledger.record(stale)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import secrets
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -13,10 +15,11 @@ from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
 from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import Outcome, TaskState
-from migmond.domain.task import CommitGroup, Directory, Task
+from migmond.domain.task import CommitGroup, Directory, Member, Task
 from migmond.engine.account import Account
 from migmond.engine.crew import Crew
 from migmond.engine.gate import Gate
+from migmond.engine.in_hand import InHand
 from migmond.engine.ledger import Ledger
 from migmond.engine.places import Places
 from migmond.engine.pulse import Pulse
@@ -26,6 +29,9 @@ from migmond.engine.views import task_view
 from migmond.ports import AddFault, Change, PutExecution, Record
 from migmond.wire.items import RootInfo
 
+DEAD_REMEMBERED = 1000
+"""What movers left that died before that many others is removed in the end only."""
+
 
 class Orphan(msgspec.Struct, frozen=True):
     """A journaled commit group whose mover is gone, and the tasks in it that are not settled yet."""
@@ -33,11 +39,17 @@ class Orphan(msgspec.Struct, frozen=True):
     group: CommitGroup
     tasks: dict[int, Task]
 
+    @property
+    def members(self) -> dict[int, Member]:
+        """What the mover said of those tasks, by number."""
+        return {m.number: m for m in self.group.members if m.number in self.tasks}
+
 
 class Scope:
     """The shared state of one running execution. Its parts change it only through the methods of its members.
 
     Attributes:
+        in_hand: which entries are waiting, at work or being settled: each once.
         requeue: tasks to be dispatched again.
         orphans: groups that the next mover has to settle before it gets work.
         settling: how many groups a mover is settling right now.
@@ -46,6 +58,9 @@ class Scope:
         untidy: a mover or the daemon died: temporaries may lie about and are swept at the end.
         roots: the sources and their targets as its first mover found them; empty before that.
         single_roots: indexes of the sources that are no directories.
+        name: of this run; no other one of this execution has it.
+        deaths: how many of its movers have died.
+        dead_movers: stations' numbers; what they left under temporary names may be removed.
         progress: set whenever anything in flight has moved.
     """
 
@@ -53,12 +68,13 @@ class Scope:
         self, surroundings: Surroundings, execution: Execution, gate: Gate, nursery: trio.Nursery, *, resumed: bool
     ) -> None:
         self.surroundings = surroundings
-        self.account = Account(execution)
+        self.in_hand = InHand()
+        self.account = Account(execution, self.in_hand)
         self.gate = gate
         self.nursery = nursery
-        self.ledger = Ledger(surroundings.journal, lambda: (PutExecution(self.account.execution),))
+        self.ledger = Ledger(surroundings.journal, self._closing, self.in_hand.written)
         self.places = Places(surroundings.journal, execution.key)
-        self.requeue = Requeue()
+        self.requeue = Requeue(self.in_hand)
         self.orphans: list[Orphan] = []
         self.settling = 0
         self.scan_done = False
@@ -68,6 +84,9 @@ class Scope:
         self.roots: tuple[RootInfo, ...] = ()
         self.single_roots: tuple[int, ...] = ()
         self.crew: Crew
+        self.name = secrets.token_hex(6)
+        self.deaths = 0
+        self.dead_movers: deque[int] = deque(maxlen=DEAD_REMEMBERED)
         self._batches = itertools.count(1)
         self._groups = itertools.count(1)
         self._failures = FailureThrottle(surroundings.clock.monotonic)
@@ -101,6 +120,10 @@ class Scope:
     def wall(self) -> float:
         """Wall clock seconds, for people."""
         return self.surroundings.clock.wall()
+
+    def _closing(self) -> tuple[Change, ...]:
+        self.in_hand.composed()
+        return (PutExecution(self.account.execution),)
 
     def next_batch(self) -> int:
         return next(self._batches)

@@ -8,14 +8,22 @@ may be the only copy there is: it is deleted after all checks, or given its name
 from __future__ import annotations
 
 import os
+import re
 
 from migmond.fsys import libc
 from migmond.fsys.rename import RENAME_NOREPLACE, has_no_flags, rename_noreplace, rename_replace, stat_or_none
+
+_ASIDE = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+\.source")
 
 
 def aside_name(execution: str, number: int) -> bytes:
     """Return the private name of a task's source: the same in every attempt, so that none is ever forgotten."""
     return b".migmond-%s-%d.source" % (execution.encode(), number)
+
+
+def is_aside(name: bytes) -> bool:
+    """Whether it is such a name, of any execution."""
+    return _ASIDE.fullmatch(name) is not None
 
 
 class NameTaken(Exception):

@@ -26,6 +26,11 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Without waiting for the writer of a fifo that somebody put in a copy's place."""
 
 
+_NOT_OURS = Fault(
+    Phase.PUBLISH, "copy_replaced", 0, "what has the temporary name is not the copy that was made and synced"
+)
+
+
 class Committer:
     """Runs in a thread of its own; `seal`, `publish` and `sync` only queue."""
 
@@ -153,6 +158,9 @@ class Committer:
             return PublishResult(arrival.number, Outcome.NONE, placed_name, None) if placed_name else None
         try:
             directory = self._targets.get(arrival.root, arrival.path)
+            if not self._is_whole(arrival, directory):
+                self._discard(arrival)
+                return PublishResult(arrival.number, Outcome.NONE, None, _NOT_OURS)
             placed = place(
                 directory,
                 arrival.temporary,
@@ -180,6 +188,14 @@ class Committer:
         return self._context.moving or reads_back(self._context.options)
 
     @staticmethod
+    def _is_whole(arrival: Arrival, directory: int) -> bool:
+        """Whether its temporary is the inode that was synced, with all its bytes."""
+        st = stat_or_none(directory, arrival.temporary)
+        if st is None or st.st_ino != arrival.inode:
+            return False
+        return st.st_size == arrival.size or not stat.S_ISREG(st.st_mode)
+
+    @staticmethod
     def _equal(arrival: Arrival, directory: int) -> bool:
         """Whether the name was taken meanwhile by an equal file, as by another migration of the same tree."""
         st = stat_or_none(directory, arrival.name)
@@ -190,4 +206,4 @@ class Committer:
     def _discard(self, arrival: Arrival) -> None:
         if arrival.temporary:
             with contextlib.suppress(OSError):
-                os.unlink(arrival.temporary, dir_fd=self._targets.get(arrival.root, arrival.path))
+                withdraw(self._targets.get(arrival.root, arrival.path), arrival.temporary, arrival.inode)

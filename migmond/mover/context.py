@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import re
+import itertools
 from collections.abc import Callable
 
 from migmond.domain.fault import Fault, Phase
@@ -19,14 +19,17 @@ from migmond.mover.control import Controls
 from migmond.mover.devices import Devices
 from migmond.mover.directory_cache import DirectoryCache, OpenDirectory
 from migmond.mover.root import Root
+from migmond.mover.temporaries import temporary_name
 from migmond.wire.items import MoverOptions
 from migmond.wire.mover import FromMover
 
-_TEMPORARY = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+\.(part|source)")
-
 
 class Context:
-    """The opened plan, and where to send what becomes of it. `send` may be called by any thread."""
+    """The opened plan, and where to send what becomes of it. `send` may be called by any thread.
+
+    Attributes:
+        mover: what the daemon calls this mover and no other one, of this run or any other (see `wire.mover.Work`).
+    """
 
     def __init__(
         self, roots: list[Root], options: MoverOptions, controls: Controls, send: Callable[[FromMover], None]
@@ -41,14 +44,17 @@ class Context:
         self.devices = Devices()
         self.hashing = options.verify is not VerifyLevel.NONE
         self.moving = options.operation is Operation.MOVE
+        self.mover = b"000000000000-0"
+        self._attempts = itertools.count(1)
         self._no_rename: set[int] = set()
 
-    def temporary(self, number: int) -> bytes:
-        """Return the temporary name of a task's copy: the same in every attempt, so that none is ever forgotten."""
-        return b".migmond-%s-%d.part" % (self.options.execution.encode(), number)
+    def next_tag(self) -> bytes:
+        """Return what tells one attempt from all others of its task."""
+        return b"%s-%d" % (self.mover, next(self._attempts))
 
-    def is_temporary(self, name: bytes) -> bool:
-        return name.startswith(b".migmond-%s-" % self.options.execution.encode()) and name.endswith(b".part")
+    def temporary(self, number: int, tag: bytes) -> bytes:
+        """Return the temporary name of a task's copy in the attempt `tag`."""
+        return temporary_name(self.options.execution, number, tag)
 
     def aside(self, number: int) -> bytes:
         """Return the private name of a task's source while it is being deleted: see `mover.aside`."""
@@ -91,11 +97,6 @@ class Context:
             return OpenDirectory(fd)
 
         return DirectoryCache(make_missing if make else opener)
-
-
-def is_temporary(name: bytes) -> bool:
-    """Whether it is the name of a temporary of any execution, or the private name of a source."""
-    return _TEMPORARY.fullmatch(name) is not None
 
 
 def fault_of(phase: Phase, error: OSError) -> Fault:

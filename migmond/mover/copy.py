@@ -27,6 +27,7 @@ from migmond.mover.conflict import before_copy, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
 from migmond.mover.group import Arrival, reads_back
+from migmond.mover.temporaries import remove_leftovers
 from migmond.wire.items import CopyResult, Seen, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -62,6 +63,7 @@ class _Job:
         "root",
         "source_dir",
         "source_name",
+        "tag",
         "target_dir",
     )
 
@@ -75,9 +77,15 @@ class _Job:
         self.source_dir = self.target_dir = -1
         self.bare = False
         self.birth_ns = 0
+        self.tag = b""
         self.broken = False
         """It is a further name of a file, and becomes a file of its own."""
         self.existing: os.stat_result | None = None
+
+    def new_temporary(self, context: Context) -> bytes:
+        """Begin an attempt: return a name that nobody has written under before."""
+        self.tag = context.next_tag()
+        return context.temporary(self.item.number, self.tag)
 
     def left(self, outcome: Outcome, fault: Fault | None = None) -> Copied:
         """It is not copied, and this is why."""
@@ -101,8 +109,9 @@ class _Job:
         file = item.type is EntryType.FILE
         size = item.size if file else 0
         check = digest if file and outcome is not Outcome.LINKED else None
+        tag = self.tag if temporary else b""
         return Copied(
-            CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen, self.birth_ns),
+            CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen, self.birth_ns, tag),
             Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode),
         )
 
@@ -127,6 +136,14 @@ class Copier:
         """Close cached directories: their names are about to change or go."""
         self._sources.clear()
         self._targets.clear()
+
+    def tidy(self, root: int, path: bytes, dead: frozenset[int]) -> None:
+        """Remove from a target directory what earlier attempts left there. What stays is swept in the end."""
+        context = self._context
+        directories = context.target_directories(make=False)
+        with contextlib.suppress(OSError):
+            remove_leftovers(directories.get(root, path), context.options.execution, context.mover, dead)
+        directories.clear()
 
     def copy(self, item: WorkItem, root: int, path: bytes, group: int) -> Copied:
         """Do what the plan asks of one entry; whatever goes wrong with it is in the result.
@@ -237,7 +254,6 @@ class Copier:
         leader_path, leader_name = os.path.split(item.leader_path)
         if not leader_name:
             leader_name = context.roots[item.leader_root].target_name
-        temporary = context.temporary(item.number)
         source = stat_or_none(job.source_dir, job.source_name)
         if source is None:
             return self._gone(job)
@@ -245,12 +261,11 @@ class Copier:
         if item.as_found:
             item, seen = _as_found(item, source)
         _check_unchanged(item, source)
-        _remove(job.target_dir, temporary)  # what fails here says nothing about links
         try:
             leader_dir = self._targets.get(item.leader_root, leader_path)
             leader = os.stat(leader_name, dir_fd=leader_dir, follow_symlinks=False)
-            if seen is not None and not (leader.st_size == seen.size and same_time(seen.mtime_ns, leader)):
-                return None  # what the leader brought over is another version
+            if not _is_leaders(item, leader):
+                return None  # what the leader brought over is another version, or something else has its name now
             job.item = item
             if job.existing is not None:
                 if _same_inode(job.existing, leader):
@@ -258,7 +273,12 @@ class Copier:
                 decided = before_copy(context.options.conflict, item.mtime_ns, job.existing)
                 if decided is not None:
                     return job.left(decided.outcome, decided.fault)
+            temporary = job.new_temporary(context)
             link(leader_dir, leader_name, job.target_dir, temporary)
+            linked = os.stat(temporary, dir_fd=job.target_dir, follow_symlinks=False)
+            if linked.st_ino != leader.st_ino:  # the name was given to something else just now
+                _remove(job.target_dir, temporary)
+                return None
         except OSError as e:
             if e.errno in _NO_LINK_HERE:
                 return None
@@ -289,9 +309,9 @@ class Copier:
 
     def _copy_file(self, job: _Job, source_fd: int, source: os.stat_result, seen: Seen | None) -> Copied:
         context = self._context
-        temporary = context.temporary(job.item.number)
+        temporary = job.new_temporary(context)
         mode = self._mode_at_birth(job, source)
-        target_fd = _create(job.target_dir, temporary, mode)
+        target_fd = os.open(temporary, _CREATE, mode, dir_fd=job.target_dir)
         try:
             try:
                 target = os.fstat(target_fd)
@@ -349,8 +369,7 @@ class Copier:
             decided = before_copy(context.options.conflict, item.mtime_ns, existing)
             if decided is not None:
                 return job.left(decided.outcome, decided.fault)
-        temporary = context.temporary(item.number)
-        _remove(job.target_dir, temporary)
+        temporary = job.new_temporary(context)
         if item.type is EntryType.SYMLINK:
             os.symlink(text, temporary, dir_fd=job.target_dir)
         else:
@@ -449,6 +468,15 @@ def _same_inode(a: os.stat_result, b: os.stat_result) -> bool:
     return a.st_ino == b.st_ino and a.st_dev == b.st_dev
 
 
+def _is_leaders(item: WorkItem, found: os.stat_result) -> bool:
+    """Whether what has the name of a further name's leader is the copy that the leader's task made."""
+    return (
+        item.leader_inode in (0, found.st_ino)
+        and (item.type is not EntryType.FILE or found.st_size == item.size)
+        and (not item.leader_timed or same_time(item.mtime_ns, found))
+    )
+
+
 def _alike(existing: os.stat_result, source: os.stat_result) -> bool:
     """Whether both are files that look equal: of one size, modified at the same time."""
     both_files = stat.S_ISREG(existing.st_mode) and stat.S_ISREG(source.st_mode)
@@ -462,14 +490,6 @@ def _as_found(item: WorkItem, source: os.stat_result) -> tuple[WorkItem, Seen]:
         item, size=seen.size, mtime_ns=seen.mtime_ns, ctime_ns=seen.ctime_ns, inode=seen.inode, links=seen.links
     )
     return fresh, seen
-
-
-def _create(target_dir: int, temporary: bytes, mode: int) -> int:
-    try:
-        return os.open(temporary, _CREATE, mode, dir_fd=target_dir)
-    except FileExistsError:  # an earlier attempt died: nothing in it is to be trusted
-        os.unlink(temporary, dir_fd=target_dir)
-        return os.open(temporary, _CREATE, mode, dir_fd=target_dir)
 
 
 def _sync(target_fd: int) -> None:

@@ -174,7 +174,10 @@ class Worker:
 
     def _work(self, message: Work) -> None:
         results: list[CopyResult] = []
+        self._context.mover = message.mover
         for directory in message.directories:
+            if directory.tidy:
+                self._copier.tidy(directory.root, directory.path, frozenset(message.dead))
             for item in directory.items:
                 copied = self._copier.copy(item, directory.root, directory.path, self._group.number)
                 results.append(copied.result)

@@ -18,6 +18,7 @@ from migmond.fsys.root_path import make_parent, open_parent
 from migmond.mover.conflict import place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.root import Root
+from migmond.mover.temporaries import remove_temporaries
 from migmond.wire.items import PublishResult, SettleItem
 from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
@@ -73,15 +74,15 @@ class Settler:
     def _settle_one(self, item: SettleItem, directory: int) -> PublishResult | None:
         context = self._context
         name = context.roots[item.root].names(item.name)[1]
-        temporary = context.temporary(item.number)
+        temporary = context.temporary(item.number, item.tag)
         found = standing_name(directory, name, item.inode, context.options.conflict)
-        if found is not None:
+        if found is not None and _is_whole(item, stat_or_none(directory, found)):
             # The temporary of a link is the same inode as its final name, and rename(2) between them does nothing.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=directory)
             return PublishResult(item.number, Outcome.NONE, found if found != name else None, None)
         left = stat_or_none(directory, temporary)
-        if left is None or left.st_ino != item.inode:
+        if left is None or not _is_whole(item, left):
             return None
         placed = place(directory, temporary, directory, name, context.options.conflict, left.st_mtime_ns)
         if placed.name is None:
@@ -92,17 +93,13 @@ class Settler:
     def sweep(self, message: Sweep) -> None:
         """Remove this execution's temporaries from the given target directories."""
         context, removed = self._context, 0
-        keep = {context.temporary(number) for number in message.keep}
         failures: list[Fault] = []
         targets = context.target_directories(make=False)
         for root, path in message.directories:
             context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
             try:
                 fd = targets.get(root, path)
-                for name in map(os.fsencode, os.listdir(fd)):
-                    if context.is_temporary(name) and name not in keep:
-                        os.unlink(name, dir_fd=fd)
-                        removed += 1
+                removed += remove_temporaries(fd, context.options.execution)
             except FileNotFoundError:
                 continue
             except OSError as e:
@@ -158,6 +155,14 @@ class Settler:
         except OSError as e:
             return False, str(e)
         return True, ""
+
+
+def _is_whole(item: SettleItem, found: os.stat_result | None) -> bool:
+    """Whether it is the inode that the member's copy has, with all its bytes. The number alone may be another file's
+    by now."""
+    if found is None or found.st_ino != item.inode:
+        return False
+    return item.size is None or not stat.S_ISREG(found.st_mode) or found.st_size == item.size
 
 
 @contextlib.contextmanager

@@ -24,9 +24,10 @@ from migmond.fsys.mounts import mounts_below
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.writers import open_writers
 from migmond.mover.access import Access
-from migmond.mover.context import Context, is_temporary
+from migmond.mover.context import Context
 from migmond.mover.control import Abandoned
 from migmond.mover.root import Root, open_nearest
+from migmond.mover.temporaries import is_private
 from migmond.planning.collisions import Collisions
 from migmond.planning.filesystems import PSEUDO, SHARING, abilities_of
 from migmond.planning.keeping import name_sights, path_sights, size_sights, time_sights
@@ -256,7 +257,7 @@ class _RootWalk:
                     continue
                 if kind is EntryType.DIRECTORY:
                     deeper.append((below, target >= 0))
-                elif is_temporary(name) or not self._survey.picks(below, kind, st):
+                elif is_private(name) or not self._survey.picks(below, kind, st):
                     continue
                 names += 1
                 name_bytes += len(name)

@@ -51,7 +51,7 @@ class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
     """How this execution's movers work; the same for all of them.
 
     Attributes:
-        execution: id; temporary names are `.migmond-<id>-<task number>.part`.
+        execution: id; temporary names are `.migmond-<id>-<task number>-<tag of the attempt>.part`.
         rename: move by rename (same file system) before anything else; a mover that meets EXDEV copies instead.
         group_entries, group_bytes: a commit group is synced when it holds that much,
         group_idle_s: or when nothing was added to it for so long,
@@ -74,7 +74,8 @@ class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
 class WorkItem(msgspec.Struct, frozen=True, array_like=True):
     """One task of a batch: what the scan saw of it, and for a hard link where its leader's target is.
 
-    `leader_root` is -1 for an ordinary entry. `leader_path` is the leader's final path below its target root.
+    `leader_root` is -1 for an ordinary entry. `leader_path` is the leader's final path below its target root, where
+    `leader_inode` has to be found (0: nobody knows), with this size and, if `leader_timed`, this time of modification.
     `as_found`: the source has changed since the scan; take it as it is now and tell in the result what that is.
     `earlier_inode`: our own copy of an earlier version, under `earlier_name` (b"": the task's own): its source changed
     before it was deleted. When the source is taken as found, that copy makes room.
@@ -94,14 +95,20 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True):
     as_found: bool = False
     earlier_inode: int = 0
     earlier_name: bytes = b""
+    leader_inode: int = 0
+    leader_timed: bool = True
 
 
 class WorkDirectory(msgspec.Struct, frozen=True, array_like=True):
-    """Items that lie in one directory. `path` is below root `root`; the same relative path at the target."""
+    """Items that lie in one directory. `path` is below root `root`; the same relative path at the target.
+
+    `tidy`: attempts that are over may have left temporaries there; they are removed first, to make room.
+    """
 
     root: int
     path: bytes
     items: tuple[WorkItem, ...]
+    tidy: bool = False
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
@@ -123,6 +130,7 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True):
     - `group` > 0: the copy is a member of that commit group, with `inode` its inode at the target.
     UNCHANGED in a move joins a group like a copy: its target must be durable before the source is deleted.
     `birth_ns`: when the source was made, for members whose file system tells it, else 0.
+    `tag`: the attempt that made the member, by which its temporary is named; b"" for one that has its name already.
     """
 
     number: int
@@ -135,6 +143,7 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True):
     fault: Fault | None
     seen: Seen | None = None
     birth_ns: int = 0
+    tag: bytes = b""
 
 
 class ItemFault(msgspec.Struct, frozen=True, array_like=True):
@@ -206,6 +215,8 @@ class SettleItem(msgspec.Struct, frozen=True, array_like=True):
     """A task that may have been published before a crash. `inode` is its copy's inode at the target.
 
     `copied`: what is there is ours and a copy, which may be taken back; otherwise it was renamed or there before.
+    `tag`: of the attempt that made it; b"" when that was by a version that did not name temporaries by it.
+    `size`: bytes of a regular file's copy, None when that does not matter.
     """
 
     number: int
@@ -214,6 +225,8 @@ class SettleItem(msgspec.Struct, frozen=True, array_like=True):
     name: bytes
     inode: int
     copied: bool
+    tag: bytes = b""
+    size: int | None = None
 
 
 class VerifyItem(msgspec.Struct, frozen=True, array_like=True):

@@ -107,8 +107,13 @@ class Scan(_Message, frozen=True):
 
 
 class Work(_Message, frozen=True):
+    """Copy. `mover` is `<run>-<number>`: twelve hexadecimal digits that no other run of the execution has, and a number
+    that no other mover of the run has. `dead`: numbers of movers of this run that are gone."""
+
     batch: int
     directories: tuple[WorkDirectory, ...]
+    mover: bytes = b"000000000000-0"
+    dead: tuple[int, ...] = ()
 
 
 class Flush(_Message, frozen=True):
@@ -151,18 +156,17 @@ class RemoveDirectories(_Message, frozen=True):
 
 
 class Sweep(_Message, frozen=True):
-    """Remove this execution's temporaries from target directories, except those of the tasks in `keep`."""
+    """Remove this execution's temporaries from target directories."""
 
     batch: int
     directories: tuple[tuple[int, bytes], ...]
-    keep: tuple[int, ...] = ()
 
 
 class Settle(_Message, frozen=True):
     """Find out what a crash left of journaled commit groups, and publish what is complete but unpublished.
 
-    For each item: the final name has `inode` → published. The temporary has it → it is published now, by policy.
-    Neither → lost, to be copied again. Then syncfs, so that everything reported published is durable.
+    For each item: the final name has `inode` (and all its bytes) → published. The temporary has it → it is published
+    now, by policy. Neither → lost, to be copied again. Then syncfs, so that everything reported published is durable.
     """
 
     batch: int

@@ -40,7 +40,8 @@ class LookingOn(Controls):
         super().entry(number, size, path)
 
     def step(self, count: int) -> None:
-        st = (self._target / f".migmond-{EXECUTION}-{self._number}.part").stat()
+        (temporary,) = self._target.glob(f".migmond-{EXECUTION}-{self._number}-*.part")
+        st = temporary.stat()
         self.seen.add((stat.S_IMODE(st.st_mode), st.st_gid))
         super().step(count)
 

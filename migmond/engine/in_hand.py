@@ -1,0 +1,106 @@
+"""Which tasks the engine has in hand: each at most once, wherever it waits or works."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections.abc import Iterable, Iterator
+
+from migmond.domain.errors import MigmondError
+
+
+class _Where(enum.Enum):
+    QUEUED = enum.auto()
+    """It waits to be dispatched."""
+    OUT = enum.auto()
+    """A mover has it, or it is in a commit group that is on its way or has to be settled."""
+    SETTLED = enum.auto()
+    """What became of it is on its way into the journal, which calls it pending until then."""
+
+
+class InHand:
+    """The entries (never directories) that were taken from the journal and are still pending there.
+
+    Two movers on one task would both copy it, and count it twice; so every step of a task on its way passes here, and
+    a step that does not fit ends the execution. As large as what is in memory anyway: a settled task is let go when
+    the journal has it.
+    """
+
+    def __init__(self) -> None:
+        self._where: dict[int, _Where] = {}
+        self._settled: list[int] = []
+        self._composed: list[int] = []
+        self._late: list[int] = []
+        self._readers = 0
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """While pending tasks are read from the journal, nothing is let go: what was read may be older than that."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            if not self._readers:
+                self._let_go(self._late)
+                self._late = []
+
+    def take(self, number: int) -> bool:
+        """Queue a task that the journal has as pending; False when it is in hand already."""
+        if number in self._where:
+            return False
+        self._where[number] = _Where.QUEUED
+        return True
+
+    def send(self, number: int) -> None:
+        """It goes to a mover."""
+        self._step(number, _Where.QUEUED, _Where.OUT)
+
+    def adopt(self, numbers: Iterable[int]) -> None:
+        """They are in a group that somebody else left, and has to be settled."""
+        for number in numbers:
+            self._step(number, None, _Where.OUT)
+
+    def back(self, number: int) -> None:
+        """It is queued again."""
+        self._step(number, _Where.OUT, _Where.QUEUED)
+
+    def leave(self, number: int) -> None:
+        """It is not dispatched now after all: a later pass reads it from the journal again."""
+        self._step(number, _Where.QUEUED, _Where.SETTLED)
+        del self._where[number]
+
+    def settle(self, number: int) -> None:
+        """What became of it is recorded in the same step."""
+        self._step(number, _Where.OUT, _Where.SETTLED)
+        self._settled.append(number)
+
+    def composed(self) -> None:
+        """A transaction is put together with everything that was recorded until now."""
+        self._composed += self._settled
+        self._settled = []
+
+    def written(self) -> None:
+        """The transactions that were put together are durable."""
+        if self._readers:
+            self._late += self._composed
+        else:
+            self._let_go(self._composed)
+        self._composed = []
+
+    def _let_go(self, numbers: list[int]) -> None:
+        for number in numbers:
+            del self._where[number]
+
+    def _step(self, number: int, before: _Where | None, after: _Where) -> None:
+        where = self._where.get(number)
+        if where is not before:
+            found, expected = (w.name.lower() if w is not None else "not in hand" for w in (where, before))
+            raise MigmondError(
+                f"entry {number} is {found} when it should be {expected}: a mistake of migmond",
+                hint="nothing was deleted because of it; resume the execution",
+            )
+        self._where[number] = after

@@ -1,0 +1,65 @@
+"""Names of copies that are not published yet. Each attempt has its own: no two ever write under one name, not even when
+the mover of an earlier one is still there."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from migmond.mover.aside import is_aside
+
+_TEMPORARY = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+(?:-[0-9a-f]{12}-[0-9]+-[0-9]+)?\.part")
+
+
+def temporary_name(execution: str, number: int, tag: bytes) -> bytes:
+    """Return the temporary name of task `number` in the attempt `tag`; b"" is that of versions that had no attempts."""
+    return b".migmond-%s-%d%s.part" % (execution.encode(), number, b"-" + tag if tag else b"")
+
+
+def is_temporary(name: bytes) -> bool:
+    """Whether it is the name of a temporary of any execution."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def is_private(name: bytes) -> bool:
+    """Whether it is a name that movers of any execution give: to temporaries, and to sources that are being deleted."""
+    return is_temporary(name) or is_aside(name)
+
+
+def is_temporary_of(execution: str, name: bytes) -> bool:
+    """Whether it is the name of a temporary of `execution`."""
+    return name.startswith(b".migmond-%s-" % execution.encode()) and is_temporary(name)
+
+
+def is_left_over(name: bytes, mover: bytes, dead: frozenset[int]) -> bool:
+    """Whether a temporary is of an attempt that is over, as `mover` knows: `<run>-<its own number in that run>`.
+
+    Args:
+        name: a temporary of the execution that `mover` works for.
+        dead: numbers of movers of the same run that are gone.
+    """
+    attempt = name.removesuffix(b".part").split(b"-")[3:]
+    return not attempt or attempt[0] != mover.split(b"-")[0] or int(attempt[1]) in dead
+
+
+def remove_temporaries(directory: int, execution: str) -> int:
+    """Remove all temporaries of `execution` from an open directory; returns how many there were.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    names = [n for n in map(os.fsencode, os.listdir(directory)) if is_temporary_of(execution, n)]
+    for name in names:
+        os.unlink(name, dir_fd=directory)
+    return len(names)
+
+
+def remove_leftovers(directory: int, execution: str, mover: bytes, dead: frozenset[int]) -> None:
+    """Remove the temporaries whose attempts are over: they take room that the next attempt needs.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    for name in map(os.fsencode, os.listdir(directory)):
+        if is_temporary_of(execution, name) and is_left_over(name, mover, dead):
+            os.unlink(name, dir_fd=directory)

@@ -1,0 +1,76 @@
+"""A mover's parts at work in the test's own process."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from pathlib import Path
+
+import pytest
+
+from migmond.domain.entry import EntryType
+from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+from migmond.mover.commit import Committer
+from migmond.mover.context import Context
+from migmond.mover.control import Controls
+from migmond.mover.copy import Copier
+from migmond.mover.group import Group
+from migmond.mover.roots import open_roots
+from migmond.wire.items import MoverOptions, RootSpec, WorkItem
+from migmond.wire.mover import FromMover, Open, Publish, Published
+from migmond.wire.slots import SLOT_BYTES, MoverSide
+
+
+class Mover:
+    """Copier and committer of a mover, without its threads and its process."""
+
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        policy: ConflictPolicy = ConflictPolicy.FAIL,
+        *,
+        move: bool = False,
+        verify: VerifyLevel = VerifyLevel.HASH,
+    ) -> None:
+        operation = Operation.MOVE if move else Operation.COPY
+        options = MoverOptions(
+            "0123456789ab", operation, policy, verify, one_file_system=True, reflink=False, rename=move
+        )
+        roots = open_roots(Open((RootSpec(bytes(source), bytes(target)),), options, make_targets=True))
+        self.said: list[FromMover] = []
+        slot = MoverSide(mmap.mmap(-1, SLOT_BYTES))
+        self.context = Context(roots, options, Controls(slot), self.said.append)
+        self.copier = Copier(self.context)
+        self.committer = Committer(self.context)
+        self.source = source
+
+    def group(self, number: int, *names: str) -> Group:
+        """Copy files into a new group."""
+        group = Group(number)
+        for name in names:
+            st = os.lstat(self.source / name)
+            item = WorkItem(
+                st.st_ino % 1_000_000, os.path.basename(os.fsencode(name)), EntryType.FILE, st.st_size, st.st_mtime_ns,
+                st.st_ctime_ns, st.st_ino, st.st_dev, st.st_nlink,
+            )  # fmt: skip
+            copied = self.copier.copy(item, 0, os.path.dirname(os.fsencode(name)), number)
+            assert copied.arrival is not None, copied.result
+            group.add(copied.arrival)
+        return group
+
+    def publish(self, number: int, *names: str) -> Group:
+        """Copy, sync and publish a group; its names wait for the next sync."""
+        group = self.group(number, *names)
+        self.committer._sync(group)
+        self.committer._publish(Publish(number))
+        assert isinstance(self.said[-1], Published)
+        return group
+
+    def fail_next_sync(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails(_: object) -> None:
+            monkeypatch.undo()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(self.context.devices, "sync", fails)
