@@ -87,7 +87,7 @@ class Account:
 
     def resize(self, task: Task, size: int) -> None:
         """A task's source changed its size after it was planned."""
-        if not task.leader:
+        if task.type is EntryType.FILE and not task.leader:
             self._set_totals(planned=self.totals.planned.plus(0, size - task_bytes(task)))
 
     def inherit(self, old: Task, heir: Task) -> None:

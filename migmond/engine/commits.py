@@ -80,9 +80,11 @@ class Commits:
         flight.flushing = False
         changes: list[Change] = []
         deletable: list[Task] = []
+        published_ns: dict[int, int] = {}
         for number in message.durable:
-            group = flight.groups.pop(number)
+            group, before = flight.groups.pop(number), len(deletable)
             changes += self._close(group.journal_id, group.tasks, group.members, group.names, deletable)
+            published_ns |= {t.number: group.published_ns for t in deletable[before:]}
         for number, failures in message.withdrawn.items():
             group = flight.groups.pop(number)
             self._meet_all(group, failures)
@@ -98,7 +100,7 @@ class Commits:
         def journaled() -> None:
             if publish is not None:
                 scope.nursery.start_soon(station.send, publish)
-            self._deleter.add(deletable)
+            self._deleter.add(deletable, published_ns)
             scope.progress.set()
 
         if changes:
@@ -116,6 +118,7 @@ class Commits:
         scope = self._scope
         group = station.flight.groups[message.group]
         group.state = GroupState.PUBLISHED
+        group.published_ns = message.at_ns
         for result in message.results:
             if result.fault is not None:
                 task = group.remove(result.number)

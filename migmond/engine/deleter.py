@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import trio
 
@@ -21,6 +22,7 @@ from migmond.wire.mover import Delete, Deleted
 BATCH_TASKS = 500
 KEPT_ASIDE = "kept_aside"
 """Kind of the fault of a source that is under its private name, since its own was given to another file."""
+_UNKNOWN: Mapping[int, int] = MappingProxyType({})
 MAX_OUT = 2
 """Delete batches that one mover may have in hand: deleting shares the mover with copying."""
 
@@ -34,6 +36,7 @@ class Deleter:
         self._queue: deque[Task] = deque()
         self._wake = Pulse()
         self._preparing = 0
+        self._published_ns: dict[int, int] = {}
 
     @property
     def idle(self) -> bool:
@@ -43,9 +46,14 @@ class Deleter:
             and not any(s.flight.deletes for s in self._scope.crew.stations.values())
         )
 
-    def add(self, tasks: Iterable[Task]) -> None:
-        """Queue tasks that the journal has as DURABLE."""
+    def add(self, tasks: Iterable[Task], published_ns: Mapping[int, int] = _UNKNOWN) -> None:
+        """Queue tasks that the journal has as DURABLE.
+
+        Args:
+            published_ns: when each was published, as far as this run knows (see `wire.items.DeleteItem`).
+        """
         self._queue.extend(tasks)
+        self._published_ns.update(published_ns)
         self._wake.set()
 
     async def run(self) -> None:
@@ -56,6 +64,7 @@ class Deleter:
                 await self._wake.wait()
                 continue
             if not await scope.gate.passed():
+                self._published_ns.clear()
                 self._queue.clear()  # also what a dying mover gives back from now on: the journal has it as DURABLE
                 scope.progress.set()
                 continue
@@ -86,7 +95,9 @@ class Deleter:
         directories: dict[tuple[int, bytes], list[DeleteItem]] = {}
         for task in tasks:
             place = places[task.number]
-            directories.setdefault((place.root, place.path), []).append(_item(task))
+            directories.setdefault((place.root, place.path), []).append(
+                _item(task, self._published_ns.get(task.number, 0))
+            )
         batch = scope.next_batch()
         station.flight.deletes[batch] = {t.number: t for t in tasks}
         await station.send(
@@ -104,7 +115,10 @@ class Deleter:
             if self._faults.unsynced(task, failure.fault) or self._faults.environmental(failure.fault):
                 self.add([task])  # a disk that went read-only is one hold, not a storm of failures
             else:
+                self._published_ns.pop(task.number, None)
                 scope.fail(task, failure.fault)
+        for number in tasks:
+            self._published_ns.pop(number, None)
         results: list[TaskResult] = [
             scope.account.settle(
                 task,
@@ -122,7 +136,7 @@ class Deleter:
         scope.progress.set()
 
 
-def _item(task: Task) -> DeleteItem:
+def _item(task: Task, published_ns: int) -> DeleteItem:
     return DeleteItem(
         task.number,
         task.name,
@@ -136,4 +150,5 @@ def _item(task: Task) -> DeleteItem:
         task.target_name or task.name,
         task.target_inode,
         task.digest,
+        published_ns,
     )

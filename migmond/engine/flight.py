@@ -25,6 +25,7 @@ class Group:
         tasks: by number, as they were dispatched.
         members: by number, what the mover said of them.
         names: by number, the name that the conflict policy chose.
+        published_ns: when they were given, 0 before (see `wire.mover.Published`).
     """
 
     def __init__(self, journal_id: int) -> None:
@@ -33,6 +34,7 @@ class Group:
         self.tasks: dict[int, Task] = {}
         self.members: dict[int, Member] = {}
         self.names: dict[int, bytes] = {}
+        self.published_ns = 0
 
     def add(self, task: Task, result: CopyResult) -> None:
         self.tasks[task.number] = task

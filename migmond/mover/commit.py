@@ -149,7 +149,18 @@ class Committer:
         self._lane.ended()
         self._published[group.number] = members
         self.last_publish_at = time.monotonic()
-        self._context.send(Published(group.number, tuple(results)))
+        self._context.send(Published(group.number, tuple(results), self._given_at(members)))
+
+    def _given_at(self, members: list[tuple[Arrival, bytes]]) -> int:
+        """Return when the last name was given: a rename moves ctime. It is the file system's clock that counts, which
+        may be another machine's."""
+        for arrival, name in reversed(members):
+            if arrival.temporary:
+                with contextlib.suppress(OSError):
+                    st = stat_or_none(self._targets.get(arrival.root, arrival.path), name)
+                    return 0 if st is None else st.st_ctime_ns
+                return 0
+        return time.time_ns()
 
     def _publish_one(self, arrival: Arrival) -> PublishResult | None:
         """Give it its name; None when it simply got its own."""

@@ -259,6 +259,8 @@ class Copier:
             return self._gone(job)
         seen: Seen | None = None
         if item.as_found:
+            if source.st_ino != item.inode:
+                return None  # it is no name of the leader's file any more, however much it looks like it
             item, seen = _as_found(item, source)
         _check_unchanged(item, source)
         try:

@@ -77,7 +77,8 @@ def check_copy(
         raise same_file()
     if entry_type(found.st_mode) is not item.type:
         raise Unsafe("target_missing", "something else is under the target name: the source stays")
-    if not _as_recorded(item, found) and not _equal(item, source, source_stat, target, found, step):
+    as_left = _as_recorded(item, found) and not _touched_since(item, found)
+    if not as_left and not _equal(item, source, source_stat, target, found, step):
         raise changed()
     return found
 
@@ -96,6 +97,14 @@ def same_version(checked: os.stat_result, now: os.stat_result | None) -> bool:
         (checked.st_dev, checked.st_ino, checked.st_size, checked.st_mtime_ns)
         == (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
     )
+
+
+def _touched_since(item: DeleteItem, found: os.stat_result) -> bool:
+    """Whether anything happened to a copy after it was published: somebody may have written to it and set its time
+    back. Further names are made and deleted by ourselves, which moves ctime as well: those it does not tell of."""
+    if item.type is not EntryType.FILE or item.links > 1 or item.digest is None:
+        return False
+    return found.st_ctime_ns > item.published_ns
 
 
 def _as_recorded(item: DeleteItem, found: os.stat_result) -> bool:

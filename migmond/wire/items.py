@@ -169,8 +169,10 @@ class DeleteItem(msgspec.Struct, frozen=True, array_like=True):
 
     `target_name` and `target_inode` say where its durable copy is: the mover checks that the name is there with that
     inode, size and time, and that it is not the source itself, under whatever numbers. Where inode or time differ, its
-    content has to be the same: it is read. A changed ctime of a file with several links (our own deletes of its other
-    names change it) is accepted when its content hashes to `digest`, or, when there is none, to the same as the target.
+    content has to be the same: it is read. So it is when something touched the copy after `published_ns` (its ctime;
+    nanoseconds since the epoch; 0: nobody knows when it was published). A changed ctime of a file with several links
+    (our own deletes of its other names change it) is accepted when its content hashes to `digest`, or, when there is
+    none, to the same as the target.
     """
 
     number: int
@@ -185,6 +187,7 @@ class DeleteItem(msgspec.Struct, frozen=True, array_like=True):
     target_name: bytes
     target_inode: int
     digest: bytes | None
+    published_ns: int = 0
 
 
 class DeleteDirectory(msgspec.Struct, frozen=True, array_like=True):

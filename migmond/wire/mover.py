@@ -287,8 +287,12 @@ class Synced(_Message, frozen=True):
 
 
 class Published(_Message, frozen=True):
+    """`at_ns`: when the last name was given, by the clock of the target's file system: what changes any of the group
+    from then on has a later ctime. Nanoseconds since the epoch."""
+
     group: int
     results: tuple[PublishResult, ...]
+    at_ns: int
 
 
 class Deleted(_Message, frozen=True):

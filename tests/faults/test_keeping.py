@@ -128,9 +128,6 @@ def test_what_is_told_of_names_in_peace(roots: tuple[Path, Path]) -> None:
     ]
 
 
-@pytest.mark.xfail(
-    reason="sources are deleted though their copies were altered: mended in another branch", strict=False
-)
 def test_people_at_work_lose_nothing() -> None:
     if why := loopfs.missing("ext4"):
         pytest.skip(why)

@@ -78,9 +78,6 @@ def mirror(base: Path) -> Iterator[tuple[Path, Path]]:
 
 
 MIRRORS = {"overlay": overlay, "mirror": mirror}
-SEEN_TWICE = pytest.mark.xfail(
-    reason="aliases with device numbers of their own: mended in another branch", strict=False
-)
 
 
 async def refused_or_ended(lab: Laboratory, asked: Plan) -> Execution | None:
@@ -93,7 +90,7 @@ async def refused_or_ended(lab: Laboratory, asked: Plan) -> Execution | None:
 @pytest.mark.hazard(16)
 @pytest.mark.parametrize("back", [False, True], ids=["through it", "out of it"])
 @pytest.mark.parametrize("kind", list(MIRRORS))
-@pytest.mark.parametrize("operation", [pytest.param(MOVE, marks=SEEN_TWICE), COPY])
+@pytest.mark.parametrize("operation", [MOVE, COPY])
 async def test_a_tree_that_is_seen_twice_keeps_every_file(
     tmp_path: Path, kind: str, operation: Operation, *, back: bool
 ) -> None:
@@ -183,11 +180,9 @@ async def taken_up(state: Path, id_: str) -> Execution:
         return lab.engine.find(id_)
 
 
-SWAPPED = pytest.mark.xfail(reason="disks told apart by inode number only: mended in another branch", strict=False)
 SLOWLY = Limits(io_ops_per_s=100.0)
 
 
-@SWAPPED
 @pytest.mark.hazard(18)
 @pytest.mark.parametrize("operation", [MOVE, COPY])
 async def test_another_disk_in_the_place_of_the_targets_gets_nothing(
@@ -209,7 +204,6 @@ async def test_another_disk_in_the_place_of_the_targets_gets_nothing(
         one.mount()
 
 
-@SWAPPED
 @pytest.mark.hazard(18)
 async def test_another_disk_in_the_place_of_the_sources_is_not_taken_for_it(
     tmp_path: Path, disks: tuple[LoopFs, LoopFs]
@@ -228,12 +222,9 @@ async def test_another_disk_in_the_place_of_the_sources_is_not_taken_for_it(
     assert contents(one.root, target) == before
 
 
-WRITTEN_LATER = pytest.mark.xfail(reason="writers through a mapping: mended in another branch", strict=False)
-
-
 @pytest.mark.hazard(25, 27)
 @pytest.mark.parametrize("linked", [False, True])
-@pytest.mark.parametrize("closed", [False, pytest.param(True, marks=WRITTEN_LATER)])
+@pytest.mark.parametrize("closed", [False, True])
 async def test_what_is_written_through_a_mapping_is_not_lost(tmp_path: Path, *, linked: bool, closed: bool) -> None:
     """A page that is dirty already takes further writes without a fault, so no time of the file moves."""
     with mounted(tmp_path / "one", "ext4") as one, mounted(tmp_path / "two", "ext4") as two:
@@ -343,7 +334,6 @@ async def test_pseudo_files_are_copied_to_their_end_or_told(tmp_path: Path) -> N
         assert {path.read_bytes() for path in copies} == {path.read_bytes() for path in originals}
 
 
-@pytest.mark.xfail(reason="links are known by device number, which a disk need not get again", strict=False)
 @pytest.mark.hazard(29)
 def test_links_are_kept_when_the_disk_has_another_number_after_an_interrupted_scan(tmp_path: Path) -> None:
     """Found by torn writes (ext4, seed 9, trial 3): some names were scanned before the cut, others after it."""
