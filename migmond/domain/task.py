@@ -99,7 +99,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 
     `inode` identifies the copy for ever: after a crash a final name with this inode is our own.
     `birth_ns`: when its source was made, 0 when nobody knows.
-    `tag`: the attempt that made it, by which its temporary name is told from others; b"" in old journals.
+    `attempt`: which one of the group's mover made it: a part of its temporary name; 0 in old journals.
     """
 
     number: int
@@ -109,14 +109,22 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     digest: bytes | None
     size: int
     birth_ns: int = 0
-    tag: bytes = b""
+    attempt: int = 0
 
 
 class CommitGroup(msgspec.Struct, frozen=True, array_like=True):
-    """Tasks made durable by one syncfs. Journaled before its names are published, removed once they are durable."""
+    """Tasks made durable by one syncfs. Journaled before its names are published, removed once they are durable.
+
+    `mover`: what the one that made the copies was called (see `wire.mover.Work`); b"" in old journals.
+    """
 
     id: int
     members: tuple[Member, ...]
+    mover: bytes = b""
+
+    def tag(self, member: Member) -> bytes:
+        """Return what the temporary name of `member` is told from others by."""
+        return b"%s-%d" % (self.mover, member.attempt) if member.attempt else b""
 
 
 class TaskResult(msgspec.Struct, frozen=True, array_like=True):

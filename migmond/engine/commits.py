@@ -52,7 +52,7 @@ class Commits:
                     self._faults.went_well()
                 group = groups.get(result.group)
                 if group is None:
-                    group = groups[result.group] = Group(scope.next_group())
+                    group = groups[result.group] = Group(scope.next_group(), scope.mover_name(station.number))
                 if result.seen is not None:
                     task = self._refreshed(task, result.seen)
                 group.add(task, result)
@@ -186,7 +186,7 @@ class Commits:
                 task.name,
                 members[n].inode,
                 copied=(copied := members[n].outcome in _COPIES),
-                tag=members[n].tag,
+                tag=orphan.group.tag(members[n]),
                 size=members[n].size if copied and task.type is EntryType.FILE else None,
             )
             for n, task in tasks.items()

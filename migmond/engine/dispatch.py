@@ -177,8 +177,7 @@ class Dispatcher:
             station.flight.batches[batch] = Batch(tasks, size, scope.now())
             scope.share_limits()  # before it begins: no two may take the whole of it
             work = tuple(WorkDirectory(r, p, tuple(i), tidy=self._untidy(r, p)) for r, p, i in directories)
-            mover = f"{scope.name}-{station.number}".encode()
-            await station.send(Work(batch, work, mover, tuple(scope.dead_movers)))
+            await station.send(Work(batch, work, scope.mover_name(station.number), tuple(scope.dead_movers)))
 
     def _untidy(self, root: int, path: bytes) -> bool:
         """Whether nobody was told to look there since the last mover died (or this run took over from another)."""

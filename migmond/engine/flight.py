@@ -22,14 +22,16 @@ class Group:
 
     Attributes:
         journal_id: its number in the journal, unique within the execution.
+        mover: what the mover is called (see `wire.mover.Work`).
         tasks: by number, as they were dispatched.
         members: by number, what the mover said of them.
         names: by number, the name that the conflict policy chose.
         published_ns: when they were given, 0 before (see `wire.mover.Published`).
     """
 
-    def __init__(self, journal_id: int) -> None:
+    def __init__(self, journal_id: int, mover: bytes) -> None:
         self.journal_id = journal_id
+        self.mover = mover
         self.state = GroupState.FILLING
         self.tasks: dict[int, Task] = {}
         self.members: dict[int, Member] = {}
@@ -46,7 +48,7 @@ class Group:
             result.digest,
             result.size,
             result.birth_ns,
-            result.tag,
+            result.attempt,
         )
 
     def remove(self, number: int) -> Task | None:
@@ -55,7 +57,7 @@ class Group:
         return self.tasks.pop(number, None)
 
     def to_journal(self) -> CommitGroup:
-        return CommitGroup(self.journal_id, tuple(self.members.values()))
+        return CommitGroup(self.journal_id, tuple(self.members.values()), self.mover)
 
 
 class Batch:

@@ -135,6 +135,10 @@ class Scope:
         """Number new groups above `used`."""
         self._groups = itertools.count(used + 1)
 
+    def mover_name(self, number: int) -> bytes:
+        """Return what the mover of station `number` is called: as no other one of this execution, in any run."""
+        return f"{self.name}-{number}".encode()
+
     def share_limits(self) -> None:
         """Divide the limits among the movers that have copies in hand: one large file gets all that is allowed. The
         others get the same share as these, which is theirs only until the next look."""

@@ -48,13 +48,13 @@ class Context:
         self._attempts = itertools.count(1)
         self._no_rename: set[int] = set()
 
-    def next_tag(self) -> bytes:
-        """Return what tells one attempt from all others of its task."""
-        return b"%s-%d" % (self.mover, next(self._attempts))
+    def next_attempt(self) -> int:
+        """Return the number of an attempt; this mover has no other one of that number."""
+        return next(self._attempts)
 
-    def temporary(self, number: int, tag: bytes) -> bytes:
-        """Return the temporary name of a task's copy in the attempt `tag`."""
-        return temporary_name(self.options.execution, number, tag)
+    def temporary(self, number: int, attempt: int) -> bytes:
+        """Return the temporary name of a task's copy in this mover's `attempt`."""
+        return temporary_name(self.options.execution, number, b"%s-%d" % (self.mover, attempt))
 
     def aside(self, number: int) -> bytes:
         """Return the private name of a task's source while it is being deleted: see `mover.aside`."""

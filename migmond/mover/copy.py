@@ -52,6 +52,7 @@ class _Job:
     """One item on its way: where it comes from and where it goes. `item` is replaced when it is taken as found."""
 
     __slots__ = (
+        "attempt",
         "bare",
         "birth_ns",
         "broken",
@@ -63,7 +64,6 @@ class _Job:
         "root",
         "source_dir",
         "source_name",
-        "tag",
         "target_dir",
     )
 
@@ -77,15 +77,15 @@ class _Job:
         self.source_dir = self.target_dir = -1
         self.bare = False
         self.birth_ns = 0
-        self.tag = b""
+        self.attempt = 0
         self.broken = False
         """It is a further name of a file, and becomes a file of its own."""
         self.existing: os.stat_result | None = None
 
     def new_temporary(self, context: Context) -> bytes:
         """Begin an attempt: return a name that nobody has written under before."""
-        self.tag = context.next_tag()
-        return context.temporary(self.item.number, self.tag)
+        self.attempt = context.next_attempt()
+        return context.temporary(self.item.number, self.attempt)
 
     def left(self, outcome: Outcome, fault: Fault | None = None) -> Copied:
         """It is not copied, and this is why."""
@@ -109,9 +109,9 @@ class _Job:
         file = item.type is EntryType.FILE
         size = item.size if file else 0
         check = digest if file and outcome is not Outcome.LINKED else None
-        tag = self.tag if temporary else b""
+        attempt = self.attempt if temporary else 0
         return Copied(
-            CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen, self.birth_ns, tag),
+            CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen, self.birth_ns, attempt),
             Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode),
         )
 

@@ -18,7 +18,7 @@ from migmond.fsys.root_path import make_parent, open_parent
 from migmond.mover.conflict import place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.root import Root
-from migmond.mover.temporaries import remove_temporaries
+from migmond.mover.temporaries import remove_temporaries, temporary_name
 from migmond.wire.items import PublishResult, SettleItem
 from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
@@ -74,7 +74,7 @@ class Settler:
     def _settle_one(self, item: SettleItem, directory: int) -> PublishResult | None:
         context = self._context
         name = context.roots[item.root].names(item.name)[1]
-        temporary = context.temporary(item.number, item.tag)
+        temporary = temporary_name(context.options.execution, item.number, item.tag)
         found = standing_name(directory, name, item.inode, context.options.conflict)
         if found is not None and _is_whole(item, stat_or_none(directory, found)):
             # The temporary of a link is the same inode as its final name, and rename(2) between them does nothing.

@@ -51,7 +51,7 @@ class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
     """How this execution's movers work; the same for all of them.
 
     Attributes:
-        execution: id; temporary names are `.migmond-<id>-<task number>-<tag of the attempt>.part`.
+        execution: id; temporary names are `.migmond-<id>-<task number>-<mover>-<attempt>.part`.
         rename: move by rename (same file system) before anything else; a mover that meets EXDEV copies instead.
         group_entries, group_bytes: a commit group is synced when it holds that much,
         group_idle_s: or when nothing was added to it for so long,
@@ -130,7 +130,8 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True):
     - `group` > 0: the copy is a member of that commit group, with `inode` its inode at the target.
     UNCHANGED in a move joins a group like a copy: its target must be durable before the source is deleted.
     `birth_ns`: when the source was made, for members whose file system tells it, else 0.
-    `tag`: the attempt that made the member, by which its temporary is named; b"" for one that has its name already.
+    `attempt`: number of the mover's attempt that made the member, by which its temporary is named; 0 for one that has
+    its name already.
     """
 
     number: int
@@ -143,7 +144,7 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True):
     fault: Fault | None
     seen: Seen | None = None
     birth_ns: int = 0
-    tag: bytes = b""
+    attempt: int = 0
 
 
 class ItemFault(msgspec.Struct, frozen=True, array_like=True):
@@ -218,7 +219,7 @@ class SettleItem(msgspec.Struct, frozen=True, array_like=True):
     """A task that may have been published before a crash. `inode` is its copy's inode at the target.
 
     `copied`: what is there is ours and a copy, which may be taken back; otherwise it was renamed or there before.
-    `tag`: of the attempt that made it; b"" when that was by a version that did not name temporaries by it.
+    `tag`: `<mover>-<attempt>` that made it; b"" when that was by a version that did not name temporaries by it.
     `size`: bytes of a regular file's copy, None when that does not matter.
     """
 

@@ -36,8 +36,6 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ErrnoFaults
         Fault(MOVER, MERGE, "unlinkat", "EPERM", "5"),
         # A source that could not be looked at was taken for moved, since there was a target directory.
         Fault(MOVER, MERGE, "newfstatat", "EACCES", "1"),
-        # A temporary name that could not be cleared was taken for a file system without links.
-        Fault(MOVER, COPY, "unlinkat", "EXDEV", "4+"),
         # A source directory that was neither removed nor synced was counted as failed twice: 42 of 34 entries.
         Fault(MOVER, MOVE, "read", "EXDEV", "13+"),
         # Attributes that could not be listed were taken for none, and nothing was said.
