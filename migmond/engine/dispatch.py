@@ -29,15 +29,15 @@ _LEADER_READY = frozenset({TaskState.DONE, TaskState.DURABLE})
 
 
 class _Leader(msgspec.Struct, frozen=True):
-    """The target of a file's first name; `timed`: it has the source's time."""
+    """The target of a file's first name; `lost`: what it could not keep, nor can its further names."""
 
     root: int
     path: bytes
     inode: int
-    timed: bool
+    lost: Lost
 
 
-_NO_LEADER = _Leader(-1, b"", 0, timed=False)
+_NO_LEADER = _Leader(-1, b"", 0, Lost.NOTHING)
 
 
 class Dispatcher:
@@ -218,7 +218,7 @@ class Dispatcher:
             name = leader.target_name or leader.name
             path = os.path.join(place.path, name) if place.path else name
             if _has_target(leader):
-                found[number] = _Leader(place.root, path, leader.target_inode, Lost.TIMES not in leader.lost)
+                found[number] = _Leader(place.root, path, leader.target_inode, leader.lost & ~Lost.LINKS)
         for task in followers:
             if task.leader and task.leader not in found:
                 heir = self._orphaned.get(task.leader, (None, task))[1]
@@ -248,7 +248,8 @@ class Dispatcher:
             earlier_inode=task.target_inode,
             earlier_name=task.target_name or b"",
             leader_inode=leader.inode,
-            leader_timed=leader.timed,
+            leader_lost=leader.lost,
+            earlier_digest=task.digest if task.target_inode else None,
         )
 
 

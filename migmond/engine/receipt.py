@@ -133,7 +133,7 @@ def _entry(task: Task, root: int, path: bytes, fault: Fault | None, birth_ns: in
         source=root,
         path_base64=exact_path(path),
         lost=tuple(flag.name.lower() for flag in Lost if flag & task.lost and flag.name),
-        xxh3_128=None if task.digest is None else task.digest.hex(),
+        xxh3_128=None if task.digest is None or task.state is TaskState.FAILED else task.digest.hex(),
         target_name=None if task.target_name is None else to_text(task.target_name),
         link_of=task.leader,
         fault=None if fault is None else f"{fault.phase.value}: {fault.kind}: {fault.message}",

@@ -165,11 +165,13 @@ class Scope:
     def fail(self, task: Task, fault: Fault) -> None:
         """Settle `task` as failed, record why and tell subscribers.
 
-        What is ours at the target stays on record: when the task is tried again, it may be replaced.
+        What is ours at the target stays on record: when the task is tried again, it may be replaced, if it is
+        still what we put there.
         """
         ours = task.target_inode if task.outcome is not Outcome.UNCHANGED else 0
         name = task.target_name if ours else None
-        result = self.account.settle(task, TaskState.FAILED, target_name=name, target_inode=ours)
+        digest = task.digest if ours else None
+        result = self.account.settle(task, TaskState.FAILED, digest=digest, target_name=name, target_inode=ours)
         self.ledger.record(
             [Record(self.key, (result,)), AddFault(self.key, task.number, self.wall(), fault)],
         )

@@ -198,7 +198,7 @@ def task_view(
         outcome=task.outcome.name.lower(),
         attempts=task.attempts,
         lost=tuple(flag.name.lower() for flag in Lost if flag & task.lost and flag.name),
-        digest=None if task.digest is None else task.digest.hex(),
+        digest=None if task.digest is None or shown is TaskState.FAILED else task.digest.hex(),
         target_path=None if target is None else to_text(target),
         fault=None if fault is None else f"{fault.phase.value}: {fault.kind}: {fault.message}",
     )

@@ -27,7 +27,9 @@ from migmond.mover.conflict import before_copy, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
 from migmond.mover.group import Arrival, reads_back
+from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
+from migmond.mover.versions import alike, as_found, is_leaders, same_inode
 from migmond.wire.items import CopyResult, Seen, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -196,6 +198,9 @@ class Copier:
             and same_time(item.mtime_ns, earlier)
             and (item.type is not EntryType.FILE or earlier.st_size == item.size)
         )
+        if as_we_left_it and item.earlier_digest and item.type is EntryType.FILE:
+            # Somebody may have written to it and set its time back: then it is his, and stays.
+            as_we_left_it = Place(job.target_dir, name).digest(self._context.controls.step) == item.earlier_digest
         if as_we_left_it and name == job.name:
             job.existing = None
         copied = self._anew(job)
@@ -229,9 +234,9 @@ class Copier:
             return self._gone(job)
         _check_unchanged(item, st)
         if job.existing is not None:
-            if _same_inode(job.existing, st) and item.links == 1:
+            if same_inode(job.existing, st) and item.links == 1:
                 raise _Failed(_SAME_FILE)
-            if _alike(job.existing, st) or (
+            if alike(job.existing, st) or (
                 before_copy(context.options.conflict, item.mtime_ns, job.existing) is not None
             ):
                 return None  # the copying way looks whether they are equal before it decides
@@ -261,16 +266,16 @@ class Copier:
         if item.as_found:
             if source.st_ino != item.inode:
                 return None  # it is no name of the leader's file any more, however much it looks like it
-            item, seen = _as_found(item, source)
+            item, seen = as_found(item, source)
         _check_unchanged(item, source)
         try:
             leader_dir = self._targets.get(item.leader_root, leader_path)
             leader = os.stat(leader_name, dir_fd=leader_dir, follow_symlinks=False)
-            if not _is_leaders(item, leader):
+            if not is_leaders(item, leader):
                 return None  # what the leader brought over is another version, or something else has its name now
             job.item = item
             if job.existing is not None:
-                if _same_inode(job.existing, leader):
+                if same_inode(job.existing, leader):
                     return self._unchanged(job, leader.st_ino, None)
                 decided = before_copy(context.options.conflict, item.mtime_ns, job.existing)
                 if decided is not None:
@@ -285,7 +290,7 @@ class Copier:
             if e.errno in _NO_LINK_HERE:
                 return None
             raise
-        return job.member(Outcome.LINKED, leader.st_ino, temporary=temporary, seen=seen)
+        return job.member(Outcome.LINKED, leader.st_ino, lost=item.leader_lost, temporary=temporary, seen=seen)
 
     def _file(self, job: _Job) -> Copied:
         try:
@@ -298,7 +303,7 @@ class Copier:
             source = os.fstat(source_fd)
             seen: Seen | None = None
             if job.item.as_found:
-                job.item, seen = _as_found(job.item, source)
+                job.item, seen = as_found(job.item, source)
             _check_unchanged(job.item, source)
             job.birth_ns = birth_ns(source_fd)
             if job.existing is not None:
@@ -355,7 +360,7 @@ class Copier:
             return self._gone(job)
         seen: Seen | None = None
         if item.as_found:
-            item, seen = _as_found(item, source)
+            item, seen = as_found(item, source)
             job.item = item
         _check_unchanged(item, source)
         job.birth_ns = birth_ns(job.source_dir, job.source_name)
@@ -366,7 +371,7 @@ class Copier:
             same = entry_type(existing.st_mode) is item.type and existing.st_rdev == source.st_rdev
             if same and text:
                 same = os.readlink(job.name, dir_fd=job.target_dir) == text
-            if same and not _same_inode(existing, source):
+            if same and not same_inode(existing, source):
                 return self._unchanged(job, existing.st_ino, digest)
             decided = before_copy(context.options.conflict, item.mtime_ns, existing)
             if decided is not None:
@@ -419,9 +424,9 @@ class Copier:
     ) -> Copied | None:
         """Decide about a file whose name is taken; None means: copy it."""
         context = self._context
-        if _same_inode(existing, source):
+        if same_inode(existing, source):
             raise _Failed(_SAME_FILE)
-        if _alike(existing, source):
+        if alike(existing, source):
             if not context.moving and not reads_back(context.options):
                 return self._unchanged(job, existing.st_ino, None)
             digest, _ = digest_of(source_fd, context.controls.step)
@@ -464,34 +469,6 @@ def _check_unchanged(item: WorkItem, st: os.stat_result) -> None:
     same = st.st_ino == item.inode and st.st_mtime_ns == item.mtime_ns and st.st_size == item.size
     if not same or (item.links == 1 and st.st_ctime_ns != item.ctime_ns):
         raise _Failed(Fault(Phase.COPY, "source_changed", 0, "the source changed after it was scanned"))
-
-
-def _same_inode(a: os.stat_result, b: os.stat_result) -> bool:
-    return a.st_ino == b.st_ino and a.st_dev == b.st_dev
-
-
-def _is_leaders(item: WorkItem, found: os.stat_result) -> bool:
-    """Whether what has the name of a further name's leader is the copy that the leader's task made."""
-    return (
-        item.leader_inode in (0, found.st_ino)
-        and (item.type is not EntryType.FILE or found.st_size == item.size)
-        and (not item.leader_timed or same_time(item.mtime_ns, found))
-    )
-
-
-def _alike(existing: os.stat_result, source: os.stat_result) -> bool:
-    """Whether both are files that look equal: of one size, modified at the same time."""
-    both_files = stat.S_ISREG(existing.st_mode) and stat.S_ISREG(source.st_mode)
-    return both_files and existing.st_size == source.st_size and same_time(source.st_mtime_ns, existing)
-
-
-def _as_found(item: WorkItem, source: os.stat_result) -> tuple[WorkItem, Seen]:
-    """Take the source's present version for the one that was promised."""
-    seen = Seen(source.st_size, source.st_mtime_ns, source.st_ctime_ns, source.st_ino, source.st_nlink)
-    fresh = msgspec.structs.replace(
-        item, size=seen.size, mtime_ns=seen.mtime_ns, ctime_ns=seen.ctime_ns, inode=seen.inode, links=seen.links
-    )
-    return fresh, seen
 
 
 def _sync(target_fd: int) -> None:

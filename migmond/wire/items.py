@@ -75,10 +75,12 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True):
     """One task of a batch: what the scan saw of it, and for a hard link where its leader's target is.
 
     `leader_root` is -1 for an ordinary entry. `leader_path` is the leader's final path below its target root, where
-    `leader_inode` has to be found (0: nobody knows), with this size and, if `leader_timed`, this time of modification.
+    `leader_inode` has to be found (0: nobody knows), with this size and this time of modification; `leader_lost` is
+    what its target could not keep.
     `as_found`: the source has changed since the scan; take it as it is now and tell in the result what that is.
     `earlier_inode`: our own copy of an earlier version, under `earlier_name` (b"": the task's own): its source changed
-    before it was deleted. When the source is taken as found, that copy makes room.
+    before it was deleted. When the source is taken as found, that copy makes room, if it still hashes to
+    `earlier_digest` (None: nobody knows).
     """
 
     number: int
@@ -96,7 +98,8 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True):
     earlier_inode: int = 0
     earlier_name: bytes = b""
     leader_inode: int = 0
-    leader_timed: bool = True
+    leader_lost: Lost = Lost.NOTHING
+    earlier_digest: bytes | None = None
 
 
 class WorkDirectory(msgspec.Struct, frozen=True, array_like=True):

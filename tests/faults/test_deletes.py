@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import loopfs
@@ -68,8 +69,12 @@ def overlay(disk: LoopFs) -> Iterator[tuple[Path, Path]]:
         subprocess.run(["umount", "-l", merged], check=True)
 
 
-async def refused_as_same(state: Path, source: Path, target: Path, verify: VerifyLevel = VerifyLevel.HASH) -> None:
-    """Move, twice, and find that everything is where it was."""
+async def refused_as_same(
+    monkeypatch: pytest.MonkeyPatch, state: Path, source: Path, target: Path, verify: VerifyLevel = VerifyLevel.HASH
+) -> None:
+    """Move, twice, and find that everything is where it was, although nobody looked whether they are one place."""
+    replace = msgspec.structs.replace
+    monkeypatch.setattr(msgspec.structs, "replace", lambda s, **f: replace(s, **(f if "probing" not in f else {})))
     async with laboratory(state, SETTINGS) as lab:
         done = await lab.run(plan(source, target, MOVE, verify=verify))
         groups = await lab.journal.fault_groups(done.key)
@@ -86,10 +91,10 @@ async def refused_as_same(state: Path, source: Path, target: Path, verify: Verif
 @pytest.mark.parametrize("verify", [VerifyLevel.HASH, VerifyLevel.READ_BACK, VerifyLevel.NONE])
 @pytest.mark.parametrize("back", [False, True])
 async def test_a_target_that_is_the_source_below_an_overlay_is_no_copy(
-    tmp_path: Path, overlay: tuple[Path, Path], verify: VerifyLevel, *, back: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overlay: tuple[Path, Path], verify: VerifyLevel, *, back: bool
 ) -> None:
     source, target = reversed(overlay) if back else overlay
-    await refused_as_same(tmp_path / "state", source, target, verify)
+    await refused_as_same(monkeypatch, tmp_path / "state", source, target, verify)
 
 
 @needs_root
@@ -114,11 +119,13 @@ async def test_what_an_overlay_has_from_below_is_moved_out_of_it(tmp_path: Path,
 @pytest.mark.hazard(16)
 @pytest.mark.skipif(bool(sickfs.missing()), reason=sickfs.missing() or "-")
 @pytest.mark.parametrize("back", [False, True])
-async def test_a_target_that_is_the_source_behind_fuse_is_no_copy(tmp_path: Path, *, back: bool) -> None:
+async def test_a_target_that_is_the_source_behind_fuse_is_no_copy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, back: bool
+) -> None:
     with sick_fs(tmp_path / "disk") as mirror:
         with_docs(mirror.backing / "docs")
         source, target = mirror.root / "docs", mirror.backing / "docs"
-        await refused_as_same(tmp_path / "state", *((target, source) if back else (source, target)))
+        await refused_as_same(monkeypatch, tmp_path / "state", *((target, source) if back else (source, target)))
 
 
 @pytest.mark.hazard(16)
@@ -157,7 +164,8 @@ async def test_what_is_altered_while_a_move_is_held_is_not_taken_for_its_copy(tm
     (source / "link5").hardlink_to(source / "doc5")
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await held_before_the_deletes(lab, disk, target)
-        os.truncate(next(p for p in (target / "doc5", target / "link5") if p.exists()), 0)  # the other is made later
+        leader, follower = sorted(("doc5", "link5"), key=lambda name: not (target / name).exists())
+        os.truncate(target / leader, 0)  # the other name is made later, and not of this
         os.truncate(target / "doc0", 0)
         with (target / "doc1").open("r+b") as file:
             file.write(b"PRECIOUS")
@@ -168,9 +176,10 @@ async def test_what_is_altered_while_a_move_is_held_is_not_taken_for_its_copy(tm
         await lab.engine.resume(execution, "me", "")
         done = await lab.ended(execution)
         groups = await lab.journal.fault_groups(done.key)
-    assert {(g.fault.kind, g.count) for g in groups} >= {("target_changed", 5), ("target_missing", 1)}
-    kept = {name: content for name, content in DOCS.items() if name != "doc4"}
-    assert contents(source) == {**kept, "link5": DOCS["doc5"]}
+    assert {(g.fault.kind, g.count) for g in groups} >= {("target_changed", 4), ("target_missing", 1)}
+    kept = {name: content for name, content in DOCS.items() if name not in ("doc4", "doc5")}
+    assert contents(source) == {**kept, leader: DOCS["doc5"]}
+    assert (target / follower).read_bytes() == DOCS["doc5"]
     assert (target / "doc4").read_bytes() == DOCS["doc4"]
 
 

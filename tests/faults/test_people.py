@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
+import trio
 
 import loopfs
 from driving import ended, start
@@ -23,6 +24,7 @@ from migmond.domain.events import ScanCompleted
 from migmond.domain.limits import Limits
 from migmond.domain.plan import ConflictPolicy, Operation
 from migmond.domain.states import ExecutionState
+from migmond.engine.deleter import Deleter
 from migmond.engine.settings import EngineSettings
 from oracle import count
 from tracing import TracedMovers
@@ -74,6 +76,19 @@ def replace(path: Path) -> None:
     other.rename(path)
 
 
+@pytest.fixture
+def deletes(monkeypatch: pytest.MonkeyPatch) -> trio.Event:
+    """Nothing is deleted before this is set."""
+    allowed, give = trio.Event(), Deleter._give
+
+    async def later(deleter: Deleter, *work: Any) -> None:
+        await allowed.wait()
+        await give(deleter, *work)
+
+    monkeypatch.setattr(Deleter, "_give", later)
+    return allowed
+
+
 async def published(lab: Laboratory, source: Path, target: Path, *names: str, **fields: object) -> tuple[str, str]:
     """Start a move, and wait until one of `names` is at the target and still at the source; returns id and name."""
     (source / "zlarge").write_bytes(os.urandom(8 << 20))
@@ -86,19 +101,22 @@ async def published(lab: Laboratory, source: Path, target: Path, *names: str, **
 
 @pytest.mark.hazard(1)
 @pytest.mark.parametrize("spoil", [truncate, overwrite, recreate, replace])
-async def test_a_source_stays_whose_copy_was_altered(tmp_path: Path, spoil: Spoil) -> None:
+async def test_a_source_stays_whose_copy_was_altered(tmp_path: Path, deletes: trio.Event, spoil: Spoil) -> None:
     with two_disks(tmp_path) as (source, target):
         (source / "doc").write_bytes(PRECIOUS)
         async with laboratory(tmp_path / "state", EngineSettings(workers=2)) as lab:
             id_, _ = await published(lab, source, target, "doc")
             spoil(target / "doc")
+            deletes.set()
             await lab.ended(lab.engine.find(id_))
         assert PRECIOUS in contents(source, target)
 
 
 @pytest.mark.hazard(29)
 @pytest.mark.parametrize("spoil", [truncate, replace])
-async def test_further_names_stay_when_the_first_copy_was_altered(tmp_path: Path, spoil: Spoil) -> None:
+async def test_further_names_stay_when_the_first_copy_was_altered(
+    tmp_path: Path, deletes: trio.Event, spoil: Spoil
+) -> None:
     with two_disks(tmp_path) as (source, target):
         (source / "a").write_bytes(PRECIOUS)
         for name in "bc":
@@ -106,11 +124,12 @@ async def test_further_names_stay_when_the_first_copy_was_altered(tmp_path: Path
         async with laboratory(tmp_path / "state", EngineSettings(workers=2)) as lab:
             id_, leader = await published(lab, source, target, "a", "b", "c")
             spoil(target / leader)
+            deletes.set()
             await lab.ended(lab.engine.find(id_))
         assert PRECIOUS in contents(source, target)
 
 
-async def test_what_somebody_wrote_into_a_copy_is_not_taken_back_with_it(tmp_path: Path) -> None:
+async def test_what_somebody_wrote_into_a_copy_is_not_taken_back_with_it(tmp_path: Path, deletes: trio.Event) -> None:
     """The source changes as well, so it is copied again, and the earlier copy makes room."""
     with two_disks(tmp_path) as (source, target):
         (source / "doc").write_bytes(PRECIOUS)
@@ -118,6 +137,7 @@ async def test_what_somebody_wrote_into_a_copy_is_not_taken_back_with_it(tmp_pat
             id_, _ = await published(lab, source, target, "doc", conflict=ConflictPolicy.RENAME)
             overwrite(target / "doc")
             (source / "doc").write_bytes(b"a later version")
+            deletes.set()
             done = await lab.ended(lab.engine.find(id_))
             if done.state is not ExecutionState.COMPLETED:
                 await lab.engine.resume(done, "me", "")

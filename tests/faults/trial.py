@@ -106,6 +106,9 @@ def brought_to_an_end(daemon: EmbeddedDaemon, execution: str, case: Case) -> lis
             why = resume(daemon.socket, execution)
             if why:
                 return [Finding(Harm.DIFFERENT, f"it is {view.state} ({view.why}) and cannot be resumed: {why}")]
+        elif view is not None and any(hold.until is None for hold in view.holds) and resumes < MAX_RESUMES:
+            resumes += 1  # as the hold says: the disk is there again
+            resume(daemon.socket, execution)
         elif time.monotonic() > deadline:
             state = "no answer" if view is None else f"{view.state} {view.why}"
             return [Finding(Harm.DIFFERENT, f"no end within {END_S:.0f} s: {state}"), *_log(daemon)]

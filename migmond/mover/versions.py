@@ -1,0 +1,41 @@
+"""Which version of an entry it is that somebody looks at."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import msgspec
+
+from migmond.domain.entry import EntryType, Lost
+from migmond.fsys.times import same_time
+from migmond.wire.items import Seen, WorkItem
+
+
+def same_inode(a: os.stat_result, b: os.stat_result) -> bool:
+    """Whether two names are of one inode."""
+    return a.st_ino == b.st_ino and a.st_dev == b.st_dev
+
+
+def alike(existing: os.stat_result, source: os.stat_result) -> bool:
+    """Whether both are files that look equal: of one size, modified at the same time."""
+    both_files = stat.S_ISREG(existing.st_mode) and stat.S_ISREG(source.st_mode)
+    return both_files and existing.st_size == source.st_size and same_time(source.st_mtime_ns, existing)
+
+
+def as_found(item: WorkItem, source: os.stat_result) -> tuple[WorkItem, Seen]:
+    """Take the source's present version for the one that was promised."""
+    seen = Seen(source.st_size, source.st_mtime_ns, source.st_ctime_ns, source.st_ino, source.st_nlink)
+    fresh = msgspec.structs.replace(
+        item, size=seen.size, mtime_ns=seen.mtime_ns, ctime_ns=seen.ctime_ns, inode=seen.inode, links=seen.links
+    )
+    return fresh, seen
+
+
+def is_leaders(item: WorkItem, found: os.stat_result) -> bool:
+    """Whether what has the name of a further name's leader is the copy that the leader's task made."""
+    return (
+        item.leader_inode in (0, found.st_ino)
+        and (item.type is not EntryType.FILE or found.st_size == item.size)
+        and (Lost.TIMES in item.leader_lost or same_time(item.mtime_ns, found))
+    )
