@@ -68,7 +68,7 @@ async def test_a_copy_that_was_taken_away_is_made_again_as_the_advice_says(tmp_p
             failed = await lab.ended(execution)
             (group,) = await lab.journal.fault_groups(execution.key)
             assert (group.fault.kind, failed.totals.failed.entries) == ("target_missing", 1)
-            assert "migmon resume copies it again" in error_group(group, ()).hint
+            assert "migmon resume: it is copied again" in error_group(group, ()).hint
             await lab.engine.resume(failed, "me", "")
             done = await lab.ended(execution)
         assert done.state is ExecutionState.COMPLETED, done.reason
