@@ -42,14 +42,15 @@ _ENVIRONMENTAL = frozenset(
     {_errno.ENOSPC, _errno.EDQUOT, _errno.ENODEV, _errno.ENOTCONN, _errno.ESTALE, _errno.EROFS, _errno.ENXIO}
 )
 
-_WORTH_ANOTHER_TRY = frozenset({"source_changed", "mover_died", "hash_mismatch", "copy_replaced"})
+_WORTH_ANOTHER_TRY = frozenset({"source_changed", "mover_died", "hash_mismatch", "copy_replaced", "taken_meanwhile"})
 
 
 class Fault(msgspec.Struct, frozen=True, array_like=True):
     """One failure. `errno` is 0 when no system call failed (then `kind` says what did).
 
     `kind` is an errno name (`EIO`) or one of: `source_changed`, `source_in_use`, `exists`, `hash_mismatch`,
-    `target_missing`, `target_changed`, `kept_aside`, `unsupported_type`, `mover_died`, `copy_replaced`.
+    `target_missing`, `target_changed`, `kept_aside`, `unsupported_type`, `mover_died`, `copy_replaced`,
+    `taken_meanwhile`.
     """
 
     phase: Phase

@@ -32,6 +32,7 @@ HINTS = {
     "target_changed": "look at both and remove the one you do not want, then migmon resume",
     "kept_aside": "look at both and give the one beside it a name of its own or remove it, then migmon resume",
     "hash_mismatch": "the target did not keep what was written: check the disk (migmon doctor)",
+    "taken_meanwhile": "look whether another migration writes there too, then migmon resume",
     "copy_replaced": "somebody removes or changes files that begin with .migmond- at the destination: stop that",
     "EACCES": "run it as a user who may read the source and write the target",
     "EPERM": "run it as a user who may, or ask an admin for --privileged",

@@ -29,6 +29,9 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOT_OURS = Fault(
     Phase.PUBLISH, "copy_replaced", 0, "what has the temporary name is not the copy that was made and synced"
 )
+_TAKEN_MEANWHILE = Fault(
+    Phase.PUBLISH, "taken_meanwhile", 0, "a file that looks equal got the name while this one was copied"
+)
 
 
 class Committer:
@@ -189,7 +192,9 @@ class Committer:
                 return None
             return PublishResult(arrival.number, Outcome.NONE, placed.name, None)
         self._discard(arrival)
-        if placed.fault is not None and not self._by_content and self._equal(arrival, directory):
+        if placed.fault is not None and self._looks_equal(arrival, directory):
+            if self._by_content:  # the next try reads it
+                return PublishResult(arrival.number, Outcome.NONE, None, _TAKEN_MEANWHILE)
             return PublishResult(arrival.number, Outcome.UNCHANGED, None, None)
         return PublishResult(arrival.number, placed.outcome, None, placed.fault)
 
@@ -207,8 +212,9 @@ class Committer:
         return st.st_size == arrival.size or not stat.S_ISREG(st.st_mode)
 
     @staticmethod
-    def _equal(arrival: Arrival, directory: int) -> bool:
-        """Whether the name was taken meanwhile by an equal file, as by another migration of the same tree."""
+    def _looks_equal(arrival: Arrival, directory: int) -> bool:
+        """Whether the name was taken meanwhile by a file that looks equal: by another migration of the same tree, or by
+        a mover of a daemon that was killed a moment ago."""
         st = stat_or_none(directory, arrival.name)
         if st is None or not stat.S_ISREG(st.st_mode):
             return False

@@ -165,7 +165,8 @@ async def test_what_is_altered_while_a_move_is_held_is_not_taken_for_its_copy(tm
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await held_before_the_deletes(lab, disk, target)
         leader, follower = sorted(("doc5", "link5"), key=lambda name: not (target / name).exists())
-        os.truncate(target / leader, 0)  # the other name is made later, and not of this
+        linked = (target / follower).exists()  # else it is made later, and not of this
+        os.truncate(target / leader, 0)
         os.truncate(target / "doc0", 0)
         with (target / "doc1").open("r+b") as file:
             file.write(b"PRECIOUS")
@@ -176,10 +177,10 @@ async def test_what_is_altered_while_a_move_is_held_is_not_taken_for_its_copy(tm
         await lab.engine.resume(execution, "me", "")
         done = await lab.ended(execution)
         groups = await lab.journal.fault_groups(done.key)
-    assert {(g.fault.kind, g.count) for g in groups} >= {("target_changed", 4), ("target_missing", 1)}
+    assert {(g.fault.kind, g.count) for g in groups} >= {("target_changed", 4 + linked), ("target_missing", 1)}
     kept = {name: content for name, content in DOCS.items() if name not in ("doc4", "doc5")}
-    assert contents(source) == {**kept, leader: DOCS["doc5"]}
-    assert (target / follower).read_bytes() == DOCS["doc5"]
+    assert contents(source) == {**kept, leader: DOCS["doc5"], **({follower: DOCS["doc5"]} if linked else {})}
+    assert linked or (target / follower).read_bytes() == DOCS["doc5"]
     assert (target / "doc4").read_bytes() == DOCS["doc4"]
 
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from migmond.domain.entry import EntryType
+from migmond.domain.fault import Disposition
 from migmond.domain.plan import ConflictPolicy, VerifyLevel
 from migmond.domain.states import Outcome
 from migmond.mover.delete import Remover
@@ -215,3 +216,32 @@ def test_a_destination_that_cannot_be_looked_at_is_an_answer(
     answer = Worker._probe(SimpleNamespace(_context=mover.context))  # type: ignore[arg-type]
     assert isinstance(answer, OpenFailed)
     assert answer.message == f"cannot look at the destination: {places[1]} (Input/output error)"
+
+
+@pytest.mark.parametrize("content", [b"a", b"b"])
+def test_what_got_the_name_while_a_move_copied_is_read_before_it_is_called_different(
+    places: tuple[Path, Path], content: bytes
+) -> None:
+    """A mover that outlived its daemon by a moment had published it: the entry failed, although its copy was there."""
+    source, target = places
+    mover = Mover(source, target, move=True)
+    st = os.lstat(source / "a")
+    item = WorkItem(
+        1, b"a", EntryType.FILE, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev, st.st_nlink
+    )
+    mover.context.no_rename(0)
+    copied = mover.copier.copy(item, 0, b"", 1)
+    assert copied.arrival is not None, copied.result
+    (target / "a").write_bytes(content)
+    os.utime(target / "a", ns=(st.st_atime_ns, st.st_mtime_ns))
+    result = mover.committer._publish_one(copied.arrival)
+    assert result is not None
+    assert result.fault is not None
+    assert result.fault.kind == "taken_meanwhile"
+    assert result.fault.disposition is Disposition.RETRY
+    again = mover.copier.copy(item, 0, b"", 2).result
+    if content == b"a":
+        assert again.outcome is Outcome.UNCHANGED
+    else:
+        assert again.fault is not None
+        assert again.fault.kind == "exists"
