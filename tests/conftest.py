@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,13 @@ settings.register_profile("migmond", deadline=None)  # an example takes as long 
 settings.load_profile("migmond")
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+
+def pytest_configure() -> None:
+    """Let commands that tests start take Ctrl-C, also when whoever started us ignored it (nohup, `&` in a script)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
