@@ -62,7 +62,7 @@ from migmond.wire.mover import (
 )
 from migmond.wire.slots import SLOT_BYTES, MoverSide
 
-NICENESS = 10
+NICENESS = 19
 _RECEIVE_BYTES = 1 << 20
 _IDLE_POLL_S = 0.02
 _LONE_SYNC_S = 0.2
