@@ -34,7 +34,7 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         directory: task number of the directory.
-        device: st_dev of the directory.
+        device: number of its file system: st_dev when the source was scanned first (see `mover.device_numbers`).
         first: task number of the first entry; the others follow without gaps.
         entries: what is in it.
         outcomes: by position in `entries`, entries that are not to be migrated and why (already SKIPPED).

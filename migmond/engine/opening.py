@@ -62,6 +62,7 @@ async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
         expected=tuple(roots[n].inode if n in roots else 0 for n in numbers),
         may_be_gone=tuple(n - 1 for n in numbers if gone or (n in roots and _is_over(roots[n]))),
         anchors=execution.anchors,
+        source_devices=tuple(roots[n].device if n in roots else 0 for n in numbers),
         source_file_systems=execution.source_file_systems,
         own=opening.own,
     )

@@ -16,6 +16,7 @@ from migmond.fsys.xattrs import has_default_acl
 from migmond.mover.anchors import OTHER_FILE_SYSTEM
 from migmond.mover.aside import aside_name
 from migmond.mover.control import Controls
+from migmond.mover.device_numbers import DeviceNumbers
 from migmond.mover.devices import Devices
 from migmond.mover.directory_cache import DirectoryCache, OpenDirectory
 from migmond.mover.root import Root
@@ -42,6 +43,7 @@ class Context:
         self.memory = PairMemory()
         self.times = TimeMemory()
         self.devices = Devices()
+        self.device_numbers = DeviceNumbers((r.recorded_device, r.info.source_device) for r in roots if not r.gone)
         self.hashing = options.verify is not VerifyLevel.NONE
         self.moving = options.operation is Operation.MOVE
         self.mover = b"000000000000-0"

@@ -226,7 +226,7 @@ class Copier:
     def _rename(self, job: _Job) -> Copied | None:
         """Move within the file system; None when it has to be copied."""
         context, item = self._context, job.item
-        if os.fstat(job.target_dir).st_dev != item.device:
+        if context.device_numbers.recorded(os.fstat(job.target_dir).st_dev) != item.device:
             context.no_rename(job.root)
             return None
         st = stat_or_none(job.source_dir, job.source_name)
@@ -453,7 +453,8 @@ class Copier:
             with contextlib.suppress(OSError):
                 directory = self._targets.get(job.root, job.path)
                 placed = standing_name(directory, job.name, item.inode, self._context.options.conflict)
-                if placed is not None and os.fstat(directory).st_dev == item.device:
+                device = self._context.device_numbers.recorded(os.fstat(directory).st_dev)
+                if placed is not None and device == item.device:
                     return job.member(Outcome.RENAMED, item.inode, placed=placed)
         return job.left(Outcome.SOURCE_GONE)
 

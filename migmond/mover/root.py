@@ -28,6 +28,7 @@ class Root:
 
     `target_on`: the file system that the target was on when the plan was started, or when it was opened.
     `own`: what of the daemon's own is in the source, for people.
+    `recorded_device`: the source's device number in the journal, 0 when it has none yet.
     `gone`: the source was moved away already; a stand-in is open in its place.
 
     For a directory, `source_fd` and `target_fd` are the directories themselves and the names are b"". For anything
@@ -42,6 +43,7 @@ class Root:
         self.target_name = target_name
         self.gone = False
         self.own = ""
+        self.recorded_device = 0
         self.target_on = info.anchor.file_system
         self._target_fd = -1
         self._opening = threading.Lock()

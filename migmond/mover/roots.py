@@ -52,6 +52,8 @@ def open_roots(opening: Open) -> list[Root]:
     ]
     for root, anchor in zip(roots, opening.anchors, strict=False):
         _refuse_another(anchor.file_system, root)
+    for root, device in zip(roots, opening.source_devices, strict=False):
+        root.recorded_device = device
     for root in roots:
         for other in roots:
             if root.gone:

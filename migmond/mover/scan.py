@@ -84,6 +84,7 @@ class Walker:
         outcomes: dict[int, Outcome] = {}
         try:
             device = os.fstat(fd).st_dev
+            recorded = context.device_numbers.recorded(device)
             mounted = self._mounts_of(directory.root).names_in(fd)
             for entry, entry_device in list_directory(fd):
                 if known and entry.name in known:
@@ -92,7 +93,7 @@ class Walker:
                     continue  # it has a task of its own
                 if len(entries) >= LISTING_ENTRIES:
                     context.controls.check()
-                    self._list(directory, device, entries, outcomes, complete=False)
+                    self._list(directory, recorded, entries, outcomes, complete=False)
                     entries, outcomes = [], {}
                 directory_there = entry.type is EntryType.DIRECTORY
                 mount = (directory_there or entry.name in mounted) and (
@@ -109,13 +110,13 @@ class Walker:
                     outcomes[len(entries)] = Outcome.TEMPORARY
                 entries.append(entry)
         except OSError as e:
-            self._list(directory, device, entries, outcomes, complete=False)
+            self._list(directory, recorded, entries, outcomes, complete=False)
             self._send()
             context.send(ScanFailed(directory.number, fault_of(Phase.SCAN, e)))
             return
         finally:
             close_unwritten(fd)
-        self._list(directory, device, entries, outcomes, complete=True)
+        self._list(directory, recorded, entries, outcomes, complete=True)
 
     def _mounts_of(self, root: int) -> MountTable:
         if root not in self._mounts:

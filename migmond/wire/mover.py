@@ -85,6 +85,9 @@ class Open(_Message, frozen=True):
     A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
     anchors: tuple[Anchor, ...] = ()
     """On resume: what the targets stood in. Another directory there is refused (the disk is not mounted?)."""
+    source_devices: tuple[int, ...] = ()
+    """On resume: device number of each source root as it was scanned, 0 of what was not. They stand for the same file
+    systems from then on, whatever numbers these have now (see `mover.device_numbers`)."""
     source_file_systems: tuple[FileSystemId, ...] = ()
     """On resume: what each source was on. Another one is refused."""
     known_types: tuple[EntryType, ...] = ()

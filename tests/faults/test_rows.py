@@ -336,7 +336,6 @@ async def test_pseudo_files_are_copied_to_their_end_or_told(tmp_path: Path) -> N
         assert {path.read_bytes() for path in copies} == {path.read_bytes() for path in originals}
 
 
-@pytest.mark.xfail(reason="links are known by device number: no content is lost, but they are", strict=True)
 @pytest.mark.hazard(29)
 def test_links_are_kept_when_the_disk_has_another_number_after_an_interrupted_scan(tmp_path: Path) -> None:
     """Found by torn writes (ext4, seed 9, trial 3): some names were scanned before the cut, others after it."""

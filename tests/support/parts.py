@@ -33,12 +33,14 @@ class Mover:
         *,
         move: bool = False,
         verify: VerifyLevel = VerifyLevel.HASH,
+        recorded_device: int = 0,
     ) -> None:
         operation = Operation.MOVE if move else Operation.COPY
         options = MoverOptions(
             "0123456789ab", operation, policy, verify, one_file_system=True, reflink=False, rename=move
         )
-        roots = open_roots(Open((RootSpec(bytes(source), bytes(target)),), options, make_targets=True))
+        spec = RootSpec(bytes(source), bytes(target))
+        roots = open_roots(Open((spec,), options, make_targets=True, source_devices=(recorded_device,)))
         self.said: list[FromMover] = []
         slot = MoverSide(mmap.mmap(-1, SLOT_BYTES))
         self.context = Context(roots, options, Controls(slot), self.said.append)
