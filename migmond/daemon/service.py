@@ -194,7 +194,7 @@ class Service:
         return views
 
     async def get_execution(self, peer: Peer, execution_id: str) -> api.ExecutionView:
-        return self._engine.view(self._find(peer, execution_id))
+        return self._engine.view(self._find(peer, execution_id), closely=True)
 
     async def list_files(self, peer: Peer, params: api.FilesParams) -> api.TaskPage:
         execution = self._find(peer, params.id)

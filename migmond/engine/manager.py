@@ -127,9 +127,11 @@ class Engine:
         """Return the live run of an execution."""
         return self._runs.get(execution_id)
 
-    def view(self, execution: Execution) -> api.ExecutionView:
-        """Return what clients see of it now."""
-        run, now = self._runs.get(execution.id), with_rival(self._now(execution), self._executions.values())
+    def view(self, execution: Execution, *, closely: bool = False) -> api.ExecutionView:
+        """Return what clients see of it now. `closely`: all others are looked at as well, for why it failed."""
+        run, now = self._runs.get(execution.id), self._now(execution)
+        if closely:
+            now = with_rival(now, self._executions.values())
         verifier = self._verifications.of(execution.id)
         busy_with = verifier.progress if verifier is not None else self._turns.why(execution.id)
         if busy_with:

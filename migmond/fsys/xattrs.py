@@ -52,10 +52,10 @@ def copy_xattrs(
     if names == there == []:
         return Lost.NOTHING, False
     lost, acl_changed = Lost.NOTHING, False
-    if names is None:
-        return Lost.XATTRS | Lost.ACL, False
+    if names is None:  # an ACL that was inherited is removed all the same; what is the target's own otherwise, stays
+        lost, names, mirror = Lost.XATTRS | Lost.ACL, [], False
     if there is None:  # it may have inherited an ACL that lets others in
-        lost, there = Lost.ACL, []
+        lost, there = lost | Lost.ACL, []
     for name in there:
         if name not in names and (name in _ACLS or (mirror and name.startswith("user."))):
             lost |= _remove(target, name)

@@ -18,6 +18,7 @@ from migmond.fsys.times import same_time
 from migmond.mover.conflict import place, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.group import Arrival, Group, reads_back
+from migmond.mover.temporaries import remove_temporary
 from migmond.wire.items import ItemFault, PublishResult
 from migmond.wire.mover import Publish, Published, Synced
 from migmond.wire.slots import Doing
@@ -104,7 +105,7 @@ class Committer:
         is the only one there is: it stays, and the next try finds it."""
         if arrival.temporary:
             try:
-                withdraw(self._targets.get(arrival.root, arrival.path), name, arrival.inode)
+                withdraw(self._targets.get(arrival.root, arrival.path), name, arrival.inode, arrival.temporary)
             except OSError as e:
                 return ItemFault(arrival.number, fault_of(Phase.SYNC, e))
         return ItemFault(arrival.number, fault)
@@ -223,4 +224,4 @@ class Committer:
     def _discard(self, arrival: Arrival) -> None:
         if arrival.temporary:
             with contextlib.suppress(OSError):
-                withdraw(self._targets.get(arrival.root, arrival.path), arrival.temporary, arrival.inode)
+                remove_temporary(self._targets.get(arrival.root, arrival.path), arrival.temporary, arrival.inode)

@@ -29,7 +29,7 @@ from migmond.mover.control import Abandoned
 from migmond.mover.group import Arrival, reads_back
 from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
-from migmond.mover.versions import alike, as_found, is_leaders, same_inode
+from migmond.mover.versions import alike, as_found, is_leaders
 from migmond.wire.items import CopyResult, Seen, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,6 +39,7 @@ _PERMISSIONS = 0o777
 _NO_LINK_HERE = frozenset({errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOENT})
 
 
+_SOURCE_CHANGED = Fault(Phase.COPY, "source_changed", 0, "the source changed after it was scanned")
 _SAME_FILE = Fault(Phase.PUBLISH, "same_file", 0, "source and target are the same file")
 
 
@@ -205,7 +206,9 @@ class Copier:
             job.existing = None
         copied = self._anew(job)
         if as_we_left_it and copied.arrival is not None and copied.arrival.temporary:
-            withdraw(job.target_dir, name, item.earlier_inode)
+            context = self._context
+            private = context.temporary(item.number, context.next_attempt())
+            withdraw(job.target_dir, name, item.earlier_inode, private)
         return copied
 
     def _anew(self, job: _Job) -> Copied:
@@ -234,7 +237,7 @@ class Copier:
             return self._gone(job)
         _check_unchanged(item, st)
         if job.existing is not None:
-            if same_inode(job.existing, st) and item.links == 1:
+            if os.path.samestat(job.existing, st) and item.links == 1:
                 raise _Failed(_SAME_FILE)
             if alike(job.existing, st) or (
                 before_copy(context.options.conflict, item.mtime_ns, job.existing) is not None
@@ -242,8 +245,9 @@ class Copier:
                 return None  # the copying way looks whether they are equal before it decides
         try:
             placed = place(
-                job.source_dir, job.source_name, job.target_dir, job.name, context.options.conflict, item.mtime_ns
-            )
+                job.source_dir, job.source_name, job.target_dir, job.name, context.options.conflict, item.mtime_ns,
+                private=context.aside(item.number),
+            )  # fmt: skip
         except OSError as e:
             if e.errno != errno.EXDEV:
                 raise
@@ -275,7 +279,7 @@ class Copier:
                 return None  # what the leader brought over is another version, or something else has its name now
             job.item = item
             if job.existing is not None:
-                if same_inode(job.existing, leader):
+                if os.path.samestat(job.existing, leader):
                     return self._unchanged(job, leader.st_ino, None)
                 decided = before_copy(context.options.conflict, item.mtime_ns, job.existing)
                 if decided is not None:
@@ -371,7 +375,7 @@ class Copier:
             same = entry_type(existing.st_mode) is item.type and existing.st_rdev == source.st_rdev
             if same and text:
                 same = os.readlink(job.name, dir_fd=job.target_dir) == text
-            if same and not same_inode(existing, source):
+            if same and not os.path.samestat(existing, source):
                 return self._unchanged(job, existing.st_ino, digest)
             decided = before_copy(context.options.conflict, item.mtime_ns, existing)
             if decided is not None:
@@ -424,7 +428,7 @@ class Copier:
     ) -> Copied | None:
         """Decide about a file whose name is taken; None means: copy it."""
         context = self._context
-        if same_inode(existing, source):
+        if os.path.samestat(existing, source):
             raise _Failed(_SAME_FILE)
         if alike(existing, source):
             if not context.moving and not reads_back(context.options):
@@ -469,7 +473,7 @@ def _check_unchanged(item: WorkItem, st: os.stat_result) -> None:
     count for an inode with several links."""
     same = st.st_ino == item.inode and st.st_mtime_ns == item.mtime_ns and st.st_size == item.size
     if not same or (item.links == 1 and st.st_ctime_ns != item.ctime_ns):
-        raise _Failed(Fault(Phase.COPY, "source_changed", 0, "the source changed after it was scanned"))
+        raise _Failed(_SOURCE_CHANGED)
 
 
 def _sync(target_fd: int) -> None:

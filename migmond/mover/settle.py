@@ -66,8 +66,9 @@ class Settler:
             item = items[result.number]
             if item.copied and result.fault is None and result.outcome is Outcome.NONE:
                 name = result.target_name or context.roots[item.root].names(item.name)[1]
+                temporary = temporary_name(context.options.execution, item.number, item.tag)
                 with contextlib.suppress(OSError):
-                    withdraw(targets.get(item.root, item.path), name, item.inode)
+                    withdraw(targets.get(item.root, item.path), name, item.inode, temporary)
         targets.clear()
         return [PublishResult(p.number, Outcome.NONE, None, fault) for p in published]
 

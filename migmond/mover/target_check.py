@@ -73,8 +73,8 @@ def check_copy(
     found = target.stat()
     if found is None:
         raise Unsafe("target_missing", "its copy is not under the target name any more: the source stays")
-    if os.path.samestat(source_stat, found):
-        raise same_file()
+    if os.path.samestat(source_stat, found) and min(item.links, found.st_nlink) < 2:
+        raise same_file()  # with more names it may be another one of them: then it is there when the source is aside
     if entry_type(found.st_mode) is not item.type:
         raise Unsafe("target_missing", "something else is under the target name: the source stays")
     as_left = _as_recorded(item, found) and not _touched_since(item, found)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 
+from migmond.fsys.rename import stat_or_none
 from migmond.mover.aside import is_aside
 
 _TEMPORARY = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+(?:-[0-9a-f]{12}-[0-9]+-[0-9]+)?\.part")
@@ -40,6 +41,17 @@ def is_left_over(name: bytes, mover: bytes, dead: frozenset[int]) -> bool:
     """
     attempt = name.removesuffix(b".part").split(b"-")[3:]
     return not attempt or attempt[0] != mover.split(b"-")[0] or int(attempt[1]) in dead
+
+
+def remove_temporary(directory: int, name: bytes, inode: int) -> None:
+    """Remove one from an open directory, if it is still the copy of that inode.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    st = stat_or_none(directory, name)
+    if st is not None and st.st_ino == inode:
+        os.unlink(name, dir_fd=directory)
 
 
 def remove_temporaries(directory: int, execution: str) -> int:

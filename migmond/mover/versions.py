@@ -12,11 +12,6 @@ from migmond.fsys.times import same_time
 from migmond.wire.items import Seen, WorkItem
 
 
-def same_inode(a: os.stat_result, b: os.stat_result) -> bool:
-    """Whether two names are of one inode."""
-    return a.st_ino == b.st_ino and a.st_dev == b.st_dev
-
-
 def alike(existing: os.stat_result, source: os.stat_result) -> bool:
     """Whether both are files that look equal: of one size, modified at the same time."""
     both_files = stat.S_ISREG(existing.st_mode) and stat.S_ISREG(source.st_mode)

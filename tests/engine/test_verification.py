@@ -12,24 +12,12 @@ import pytest
 import trio
 
 import trees
-from engine_harness import Laboratory, laboratory, plan
+from engine_harness import laboratory, plan
 from migmond.domain.errors import Conflict, MigmondError
-from migmond.domain.events import ExecutionVerified
-from migmond.domain.execution import Execution, Verification
 from migmond.domain.plan import Operation, VerifyLevel
 from migmond.domain.states import ExecutionState
 from oracle import count
 from receipts import receipt_of
-
-
-async def verified(lab: Laboratory, execution: Execution) -> Verification:
-    """Verify an execution and return what was found."""
-    before = sum(isinstance(e, ExecutionVerified) for e in lab.events)
-    await lab.engine.verify(lab.engine.find(execution.id))
-    await lab.until(lambda: sum(isinstance(e, ExecutionVerified) for e in lab.events) > before)
-    found = lab.engine.find(execution.id).verification
-    assert found is not None
-    return found
 
 
 def replaced(path: Path, make: Callable[[Path], object]) -> None:
@@ -114,10 +102,10 @@ async def test_every_kind_of_damage_is_found_and_nothing_else(tmp_path: Path) ->
         a_bit_of_everything(source / name)
     async with laboratory(tmp_path / "state") as lab:
         done = await lab.run(plan(source, target))
-        before = await verified(lab, done)
+        before = await lab.verified(done)
         for name, (spoil, _) in DAMAGES.items():
             spoil(target / name)
-        after = await verified(lab, done)
+        after = await lab.verified(done)
     assert (before.mismatches, before.unhashed, before.checked.entries) == (0, 0, count(source))
     wanted = {f"{name}/{path}": words for name, (_, told) in DAMAGES.items() for path, words in told.items()}
     told = dict(example.split(": ", 1) for example in after.examples)
@@ -136,12 +124,12 @@ async def test_a_target_that_is_gone_or_another_thing_is_a_difference(
     async with laboratory(tmp_path / "state") as lab:
         done = await lab.run(plan(source, target, operation))
         target.rename(other_fs / "away")
-        gone = await verified(lab, done)
+        gone = await lab.verified(done)
         target.touch()
-        file = await verified(lab, done)
+        file = await lab.verified(done)
         target.unlink()
         (other_fs / "away").rename(target)
-        back = await verified(lab, done)
+        back = await lab.verified(done)
     assert [(v.mismatches, v.checked.entries, v.failure) for v in (gone, file, back)] == [
         (entries, entries, ""),
         (entries, entries, ""),
@@ -157,7 +145,7 @@ async def test_the_source_does_not_matter_any_more(tmp_path: Path) -> None:
         done = await lab.run(plan(source, target))
         shutil.rmtree(source)
         source.symlink_to(target)
-        found = await verified(lab, done)
+        found = await lab.verified(done)
     assert (found.mismatches, found.failure) == (0, "")
 
 
@@ -166,11 +154,11 @@ async def test_without_a_hash_a_later_time_tells_a_change(tmp_path: Path) -> Non
     trees.small_files(source, 5, 100, random.Random(1))
     async with laboratory(tmp_path / "state") as lab:
         done = await lab.run(plan(source, target, verify=VerifyLevel.NONE, reflink=False))
-        unhashed = await verified(lab, done)
+        unhashed = await lab.verified(done)
         victim = next(p for p in target.rglob("f*"))
         victim.write_bytes(b"x" * 100)
         os.utime(victim, (2_000_000_000, 2_000_000_000))
-        changed = await verified(lab, done)
+        changed = await lab.verified(done)
     assert (unhashed.mismatches, unhashed.unhashed, unhashed.checked.bytes) == (0, 5, 0)
     assert (changed.mismatches, changed.unhashed) == (1, 5)
     assert "modified" in changed.examples[0]
@@ -183,7 +171,7 @@ async def test_bytes_are_those_that_were_read(tmp_path: Path) -> None:
     for name in "bc":
         os.link(source / "a", source / name)
     async with laboratory(tmp_path / "state") as lab:
-        found = await verified(lab, await lab.run(plan(source, target)))
+        found = await lab.verified(await lab.run(plan(source, target)))
     assert (found.checked.bytes, found.checked.entries, found.unhashed) == (1000, 4, 0)
 
 
@@ -201,19 +189,19 @@ async def test_a_verification_that_breaks_replaces_no_reason_and_is_no_success(
         done = await lab.run(plan(source, target))
         assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
         receipt = await receipt_of(lab.journal, done)
-        assert (await verified(lab, done)).failure == ""
+        assert (await lab.verified(done)).failure == ""
 
         async def no_mover(*_: object) -> object:
             raise MigmondError("no mover could be had")
 
         with monkeypatch.context() as patch:
             patch.setattr("migmond.engine.verify.open_mover", no_mover)
-            broken = await verified(lab, done)
+            broken = await lab.verified(done)
         assert (broken.failure, broken.checked.entries) == ("no mover could be had", 0)
         after = lab.engine.find(done.id)
         assert after.reason == done.reason != ""
         assert await receipt_of(lab.journal, after) == receipt
-        assert (await verified(lab, done)).failure == ""
+        assert (await lab.verified(done)).failure == ""
         assert lab.engine.find(done.id).reason == done.reason
 
 
@@ -234,7 +222,7 @@ async def test_a_verification_can_be_cancelled(tmp_path: Path, monkeypatch: pyte
         assert after.verification.checked.entries < count(source)
         assert lab.engine.view(after).why == ""
         assert after.state is ExecutionState.COMPLETED
-        assert (await verified(lab, done)).checked.entries == count(source)
+        assert (await lab.verified(done)).checked.entries == count(source)
 
 
 async def test_progress_shows_what_is_read_of_a_large_file(tmp_path: Path) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 import loopfs
 import trees
-from engine_harness import laboratory, plan
-from loopfs import mounted
+from engine_harness import Laboratory, laboratory, plan
+from loopfs import LoopFs, mounted
 from migmond.cli.render.execution import amounts, details, summary
+from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Operation
@@ -23,28 +26,35 @@ from migmond.planning.turns import TurnLimits
 from migmond.ports import FaultGroup
 
 
-@pytest.mark.skipif(bool(loopfs.missing("ext4")), reason=loopfs.missing("ext4") or "-")
-async def test_a_cancel_tells_of_copies_whose_sources_stay_and_verify_reads_them(tmp_path: Path) -> None:
+@asynccontextmanager
+async def all_durable(tmp_path: Path) -> AsyncIterator[tuple[Laboratory, Execution, LoopFs]]:
+    """A move of five files from a disk that is read-only: every copy is durable, and nothing can be deleted."""
     with mounted(tmp_path / "disk", "ext4", size_bytes=64 << 20) as disk:
-        source, target = disk.root / "source", tmp_path / "target"
-        trees.small_files(source, 5, 100, random.Random(1))
+        trees.small_files(disk.root / "source", 5, 100, random.Random(1))
         disk.remount("ro")
         async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
-            execution = await lab.start(plan(source, target, Operation.MOVE))
+            execution = await lab.start(plan(disk.root / "source", tmp_path / "target", Operation.MOVE))
             await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
-            await lab.engine.cancel(lab.engine.find(execution.id), "me", "")
-            ended = await lab.ended(execution)
-            assert ended.state is ExecutionState.CANCELLED
-            said = "5 complete copies stay at the destination, and so do their sources"
-            assert ended.reason == said
-            view = lab.engine.view(ended)
-            assert any(said in line for line in details(view))
-            assert any(said in line for line in summary(view))
-            spoilt = next(p for p in target.rglob("f*") if p.is_file())
-            spoilt.write_bytes(spoilt.read_bytes()[::-1] + b"x")
-            await lab.engine.verify(ended)
-            await lab.until(lambda: lab.engine.find(execution.id).verification is not None)
-            found = lab.engine.find(execution.id).verification
+            yield lab, execution, disk
+
+
+@pytest.mark.skipif(bool(loopfs.missing("ext4")), reason=loopfs.missing("ext4") or "-")
+async def test_a_cancel_tells_of_copies_whose_sources_stay_and_verify_reads_them(tmp_path: Path) -> None:
+    async with all_durable(tmp_path) as (lab, execution, disk):
+        source, target = disk.root / "source", tmp_path / "target"
+        await lab.engine.cancel(lab.engine.find(execution.id), "me", "")
+        ended = await lab.ended(execution)
+        assert ended.state is ExecutionState.CANCELLED
+        said = "5 complete copies stay at the destination, and so do their sources"
+        assert ended.reason == said
+        view = lab.engine.view(ended)
+        assert any(said in line for line in details(view))
+        assert any(said in line for line in summary(view))
+        spoilt = next(p for p in target.rglob("f*") if p.is_file())
+        spoilt.write_bytes(spoilt.read_bytes()[::-1] + b"x")
+        await lab.engine.verify(ended)
+        await lab.until(lambda: lab.engine.find(execution.id).verification is not None)
+        found = lab.engine.find(execution.id).verification
         assert found is not None
         assert found.checked.entries >= 5
         assert found.mismatches == 1
@@ -53,24 +63,19 @@ async def test_a_cancel_tells_of_copies_whose_sources_stay_and_verify_reads_them
 
 @pytest.mark.skipif(bool(loopfs.missing("ext4")), reason=loopfs.missing("ext4") or "-")
 async def test_a_copy_that_was_taken_away_is_made_again_as_the_advice_says(tmp_path: Path) -> None:
-    with mounted(tmp_path / "disk", "ext4", size_bytes=64 << 20) as disk:
+    async with all_durable(tmp_path) as (lab, execution, disk):
         source, target = disk.root / "source", tmp_path / "target"
-        trees.small_files(source, 5, 100, random.Random(1))
-        disk.remount("ro")
-        async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
-            execution = await lab.start(plan(source, target, Operation.MOVE))
-            await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
-            taken = next(p for p in target.rglob("f*") if p.is_file())
-            content = taken.read_bytes()
-            taken.unlink()
-            disk.remount("rw")
-            await lab.engine.resume(lab.engine.find(execution.id), "me", "")
-            failed = await lab.ended(execution)
-            (group,) = await lab.journal.fault_groups(execution.key)
-            assert (group.fault.kind, failed.totals.failed.entries) == ("target_missing", 1)
-            assert "migmon resume: it is copied again" in error_group(group, ()).hint
-            await lab.engine.resume(failed, "me", "")
-            done = await lab.ended(execution)
+        taken = next(p for p in target.rglob("f*") if p.is_file())
+        content = taken.read_bytes()
+        taken.unlink()
+        disk.remount("rw")
+        await lab.engine.resume(lab.engine.find(execution.id), "me", "")
+        failed = await lab.ended(execution)
+        (group,) = await lab.journal.fault_groups(execution.key)
+        assert (group.fault.kind, failed.totals.failed.entries) == ("target_missing", 1)
+        assert "migmon resume: it is copied again" in error_group(group, ()).hint
+        await lab.engine.resume(failed, "me", "")
+        done = await lab.ended(execution)
         assert done.state is ExecutionState.COMPLETED, done.reason
         assert taken.read_bytes() == content
         assert not source.exists()
@@ -118,4 +123,4 @@ async def test_the_loser_of_two_moves_of_one_source_is_told_who_won(tmp_path: Pa
         assert (await lab.ended(winner)).state is ExecutionState.COMPLETED
         lost = await lab.ended(loser)
         assert lost.state is ExecutionState.FAILED
-        assert f"; source ({winner.id[:6]}) moved the same source" in lab.engine.view(lost).why
+        assert f"; source ({winner.id[:6]}) moved the same source" in lab.engine.view(lost, closely=True).why

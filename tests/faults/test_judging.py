@@ -81,11 +81,16 @@ def test_in_kills(tmp_path: Path, victim: Victim) -> None:
 def test_in_power_cuts(tmp_path: Path) -> None:
     number = next(n for n, layout in enumerate(LAYOUTS) if layout.operation is Operation.MOVE and n % 4)
     with power_cut.laboratory(tmp_path / "work", "ext4", 7) as laboratory:
-        laboratory.meddle = hand = Hand()
-        for again in range(12):
-            trial = laboratory.trial(number + again * len(LAYOUTS))
-            if hand.moved:
-                break
+        found_by_hand(laboratory, number)
+
+
+def found_by_hand(laboratory: power_cut.PowerCuts | torn.TornWrites, number: int) -> None:
+    """Delete a source by hand in a trial of that layout, and see it found."""
+    laboratory.meddle = hand = Hand()
+    for again in range(12):
+        trial = laboratory.trial(number + again * len(LAYOUTS))
+        if hand.moved:
+            break
     assert hand.moved
     assert counted(trial.findings)[Harm.UNVERIFIED_DELETE] == 1, list(map(str, trial.findings))
 
@@ -96,10 +101,4 @@ def test_in_torn_writes(tmp_path: Path) -> None:
     number = next(n for n, layout in enumerate(LAYOUTS) if layout.operation is Operation.MOVE and n % 4)
     with contextlib.ExitStack() as stack:
         laboratory = stack.enter_context(torn.laboratory(tmp_path / "work", "ext4", 7))
-        laboratory.meddle = hand = Hand()
-        for again in range(12):
-            trial = laboratory.trial(number + again * len(LAYOUTS))
-            if hand.moved:
-                break
-    assert hand.moved
-    assert counted(trial.findings)[Harm.UNVERIFIED_DELETE] == 1, list(map(str, trial.findings))
+        found_by_hand(laboratory, number)

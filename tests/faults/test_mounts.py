@@ -91,11 +91,18 @@ def contents(*roots: Path) -> dict[str, set[bytes]]:
     return found
 
 
-@pytest.mark.hazard(22)
-async def test_a_target_that_turns_read_only_in_the_middle_is_one_hold(tmp_path: Path, disk: LoopFs) -> None:
-    source, pristine, target = tmp_path / "source", tmp_path / "pristine", disk.root / "target"
+def two_trees(tmp_path: Path) -> tuple[Path, Path]:
+    """Return a source of 400 files, and a copy of it to compare with."""
+    source, pristine = tmp_path / "source", tmp_path / "pristine"
     trees.small_files(source, 400, 2000, random.Random(1), per_directory=50)
     run("cp", "-a", source, pristine)
+    return source, pristine
+
+
+@pytest.mark.hazard(22)
+async def test_a_target_that_turns_read_only_in_the_middle_is_one_hold(tmp_path: Path, disk: LoopFs) -> None:
+    source, pristine = two_trees(tmp_path)
+    target = disk.root / "target"
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await lab.start(plan(source, target, MOVE, limits=SLOWLY))
         await some_done(lab, execution)
@@ -117,9 +124,8 @@ async def test_a_target_that_turns_read_only_in_the_middle_is_one_hold(tmp_path:
 async def test_a_target_unmounted_in_the_middle_gets_nothing_below_its_mount_point(
     tmp_path: Path, disk: LoopFs, killed: bool
 ) -> None:
-    source, pristine, target = tmp_path / "source", tmp_path / "pristine", disk.root / "target"
-    trees.small_files(source, 400, 2000, random.Random(1), per_directory=50)
-    run("cp", "-a", source, pristine)
+    source, pristine = two_trees(tmp_path)
+    target = disk.root / "target"
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await lab.start(plan(source, target, MOVE, limits=CRAWLING))
         await some_done(lab, execution)
@@ -137,9 +143,8 @@ async def test_a_target_unmounted_in_the_middle_gets_nothing_below_its_mount_poi
 
 @pytest.mark.hazard(18)
 async def test_a_resume_without_the_targets_disk_is_refused_and_writes_nothing(tmp_path: Path, disk: LoopFs) -> None:
-    source, pristine, target = tmp_path / "source", tmp_path / "pristine", disk.root / "target"
-    trees.small_files(source, 400, 2000, random.Random(1), per_directory=50)
-    run("cp", "-a", source, pristine)
+    source, pristine = two_trees(tmp_path)
+    target = disk.root / "target"
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await lab.start(plan(source, target, MOVE, limits=SLOWLY))
         await some_done(lab, execution, 10)
@@ -161,9 +166,8 @@ async def test_a_resume_without_the_targets_disk_is_refused_and_writes_nothing(t
 @pytest.mark.hazard(18)
 @pytest.mark.parametrize("interrupted", ["", "killed", "drained"])
 async def test_a_cancel_without_the_targets_disk_is_a_cancel(tmp_path: Path, disk: LoopFs, interrupted: str) -> None:
-    source, pristine, target = tmp_path / "source", tmp_path / "pristine", disk.root / "target"
-    trees.small_files(source, 400, 2000, random.Random(1), per_directory=50)
-    run("cp", "-a", source, pristine)
+    source, pristine = two_trees(tmp_path)
+    target = disk.root / "target"
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await lab.start(plan(source, target, MOVE, limits=CRAWLING))
         await some_done(lab, execution)

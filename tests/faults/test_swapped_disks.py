@@ -16,10 +16,9 @@ import pytest
 
 import loopfs
 import trees
-from engine_harness import Laboratory, laboratory, plan
+from engine_harness import laboratory, plan
 from loopfs import LoopFs, mounted
-from migmond.domain.events import ExecutionVerified
-from migmond.domain.execution import Anchor, Execution, Verification
+from migmond.domain.execution import Anchor, Execution
 from migmond.domain.fault import Disposition, Phase
 from migmond.domain.limits import Limits
 from migmond.domain.plan import ConflictPolicy, Operation, Plan, VerifyLevel
@@ -85,15 +84,6 @@ async def cut_off(state: Path, what: Plan) -> Execution:
         await lab.until(lambda: lab.engine.find(execution.id).totals.done.entries >= 20)
         assert lab.engine.find(execution.id).totals.done.entries < 400, "not in the middle"
     return execution
-
-
-async def verified(lab: Laboratory, execution: Execution) -> Verification:
-    before = sum(isinstance(e, ExecutionVerified) for e in lab.events)
-    await lab.engine.verify(lab.engine.find(execution.id))
-    await lab.until(lambda: sum(isinstance(e, ExecutionVerified) for e in lab.events) > before)
-    found = lab.engine.find(execution.id).verification
-    assert found is not None
-    return found
 
 
 @pytest.mark.parametrize("operation", [Operation.COPY, Operation.MOVE])
@@ -171,10 +161,10 @@ async def test_verify_does_not_look_at_another_disk(tmp_path: Path, disk: LoopFs
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         done = await lab.run(plan(source, disk.root))
         with swapped(disk, other):
-            refused = await verified(lab, done)
+            refused = await lab.verified(done)
         assert OTHER in refused.failure
         assert refused.mismatches == 0
-        fine = await verified(lab, done)
+        fine = await lab.verified(done)
     assert (fine.failure, fine.mismatches) == ("", 0)
 
 

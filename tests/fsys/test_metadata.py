@@ -127,6 +127,26 @@ def test_an_acl_inherited_from_the_target_directory_is_removed(files: Files) -> 
     assert stat.S_IMODE(files.target.stat().st_mode) == 0o640
 
 
+@pytest.mark.parametrize("refused", ["source", "target"])
+def test_attributes_that_nobody_is_told_of_let_nobody_in(
+    files: Files, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """An ACL that the copy inherited stayed when the source's attributes could not be listed."""
+    os.setxattr(files.target.parent, DEFAULT, acl_for(4711, 7))
+    os.close(os.open(files.target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    listxattr, inode = os.listxattr, (files.source if refused == "source" else files.target).stat().st_ino
+
+    def told(place: int) -> list[str]:
+        if os.stat(place).st_ino == inode:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listxattr(place)
+
+    monkeypatch.setattr(os, "listxattr", told)
+    assert files.copy() == (Lost.XATTRS | Lost.ACL if refused == "source" else Lost.ACL)
+    monkeypatch.undo()
+    assert (ACCESS in attributes(files.target)) is (refused == "target")
+
+
 @pytest.mark.hazard(31)
 def test_directories_get_exactly_the_acls_and_attributes_of_the_source(tmp_path: Path, opened: Opened) -> None:
     source, target = tmp_path / "s", tmp_path / "t"

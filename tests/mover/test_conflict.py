@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys import rename
 from migmond.mover import conflict
-from migmond.mover.conflict import Placed, place
+from migmond.mover.conflict import Placed, place, withdraw
 
 BACKUP, NEWER = ConflictPolicy.BACKUP, ConflictPolicy.NEWER
 OLD, MIDDLE, NEW = 1, 2, 3
@@ -138,3 +139,61 @@ def test_where_names_cannot_be_exchanged(
     monkeypatch.setattr(conflict, "rename_exchange", lambda *_: False)
     assert target.place(policy).name == b"f"
     assert target.contents() == ({"f": "arrival", "f.~1~": "old"} if policy is BACKUP else {"f": "arrival"})
+
+
+@pytest.mark.parametrize("policy", [BACKUP, NEWER])
+@pytest.mark.parametrize("moment", ["exchanged", "looked at"])
+def test_what_is_saved_under_a_source_that_was_just_renamed_is_kept(
+    target: Target, monkeypatch: pytest.MonkeyPatch, policy: ConflictPolicy, moment: str
+) -> None:
+    """What was replaced has the source's name for a moment, and was removed by that name."""
+    (target.root / os.fsdecode(TEMPORARY)).rename(target.root / "source")
+    patched, original = (os, os.stat) if moment == "exchanged" else (conflict, rename.rename_noreplace)
+
+    def saved(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.undo()
+        target.put("source", "saved just now", NEW)
+        return original(*args, **kwargs)
+
+    def exchanged(*args: Any) -> bool:
+        done = rename.rename_exchange(*args)
+        monkeypatch.setattr(patched, "stat" if patched is os else "rename_noreplace", saved)
+        return done
+
+    monkeypatch.setattr(conflict, "rename_exchange", exchanged)
+    place(target.fd, b"source", target.fd, b"f", policy, MIDDLE, private=TEMPORARY)
+    monkeypatch.undo()
+    found = target.contents()
+    assert {"arrival", "saved just now"} <= set(found.values())
+    assert policy is NEWER or "old" in found.values()
+    assert TEMPORARY.decode() not in found
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_what_is_saved_over_a_copy_that_is_taken_back_is_kept(
+    target: Target, monkeypatch: pytest.MonkeyPatch, *, taken: bool
+) -> None:
+    inode = (target.root / "f").stat().st_ino
+    rename_noreplace = rename.rename_noreplace
+
+    def saved(*args: Any) -> None:
+        monkeypatch.undo()
+        target.put("f", "saved just now", NEW)
+        rename_noreplace(*args)
+        if taken:
+            target.put("f", "and once more", NEW)
+
+    monkeypatch.setattr(conflict, "rename_noreplace", saved)
+    (target.root / os.fsdecode(TEMPORARY)).unlink()
+    withdraw(target.fd, b"f", inode, TEMPORARY)
+    kept = {"f": "and once more", "f.~1~": "saved just now"} if taken else {"f": "saved just now"}
+    assert target.contents() == kept
+
+
+def test_a_copy_that_is_taken_back_is_gone(target: Target) -> None:
+    inode = (target.root / "f").stat().st_ino
+    (target.root / os.fsdecode(TEMPORARY)).unlink()
+    withdraw(target.fd, b"f", inode + 1, TEMPORARY)
+    assert target.contents() == {"f": "old"}
+    withdraw(target.fd, b"f", inode, TEMPORARY)
+    assert target.contents() == {}

@@ -12,8 +12,8 @@ from pathlib import Path
 import trio
 
 from migmond.domain import api
-from migmond.domain.events import Event
-from migmond.domain.execution import Execution
+from migmond.domain.events import Event, ExecutionVerified
+from migmond.domain.execution import Execution, Verification
 from migmond.domain.file_system import Own
 from migmond.domain.identity import Identity
 from migmond.domain.plan import ConflictPolicy, Operation, Plan, Source, VerifyLevel
@@ -68,6 +68,15 @@ class Laboratory:
 
         await self.until(done, timeout_s)
         return self.engine.find(execution.id)
+
+    async def verified(self, execution: Execution) -> Verification:
+        """Verify an execution and return what was found."""
+        before = sum(isinstance(e, ExecutionVerified) for e in self.events)
+        await self.engine.verify(self.engine.find(execution.id))
+        await self.until(lambda: sum(isinstance(e, ExecutionVerified) for e in self.events) > before)
+        found = self.engine.find(execution.id).verification
+        assert found is not None
+        return found
 
     async def run(self, plan: Plan) -> Execution:
         """Start a plan and wait for its end."""
