@@ -21,7 +21,6 @@ from migmond.fsys.mapped import write_protect
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.rename import link, stat_or_none
 from migmond.fsys.reread import digest_of
-from migmond.fsys.times import same_time
 from migmond.mover.aside import NameTaken, put_back
 from migmond.mover.conflict import before_copy, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
@@ -29,7 +28,7 @@ from migmond.mover.control import Abandoned
 from migmond.mover.group import Arrival, reads_back
 from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
-from migmond.mover.versions import alike, as_found, is_leaders
+from migmond.mover.versions import alike, as_found, is_earlier, is_leaders
 from migmond.wire.items import CopyResult, Seen, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -194,11 +193,7 @@ class Copier:
         item = job.item
         name = item.earlier_name or job.name
         earlier = stat_or_none(job.target_dir, name)
-        as_we_left_it = earlier is not None and (
-            earlier.st_ino == item.earlier_inode
-            and same_time(item.mtime_ns, earlier)
-            and (item.type is not EntryType.FILE or earlier.st_size == item.size)
-        )
+        as_we_left_it = earlier is not None and is_earlier(item, earlier)
         if as_we_left_it and item.earlier_digest and item.type is EntryType.FILE:
             # Somebody may have written to it and set its time back: then it is his, and stays.
             as_we_left_it = Place(job.target_dir, name).digest(self._context.controls.step) == item.earlier_digest
@@ -445,7 +440,7 @@ class Copier:
         return None if decided is None else job.left(decided.outcome, decided.fault)
 
     def _gone(self, job: _Job) -> Copied:
-        """The source is not there: before a crash we renamed it or set it aside, or somebody removed it."""
+        """The source is not there: before a crash we renamed it, set it aside or deleted it, or somebody removed it."""
         item = job.item
         if self._context.moving and job.source_dir >= 0:
             try:
@@ -460,6 +455,12 @@ class Copier:
                 device = self._context.device_numbers.recorded(os.fstat(directory).st_dev)
                 if placed is not None and device == item.device:
                     return job.member(Outcome.RENAMED, item.inode, placed=placed)
+        if item.earlier_inode:
+            with contextlib.suppress(OSError):
+                name = item.earlier_name or job.name
+                earlier = stat_or_none(self._targets.get(job.root, job.path), name)
+                if earlier is not None and is_earlier(item, earlier):  # its delete was not answered for
+                    return job.member(Outcome.UNCHANGED, earlier.st_ino, digest=item.earlier_digest, placed=name)
         return job.left(Outcome.SOURCE_GONE)
 
     def _unchanged(self, job: _Job, inode: int, digest: bytes | None) -> Copied:

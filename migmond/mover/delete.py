@@ -170,13 +170,14 @@ class Remover:
             except FileNotFoundError:
                 return  # gone with its directory: deleted before a crash
             self._devices.note(source_dir)
+            one_by_one = self._devices.one_by_one(os.fstat(source_dir).st_dev)
             target_dir = targets.get(directory.root, directory.path)
             pairs = [self._pair(item, directory.root, source_dir, target_dir) for item in directory.items]
             cramped = [pair for pair in pairs if not self._try(pair, changed_by_us, faults)]
             for pair in cramped:  # the deletes of the others have made room
                 if not self._try(pair, changed_by_us, faults):
                     faults[pair.item.number] = _NO_ROOM
-            if self._devices.one_by_one(os.fstat(source_dir).st_dev):
+            if one_by_one:
                 try:
                     sync_directory(source_dir)
                 except OSError as e:

@@ -34,3 +34,12 @@ def is_leaders(item: WorkItem, found: os.stat_result) -> bool:
         and (item.type is not EntryType.FILE or found.st_size == item.size)
         and (Lost.TIMES in item.leader_lost or same_time(item.mtime_ns, found))
     )
+
+
+def is_earlier(item: WorkItem, found: os.stat_result) -> bool:
+    """Whether it is the copy that an earlier attempt at the task has made and published."""
+    return (
+        found.st_ino == item.earlier_inode
+        and (item.type is not EntryType.FILE or found.st_size == item.size)
+        and same_time(item.mtime_ns, found)
+    )

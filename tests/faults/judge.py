@@ -94,12 +94,29 @@ def _at_the_fault(case: Case, vouched: Mapping[bytes, int] | None) -> Iterator[F
             whole = not spoilt and where == "target"
         if source is None and not whole:
             yield Finding(Harm.LOST, f"neither at the source nor at the target: {name}")
-        elif source is None and vouched is not None and not _vouched(case, path, vouched):
+        elif (
+            source is None
+            and vouched is not None
+            and not _vouched(case, path, vouched)
+            and not _is_aside(path, facts, sources)
+        ):
             state = STATES.get(vouched.get(path, -1), "unknown")
             yield Finding(Harm.UNVERIFIED_DELETE, f"deleted while the journal has it as {state}: {name}")
     for path in targets.keys() - case.known.keys():
         if not os.path.basename(path).startswith(TEMPORARY):
             yield Finding(Harm.DUPLICATE, f"the tree has no such entry: {os.fsdecode(path)!r}")
+
+
+def _is_aside(path: bytes, facts: Facts, sources: Mapping[bytes, Facts]) -> bool:
+    """Whether a source has its private name at the moment: it is not deleted yet (but its name is not it)."""
+    directory = os.path.dirname(path)
+    for other, entry in sources.items():
+        name = os.path.basename(other)
+        if os.path.dirname(other) == directory and name.startswith(TEMPORARY) and name.endswith(b".source"):
+            spoilt, _ = unlike(facts, entry)
+            if not spoilt:
+                return True
+    return False
 
 
 def at_the_end(case: Case) -> list[Finding]:

@@ -40,6 +40,8 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ErrnoFaults
         Fault(MOVER, MOVE, "read", "EXDEV", "13+"),
         # Further names of what had been renamed are the same file at both ends: their sources stayed.
         Fault(MOVER, MERGE, "renameat2", "EXDEV", "14"),
+        # Deletes whose directory could not be looked at afterwards were told as failed, then as vanished.
+        Fault(MOVER, MOVE, "newfstatat", "EIO", "183+"),
         # Attributes that could not be listed were taken for none, and nothing was said.
         Fault(MOVER, COPY, "flistxattr", "EACCES", "1+"),
         # What was renamed before its sync failed had no source any more, and a resume found nothing to go on from.

@@ -245,3 +245,26 @@ def test_what_got_the_name_while_a_move_copied_is_read_before_it_is_called_diffe
     else:
         assert again.fault is not None
         assert again.fault.kind == "exists"
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_a_source_that_was_deleted_without_an_answer_has_not_vanished(
+    places: tuple[Path, Path], *, touched: bool
+) -> None:
+    source, target = places
+    mover = Mover(source, target, move=True)
+    mover.context.no_rename(0)
+    st = os.lstat(source / "a")
+    mover.publish(1, "a")
+    (source / "a").unlink()
+    if touched:
+        (target / "a").write_bytes(b"somebody else's")
+    item = WorkItem(
+        1, b"a", EntryType.FILE, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev, st.st_nlink,
+        earlier_inode=(target / "a").stat().st_ino, earlier_digest=b"16 bytes of hash",
+    )  # fmt: skip
+    result = mover.copier.copy(item, 0, b"", 2).result
+    if touched:
+        assert result.outcome is Outcome.SOURCE_GONE
+    else:
+        assert (result.outcome, result.digest) == (Outcome.UNCHANGED, b"16 bytes of hash")
