@@ -66,8 +66,7 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def there(self) -> Tally:
-        """What is as the plan wants it: failed, cancelled and vanished entries are not, however
-        final that is."""
+        """What is as the plan wants it: failed, cancelled and vanished entries are not, however final that is."""
         there = _sum(self.done, self.skipped)
         return there.plus(-self.gone.entries, -self.gone.bytes)
 

@@ -19,18 +19,12 @@ _JSON_BEGINS = frozenset(b"[{")
 """In msgpack these are the small numbers 91 and 123 (https://github.com/msgpack/msgpack/blob/master/spec.md)."""
 
 
-class Packer:
-    """Makes bytes of structs. For one thread at a time."""
-
-    def __init__(self) -> None:
-        self._msgpack = msgspec.msgpack.Encoder()
-
-    def pack(self, data: msgspec.Struct) -> bytes:
-        """Return `data` as bytes that an `Unpacker` of its type takes."""
-        try:
-            return self._msgpack.encode(data)
-        except OverflowError:
-            return msgspec.json.encode(data)
+def pack(data: msgspec.Struct) -> bytes:
+    """Return `data` as bytes that an `Unpacker` of its type takes."""
+    try:
+        return msgspec.msgpack.encode(data)
+    except OverflowError:
+        return msgspec.json.encode(data)
 
 
 def pack_for_anyone(data: Any) -> bytes:
@@ -63,7 +57,7 @@ class Unpacker(Generic[T]):
         self._json: msgspec.json.Decoder[T] = msgspec.json.Decoder(type_)
 
     def unpack(self, data: bytes) -> T:
-        """Return what `Packer.pack` made `data` of.
+        """Return what `pack` made `data` of.
 
         Raises:
             msgspec.DecodeError: it is something else.

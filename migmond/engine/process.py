@@ -19,7 +19,7 @@ import trio
 import migmond
 from migmond.domain.errors import MoverError, ProtocolError
 from migmond.domain.identity import Identity
-from migmond.domain.packing import Packer, Unpacker
+from migmond.domain.packing import Unpacker, pack
 from migmond.wire.framing import FrameReader, frame
 from migmond.wire.mover import MAX_FRAME_BYTES, Crashed, FromMover, ToMover
 from migmond.wire.slots import SLOT_BYTES, ControlSide
@@ -44,7 +44,6 @@ class MoverProcess:
         self.control = control
         self._process = process
         self._stream = stream
-        self._packer = Packer()
         self._send_lock = trio.Lock()
         self._reader = FrameReader(MAX_FRAME_BYTES)
         self._unpacker: Unpacker[FromMover] = Unpacker(FromMover)
@@ -58,7 +57,7 @@ class MoverProcess:
         """
         async with self._send_lock:
             try:
-                await self._stream.send_all(frame(self._packer.pack(message)))
+                await self._stream.send_all(frame(pack(message)))
             except (trio.BrokenResourceError, trio.ClosedResourceError) as e:
                 raise MoverError(f"mover {self.slot} (pid {self.pid}) is gone") from e
 

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from migmond.domain.fault import Phase
 from migmond.domain.names import to_text
-from migmond.domain.packing import Packer, Unpacker
+from migmond.domain.packing import Unpacker, pack
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import target_facts
 from migmond.mover.commit import Committer
@@ -78,13 +78,12 @@ class Connection:
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._lock = threading.Lock()
-        self._packer = Packer()
 
     def send(self, message: FromMover) -> None:
         """Send one message. When the daemon is gone there is nobody to act for: the process ends at once."""
         try:
             with self._lock:
-                self._socket.sendall(frame(self._packer.pack(message)))
+                self._socket.sendall(frame(pack(message)))
         except OSError:
             os._exit(1)
 

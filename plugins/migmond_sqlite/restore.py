@@ -12,7 +12,7 @@ import msgspec
 from migmond.domain.errors import JournalDamaged, JournalError
 from migmond.domain.execution import Execution
 from migmond.domain.hold import Hold, HoldReason
-from migmond.domain.packing import Packer, Unpacker
+from migmond.domain.packing import Unpacker, pack
 from migmond.domain.states import EXECUTION_TRANSITIONS, LIVE_EXECUTION_STATES, ExecutionState
 from migmond_sqlite.backup import copy_to, put_in_place, set_aside
 from migmond_sqlite.checksums import VFS, Header, damaged_pages, load
@@ -116,6 +116,6 @@ def _hold_what_ran(connection: apsw.Connection, now: float, note: str) -> list[E
             state=ExecutionState.PAUSED if paused else execution.state,
             reason=note,
         )
-        run(connection, "UPDATE execution SET body=? WHERE key=?", (Packer().pack(execution), execution.key))
+        run(connection, "UPDATE execution SET body=? WHERE key=?", (pack(execution), execution.key))
         held.append(execution)
     return held

@@ -5,7 +5,7 @@ from __future__ import annotations
 import apsw
 
 from migmond.domain.entry import EntryType
-from migmond.domain.packing import Packer
+from migmond.domain.packing import pack
 from migmond.domain.states import TaskState
 from migmond.ports import (
     AddFault,
@@ -32,7 +32,6 @@ from migmond_sqlite.schema import INT64_MAX, INT64_MIN, NUMBER_BITS, NUMBER_MASK
 _INSERT_TASK = "INSERT INTO task VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _INSERT_DIRECTORY = "INSERT INTO directory VALUES (?,?,?,1,0)"
 _RECORD = "UPDATE task SET state=?, outcome=?, lost=?, digest=?, target_name=?, target_inode=? WHERE id=?"
-_ENCODE = Packer().pack
 
 
 def apply(connection: apsw.Connection, change: Change) -> None:
@@ -61,7 +60,7 @@ def apply(connection: apsw.Connection, change: Change) -> None:
             run(
                 connection,
                 "INSERT OR REPLACE INTO commit_group VALUES (?,?,?)",
-                (change.key, change.group.id, _ENCODE(change.group)),
+                (change.key, change.group.id, pack(change.group)),
             )
         case CloseGroup():
             run(connection, "DELETE FROM commit_group WHERE key=? AND number=?", (change.key, change.group))
@@ -106,13 +105,13 @@ def apply(connection: apsw.Connection, change: Change) -> None:
             run(
                 connection,
                 "INSERT INTO intervention (execution, body) VALUES (?,?)",
-                (change.intervention.execution, _ENCODE(change.intervention)),
+                (change.intervention.execution, pack(change.intervention)),
             )
         case SavePlan():
             run(
                 connection,
                 "INSERT OR REPLACE INTO plan VALUES (?,?,?,?)",
-                (change.uid, change.plan.name, change.at, _ENCODE(change.plan)),
+                (change.uid, change.plan.name, change.at, pack(change.plan)),
             )
         case RemovePlan():
             run(connection, "DELETE FROM plan WHERE uid=? AND name=?", (change.uid, change.name))
@@ -131,7 +130,7 @@ def _put_execution(connection: apsw.Connection, change: PutExecution) -> None:
     run(
         connection,
         "INSERT INTO execution VALUES (?,?,?,?,?) ON CONFLICT (key) DO UPDATE SET body=excluded.body",
-        (execution.key, execution.id, execution.identity.uid, change.request_id or None, _ENCODE(execution)),
+        (execution.key, execution.id, execution.identity.uid, change.request_id or None, pack(execution)),
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.fault import Fault, Phase
-from migmond.domain.packing import Packer, Unpacker
+from migmond.domain.packing import Unpacker, pack
 from migmond.domain.states import Outcome
 from migmond.domain.task import CommitGroup, Entry, Listing, Member
 from migmond.wire.items import CopyResult, DirectoryItem, ItemFault, Seen
@@ -46,25 +46,25 @@ MESSAGES = (
 @given(MESSAGES)
 def test_what_a_mover_says_comes_through(message: FromMover) -> None:
     unpacker: Unpacker[FromMover] = Unpacker(FromMover)
-    assert unpacker.unpack(Packer().pack(message)) == message
+    assert unpacker.unpack(pack(message)) == message
 
 
 @given(TIMES, NAMES)
 def test_what_a_mover_is_told_comes_through(time_ns: int, path: bytes) -> None:
     message = MakeDirectories(1, (DirectoryItem(1, 0, path, time_ns, 5),))
     unpacker: Unpacker[ToMover] = Unpacker(ToMover)
-    assert unpacker.unpack(Packer().pack(message)) == message
+    assert unpacker.unpack(pack(message)) == message
 
 
 @given(TIMES, LOST, st.none() | NAMES)
 def test_what_the_journal_keeps_packed_comes_through(time_ns: int, lost: Lost, digest: bytes | None) -> None:
     group = CommitGroup(1, (Member(2, 3, Outcome.COPIED, lost, digest, 4, time_ns),))
     unpacker: Unpacker[CommitGroup] = Unpacker(CommitGroup)
-    assert unpacker.unpack(Packer().pack(group)) == group
+    assert unpacker.unpack(pack(group)) == group
 
 
 @pytest.mark.parametrize("time_ns", [-(1 << 63), (1 << 64) - 1])
 def test_what_msgpack_holds_is_msgpack(time_ns: int) -> None:
     """Journals that older versions wrote are read, and theirs are read by them."""
     group = CommitGroup(1, (Member(2, 3, Outcome.COPIED, Lost.NOTHING, b"d", 4, time_ns),))
-    assert Packer().pack(group) == msgspec.msgpack.encode(group)
+    assert pack(group) == msgspec.msgpack.encode(group)
