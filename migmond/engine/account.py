@@ -17,6 +17,10 @@ from migmond.domain.states import (
 from migmond.domain.task import Listing, Task, TaskResult
 from migmond.engine.in_hand import InHand
 
+# Looking a member up in its class takes as long as a function call.
+_FILE, _DIRECTORY = EntryType.FILE, EntryType.DIRECTORY
+_PENDING, _DURABLE, _DONE, _SKIPPED = TaskState.PENDING, TaskState.DURABLE, TaskState.DONE, TaskState.SKIPPED
+_NOTHING, _NO_TALLY = Lost.NOTHING, Tally()
 _TALLY_OF = {
     TaskState.DONE: "done",
     TaskState.SKIPPED: "skipped",
@@ -35,8 +39,22 @@ class Account:
     """
 
     def __init__(self, execution: Execution, in_hand: InHand) -> None:
-        self.execution = execution
+        self._execution = execution
         self._in_hand = in_hand
+        self._uncounted: dict[str, Tally] = {}
+        """What was settled since anybody looked at the totals, by their fields: thousands between two looks."""
+
+    @property
+    def execution(self) -> Execution:
+        """The execution as it is now."""
+        if self._uncounted:
+            self._count()
+        return self._execution
+
+    @execution.setter
+    def execution(self, execution: Execution) -> None:
+        self._uncounted = {}
+        self._execution = execution
 
     @property
     def totals(self) -> Totals:
@@ -66,7 +84,7 @@ class Account:
             outcome = outcomes.get(position) if outcomes else None
             if outcome is Outcome.NOT_SELECTED:
                 continue
-            entry_bytes = entry.size if entry.type is EntryType.FILE and position not in leaders else 0
+            entry_bytes = entry.size if entry.type is _FILE and position not in leaders else 0
             count += 1
             size += entry_bytes
             if entry_bytes:
@@ -122,19 +140,19 @@ class Account:
             IllegalTransition: the state table does not have that change.
             MigmondError: it is a pending entry that nobody has in hand: it was counted before.
         """
-        advance(TASK_TRANSITIONS, task.state, state)
-        if task.state is TaskState.PENDING and task.type is not EntryType.DIRECTORY:
+        before = task.state
+        advance(TASK_TRANSITIONS, before, state)
+        if before is _PENDING and task.type is not _DIRECTORY:
             self._in_hand.settle(task.number)
         field = _TALLY_OF.get(state)
         if field is not None:
-            tally: Tally = getattr(self.totals, field)
-            self._set_totals(**{field: tally.plus(1, task_bytes(task))})
-        if state is TaskState.SKIPPED and outcome is Outcome.SOURCE_GONE:
-            self._set_totals(gone=self.totals.gone.plus(1, task_bytes(task)))
-        was = bool(task.lost) and task.state is TaskState.DURABLE
-        now = bool(lost) and state in (TaskState.DONE, TaskState.DURABLE)
+            self._add(field, 1, task_bytes(task))
+            if state is _SKIPPED and outcome is Outcome.SOURCE_GONE:
+                self._add("gone", 1, task_bytes(task))
+        was = before is _DURABLE and task.lost is not _NOTHING
+        now = lost is not _NOTHING and (state is _DONE or state is _DURABLE)
         if was is not now:
-            self._set_totals(imperfect=self.totals.imperfect + now - was)
+            self._add("imperfect", now - was, 0)
         return TaskResult(task.number, state, outcome, lost, digest, target_name, target_inode, birth_ns)
 
     def reopen(self, directory: Task) -> TaskResult:
@@ -172,6 +190,18 @@ class Account:
             return ExecutionState.FAILED, f"{forgotten:,} entries were passed over by a mistake of migmond; resume it"
         return ExecutionState.COMPLETED, ""
 
+    def _add(self, field: str, entries: int, size_bytes: int) -> None:
+        self._uncounted[field] = self._uncounted.get(field, _NO_TALLY).plus(entries, size_bytes)
+
+    def _count(self) -> None:
+        uncounted, self._uncounted = self._uncounted, {}
+        totals = self._execution.totals
+        fields: dict[str, object] = {"imperfect": totals.imperfect + uncounted.pop("imperfect", _NO_TALLY).entries}
+        for field, more in uncounted.items():
+            tally: Tally = getattr(totals, field)
+            fields[field] = tally.plus(more.entries, more.bytes)
+        self._execution = msgspec.structs.replace(self._execution, totals=msgspec.structs.replace(totals, **fields))
+
     def _set_totals(self, **fields: object) -> None:
         totals = msgspec.structs.replace(self.execution.totals, **fields)
         self.execution = msgspec.structs.replace(self.execution, totals=totals)
@@ -179,4 +209,4 @@ class Account:
 
 def task_bytes(task: Task) -> int:
     """Return the bytes that a task counts for: those of regular files, once for all names of one."""
-    return task.size if task.type is EntryType.FILE and not task.leader else 0
+    return task.size if task.type is _FILE and not task.leader else 0

@@ -22,6 +22,7 @@ from migmond.wire.mover import Copied, Publish, Published, Settle, Settled, Sync
 _LEFT_ALONE = frozenset({Outcome.EXISTS, Outcome.OLDER, Outcome.UNCHANGED})
 _COPIES = frozenset({Outcome.COPIED, Outcome.REFLINKED, Outcome.LINKED, Outcome.CREATED})
 """What is at the target is ours, and the source is there as well."""
+_DURABLE, _DONE = TaskState.DURABLE, TaskState.DONE
 
 
 class Commits:
@@ -231,35 +232,34 @@ class Commits:
         deletable: list[Task],
     ) -> list[Change]:
         scope, results = self._scope, []
+        settle, moving = scope.account.settle, scope.moving
         for number, task in tasks.items():
             member = members[number]
-            delete = scope.moving and member.outcome is not Outcome.RENAMED
-            state = TaskState.DURABLE if delete else TaskState.DONE
-            name = names.get(number)
+            delete = moving and member.outcome is not Outcome.RENAMED
+            name = names.get(number) if names else None
             if name == task.name:
                 name = None
-            results.append(
-                scope.account.settle(
-                    task,
-                    state,
-                    member.outcome,
-                    lost=member.lost,
-                    digest=member.digest,
-                    target_name=name,
-                    target_inode=member.inode,
-                    birth_ns=member.birth_ns,
-                )
+            result = settle(
+                task,
+                _DURABLE if delete else _DONE,
+                member.outcome,
+                lost=member.lost,
+                digest=member.digest,
+                target_name=name,
+                target_inode=member.inode,
+                birth_ns=member.birth_ns,
             )
+            results.append(result)
             if delete and task.links == 1:
                 deletable.append(
                     msgspec.structs.replace(
                         task,
-                        state=state,
-                        outcome=member.outcome,
-                        lost=member.lost,
-                        digest=member.digest,
+                        state=result.state,
+                        outcome=result.outcome,
+                        lost=result.lost,
+                        digest=result.digest,
                         target_name=name,
-                        target_inode=member.inode,
+                        target_inode=result.target_inode,
                     )
                 )
         return [Record(scope.key, tuple(results)), CloseGroup(scope.key, journal_id)]

@@ -18,6 +18,9 @@ class _Where(enum.Enum):
     """What became of it is on its way into the journal, which calls it pending until then."""
 
 
+_QUEUED, _OUT, _SETTLED = _Where
+
+
 class InHand:
     """The entries (never directories) that were taken from the journal and are still pending there.
 
@@ -52,30 +55,30 @@ class InHand:
         """Queue a task that the journal has as pending; False when it is in hand already."""
         if number in self._where:
             return False
-        self._where[number] = _Where.QUEUED
+        self._where[number] = _QUEUED
         return True
 
     def send(self, number: int) -> None:
         """It goes to a mover."""
-        self._step(number, _Where.QUEUED, _Where.OUT)
+        self._step(number, _QUEUED, _OUT)
 
     def adopt(self, numbers: Iterable[int]) -> None:
         """They are in a group that somebody else left, and has to be settled."""
         for number in numbers:
-            self._step(number, None, _Where.OUT)
+            self._step(number, None, _OUT)
 
     def back(self, number: int) -> None:
         """It is queued again."""
-        self._step(number, _Where.OUT, _Where.QUEUED)
+        self._step(number, _OUT, _QUEUED)
 
     def leave(self, number: int) -> None:
         """It is not dispatched now after all: a later pass reads it from the journal again."""
-        self._step(number, _Where.QUEUED, _Where.SETTLED)
+        self._step(number, _QUEUED, _SETTLED)
         del self._where[number]
 
     def settle(self, number: int) -> None:
         """What became of it is recorded in the same step."""
-        self._step(number, _Where.OUT, _Where.SETTLED)
+        self._step(number, _OUT, _SETTLED)
         self._settled.append(number)
 
     def composed(self) -> None:

@@ -13,7 +13,7 @@ import trio
 from migmond.domain.events import TaskFailed
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
-from migmond.domain.plan import Operation, Plan
+from migmond.domain.plan import Operation
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Member, Task
 from migmond.engine.account import Account
@@ -49,6 +49,8 @@ class Scope:
     """The shared state of one running execution. Its parts change it only through the methods of its members.
 
     Attributes:
+        key, id, plan: the execution's, for ever.
+        moving: sources are deleted.
         in_hand: which entries are waiting, at work or being settled: each once.
         requeue: tasks to be dispatched again.
         orphans: groups that the next mover has to settle before it gets work.
@@ -68,6 +70,8 @@ class Scope:
         self, surroundings: Surroundings, execution: Execution, gate: Gate, nursery: trio.Nursery, *, resumed: bool
     ) -> None:
         self.surroundings = surroundings
+        self.key, self.id, self.plan = execution.key, execution.id, execution.plan
+        self.moving = execution.plan.operation is Operation.MOVE
         self.in_hand = InHand()
         self.account = Account(execution, self.in_hand)
         self.gate = gate
@@ -90,22 +94,6 @@ class Scope:
         self._batches = itertools.count(1)
         self._groups = itertools.count(1)
         self._failures = FailureThrottle(surroundings.clock.monotonic)
-
-    @property
-    def key(self) -> int:
-        return self.account.execution.key
-
-    @property
-    def id(self) -> str:
-        return self.account.execution.id
-
-    @property
-    def plan(self) -> Plan:
-        return self.account.execution.plan
-
-    @property
-    def moving(self) -> bool:
-        return self.plan.operation is Operation.MOVE
 
     @property
     def unsettled(self) -> bool:

@@ -24,6 +24,7 @@ _MANY = 500
 _TYPES = tuple(EntryType)
 _STATES = tuple(TaskState)
 _OUTCOMES = tuple(Outcome)
+_NOTHING = Lost.NOTHING
 _FINAL = (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.CANCELLED)
 
 
@@ -35,8 +36,8 @@ def _task(row: tuple[Any, ...]) -> Task:
         ctime_ns = int.from_bytes(ctime_ns, "big", signed=True)
     return Task(
         row[0] & NUMBER_MASK, row[1], row[2], _TYPES[row[3]], row[4], mtime_ns, ctime_ns, row[7] & UINT64_MASK, row[8],
-        row[9], _STATES[row[10]], _OUTCOMES[row[11]], row[12], row[13], Lost(row[14]), row[15], row[16],
-        row[17] & UINT64_MASK,
+        row[9], _STATES[row[10]], _OUTCOMES[row[11]], row[12], row[13], Lost(row[14]) if row[14] else _NOTHING, row[15],
+        row[16], row[17] & UINT64_MASK,
     )  # fmt: skip
 
 
