@@ -19,6 +19,7 @@ from migmond.domain.errors import ConfigError, InvalidInput
 from migmond.domain.units import parse_duration, parse_size
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+_WANTED = {str: "text", int: "an integer", bool: "true or false"}
 
 
 class Config:
@@ -47,7 +48,7 @@ class Config:
         found = [
             api.ConfigValue(
                 f"{name}.{key}",
-                _toml(getattr(getattr(self.settings, name), key)),
+                toml_value(getattr(getattr(self.settings, name), key)),
                 self._origins.get(f"{name}.{key}", "default"),
                 help_of(section, key).text,
             )
@@ -58,7 +59,7 @@ class Config:
             found += [
                 api.ConfigValue(
                     f"plugins.{plugin}.{key}",
-                    _toml(value),
+                    toml_value(value),
                     self._origins.get(f"plugins.{plugin}.{key}", "default"),
                     "whether the plugin is loaded" if key == "enabled" else f"a setting of the plugin {plugin}",
                 )
@@ -161,7 +162,7 @@ def _check_plugins(path: Path, value: Any, lines: dict[str, int]) -> list[str]:
 
 def _check_value(key: str, value: Any, wanted: type, help_: Help) -> str:
     if type(value) is not wanted:
-        return f"{key} is {_toml(value)}, it must be {'text' if wanted is str else 'an integer'}"
+        return f"{key} is {toml_value(value)}, it must be {_WANTED[wanted]}"
     number: float | None = value if isinstance(value, int) else None
     try:
         if isinstance(value, str) and help_.kind is Kind.SIZE:
@@ -172,11 +173,11 @@ def _check_value(key: str, value: Any, wanted: type, help_: Help) -> str:
         return f"{key}: {e.message} ({e.hint})"
     least, most = help_.least, help_.most
     if number is not None and least is not None and most is not None and not least <= number <= most:
-        return f"{key} is {_toml(value)}, it must be {least:g} to {most:g}"
+        return f"{key} is {toml_value(value)}, it must be {least:g} to {most:g}"
     if key == "daemon.log_level" and value not in LOG_LEVELS:
-        return f"{key} is {_toml(value)}, it must be one of {', '.join(LOG_LEVELS)}"
+        return f"{key} is {toml_value(value)}, it must be one of {', '.join(LOG_LEVELS)}"
     if key == "socket.mode" and not re.fullmatch("[0-7]{3,4}", str(value)):
-        return f"{key} is {_toml(value)}, it must be octal permissions such as 0660"
+        return f"{key} is {toml_value(value)}, it must be octal permissions such as 0660"
     return ""
 
 
@@ -209,13 +210,14 @@ def _unknown(path: Path, key: str, known: list[str], lines: dict[str, int], what
     return f"{_at(path, key, lines)}: unknown {what} {key}{hint}"
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Write a value as TOML has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, list):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
+        return "[" + ", ".join(toml_value(v) for v in value) + "]"
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+        return "{ " + ", ".join(f"{k} = {toml_value(v)}" for k, v in value.items()) + " }"
     return str(value)

@@ -123,6 +123,9 @@ class MoversSection(_Section, frozen=True):
     retry_held: Annotated[
         str, Help("After how long a migration held for space or a device tries again.", Kind.DURATION, 1, 86400)
     ] = "30s"
+    machine_code: Annotated[
+        bool, Help("Whether small files are copied by machine code, where it was built, or all of them by Python.")
+    ] = True
 
 
 class CommitSection(_Section, frozen=True):

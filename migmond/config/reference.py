@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from migmond.config.load import toml_value
 from migmond.config.model import Kind, help_of, sections
 
 _NUMBERS = {
@@ -19,7 +20,7 @@ def default_files() -> dict[str, str]:
         lines = [f"# {section.__doc__}", "# Uncomment what you change; these are the defaults.", "", f"[{name}]"]
         for key in section.__struct_fields__:
             help_, value = help_of(section, key), getattr(section(), key)
-            shown = f'"{value}"' if isinstance(value, str) else str(value)
+            shown = toml_value(value)
             unit = {Kind.SIZE: " A size with unit.", Kind.DURATION: " A duration with unit.", Kind.PLAIN: ""}
             when = "" if help_.restart else " Reloaded by SIGHUP."
             lines += ["", f"# {help_.text}{unit[help_.kind]}{when}", f"#{key} = {shown}"]

@@ -294,6 +294,7 @@ def engine_settings(config: Config) -> EngineSettings:
         attempts=s.retries.attempts,
         changed_attempts=s.retries.changed_attempts,
         hold_s=config.seconds("movers", "retry_held"),
+        machine_code=s.movers.machine_code,
         turns=TurnLimits(**msgspec.structs.asdict(s.executions)),
     )
 

@@ -32,6 +32,7 @@ from migmond.engine.places import Places
 from migmond.engine.receipt import receipt_page, seal
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import error_group, intervention_views, task_view, time_text
+from migmond.fsys import small_files
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
 from migmond.planning.selection import Candidate, Matcher, selector_of
 from migmond.ports import RemovePlan, SavePlan
@@ -289,6 +290,7 @@ class Service:
     async def doctor(self, peer: Peer) -> api.Checks:
         checks = [*await self._doctor.get()]
         checks += _plugin_checks(self._facts.plugins())
+        checks.append(_machine_code_check())
         checks.append(_space_check(self._facts.state_directory))
         lag = self._facts.loop_lag_max_s()
         checks.append(
@@ -430,6 +432,17 @@ def _plugin_checks(plugins: tuple[api.PluginView, ...]) -> list[api.Check]:
         api.Check(f"plugin {p.name}", "error", f"{p.state}: {p.reason}", "mend or disable it in conf.d") for p in bad
     ]
     return checks or [api.Check("plugins", "ok", f"{len(plugins)} loaded or disabled, none in trouble")]
+
+
+def _machine_code_check() -> api.Check:
+    if small_files.built():
+        return api.Check("small files", "ok", "copied by machine code")
+    return api.Check(
+        "small files",
+        "warning",
+        "copied by Python, which is slower: no C compiler was there when migmond was installed",
+        "apt-get install gcc libc6-dev, then install migmond again",
+    )
 
 
 def _space_check(directory: str) -> api.Check:

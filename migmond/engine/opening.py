@@ -41,6 +41,7 @@ def fresh_opening(execution_id: str, plan: Plan, surroundings: Surroundings) -> 
         group_bytes=settings.group_bytes,
         group_idle_s=settings.group_idle_s,
         group_age_s=settings.group_age_s,
+        machine_code=settings.machine_code,
     )
     return Open(roots_of(plan), options, make_targets=not moving, own=surroundings.own)
 

@@ -25,6 +25,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
         attempts: how often a transient fault is tried again.
         changed_attempts: how often a source that changed while it was copied is taken up again.
         hold_s: after how long an environmental hold (no space, device gone) lifts itself to try again.
+        machine_code: see MoverOptions.
         turns: how much runs at the same time.
     """
 
@@ -38,6 +39,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     attempts: int = 5
     changed_attempts: int = 3
     hold_s: float = 30.0
+    machine_code: bool = True
     turns: TurnLimits = TurnLimits()
 
     @property

@@ -52,14 +52,17 @@ class PairMemory:
         self._no_uncached: set[int] = set()
         self.buffer = memoryview(bytearray(CHUNK_BYTES))
 
+    def may_reflink(self, source_device: int, target_device: int) -> bool:
+        """Whether these two are not known to be unable to share content."""
+        return (source_device, target_device) not in self._no_reflink
+
     def reflink(self, source_fd: int, target_fd: int, source_device: int, target_device: int) -> bool:
         """Share the content if these two can; see `migmond.fsys.reflink.clone`. Raises OSError."""
-        pair = (source_device, target_device)
-        if pair in self._no_reflink:
+        if not self.may_reflink(source_device, target_device):
             return False
         result = clone(source_fd, target_fd)
         if result is Clone.NOT_THIS_PAIR:
-            self._no_reflink.add(pair)
+            self._no_reflink.add((source_device, target_device))
         return result is Clone.DONE
 
     def allocate(self, fd: int, size: int, device: int, step: Callable[[int], None]) -> None:

@@ -14,8 +14,8 @@ from migmond.domain.entry import Lost
 
 _SECOND_NS = 1_000_000_000
 _REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EOVERFLOW})
-_FIRST_NS = 315_532_800 * _SECOND_NS
-_LAST_NS = ((1 << 31) - 1) * _SECOND_NS
+FIRST_NS = 315_532_800 * _SECOND_NS
+LAST_NS = ((1 << 31) - 1) * _SECOND_NS
 """From 1980 (FAT begins) to January 2038 (signed 32 bits end) every file system has a place for every second."""
 _STEPS_NS = (2 * _SECOND_NS, _SECOND_NS, 10_000_000, 100)
 """Of FAT; of ext3, HFS+ and NFS 2; of exFAT; of NTFS and SMB. All others keep nanoseconds."""
@@ -33,6 +33,14 @@ class TimeMemory:
 
     def __init__(self) -> None:
         self._exact: set[int] = set()
+
+    def exact(self, device: int) -> bool:
+        """Whether times between FIRST_NS and LAST_NS need not be looked at any more on that file system."""
+        return device in self._exact
+
+    def learn_exact(self, device: int) -> None:
+        """A time that is no multiple of any step was kept there."""
+        self._exact.add(device)
 
     def set(self, target: int | bytes, device: int, atime_ns: int, mtime_ns: int) -> Lost:
         """Set the times (nanoseconds since the epoch) of an open file, or of what a path leads to.
@@ -52,7 +60,7 @@ class TimeMemory:
             if e.errno not in _REFUSED:
                 raise
             return Lost.TIMES
-        if device in self._exact and _FIRST_NS <= mtime_ns <= _LAST_NS and _FIRST_NS <= atime_ns <= _LAST_NS:
+        if device in self._exact and FIRST_NS <= mtime_ns <= LAST_NS and FIRST_NS <= atime_ns <= LAST_NS:
             return Lost.NOTHING
         st = os.stat(target)
         if abs(st.st_mtime_ns - mtime_ns) >= _ROUNDED_NS or abs(st.st_atime_ns - atime_ns) >= _ACCESS_NS:
@@ -60,7 +68,7 @@ class TimeMemory:
         if st.st_mtime_ns != mtime_ns:
             return Lost.ROUNDED_TIMES
         if mtime_ns % _FINEST_STEP_NS:
-            self._exact.add(device)
+            self.learn_exact(device)
         return Lost.NOTHING
 
 

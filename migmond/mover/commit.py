@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import stat
@@ -140,7 +141,11 @@ class Committer:
         skip = frozenset(message.skip)
         results: list[PublishResult] = []
         members: list[tuple[Arrival, bytes]] = []
+        named = self._name_quickly([a for a in group.arrivals if a.temporary and a.number not in skip])
         for arrival in group.arrivals:
+            if arrival.number in named:
+                members.append((arrival, arrival.name))
+                continue
             self._lane.began(Doing.PUBLISHING, time.monotonic_ns())
             if arrival.number in skip:
                 self._discard(arrival)
@@ -154,6 +159,21 @@ class Committer:
         self._published[group.number] = members
         self.last_publish_at = time.monotonic()
         self._context.send(Published(group.number, tuple(results), self._given_at(members)))
+
+    def _name_quickly(self, arrivals: list[Arrival]) -> set[int]:
+        """Give what is whole its name where that is free, a directory's members in one go; returns whose is given."""
+        small_files, named = self._context.small_files, set[int]()
+        if small_files is None:
+            return named
+        for (root, path), members in itertools.groupby(arrivals, key=lambda a: (a.root, a.path)):
+            together = list(members)
+            try:
+                directory = self._targets.get(root, path)
+            except OSError:  # told for each of them
+                continue
+            given = small_files.publish(directory, [(a.temporary, a.name, a.inode, a.size) for a in together])
+            named.update(a.number for a, has_it in zip(together, given, strict=True) if has_it)
+        return named
 
     def _given_at(self, members: list[tuple[Arrival, bytes]]) -> int:
         """Return when the last name was given: a rename moves ctime. It is the file system's clock that counts, which

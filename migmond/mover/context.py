@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 from collections.abc import Callable
 
 from migmond.domain.fault import Fault, Phase
@@ -11,6 +10,7 @@ from migmond.domain.plan import Operation, VerifyLevel
 from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.content import PairMemory
 from migmond.fsys.metadata import Rights
+from migmond.fsys.small_files import SmallFiles
 from migmond.fsys.times import TimeMemory
 from migmond.fsys.xattrs import has_default_acl
 from migmond.mover.anchors import OTHER_FILE_SYSTEM
@@ -29,16 +29,23 @@ class Context:
     """The opened plan, and where to send what becomes of it. `send` may be called by any thread.
 
     Attributes:
+        small_files: None where there is no machine code for them.
         mover: what the daemon calls this mover and no other one, of this run or any other (see `wire.mover.Work`).
     """
 
     def __init__(
-        self, roots: list[Root], options: MoverOptions, controls: Controls, send: Callable[[FromMover], None]
+        self,
+        roots: list[Root],
+        options: MoverOptions,
+        controls: Controls,
+        send: Callable[[FromMover], None],
+        small_files: SmallFiles | None = None,
     ) -> None:
         self.roots = roots
         self.options = options
         self.controls = controls
         self.send = send
+        self.small_files = small_files
         self.rights = Rights.of_process()
         self.memory = PairMemory()
         self.times = TimeMemory()
@@ -47,12 +54,19 @@ class Context:
         self.hashing = options.verify is not VerifyLevel.NONE
         self.moving = options.operation is Operation.MOVE
         self.mover = b"000000000000-0"
-        self._attempts = itertools.count(1)
+        self._own_prefix = b".migmond-%s-" % options.execution.encode()
+        self._attempts = 1
         self._no_rename: set[int] = set()
 
     def next_attempt(self) -> int:
         """Return the number of an attempt; this mover has no other one of that number."""
-        return next(self._attempts)
+        return self.next_attempts(1)
+
+    def next_attempts(self, count: int) -> int:
+        """Return the first of `count` numbers in a row."""
+        first = self._attempts
+        self._attempts += count
+        return first
 
     def temporary(self, number: int, attempt: int) -> bytes:
         """Return the temporary name of a task's copy in this mover's `attempt`."""
@@ -63,7 +77,7 @@ class Context:
         return aside_name(self.options.execution, number)
 
     def is_aside(self, name: bytes) -> bool:
-        return name.startswith(b".migmond-%s-" % self.options.execution.encode()) and name.endswith(b".source")
+        return name.startswith(self._own_prefix) and name.endswith(b".source")
 
     def may_rename(self, root: int) -> bool:
         return self.options.rename and root not in self._no_rename

@@ -75,6 +75,11 @@ class Controls:
         self._entries_total += 1
         self.slot.count(self._entries_total)
 
+    def took(self, entries: int, count: int) -> None:
+        """So many entries with so many bytes were copied, and are in the slot already."""
+        self._entries_total += entries
+        self._bytes_total += count
+
     def step(self, count: int) -> None:
         """`count` more bytes of the entry at hand are copied; it waits while paused.
 

@@ -6,8 +6,8 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator, Sequence
 
-import msgspec
 import xxhash
 
 from migmond.domain.entry import EntryType, Lost, entry_type
@@ -25,11 +25,12 @@ from migmond.mover.aside import NameTaken, put_back
 from migmond.mover.conflict import before_copy, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
-from migmond.mover.group import Arrival, reads_back
+from migmond.mover.group import Arrival, Copied, reads_back
+from migmond.mover.quick import Quick
 from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
 from migmond.mover.versions import alike, as_found, is_earlier, is_leaders
-from migmond.wire.items import CopyResult, Seen, WorkItem
+from migmond.wire.items import CopyResult, Seen, WorkDirectory, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -118,13 +119,6 @@ class _Job:
         )
 
 
-class Copied(msgspec.Struct, frozen=True):
-    """Result for the daemon and, for a member of a group, how it goes on."""
-
-    result: CopyResult
-    arrival: Arrival | None
-
-
 class Copier:
     """Copies tasks one after the other. For one thread."""
 
@@ -133,6 +127,8 @@ class Copier:
         self._sources = context.source_directories()
         self._targets = context.target_directories(make=True)
         self._noatime = os.O_NOATIME
+        small_files = context.small_files
+        self._quick = Quick(context, small_files, self._sources, self._targets) if small_files is not None else None
 
     def forget_directories(self) -> None:
         """Close cached directories: their names are about to change or go."""
@@ -146,6 +142,16 @@ class Copier:
         with contextlib.suppress(OSError):
             remove_leftovers(directories.get(root, path), context.options.execution, context.mover, dead)
         directories.clear()
+
+    def copy_directory(self, directory: WorkDirectory, group: int) -> Iterator[Copied]:
+        """Do what the plan asks of each of a directory's items, in any order; see `copy`."""
+        root, path = directory.root, directory.path
+        items: Sequence[WorkItem] = directory.items
+        if self._quick is not None:
+            copied, items = self._quick.copy(items, root, path, group)
+            yield from copied
+        for item in items:
+            yield self.copy(item, root, path, group)
 
     def copy(self, item: WorkItem, root: int, path: bytes, group: int) -> Copied:
         """Do what the plan asks of one entry; whatever goes wrong with it is in the result.

@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from migmond.domain.plan import VerifyLevel
-from migmond.wire.items import MoverOptions
+from migmond.wire.items import CopyResult, MoverOptions
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -33,6 +33,13 @@ class Arrival(msgspec.Struct, frozen=True):
     size: int
     digest: bytes | None
     inode: int
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """Result for the daemon and, for a member of a group, how it goes on."""
+
+    result: CopyResult
+    arrival: Arrival | None
 
 
 class Group:

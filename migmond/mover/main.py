@@ -17,8 +17,10 @@ from typing import TypeAlias
 from migmond.domain.fault import Phase
 from migmond.domain.names import to_text
 from migmond.domain.packing import Unpacker, pack
+from migmond.fsys import small_files
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import target_facts
+from migmond.fsys.small_files import SmallFiles
 from migmond.mover.commit import Committer
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Controls
@@ -177,8 +179,7 @@ class Worker:
         for directory in message.directories:
             if directory.tidy:
                 self._copier.tidy(directory.root, directory.path, frozenset(message.dead))
-            for item in directory.items:
-                copied = self._copier.copy(item, directory.root, directory.path, self._group.number)
+            for copied in self._copier.copy_directory(directory, self._group.number):
                 results.append(copied.result)
                 if copied.arrival is not None:
                     self._group.add(copied.arrival)
@@ -228,9 +229,16 @@ class Worker:
 class Process:
     """Puts it together: the first message opens the plan, all others go to the worker."""
 
-    def __init__(self, connection: Connection, slot: MoverSide, surveying: Surveying | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        slot: MoverSide,
+        small_files: SmallFiles | None,
+        surveying: Surveying | None,
+    ) -> None:
         self._connection = connection
         self._surveying = surveying
+        self._small_files = small_files
         self._controls = Controls(slot)
         self._worker: Worker | None = None
 
@@ -249,7 +257,8 @@ class Process:
         except Refused as e:
             self._connection.send(e.answer)
             os._exit(0)
-        context = Context(roots, message.options, self._controls, self._connection.send)
+        quick = self._small_files if message.options.machine_code else None
+        context = Context(roots, message.options, self._controls, self._connection.send, quick)
         committer = Committer(context)
         self._worker = Worker(context, committer, self._surveying)
         self._connection.send(Opened(tuple(r.info for r in roots), tuple(r.own for r in roots)))
@@ -280,7 +289,7 @@ def main(surveying: Surveying | None = None) -> None:
     os.set_inheritable(socket_fd, False)  # noqa: FBT003
     os.umask(0)  # every mode that is asked for is meant
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody wants to write what we have a lease on: it waits a moment
-    slot = MoverSide(mmap.mmap(slot_fd, SLOT_BYTES))
+    page = mmap.mmap(slot_fd, SLOT_BYTES)
     os.close(slot_fd)
     # People at the terminal and the daemon that answers them come first; a machine with nothing else to do does not
     # slow a mover down for it.
@@ -288,6 +297,6 @@ def main(surveying: Surveying | None = None) -> None:
     # The copying and the committing thread hand over the interpreter often: short turns keep both going.
     sys.setswitchinterval(0.001)
     connection = Connection(socket_fd)
-    process = Process(connection, slot, surveying)
+    process = Process(connection, MoverSide(page), small_files.load(page), surveying)
     connection.receive(process.handle)
     os._exit(0)

@@ -17,6 +17,11 @@ def temporary_name(execution: str, number: int, tag: bytes) -> bytes:
     return b".migmond-%s-%d%s.part" % (execution.encode(), number, b"-" + tag if tag else b"")
 
 
+def around_numbers(execution: str, mover: bytes) -> tuple[bytes, bytes]:
+    """Return what stands before the task's number, and between it and the attempt's, in temporary names of a mover."""
+    return b".migmond-%s-" % execution.encode(), b"-%s-" % mover
+
+
 def is_temporary(name: bytes) -> bool:
     """Whether it is the name of a temporary of any execution."""
     return _TEMPORARY.fullmatch(name) is not None

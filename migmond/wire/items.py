@@ -56,6 +56,7 @@ class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
         group_entries, group_bytes: a commit group is synced when it holds that much,
         group_idle_s: or when nothing was added to it for so long,
         group_age_s: or when it is so old.
+        machine_code: copy small files by `migmond.fsys.small_files`, if there is any.
     """
 
     execution: str
@@ -69,6 +70,7 @@ class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
     group_bytes: int = 256 * 1024 * 1024
     group_idle_s: float = 0.05
     group_age_s: float = 2.0
+    machine_code: bool = True
 
 
 class WorkItem(msgspec.Struct, frozen=True, array_like=True):

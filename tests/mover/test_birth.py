@@ -15,7 +15,8 @@ from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.fsys.listing import list_directory
 from migmond.mover.context import Context
 from migmond.mover.control import Controls
-from migmond.mover.copy import Copied, Copier
+from migmond.mover.copy import Copier
+from migmond.mover.group import Copied
 from migmond.mover.roots import open_roots
 from migmond.wire.items import MoverOptions, RootSpec, WorkItem
 from migmond.wire.mover import Open

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from migmond.domain.entry import EntryType
+from migmond.domain.entry import entry_type
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+from migmond.fsys import small_files
 from migmond.mover.commit import Committer
 from migmond.mover.context import Context
 from migmond.mover.control import Controls
@@ -20,6 +21,14 @@ from migmond.mover.roots import open_roots
 from migmond.wire.items import MoverOptions, RootSpec, WorkItem
 from migmond.wire.mover import FromMover, Open, Publish, Published
 from migmond.wire.slots import SLOT_BYTES, MoverSide
+
+
+def item_of(number: int, name: bytes, st: os.stat_result) -> WorkItem:
+    """A task as a scan would have found it."""
+    return WorkItem(
+        number, name, entry_type(st.st_mode), st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino, st.st_dev,
+        st.st_nlink,
+    )  # fmt: skip
 
 
 class Mover:
@@ -34,6 +43,7 @@ class Mover:
         move: bool = False,
         verify: VerifyLevel = VerifyLevel.HASH,
         recorded_device: int = 0,
+        machine_code: bool = False,
     ) -> None:
         operation = Operation.MOVE if move else Operation.COPY
         options = MoverOptions(
@@ -42,8 +52,10 @@ class Mover:
         spec = RootSpec(bytes(source), bytes(target))
         roots = open_roots(Open((spec,), options, make_targets=True, source_devices=(recorded_device,)))
         self.said: list[FromMover] = []
-        slot = MoverSide(mmap.mmap(-1, SLOT_BYTES))
-        self.context = Context(roots, options, Controls(slot), self.said.append)
+        self.page = mmap.mmap(-1, SLOT_BYTES)
+        quick = small_files.load(self.page) if machine_code else None
+        assert (quick is not None) == machine_code, "it is not built: run scripts/setup where there is a C compiler"
+        self.context = Context(roots, options, Controls(MoverSide(self.page)), self.said.append, quick)
         self.copier = Copier(self.context)
         self.committer = Committer(self.context)
         self.source = source
@@ -53,10 +65,7 @@ class Mover:
         group = Group(number)
         for name in names:
             st = os.lstat(self.source / name)
-            item = WorkItem(
-                st.st_ino % 1_000_000, os.path.basename(os.fsencode(name)), EntryType.FILE, st.st_size, st.st_mtime_ns,
-                st.st_ctime_ns, st.st_ino, st.st_dev, st.st_nlink,
-            )  # fmt: skip
+            item = item_of(st.st_ino % 1_000_000, os.path.basename(os.fsencode(name)), st)
             copied = self.copier.copy(item, 0, os.path.dirname(os.fsencode(name)), number)
             assert copied.arrival is not None, copied.result
             group.add(copied.arrival)

@@ -1,0 +1,275 @@
+/* Small files of one directory, many in one call: what `migmond.mover.copy` and `migmond.mover.commit` do for each of
+ * them in Python, by the same system calls in the same order, without the interpreter between them.
+ *
+ * Only what is ordinary is done here. Whatever is not - an attribute, a flag, an owner that cannot be given, a name that
+ * is taken, a source that changed, any call that fails - leaves nothing behind and is left to the Python side, which does
+ * it from the start and has the words for what is wrong. So there is one place where each case is decided, and this file
+ * can be missing.
+ *
+ * Called through ctypes, which lets other threads run meanwhile: nothing here knows of Python.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GET_FLAGS _IOR('f', 1, long)                   /* FS_IOC_GETFLAGS of linux/fs.h, which may not be there */
+#define TELLING_FLAGS (0x8 | 0x10 | 0x20 | 0x40 | 0x80 | 0x10000) /* those that migmond.fsys.flags has to do with */
+#define NOREPLACE 1
+#define SECOND_NS INT64_C(1000000000)
+#define FINEST_STEP_NS 100                             /* see migmond.fsys.times */
+#define ACCESS_NS (2 * 86400 * SECOND_NS)
+#define COPYING 2                                      /* migmond.wire.slots.Doing */
+#define PUBLISHING 4
+
+enum flags {
+    MAY_CHOWN = 1,
+    LOOK = 2,          /* somebody else's files may be in the target directory */
+    PROTECT = 4,       /* the source is going to be deleted: see migmond.fsys.mapped */
+    KEEP = 8,          /* keep what was read, to be hashed */
+    TIMES_EXACT = 16,  /* the target's file system is known to keep nanoseconds */
+};
+
+/* The page of migmond.wire.slots. */
+struct slot {
+    uint64_t control, bytes_per_s;
+    double ops_per_s;
+    uint64_t unused[5];
+    uint64_t started_ns, doing, task, file_bytes, file_done, bytes_total, entries_total, paused;
+    uint64_t commit_started_ns, commit_doing, name_sequence, name_length;
+    char name[8192 - 160];
+};
+_Static_assert(sizeof(struct slot) == 8192, "migmond.wire.slots.SLOT_BYTES");
+
+struct record {
+    uint64_t number, inode;
+    int64_t size, mtime_ns, ctime_ns;
+    uint32_t links;
+    uint32_t done;        /* out, as all that follows; 0 is left to the caller */
+    uint64_t target_inode;
+    int64_t birth_ns;
+    uint64_t offset;      /* of its content in the arena */
+};
+
+struct copies {
+    int32_t source_dir, target_dir;
+    uint32_t uid, gid, flags, count;
+    uint64_t target_device, first_attempt;
+    int64_t first_time_ns, last_time_ns; /* times between these two are kept by every file system */
+    struct record *records;
+    const char *names;          /* one after the other, each ended by NUL */
+    const char *prefix, *tag;   /* of temporary names */
+    const char *path;           /* of the directory, for people */
+    struct slot *slot;
+    char *arena;
+    uint64_t arena_size;
+    uint64_t exact;             /* out: a time with nanoseconds was kept */
+};
+
+struct publication {
+    uint64_t inode;
+    int64_t size;
+    uint64_t done; /* out */
+};
+
+struct publications {
+    int32_t directory;
+    uint32_t count;
+    struct publication *records;
+    const char *temporaries, *names;
+    struct slot *slot;
+};
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+static int64_t ns(struct statx_timestamp t) { return t.tv_sec * SECOND_NS + t.tv_nsec; }
+
+static struct timespec timespec_of(int64_t at) {
+    int64_t seconds = at / SECOND_NS - (at % SECOND_NS < 0);
+    return (struct timespec){.tv_sec = seconds, .tv_nsec = at - seconds * SECOND_NS};
+}
+
+/* Tell the daemon which file is at hand; see MoverSide.file. */
+static void show(struct slot *slot, const char *path, size_t path_length, const char *name, const struct record *r) {
+    size_t name_length = strlen(name), whole = path_length ? path_length + 1 + name_length : name_length;
+    size_t length = whole < sizeof slot->name ? whole : sizeof slot->name;
+    uint64_t sequence = slot->name_sequence + 2;
+    __atomic_store_n(&slot->name_sequence, sequence - 1, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    slot->name_length = length;
+    char *at = slot->name;
+    if (path_length) {
+        size_t cut = whole - length, kept = path_length > cut ? path_length - cut : 0;
+        memcpy(at, path + (path_length - kept), kept);
+        at += kept;
+        if (at < slot->name + length - name_length) *at++ = '/';
+    }
+    memcpy(at, name, name_length);
+    slot->started_ns = now_ns();
+    slot->doing = COPYING;
+    slot->task = r->number;
+    slot->file_bytes = r->size;
+    slot->file_done = 0;
+    __atomic_store_n(&slot->name_sequence, sequence, __ATOMIC_RELEASE);
+}
+
+static int same_version(const struct record *r, uint64_t inode, int64_t size, int64_t mtime_ns, int64_t ctime_ns) {
+    return inode == r->inode && size == r->size && mtime_ns == r->mtime_ns && (r->links != 1 || ctime_ns == r->ctime_ns);
+}
+
+static int has_attributes(int fd) {
+    char names[1];
+    ssize_t size = flistxattr(fd, names, 0);
+    return size > 0 || (size < 0 && errno != EOPNOTSUPP);
+}
+
+static int has_flags(int fd) {
+    long flags = 0;
+    if (ioctl(fd, GET_FLAGS, &flags)) return errno != ENOTTY && errno != EOPNOTSUPP;
+    return (flags & TELLING_FLAGS) != 0;
+}
+
+static int64_t read_whole(int fd, char *to, int64_t size) {
+    int64_t have = 0;
+    while (have <= size) { /* one byte more than there should be: a read that comes back short of it has met the end */
+        ssize_t got = read(fd, to + have, size + 1 - have);
+        if (got < 0) return -1;
+        if (got == 0) break;
+        have += got;
+    }
+    return have;
+}
+
+static int write_whole(int fd, const char *from, int64_t size) {
+    while (size > 0) {
+        ssize_t put = write(fd, from, size);
+        if (put <= 0) return -1;
+        from += put;
+        size -= put;
+    }
+    return 0;
+}
+
+/* Owner and mode; see migmond.fsys.metadata. */
+static int give(const struct copies *c, int fd, const struct statx *source, const struct stat *now, int ours) {
+    if (ours) return now->st_uid != source->stx_uid || now->st_gid != source->stx_gid;
+    uid_t uid = now->st_uid == source->stx_uid ? (uid_t)-1 : source->stx_uid;
+    gid_t gid = now->st_gid == source->stx_gid ? (gid_t)-1 : source->stx_gid;
+    if (uid != (uid_t)-1 || gid != (gid_t)-1) {
+        if (!(c->flags & MAY_CHOWN) || fchown(fd, uid, gid)) return 1;
+    }
+    return fchmod(fd, source->stx_mode & 07777);
+}
+
+static int set_times(struct copies *c, int fd, int64_t atime_ns, int64_t mtime_ns) {
+    struct timespec times[2] = {timespec_of(atime_ns), timespec_of(mtime_ns)};
+    if (futimens(fd, times)) return -1;
+    int everywhere = mtime_ns >= c->first_time_ns && mtime_ns <= c->last_time_ns && atime_ns >= c->first_time_ns &&
+                     atime_ns <= c->last_time_ns;
+    if ((c->flags & TIMES_EXACT || c->exact) && everywhere) return 0;
+    struct stat st;
+    if (fstat(fd, &st)) return -1;
+    int64_t accessed = st.st_atim.tv_sec * SECOND_NS + st.st_atim.tv_nsec;
+    if (st.st_mtim.tv_sec * SECOND_NS + st.st_mtim.tv_nsec != mtime_ns) return -1;
+    if (accessed - atime_ns >= ACCESS_NS || atime_ns - accessed >= ACCESS_NS) return -1;
+    if (mtime_ns % FINEST_STEP_NS) c->exact = 1;
+    return 0;
+}
+
+/* From an open source to a complete, closed copy under the temporary name; 0 when it is one. */
+static int fill(struct copies *c, struct record *r, int source, const struct statx *st, const char *temporary, char *to) {
+    int ours = st->stx_uid == c->uid && st->stx_gid == c->gid;
+    int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int target = openat(c->target_dir, temporary, flags, ours ? st->stx_mode & 07777 : 0600);
+    if (target < 0) return -1;
+    struct stat now, after;
+    int failed = fstat(target, &now) || now.st_dev != c->target_device;
+    failed = failed || read_whole(source, to, r->size) != r->size || write_whole(target, to, r->size);
+    if (!failed) c->slot->started_ns = now_ns();
+    failed = failed || give(c, target, st, &now, ours) || set_times(c, target, ns(st->stx_atime), r->mtime_ns);
+    failed = failed || fstat(source, &after) ||
+             !same_version(r, after.st_ino, after.st_size, after.st_mtim.tv_sec * SECOND_NS + after.st_mtim.tv_nsec,
+                           after.st_ctim.tv_sec * SECOND_NS + after.st_ctim.tv_nsec);
+    if (close(target)) failed = 1; /* may report a late write error: it counts */
+    if (failed) {
+        unlinkat(c->target_dir, temporary, 0);
+        return -1;
+    }
+    r->target_inode = now.st_ino;
+    return 0;
+}
+
+static int copy_one(struct copies *c, struct record *r, const char *name, const char *temporary, char *to) {
+    struct stat there;
+    if (c->flags & LOOK && (!fstatat(c->target_dir, name, &there, AT_SYMLINK_NOFOLLOW) || errno != ENOENT)) return -1;
+    int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int source = openat(c->source_dir, name, flags | O_NOATIME);
+    if (source < 0 && errno == EPERM) source = openat(c->source_dir, name, flags); /* somebody else's: its atime moves */
+    if (source < 0) return -1;
+    if (c->flags & PROTECT) sync_file_range(source, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE);
+    struct statx st;
+    int failed = statx(source, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &st) || !S_ISREG(st.stx_mode) ||
+                 !same_version(r, st.stx_ino, st.stx_size, ns(st.stx_mtime), ns(st.stx_ctime)) ||
+                 (int64_t)(st.stx_blocks * 512) < r->size || /* sparse */
+                 (st.stx_mode & 07000) || has_attributes(source) || has_flags(source) ||
+                 fill(c, r, source, &st, temporary, to);
+    close(source);
+    if (failed) return -1;
+    r->birth_ns = st.stx_mask & STATX_BTIME ? ns(st.stx_btime) : 0;
+    return 0;
+}
+
+/* Copies until all are done, somebody wants something else (the slot's control half), or the arena is full.
+ *
+ * Returns how many records were dealt with: those with `done` have a copy under PREFIX NUMBER TAG ATTEMPT ".part", the
+ * attempts counted from `first_attempt`; nothing is left of the others, nor of those that come after. */
+uint32_t migmond_copy(struct copies *c) {
+    struct slot *slot = c->slot;
+    size_t path_length = strlen(c->path);
+    uint64_t used = 0;
+    const char *name = c->names;
+    for (uint32_t i = 0; i < c->count; i++, name += strlen(name) + 1) {
+        struct record *r = &c->records[i];
+        char temporary[256];
+        if (__atomic_load_n(&slot->control, __ATOMIC_ACQUIRE) || slot->bytes_per_s || slot->ops_per_s > 0) return i;
+        if (c->arena_size - used < (uint64_t)r->size + 1) return i;
+        int length = snprintf(temporary, sizeof temporary, "%s%llu%s%llu.part", c->prefix, (unsigned long long)r->number,
+                              c->tag, (unsigned long long)(c->first_attempt + i));
+        if (length < 0 || length >= (int)sizeof temporary) return i;
+        show(slot, c->path, path_length, name, r);
+        r->offset = used;
+        if (copy_one(c, r, name, temporary, c->arena + used)) continue;
+        r->done = 1;
+        if (c->flags & KEEP) used += r->size;
+        slot->file_done = r->size;
+        slot->bytes_total += r->size;
+        slot->entries_total += 1;
+    }
+    return c->count;
+}
+
+/* Gives copies their names where these are free; `done` tells which. Nothing has happened to the others. */
+void migmond_publish(struct publications *p) {
+    const char *temporary = p->temporaries, *name = p->names;
+    for (uint32_t i = 0; i < p->count; i++, temporary += strlen(temporary) + 1, name += strlen(name) + 1) {
+        struct publication *r = &p->records[i];
+        struct stat st;
+        p->slot->commit_doing = PUBLISHING;
+        p->slot->commit_started_ns = now_ns();
+        if (fstatat(p->directory, temporary, &st, AT_SYMLINK_NOFOLLOW) || st.st_ino != r->inode) continue;
+        if (S_ISREG(st.st_mode) && st.st_size != r->size) continue;
+        r->done = !renameat2(p->directory, temporary, p->directory, name, NOREPLACE);
+    }
+}

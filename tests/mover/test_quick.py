@@ -1,0 +1,427 @@
+"""Small files by machine code: the same results and the same copies as the long way, for whatever a directory holds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import trees
+from migmond.domain.plan import ConflictPolicy, VerifyLevel
+from migmond.domain.states import Outcome
+from migmond.fsys import small_files
+from migmond.mover.group import Copied, Group
+from migmond.wire.items import CopyResult, WorkDirectory, WorkItem
+from migmond.wire.mover import Publish, Published
+from migmond.wire.slots import Control, ControlSide, Doing
+from oracle import differences
+from parts import Mover, item_of
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+pytestmark = pytest.mark.skipif(
+    not small_files.built() and os.environ.get("CI") != "true", reason="there was no C compiler when .venv was set up"
+)
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_mover() -> Iterator[None]:
+    old = os.umask(0)
+    yield
+    os.umask(old)
+
+
+def items_of(directory: Path) -> tuple[WorkItem, ...]:
+    names = sorted(n for n in os.listdir(os.fsencode(directory)) if not (directory / os.fsdecode(n)).is_dir())
+    found = [(n, os.lstat(os.path.join(os.fsencode(directory), n))) for n in names]
+    return tuple(item_of(number, name, st) for number, (name, st) in enumerate(found, start=2))
+
+
+def copied(mover: Mover, items: tuple[WorkItem, ...]) -> list[Copied]:
+    return sorted(mover.copier.copy_directory(WorkDirectory(0, b"", items), 1), key=lambda c: c.result.number)
+
+
+def plain(results: list[Copied]) -> list[CopyResult]:
+    """Without what differs between two copies of one file."""
+    return [msgspec.structs.replace(c.result, inode=0, attempt=0) for c in results]
+
+
+def publish(mover: Mover, results: list[Copied]) -> Published:
+    group = Group(1)
+    for result in results:
+        if result.arrival is not None:
+            group.add(result.arrival)
+    mover.committer._sync(group)
+    mover.committer._publish(Publish(1))
+    published = mover.said[-1]
+    assert isinstance(published, Published)
+    return published
+
+
+def counts_calls(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the number of every item that goes the long way."""
+    numbers: list[int] = []
+    really = mover.copier.copy
+
+    def copy(item: WorkItem, root: int, path: bytes, group: int) -> Copied:
+        numbers.append(item.number)
+        return really(item, root, path, group)
+
+    monkeypatch.setattr(mover.copier, "copy", copy)
+    return numbers
+
+
+def warmed(mover: Mover) -> Mover:
+    """It knows the times of its target's file system and needs nobody to look at the first file."""
+    mover.context.times.learn_exact(os.stat(mover.source.parent).st_dev)
+    return mover
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("move", [False, True])
+def test_both_ways_do_the_same_with_any_tree(tmp_path: Path, seed: int, move: bool) -> None:
+    rng, source = random.Random(seed), tmp_path / "source"
+    trees.random_tree(source, rng, 150)
+    trees.every_kind(source / "kinds")
+    there = [Path(d) for d, _, _ in os.walk(source) if len(d) < 1000]
+    answers = []
+    for way, machine_code in enumerate((False, True)):
+        target = tmp_path / f"target-{way}"
+        rng = random.Random(seed)
+        for number, directory in enumerate(there):
+            below = target / directory.relative_to(source)
+            below.mkdir(parents=True, exist_ok=True)
+            for item in items_of(directory):
+                if rng.random() < 0.1:
+                    (below / os.fsdecode(item.name)).write_bytes(b"somebody else's")
+                    os.utime(below / os.fsdecode(item.name), ns=(10**18, 10**18))
+            if number % 3 == 0:
+                with contextlib.suppress(OSError):
+                    trees.acl(below, default=True)
+            mover = Mover(directory, below, ConflictPolicy.SKIP, move=move, machine_code=machine_code)
+            mover.context.no_rename(0)
+            results = copied(mover, items_of(directory))
+            publish(mover, results)
+            answers.append((machine_code, str(directory), plain(results)))
+    half = len(answers) // 2
+    assert [a[1:] for a in answers[:half]] == [a[1:] for a in answers[half:]]
+    assert differences(tmp_path / "target-0", tmp_path / "target-1", directory_times=False) == []
+
+
+def test_ordinary_files_do_not_go_the_long_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    trees.small_files(source, 40, 3000, random.Random(1))
+    (directory,) = [d for d in source.iterdir() if d.is_dir()]
+    directory.chmod(0o700)  # as a target is until it is finished
+    (directory / "empty").touch()
+    (directory / "largest").write_bytes(os.urandom(small_files.LARGEST_BYTES))
+    (directory / "one more").write_bytes(os.urandom(small_files.LARGEST_BYTES + 1))
+    for name in ("first name", "further name"):
+        with contextlib.suppress(FileNotFoundError):
+            os.link(directory / "first name", directory / name)
+        (directory / name).touch()
+    mover = Mover(directory, tmp_path / "target", machine_code=True)
+    long_way = counts_calls(mover, monkeypatch)
+    items = items_of(directory)
+    results = copied(mover, items)
+    assert [i.name for i in items if i.number in long_way] == [b"one more"]
+    assert publish(mover, results).results == ()
+    found = differences(directory, tmp_path / "target", directory_times=False)
+    assert [f for f in found if not f.startswith("hard links")] == []  # nobody said whose further name it is
+
+
+def test_more_than_the_arena_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    for number in range(12):
+        (source / f"{number}").write_bytes(os.urandom(200_000 + number))
+    mover = Mover(source, tmp_path / "target", machine_code=True)
+    long_way = counts_calls(mover, monkeypatch)
+    publish(mover, copied(mover, items_of(source)))
+    assert not long_way
+    assert differences(source, tmp_path / "target", directory_times=False) == []
+
+
+def _replace(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"y" * 4)
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _flag(path: Path) -> None:
+    from migmond.fsys import flags
+
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        import fcntl
+
+        fcntl.ioctl(fd, flags._SET, flags._LONG.pack(flags.NODUMP))
+    except OSError as e:
+        pytest.skip(f"no flags here: {e}")
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda p: p.write_bytes(b"longer"),
+        lambda p: os.utime(p, ns=(0, 5)),
+        lambda p: p.chmod(0o640),
+        _replace,
+        lambda p: p.unlink(),
+        _fifo,
+        lambda p: (p.unlink(), p.symlink_to("other")),
+        lambda p: (p.unlink(), p.mkdir()),
+    ],
+    ids=["content", "time", "mode", "replaced", "gone", "fifo", "symlink", "directory"],
+)
+def test_a_source_that_changed_since_the_scan_is_left_to_the_long_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alter: Callable[[Path], object]
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    for name in ("a", "b", "c"):
+        (source / name).write_bytes(b"x" * 4)
+    items = items_of(source)
+    alter(source / "b")
+    mover = Mover(source, tmp_path / "target", machine_code=True)
+    long_way = counts_calls(mover, monkeypatch)
+    results = copied(mover, items)
+    assert long_way == [items[1].number]
+    assert [c.result.outcome for c in results if c.result.number != items[1].number] == [Outcome.COPIED] * 2
+    changed = results[1].result
+    assert changed.outcome is Outcome.SOURCE_GONE or (changed.fault is not None and changed.fault.kind != "crashed")
+    assert len(os.listdir(tmp_path / "target")) == 2
+
+
+@pytest.mark.parametrize("alter", [
+    lambda p: os.setxattr(p, "user.note", b"1"),
+    lambda p: trees.acl(p),
+    _flag,
+    lambda p: p.chmod(0o2755),
+    lambda p: os.truncate(p, 100_000),
+    lambda p: os.utime(p, ns=(-5_000_000_000_000_000_001, -5_000_000_000_000_000_001)),
+], ids=["attribute", "acl", "flag", "setgid", "sparse", "1811"])  # fmt: skip
+def test_what_is_not_ordinary_is_kept(tmp_path: Path, alter: Callable[[Path], object]) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    for name in ("a", "b", "c"):
+        (source / name).write_bytes(b"x" * 4)
+    try:
+        alter(source / "b")
+    except OSError as e:
+        pytest.skip(f"not on this file system: {e}")
+    mover = Mover(source, tmp_path / "target", machine_code=True)
+    publish(mover, copied(mover, items_of(source)))
+    assert differences(source, tmp_path / "target", directory_times=False) == []
+
+
+@needs_root
+def test_owners_and_modes_are_given_and_nobody_looks_in_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    for number, (uid, gid, mode) in enumerate([(0, 0, 0o644), (1234, 5678, 0o640), (0, 5678, 0o664), (1234, 0, 0o600)]):
+        path = source / f"{number}"
+        path.write_bytes(b"secret")
+        os.chown(path, uid, gid)
+        path.chmod(mode)
+    mover = Mover(source, tmp_path / "target", machine_code=True)
+    long_way = counts_calls(mover, monkeypatch)
+    publish(mover, copied(mover, items_of(source)))
+    assert not long_way
+    assert differences(source, tmp_path / "target", directory_times=False) == []
+
+
+def test_times_are_looked_at_until_the_file_system_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    for name in ("a", "b"):
+        (source / name).write_bytes(b"x")
+        os.utime(source / name, ns=(1_700_000_000 * 10**9, 1_700_000_000 * 10**9))  # a multiple of every step
+    mover = Mover(source, tmp_path / "target", machine_code=True)
+    device = os.stat(tmp_path).st_dev
+    copied(mover, items_of(source))
+    assert not mover.context.times.exact(device)
+    os.utime(source / "b", ns=(1_700_000_000 * 10**9 + 1, 1_700_000_000 * 10**9 + 1))
+    copied(mover, items_of(source))
+    assert mover.context.times.exact(device)
+
+
+def test_the_daemon_sees_what_is_at_hand(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    deep = source / ("d" * 20)
+    deep.mkdir(parents=True)
+    for number in range(5):
+        (deep / f"file {number}").write_bytes(b"x" * 1000)
+    mover = Mover(source, tmp_path / "target", machine_code=True)
+    (tmp_path / "target" / deep.name).mkdir()
+    look = ControlSide(mover.page).look
+    items = items_of(deep)
+    list(mover.copier.copy_directory(WorkDirectory(0, os.fsencode(deep.name), items), 1))
+    glimpse = look()
+    assert glimpse.name == os.fsencode(deep.name) + b"/file 4"
+    assert (glimpse.task, glimpse.file_bytes, glimpse.file_done) == (items[-1].number, 1000, 1000)
+    assert (glimpse.entries_total, glimpse.bytes_total) == (5, 5000) == mover.context.controls.totals
+    assert glimpse.doing is Doing.COPYING
+    assert glimpse.started_ns > 0
+
+
+def test_a_path_longer_than_the_page_is_cut_from_the_front(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "name").write_bytes(b"x")
+    page = Mover(tmp_path / "source", tmp_path / "target", machine_code=True).page
+    machine = small_files.load(page)
+    assert machine is not None
+    fds = [os.open(tmp_path / name, os.O_RDONLY) for name in ("source", "target")]
+    device = os.fstat(fds[1]).st_dev
+    for length in (1, 8020, 8027, 8028, 8032, 9000):
+        path = bytes(random.Random(length).choices(b"abcdef/", k=length))
+        where = small_files.Where(
+            fds[0], fds[1], path, device, look=True, protect=False, keep=False, may_chown=False, times_exact=False,
+            prefix=b".t-", tag=b"-%d-" % length,
+        )  # fmt: skip
+        copies, _ = machine.copy(where, items_of(tmp_path / "source"), 1)
+        assert copies[0] is not None
+        whole = path + b"/name"
+        assert ControlSide(page).look().name == whole[-8032:]
+        assert (tmp_path / "target" / f".t-2-{length}-1.part").read_bytes() == b"x"
+    for fd in fds:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("control", [Control.PAUSE, Control.ABANDON, Control.DRAIN])
+def test_it_begins_nothing_that_the_daemon_does_not_want(tmp_path: Path, control: Control) -> None:
+    mover, where = _somewhere(tmp_path)
+    assert mover.context.small_files is not None
+    ControlSide(mover.page).set_control(control)
+    assert mover.context.small_files.copy(where, items_of(mover.source), 1) == ([], False)
+    assert os.listdir(tmp_path / "target") == []
+
+
+@pytest.mark.parametrize("limits", [(1000, 0.0), (0, 3.0), (0, 0.5)])
+def test_speed_limits_are_the_long_ways_business(tmp_path: Path, limits: tuple[int, float]) -> None:
+    mover, where = _somewhere(tmp_path)
+    assert mover.context.small_files is not None
+    ControlSide(mover.page).set_limits(*limits)
+    assert mover.context.small_files.copy(where, items_of(mover.source), 1) == ([], False)
+    ControlSide(mover.page).set_limits(0, 0.0)
+    copies, _ = mover.context.small_files.copy(where, items_of(mover.source), 1)
+    assert None not in copies
+    assert len(copies) == 1
+
+
+def _somewhere(tmp_path: Path) -> tuple[Mover, small_files.Where]:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    (source / "name").write_bytes(b"x")
+    mover = Mover(source, tmp_path / "target", machine_code=True)
+    source_dir, target = mover.copier._sources.get(0, b""), mover.copier._targets.get(0, b"")
+    where = small_files.Where(
+        source_dir, target, b"", os.fstat(target).st_dev, look=True, protect=False, keep=False, may_chown=False,
+        times_exact=False, prefix=b".t-", tag=b"-",
+    )  # fmt: skip
+    return mover, where
+
+
+def test_a_name_with_a_nul_is_no_other_name(tmp_path: Path) -> None:
+    mover, where = _somewhere(tmp_path)
+    (item,) = items_of(mover.source)
+    assert mover.context.small_files is not None
+    hostile = msgspec.structs.replace(item, name=b"name\0x")
+    assert mover.context.small_files.copy(where, (hostile, item), 1) == ([None, None], False)
+    assert mover.context.small_files.publish(where.target_dir, [(b"a\0", b"b", 1, 1)]) == [False]
+    assert os.listdir(tmp_path / "target") == []
+
+
+def test_another_file_system_under_the_target_is_left_alone(tmp_path: Path) -> None:
+    mover, where = _somewhere(tmp_path)
+    assert mover.context.small_files is not None
+    elsewhere = msgspec.structs.replace(where, target_device=where.target_device + 1)
+    assert mover.context.small_files.copy(elsewhere, items_of(mover.source), 1) == ([None], False)
+    assert os.listdir(tmp_path / "target") == []
+
+
+@pytest.mark.parametrize("policy", list(ConflictPolicy))
+def test_names_that_are_taken_meanwhile_are_decided_by_the_policy(tmp_path: Path, policy: ConflictPolicy) -> None:
+    seen = []
+    for way, machine_code in enumerate((False, True)):
+        source, target = tmp_path / f"source-{way}", tmp_path / f"target-{way}"
+        source.mkdir(mode=0o700)
+        for name in ("a", "b", "c", "d"):
+            (source / name).write_bytes(name.encode())
+            os.utime(source / name, ns=(10**18, 10**18))
+        mover = Mover(source, target, policy, machine_code=machine_code)
+        results = copied(mover, items_of(source))
+        (target / "b").write_bytes(b"theirs")
+        arrival = results[2].arrival
+        assert arrival is not None
+        (target / os.fsdecode(arrival.temporary)).unlink()
+        (target / os.fsdecode(arrival.temporary)).write_bytes(b"other")  # not the copy that was synced
+        said = publish(mover, results)
+        there = {p.name: p.read_bytes() for p in target.iterdir()}
+        seen.append((said.results, there))
+    assert seen[0] == seen[1]
+    assert seen[1][1]["a"] == b"a"
+    assert seen[1][1]["d"] == b"d"
+    assert "c" not in seen[1][1]
+
+
+def test_it_is_not_called_where_every_file_needs_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    (source / "name").write_bytes(b"x")
+
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    def one_by_one(mover: Mover, target: Path) -> None:
+        mover.context.devices._each.add(target.stat().st_dev)
+
+    def inherits(mover: Mover, target: Path) -> None:
+        trees.acl(target, default=True)
+
+    prepared: list[Callable[[Mover, Path], None]] = [one_by_one, inherits]
+    for number, prepare in enumerate(prepared):
+        target = tmp_path / f"target-{number}"
+        mover = Mover(source, target, machine_code=True)
+        try:
+            prepare(mover, target)
+        except OSError:
+            continue
+        monkeypatch.setattr(mover.context.small_files, "copy", never)
+        (result,) = copied(mover, items_of(source))
+        assert result.result.outcome is Outcome.COPIED
+    moving = Mover(source, tmp_path / "target-2", move=True, machine_code=True)
+    monkeypatch.setattr(moving.context.small_files, "copy", never)
+    (result,) = copied(moving, items_of(source))
+    assert result.result.outcome is Outcome.RENAMED
+
+
+def test_a_missing_library_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mover, _ = _somewhere(tmp_path)
+    monkeypatch.setattr(small_files, "_LIBRARY", "nothing.so")
+    assert small_files.load(mover.page) is None
+    assert not small_files.built()
+
+
+@pytest.mark.parametrize("verify", list(VerifyLevel))
+def test_hashes_are_of_what_was_written(tmp_path: Path, verify: VerifyLevel) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    for number in range(3):
+        (source / f"{number}").write_bytes(b"x" * number * 1000)
+    found = []
+    for way, machine_code in enumerate((False, True)):
+        mover = Mover(source, tmp_path / f"target-{way}", verify=verify, machine_code=machine_code)
+        found.append([c.result.digest for c in copied(mover, items_of(source))])
+    assert found[0] == found[1]
+    assert (None in found[1]) == (verify is VerifyLevel.NONE)
