@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 
 from migmond.domain.task import CommitGroup, Member, Task
+from migmond.engine.account import task_bytes
 from migmond.wire.items import CopyResult
 
 
@@ -25,6 +26,7 @@ class Group:
         mover: what the mover is called (see `wire.mover.Work`).
         tasks: by number, as they were dispatched.
         members: by number, what the mover said of them.
+        size_bytes: what its tasks count for.
         names: by number, the name that the conflict policy chose.
         published_ns: when they were given, 0 before (see `wire.mover.Published`).
     """
@@ -35,11 +37,13 @@ class Group:
         self.state = GroupState.FILLING
         self.tasks: dict[int, Task] = {}
         self.members: dict[int, Member] = {}
+        self.size_bytes = 0
         self.names: dict[int, bytes] = {}
         self.published_ns = 0
 
     def add(self, task: Task, result: CopyResult) -> None:
         self.tasks[task.number] = task
+        self.size_bytes += task_bytes(task)
         self.members[task.number] = Member(
             task.number,
             result.inode,
@@ -54,7 +58,10 @@ class Group:
     def remove(self, number: int) -> Task | None:
         """Take a task out (it failed or was skipped); returns it if it was in."""
         self.members.pop(number, None)
-        return self.tasks.pop(number, None)
+        task = self.tasks.pop(number, None)
+        if task is not None:
+            self.size_bytes -= task_bytes(task)
+        return task
 
     def to_journal(self) -> CommitGroup:
         return CommitGroup(self.journal_id, tuple(self.members.values()), self.mover)

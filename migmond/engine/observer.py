@@ -12,7 +12,6 @@ from migmond.domain.events import ExecutionProgress, MoverRecovered, MoverStalle
 from migmond.domain.execution import Tally
 from migmond.domain.names import to_text
 from migmond.domain.states import ExecutionState
-from migmond.engine.account import task_bytes
 from migmond.engine.crew import Station
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
@@ -40,19 +39,21 @@ class Observer:
         self._active_before_s = scope.account.execution.active_s
         self._active_s = 0.0
         self._last_look = scope.now()
-        self._in_flight = Tally()
         self._movers: tuple[api.MoverView, ...] = ()
         self.note = ""
 
     @property
     def live(self) -> Live:
-        """What a client sees beyond the journal, as of the last tick."""
+        """What a client sees beyond the journal: rates and movers as of the last tick, what is in flight as of now.
+
+        Totals are as of now as well: what was in flight a quarter of a second ago may be among what is done.
+        """
         scope, totals = self._scope, self._scope.account.totals
         estimate = self._pace.estimate(totals.planned, growing=totals.growing)
         if scope.account.execution.state is ExecutionState.PAUSED:
             estimate = type(estimate)(0.0, 0.0, None, "paused")
         done = None if totals.growing else max(self._percent, percent(totals.there, totals.planned))
-        return Live(estimate, done, self.active_s, self._in_flight, self._movers, self.note)
+        return Live(estimate, done, self.active_s, self._in_flight(), self._movers, self.note)
 
     @property
     def active_s(self) -> float:
@@ -76,7 +77,8 @@ class Observer:
         else:
             self._pace.restart()
         self._last_look = now
-        in_flight = self._in_flight = self._look(now)
+        self._look(now)
+        in_flight = self._in_flight()
         totals = scope.account.totals
         if working:
             self._pace.observe(now, totals.settled.plus(in_flight.entries, in_flight.bytes))
@@ -87,13 +89,23 @@ class Observer:
         view = execution_view(scope.account.execution, self.live, scope.wall())
         scope.surroundings.bus.publish(lambda i, at: ExecutionProgress(i, at, scope.id, view))
 
-    def _look(self, now: float) -> Tally:
-        movers: list[api.MoverView] = []
+    def _in_flight(self) -> Tally:
+        """What movers have copied that is not journaled as done."""
         entries = size = 0
+        for station in self._scope.crew.stations.values():
+            glimpse, told = station.process.control.look(), station.answered_for
+            entries += max(0, glimpse.entries_total - told.entries)
+            size += max(0, glimpse.bytes_total - told.bytes)
+            for group in station.flight.groups.values():
+                entries += len(group.members)
+                size += group.size_bytes
+        return Tally(entries, size)
+
+    def _look(self, now: float) -> None:
+        movers: list[api.MoverView] = []
         crew = self._scope.crew
         for slot, process in sorted(crew.processes.items()):
             glimpse = process.control.look()
-            entries_total, bytes_total = glimpse.entries_total, glimpse.bytes_total
             since_ns, doing = glimpse.longest
             busy_s = now - since_ns / 1e9 if since_ns else 0.0
             committing = since_ns == glimpse.commit_started_ns
@@ -106,16 +118,9 @@ class Observer:
                 glimpse = msgspec.structs.replace(glimpse, doing=doing, task=0, name=None, paused=False)
             movers.append(_mover_view(process, glimpse, busy_s if stalled else None))
             station = crew.stations.get(slot)
-            if station is None:
-                continue
-            self._tell_stall(station, glimpse, busy_s, stalled=stalled)
-            entries += max(0, entries_total - station.answered_for.entries)
-            size += max(0, bytes_total - station.answered_for.bytes)
-            for group in station.flight.groups.values():
-                entries += len(group.members)
-                size += sum(task_bytes(task) for task in group.tasks.values())
+            if station is not None:
+                self._tell_stall(station, glimpse, busy_s, stalled=stalled)
         self._movers = tuple(movers)
-        return Tally(entries, size)
 
     def _tell_stall(self, station: Station, glimpse: Glimpse, busy_s: float, *, stalled: bool) -> None:
         if stalled == station.stalled:

@@ -18,6 +18,7 @@ from migmond.domain.execution import Execution, Stage
 from migmond.domain.limits import Limits
 from migmond.domain.plan import ConflictPolicy, Operation
 from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.engine.settings import EngineSettings
 
 FILE_BYTES = 256 << 10
 SLOW = Limits(io_bytes_per_s=2 << 20)
@@ -27,10 +28,10 @@ def view(lab: Laboratory, execution: Execution) -> ExecutionView:
     return lab.engine.view(lab.engine.find(execution.id))
 
 
-async def under_way(lab: Laboratory, source: Path, target: Path) -> Execution:
-    """Start 60 files of a quarter megabyte at 2 MiB/s, and wait until some are copied."""
+async def under_way(lab: Laboratory, source: Path, target: Path, limits: Limits = SLOW) -> Execution:
+    """Start 60 files of a quarter megabyte, at 2 MiB/s, and wait until some are copied."""
     trees.small_files(source, 60, FILE_BYTES, random.Random(1))
-    execution = await lab.start(plan(source, target, reflink=False, limits=SLOW))
+    execution = await lab.start(plan(source, target, reflink=False, limits=limits))
     await lab.until(lambda: view(lab, execution).progress.in_flight.bytes > 3 * FILE_BYTES)
     return execution
 
@@ -51,6 +52,26 @@ async def test_a_drain_finishes_the_files_in_hand_and_no_more(tmp_path: Path) ->
         assert drained.totals.failed.entries == 0
         await lab.engine.cancel(drained, "ana", "")
         await lab.ended(drained)
+
+
+async def test_nothing_counts_twice_while_it_becomes_durable(tmp_path: Path) -> None:
+    """Whoever asks between two ticks finds an entry either in flight or done."""
+    told: list[int] = []
+
+    def look() -> bool:
+        progress = view(lab, execution).progress
+        told.append(progress.done.bytes + progress.in_flight.bytes)
+        return progress.done.bytes > 0
+
+    async with laboratory(tmp_path / "state", EngineSettings(workers=2, group_entries=4)) as lab:
+        limits = Limits(io_bytes_per_s=16 << 20)
+        execution = await under_way(lab, tmp_path / "source", tmp_path / "target", limits)
+        await lab.until(look)
+        await lab.engine.drain(lab.engine.find(execution.id), "ana", "")
+        await lab.until(lambda: look() and lab.engine.run_of(execution.id) is None)
+        drained = await lab.ended(execution)
+    assert told == sorted(told)
+    assert told[-1] == drained.totals.done.bytes
 
 
 async def test_what_is_copied_but_not_durable_is_told(tmp_path: Path) -> None:
