@@ -66,6 +66,8 @@ def _relative(text: str) -> str:
 SIZE = _Parsed("size", parse_size)
 RATE = _Parsed("rate", lambda text: parse_rate(text) or "off")
 DURATION = _Parsed("duration", parse_duration)
+PATH = click.Path(readable=False)
+"""One that the shell completes. Whether it may be read is known to whoever opens it: not the caller, mostly."""
 BELOW = _Parsed("dir", _relative)
 
 
@@ -110,7 +112,7 @@ def global_options(command: F) -> F:
         click.option(
             "--socket",
             metavar="PATH",
-            type=click.Path(),
+            type=PATH,
             expose_value=False,
             callback=store("socket"),
             help="The daemon's socket.",

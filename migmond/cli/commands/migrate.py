@@ -12,7 +12,7 @@ import click
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
 from migmond.cli.follow import detaching, exit_after, follow, ways_back
-from migmond.cli.parse import DURATION, RATE, absolute, global_options, selector_from, selector_options
+from migmond.cli.parse import DURATION, PATH, RATE, absolute, global_options, selector_from, selector_options
 from migmond.cli.render.execution import summary, verdict
 from migmond.cli.render.text import printable, rate_text
 from migmond.cli.state import State
@@ -82,8 +82,8 @@ def _check(state: State, client: Client, spec: api.PlanSpec) -> Exit:
 
 
 @click.command()
-@click.argument("source", metavar="SRC", type=click.Path())
-@click.argument("destination", metavar="DST", type=click.Path())
+@click.argument("source", metavar="SRC", type=PATH)
+@click.argument("destination", metavar="DST", type=PATH)
 @click.option("--save", metavar="NAME", help="Keep the plan: migmon run NAME starts it.")
 @plan_options
 @global_options
@@ -111,8 +111,8 @@ def _save(state: State, client: Client, spec: api.PlanSpec, name: str) -> None:
 
 
 @click.command()
-@click.argument("source", metavar="SRC|PLAN", type=click.Path())
-@click.argument("destination", metavar="[DST]", required=False, type=click.Path())
+@click.argument("source", metavar="SRC|PLAN", type=PATH)
+@click.argument("destination", metavar="[DST]", required=False, type=PATH)
 @click.option("--detach/--wait", default=False, help="Return at once, or wait for the end (default).")
 @click.option("--timeout", type=DURATION, metavar="DURATION", help="With --wait: return 124 after that; it goes on.")
 @plan_options

@@ -11,7 +11,7 @@ import msgspec
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
-from migmond.cli.parse import execution_argument, global_options
+from migmond.cli.parse import PATH, execution_argument, global_options
 from migmond.cli.render.text import clock, count, printable, show_size
 from migmond.cli.seals import Verdict, compare
 from migmond.cli.state import State
@@ -28,10 +28,8 @@ _PRIVATE = 0o600
 
 @click.command()
 @execution_argument(required=False)
-@click.option("--output", "-o", type=click.Path(), metavar="FILE", help="Write it to FILE, whole or not at all.")
-@click.option(
-    "--check", "saved", type=click.Path(), metavar="FILE", help="Check a saved one; without ID no daemon is needed."
-)
+@click.option("--output", "-o", type=PATH, metavar="FILE", help="Write it to FILE, whole or not at all.")
+@click.option("--check", "saved", type=PATH, metavar="FILE", help="Check a saved one; without ID no daemon is needed.")
 @global_options
 @click.pass_obj
 def receipt(state: State, id_: str | None, output: str | None, saved: str | None) -> None:
