@@ -27,6 +27,7 @@ class Exit(enum.IntEnum):
 
 _BY_KIND = {
     "not_found": Exit.NO_SUCH_ID,
+    "ambiguous": Exit.NO_SUCH_ID,
     "not_permitted": Exit.NOT_PERMITTED,
     "plan_infeasible": Exit.INFEASIBLE,
     "invalid_input": Exit.USAGE,

@@ -100,8 +100,8 @@ class Service:
         except NotFound:
             return False
 
-    def _find(self, peer: Peer, name: str) -> Execution:
-        return self._engine.find(name, lambda execution: _sees(peer, execution))
+    def _find(self, peer: Peer, name: str, *, newest: bool = False) -> Execution:
+        return self._engine.find(name, lambda execution: _sees(peer, execution), newest=newest)
 
     def _steer(self, peer: Peer, name: str) -> Execution:
         execution = self._find(peer, name)
@@ -194,8 +194,8 @@ class Service:
             views.append(self._engine.view(execution))
         return views
 
-    async def get_execution(self, peer: Peer, execution_id: str) -> api.ExecutionView:
-        return self._engine.view(self._find(peer, execution_id), closely=True)
+    async def get_execution(self, peer: Peer, execution_id: str, *, newest: bool = False) -> api.ExecutionView:
+        return self._engine.view(self._find(peer, execution_id, newest=newest), closely=True)
 
     async def list_files(self, peer: Peer, params: api.FilesParams) -> api.TaskPage:
         execution = self._find(peer, params.id)

@@ -162,6 +162,13 @@ class ExecutionParams(Params, frozen=True):
     id: str
 
 
+class GetParams(ExecutionParams, frozen=True):
+    """`newest`: of several that have the name, the newest is meant, of live ones if there are any. For what only looks:
+    to steer the wrong one would be worse than to be asked which."""
+
+    newest: bool = False
+
+
 class PauseParams(Params, frozen=True):
     id: str
     for_s: float | None = None

@@ -6,6 +6,7 @@
     │   └── ProtocolError         bytes on a socket that are no valid frame or message
     │       └── FrameTooLarge
     ├── NotFound                  no execution, plan, task, plugin or method has that name
+    │   └── Ambiguous             more than one has
     ├── NotPermitted              the peer may not do that
     ├── Conflict                  the request does not fit the present state
     │   └── IllegalTransition     a state change that the state table does not have
@@ -76,6 +77,12 @@ class NotFound(MigmondError):
     """No execution, plan, task, plugin or method has that name."""
 
     kind = "not_found"
+
+
+class Ambiguous(NotFound):
+    """More than one execution has that name."""
+
+    kind = "ambiguous"
 
 
 class NotPermitted(MigmondError):

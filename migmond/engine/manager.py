@@ -99,20 +99,23 @@ class Engine:
         """Every execution as it stands now, oldest first."""
         return [self._now(e) for e in self._executions.values()]
 
-    def find(self, name: str, visible: Callable[[Execution], bool] = lambda execution: True) -> Execution:
+    def find(
+        self, name: str, visible: Callable[[Execution], bool] = lambda execution: True, *, newest: bool = False
+    ) -> Execution:
         """Return the execution that `name` names: its id, a unique prefix of it, or a unique name.
 
         Of several with one name, the only live one is meant.
 
         Args:
             visible: the others are not there, neither to be found nor to make a name ambiguous.
+            newest: see `named`.
 
         Raises:
             NotFound: none, or more than one.
         """
         if name in self._executions and visible(self._executions[name]):
             return self._now(self._executions[name])
-        return named([e for e in self.all() if visible(e)], name)
+        return named([e for e in self.all() if visible(e)], name, newest=newest)
 
     def adopt(self, execution: Execution, identity: Identity) -> Execution:
         """Take its owner's present credentials for the ones that the journal remembers: a group that was left since is

@@ -23,6 +23,7 @@ CODES: Mapping[type[errors.MigmondError], int] = {
     errors.Conflict: -32022,
     errors.IllegalTransition: -32023,
     errors.PlanInfeasible: -32024,
+    errors.Ambiguous: -32025,
     errors.LimitExceeded: -32030,
     errors.Unavailable: -32031,
     errors.MoverError: -32040,

@@ -69,8 +69,8 @@ async def _list(ctx: Context, params: api.ListParams) -> api.ExecutionPage:
     return await ctx.backend.list_executions(ctx.session.peer, params)
 
 
-async def _get(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
-    return await ctx.backend.get_execution(ctx.session.peer, params.id)
+async def _get(ctx: Context, params: api.GetParams) -> api.ExecutionView:
+    return await ctx.backend.get_execution(ctx.session.peer, params.id, newest=params.newest)
 
 
 async def _files(ctx: Context, params: api.FilesParams) -> api.TaskPage:
@@ -174,7 +174,7 @@ def standard_registry() -> Registry:
                _start),
         Method("execution.list", _VIEWER, api.ListParams, api.ExecutionPage,
                "List executions by pages.", _list),
-        Method("execution.get", _VIEWER, api.ExecutionParams, api.ExecutionView,
+        Method("execution.get", _VIEWER, api.GetParams, api.ExecutionView,
                "One execution as it stands now.", _get),
         Method("execution.files", _VIEWER, api.FilesParams, api.TaskPage,
                "Page through an execution's entries in scan order, filtered by a selector.", _files),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from canned import Migmon
+from canned import DONE, Migmon, refuse, running
+from fake_daemon import Connection
 
 NOTHING_IS_READABLE = "import os; os.access = lambda path, mode, **more: not mode & os.R_OK"
 """What `os.access` says to users of a tree of root's; root himself may read everything."""
@@ -15,3 +19,30 @@ def test_what_the_caller_may_not_read_is_the_daemons_to_judge(migmon: Migmon, co
     (migmon.directory / "roots").mkdir()
     done = migmon(command, "roots", "b", "--privileged", code=NOTHING_IS_READABLE)
     assert (done.returncode, "error" in done.stderr) == (0, False)
+
+
+SEVERAL = refuse("ambiguous", "2 migrations match 'media'", "give the id of one: 8f3a1c (...), 9e3a1c (...)")
+
+
+def one_of_several(connection: Connection, params: dict[str, Any]) -> Any:
+    return DONE if params.get("newest") or params["id"] == DONE.id else SEVERAL(connection, params)
+
+
+@pytest.mark.parametrize("command", ["show", "files", "errors", "interventions", "watch", "top", "verify"])
+def test_what_only_looks_takes_the_newest_of_that_name_and_says_so(tmp_path: Path, command: str) -> None:
+    with running(tmp_path, {"execution.get": one_of_several}) as migmon:
+        done = migmon(command, "media")
+        asked = {params["id"] for name, params in migmon.daemon.calls if "id" in params and name != "execution.get"}
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("several are called media; this is the newest, 8f3a1c of ")
+    assert " to /mnt/b " in done.stderr.splitlines()[0]
+    assert asked <= {DONE.id}
+
+
+@pytest.mark.parametrize("command", ["cancel", "pause", "resume", "drain"])
+@pytest.mark.parametrize("trying", [True, False])
+def test_what_steers_asks_which(tmp_path: Path, command: str, trying: bool) -> None:
+    handlers = {"execution.get": one_of_several, f"execution.{command}": SEVERAL}
+    with running(tmp_path, handlers) as migmon:
+        done = migmon(command, "media", *(["-n"] if trying else []))
+    assert (done.returncode, done.stderr.splitlines()[1][:25]) == (4, "hint: give the id of one: "[:25])

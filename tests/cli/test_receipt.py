@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 import trees
+from canned import DONE, always
 from daemon import EmbeddedDaemon
 from fake_daemon import Connection, FakeDaemon
 from migmond.domain import api
@@ -101,7 +102,7 @@ def test_half_a_receipt_is_never_left(tmp_path: Path) -> None:
         entry = ReceiptEntry(after + 1, f"f{after}", "file", 1, 1, "done")
         return ReceiptPage(header(final=False, state="running") if after else header(), (entry,), after + 1)
 
-    with FakeDaemon(tmp_path / "socket", {"execution.receipt": page}) as daemon:
+    with FakeDaemon(tmp_path / "socket", {"execution.get": always(DONE), "execution.receipt": page}) as daemon:
         failed = run(daemon.path, "media", "-o", str(tmp_path / "r"))
     assert failed.returncode == 1
     assert "set going again" in failed.stderr
@@ -125,7 +126,7 @@ def test_memory_does_not_grow_with_the_entries(tmp_path: Path) -> None:
         return Seals(params["id"], True, (SealView(last["sha256"], FORMAT, "2026-01-01T00:00:00Z", None),))
 
     peaks: list[int] = []
-    handlers = {"execution.receipt": page, "execution.seal_receipt": seals}
+    handlers = {"execution.get": always(DONE), "execution.receipt": page, "execution.seal_receipt": seals}
     with FakeDaemon(tmp_path / "socket", handlers) as daemon:
         for wanted in (2_000, 100_000):
             saved = tmp_path / str(wanted)

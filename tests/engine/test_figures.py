@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import random
 from pathlib import Path
@@ -12,7 +13,7 @@ import trio
 import trees
 from engine_harness import Laboratory, laboratory, plan
 from migmond.domain.api import ExecutionView
-from migmond.domain.errors import Conflict, NotFound
+from migmond.domain.errors import Ambiguous, Conflict, NotFound
 from migmond.domain.events import ExecutionProgress
 from migmond.domain.execution import Execution, Stage
 from migmond.domain.limits import Limits
@@ -130,6 +131,28 @@ async def test_a_name_does_not_take_the_place_of_an_id(tmp_path: Path) -> None:
         with pytest.raises(NotFound) as caught:
             lab.engine.find("zz")
         assert "3 characters" in caught.value.hint
+
+
+async def test_of_one_name_the_newest_is_meant_by_who_only_looks(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    trees.small_files(source, 60, FILE_BYTES, random.Random(1))
+    async with laboratory(tmp_path / "state") as lab:
+        for target in "ab":
+            last = await lab.run(plan(source, tmp_path / target))
+        with pytest.raises(Ambiguous) as caught:
+            lab.engine.find("source")
+        begun = datetime.datetime.fromtimestamp(last.created_at, datetime.UTC).astimezone()
+        assert f"/b, begun {begun:%Y-%m-%d %H:%M:%S})" in caught.value.hint
+        assert f"{last.id[:6]} (completed to " in caught.value.hint
+        assert lab.engine.find("source", newest=True).id == last.id
+        live = await lab.start(plan(source, tmp_path / "c", reflink=False, limits=SLOW))
+        assert lab.engine.find("source").id == live.id
+        taker = await lab.engine.start(plan(source, tmp_path / "d"), last.identity, last.id[:6], "")
+        with pytest.raises(Ambiguous):  # one's name is another's id: the newest is no better than the other
+            lab.engine.find(last.id[:6], newest=True)
+        for execution in (live, taker):
+            await lab.engine.cancel(execution, "ana", "")
+            await lab.ended(execution)
 
 
 async def test_of_a_tree_that_was_renamed_the_root_is_looked_at(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class FakeBackend:
     def may_see(self, peer: Peer, execution: str) -> bool:
         return execution not in self.hidden
 
-    async def get_execution(self, peer: Peer, execution_id: str) -> api.ExecutionView:
+    async def get_execution(self, peer: Peer, execution_id: str, *, newest: bool = False) -> api.ExecutionView:
         self.calls.append(("get_execution", peer))
         if execution_id == "missing":
             raise NotFound("no migration matches 'missing'", hint="migmon ls")

@@ -11,6 +11,7 @@ from migmond.cli.commands.look import LIVE, width, worst
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.follow import detaching, events_of, exit_after, follow, reconnected, ways_back
+from migmond.cli.meant import meant, named
 from migmond.cli.parse import execution_argument, global_options
 from migmond.cli.render.execution import details, listing, summary
 from migmond.cli.render.text import painted, printable, rate_text
@@ -27,13 +28,13 @@ from migmond.domain import api
 def watch(state: State, id_: str) -> None:
     """Follow a migration until it ends. With --json every event is a line."""
     with connect(state, timeout_s=None) as client:
-        view = client.call("execution.get", api.ExecutionParams(id_), api.ExecutionView)
+        view = meant(state, client, id_)
         with detaching(state, view.name, ways_back(view)):
             if state.json:
                 for event in events_of(state, client, view.id):
                     state.emit("event", event)
                 with connect(state, start=False) as after:  # the one before may have been lost on the way
-                    ended = after.call("execution.get", api.ExecutionParams(view.id), api.ExecutionView)
+                    ended = named(after, view.id)
             else:
                 found = follow(state, client, view.id)
                 assert found is not None
@@ -50,6 +51,8 @@ def watch(state: State, id_: str) -> None:
 def top(state: State, id_: str | None, interval: float) -> None:
     """Watch all migrations, worst first. One snapshot when standard output is no terminal."""
     client = connect(state)
+    if id_ is not None:
+        id_ = meant(state, client, id_).id
     if state.json:
         state.emit(*_snapshot(client, id_))
         return
@@ -78,7 +81,7 @@ def top(state: State, id_: str | None, interval: float) -> None:
 
 def _snapshot(client: Client, id_: str | None) -> tuple[str, api.ExecutionView | api.ExecutionPage]:
     if id_ is not None:
-        return "execution", client.call("execution.get", api.ExecutionParams(id_), api.ExecutionView)
+        return "execution", named(client, id_)
     return "executions", worst(client, (), 100)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from migmond.cli.connect import connect
+from migmond.cli.meant import meant
 from migmond.cli.parse import execution_argument, global_options, selector_from, selector_options
 from migmond.cli.render.execution import details, listing, worst_first
 from migmond.cli.render.other import error_lines, intervention_lines, task_lines
@@ -76,7 +77,7 @@ def worst(client: Client, states: tuple[str, ...], limit: int) -> api.ExecutionP
 def show(state: State, id_: str) -> None:
     """Show one migration: how far, how fast, what is in the way."""
     with connect(state) as client:
-        view = client.call("execution.get", api.ExecutionParams(id_), api.ExecutionView)
+        view = meant(state, client, id_)
     if state.json:
         state.emit("execution", view)
     else:
@@ -93,6 +94,7 @@ def files(state: State, /, id_: str, limit: int | None, **values: Any) -> None:
     """List a migration's entries in scan order, those that the flags pick."""
     selector, after, left = selector_from(values), 0, limit
     with connect(state) as client:
+        id_ = meant(state, client, id_).id
         while True:
             size = _PAGE if left is None else min(_PAGE, left)
             page = client.call("execution.files", api.FilesParams(id_, selector, after, size), api.TaskPage)
@@ -115,7 +117,8 @@ def files(state: State, /, id_: str, limit: int | None, **values: Any) -> None:
 def errors(state: State, id_: str) -> None:
     """Show what failed, grouped by cause, with what to do next."""
     with connect(state) as client:
-        found = client.call("execution.errors", api.ExecutionParams(id_), api.ErrorGroups)
+        view = meant(state, client, id_)
+        found = client.call("execution.errors", api.ExecutionParams(view.id), api.ErrorGroups)
     if state.json:
         state.emit("errors", found)
     else:
@@ -129,7 +132,8 @@ def errors(state: State, id_: str) -> None:
 def interventions(state: State, id_: str) -> None:
     """Show who changed what about a migration."""
     with connect(state) as client:
-        found = client.call("execution.interventions", api.ExecutionParams(id_), api.InterventionList)
+        view = meant(state, client, id_)
+        found = client.call("execution.interventions", api.ExecutionParams(view.id), api.InterventionList)
     if state.json:
         state.emit("interventions", found)
     else:

@@ -11,10 +11,12 @@ import msgspec
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
+from migmond.cli.meant import meant, named
 from migmond.cli.parse import PATH, execution_argument, global_options
 from migmond.cli.render.text import clock, count, printable, show_size
 from migmond.cli.seals import Verdict, compare
 from migmond.cli.state import State
+from migmond.client.errors import RemoteError
 from migmond.client.receipt import ReceiptStream
 from migmond.client.sync import Client
 from migmond.domain import api
@@ -52,7 +54,7 @@ def _fetch(state: State, id_: str, output: str | None) -> None:
         complain(f"{output} exists", "choose another name, or replace it with -y")
         sys.exit(Exit.USAGE)
     with connect(state) as client:
-        stream = ReceiptStream(client, id_)
+        stream = ReceiptStream(client, meant(state, client, id_).id)
         if output is None:
             last = _print(stream)
         elif state.dry_run:
@@ -119,7 +121,7 @@ def _check(state: State, saved: str, id_: str | None) -> None:
     verdict: Verdict | None = None
     if header and footer and id_ is not None:
         with connect(state) as client:
-            verdict = compare(header, footer, _seals(client, id_))
+            verdict = compare(header, footer, _seals(client, _compared_with(client, id_, header)))
     if state.json:
         facts = {"file": printable(saved), "intact": not found.damage, "line": found.line, "damage": found.damage}
         facts |= {"journal": verdict.message, "same": verdict.same} if verdict else {}
@@ -136,6 +138,19 @@ def _check(state: State, saved: str, id_: str | None) -> None:
         state.show([f"{saved}: intact: {_summary(header, footer)}", f"sha256 {footer.sha256}", *compared])
     if not header.final:
         state.say(f"it is not final: {header.name} was {header.state}")
+
+
+def _compared_with(client: Client, id_: str, header: ReceiptHeader) -> str:
+    """Return the id of the migration that is meant: of several that have the name, the one that the receipt names."""
+    try:
+        return named(client, id_).id
+    except RemoteError as e:
+        if e.kind != "ambiguous":
+            raise
+        own = named(client, header.execution)
+        if own.name != id_:
+            raise
+        return own.id
 
 
 def _summary(header: ReceiptHeader, footer: ReceiptFooter) -> str:

@@ -10,6 +10,7 @@ import click
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
 from migmond.cli.follow import ENDED, wait_verified
+from migmond.cli.meant import meant, named
 from migmond.cli.parse import DURATION, execution_argument, global_options
 from migmond.cli.render.execution import verification
 from migmond.cli.render.text import count, percent_text, show_duration
@@ -20,10 +21,6 @@ from migmond.domain import api
 
 _CANCEL_WAIT_S = 15.0
 """A cancel gives movers 10 s to let go before it kills them."""
-
-
-def _get(client: Client, id_: str) -> api.ExecutionView:
-    return client.call("execution.get", api.ExecutionParams(id_), api.ExecutionView)
 
 
 def _done(state: State, view: api.ExecutionView, text: str, undo: str = "") -> None:
@@ -44,7 +41,7 @@ def pause(state: State, id_: str, for_s: float | None) -> None:
     """Hold a migration; it stops within a tenth of a second and keeps its place."""
     with connect(state) as client:
         if state.dry_run:
-            view = _get(client, id_)
+            view = named(client, id_)
             _done(state, view, f"would be paused at {percent_text(view.progress.percent_done)}")
             return
         view = client.call("execution.pause", api.PauseParams(id_, for_s, state.reason), api.ExecutionView)
@@ -60,7 +57,7 @@ def resume(state: State, id_: str) -> None:
     """Go on: lift all holds, or set a drained, failed or partly failed migration going again."""
     with connect(state) as client:
         if state.dry_run:
-            view = _get(client, id_)
+            view = named(client, id_)
             _done(state, view, f"would be resumed (it is {view.state})")
             return
         view = client.call("execution.resume", api.ReasonParams(id_, state.reason), api.ExecutionView)
@@ -74,7 +71,7 @@ def resume(state: State, id_: str) -> None:
 def cancel(state: State, id_: str) -> None:
     """End a migration. What was done stays done; no partial file is left."""
     with connect(state) as client:
-        view = _get(client, id_)
+        view = named(client, id_)
         if state.dry_run:
             _done(state, view, f"would be cancelled at {percent_text(view.progress.percent_done)}")
             return
@@ -94,7 +91,7 @@ def _ended(client: Client, view: api.ExecutionView) -> api.ExecutionView:
     deadline = time.monotonic() + _CANCEL_WAIT_S
     while view.state not in ENDED and time.monotonic() < deadline:
         time.sleep(0.05)
-        view = _get(client, view.id)
+        view = named(client, view.id)
     return view
 
 
@@ -118,7 +115,7 @@ def drain(state: State, id_: str) -> None:
     """Finish what is being copied, start nothing more."""
     with connect(state) as client:
         if state.dry_run:
-            view = _get(client, id_)
+            view = named(client, id_)
             _done(state, view, "would be drained")
             return
         view = client.call("execution.drain", api.ReasonParams(id_, state.reason), api.ExecutionView)
@@ -137,7 +134,7 @@ def verify(state: State, id_: str, *, cancelling: bool) -> None:
     or it did not end.
     """
     with connect(state, timeout_s=None) as client:
-        view = _get(client, id_)
+        view = meant(state, client, id_)
         if cancelling:
             view = client.call("execution.cancel_verification", api.ExecutionParams(view.id), api.ExecutionView)
             _done(state, view, "its verification was ended")
