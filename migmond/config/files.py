@@ -24,7 +24,13 @@ def files_to_read(directories: Sequence[Path]) -> list[Path]:
 
     Args:
         directories: from the lowest to the highest priority.
+
+    Raises:
+        ConfigError: drop-ins cannot be listed, or lie where they are not read: whoever wrote them believes they hold.
     """
+    for directory in directories:
+        if stray := sorted(p.name for p in directory.glob("[!.]*.toml") if p.name != MAIN_FILE):
+            raise ConfigError(f"{directory / stray[0]} is not read there", hint=f"put it into {directory / DROP_INS}/")
     chosen: list[Path] = []
     mains = [d / MAIN_FILE for d in directories if os.path.lexists(d / MAIN_FILE)]
     if mains and not _masks(mains[-1]):

@@ -18,6 +18,8 @@ from migmond.domain import api
 from migmond.domain.errors import ConfigError, InvalidInput
 from migmond.domain.units import parse_duration, parse_size
 
+DEFAULT_ORIGIN = "default"
+"""Where a value comes from that no file sets."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _WANTED = {str: "text", int: "an integer", bool: "true or false"}
 
@@ -49,7 +51,7 @@ class Config:
             api.ConfigValue(
                 f"{name}.{key}",
                 toml_value(getattr(getattr(self.settings, name), key)),
-                self._origins.get(f"{name}.{key}", "default"),
+                self._origins.get(f"{name}.{key}", DEFAULT_ORIGIN),
                 help_of(section, key).text,
             )
             for name, section in sections().items()
@@ -60,7 +62,7 @@ class Config:
                 api.ConfigValue(
                     f"plugins.{plugin}.{key}",
                     toml_value(value),
-                    self._origins.get(f"plugins.{plugin}.{key}", "default"),
+                    self._origins.get(f"plugins.{plugin}.{key}", DEFAULT_ORIGIN),
                     "whether the plugin is loaded" if key == "enabled" else f"a setting of the plugin {plugin}",
                 )
                 for key, value in table.items()

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from migmond.config.load import Config, changed_keys
+from migmond.config.load import DEFAULT_ORIGIN, Config, changed_keys
 from migmond.daemon.descriptors import clients_allowed, raise_limit, reserved_for
 from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
@@ -147,6 +147,8 @@ async def _serve_clients(
         config.settings.socket.max_outstanding,
         config.size("socket", "max_write_queue"),
     )
+    for warning in missing_groups(config):
+        setup.log(warning)
     wanted, open_files = config.settings.socket.max_connections, raise_limit()
     maximum = clients_allowed(wanted, open_files, reserved_for(config.settings.executions))
     if maximum < wanted:
@@ -308,6 +310,17 @@ def role_groups(setup: Setup) -> RoleGroups:
         _gid(roles.viewer_group),
         os.geteuid() if setup.user_daemon else None,
     )
+
+
+def missing_groups(config: Config) -> list[str]:
+    """Return a sentence for each group that the configuration names and this machine does not have."""
+    return [
+        f"there is no group {name!r}: {value.key} gives nobody a role ({value.origin})"
+        for value in config.values("roles")
+        if value.origin != DEFAULT_ORIGIN
+        and (name := getattr(config.settings.roles, value.key.partition(".")[2]))
+        and _gid(name) is None
+    ]
 
 
 def _gid(name: str) -> int | None:

@@ -12,10 +12,10 @@ import trio
 
 from migmond.client.address import SYSTEM_SOCKET, make_private, runtime_directory, xdg
 from migmond.client.errors import Unreachable
-from migmond.config.files import SYSTEM_DIRECTORIES
+from migmond.config.files import DROP_INS, MAIN_FILE, SYSTEM_DIRECTORIES
 from migmond.config.load import Config, load
 from migmond.daemon.activation import inherited_sockets
-from migmond.daemon.app import BUILTIN_PLUGINS, Setup, serve, storage_context
+from migmond.daemon.app import BUILTIN_PLUGINS, Setup, missing_groups, serve, storage_context
 from migmond.daemon.logs import make_log
 from migmond.daemon.notify import Notifier
 from migmond.daemon.options import Options, parse
@@ -33,10 +33,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the daemon; exits 0 after an ordered stop, 1 when it could not start, 2 on bad usage."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
-        config = load(config_directories(options, os.environ), root_owned=_system(options))
+        config = _load(options)
         if options.check_config:
             for value in config.values():
                 print(f"{value.key} = {value.value}  # {value.origin}")
+            for warning in missing_groups(config):
+                print(f"warning: {warning}", file=sys.stderr)
             return
         if options.restore is not None:
             print(_restore(options, config, options.restore))
@@ -70,6 +72,21 @@ def _say(error: MigmondError) -> None:
 def _system(options: Options) -> bool:
     """Whether this is the machine's daemon: only root may write what it trusts."""
     return os.geteuid() == 0 and not options.user
+
+
+def _load(options: Options) -> Config:
+    """Read the configuration.
+
+    Raises:
+        ConfigError: it is wrong, or a directory that was named is not there: the defaults were not asked for.
+    """
+    for directory in options.config_directories:
+        if not directory.is_dir():
+            raise ConfigError(
+                f"{directory} of --config-directory is no directory",
+                hint=f"name one that has {MAIN_FILE} or {DROP_INS}/",
+            )
+    return load(config_directories(options, os.environ), root_owned=_system(options))
 
 
 def config_directories(options: Options, environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -106,7 +123,7 @@ def _setup(options: Options, config: Config) -> Setup:
         inherited=inherited,
         notifier=Notifier(environment),
         log=log,
-        reload=lambda: load(directories, root_owned=root_owned),
+        reload=lambda: _load(options),
         watchdog_s=watchdog_interval_s(environment, pid),
         exit_when_idle_s=options.exit_when_idle_s,
         ready=ready,
@@ -152,7 +169,7 @@ def _socket_path(options: Options, config: Config, environment: Mapping[str, str
         return config.settings.socket.path
     if not options.user:
         if not inherited:
-            Path(SYSTEM_SOCKET).parent.mkdir(mode=0o755, exist_ok=True)
+            _make_system_directory()
         return SYSTEM_SOCKET
     directory = runtime_directory(environment, os.geteuid())
     try:
@@ -160,3 +177,12 @@ def _socket_path(options: Options, config: Config, environment: Mapping[str, str
     except Unreachable as e:
         raise ConfigError(e.message, hint=e.hint) from e
     return os.path.join(directory, "socket")
+
+
+def _make_system_directory() -> None:
+    directory = Path(SYSTEM_SOCKET).parent
+    try:
+        directory.mkdir(mode=0o755, exist_ok=True)
+    except OSError as e:
+        hint = "give a --socket" if os.geteuid() == 0 else "without root's rights, start migmond --user"
+        raise ConfigError(f"cannot make {directory} for the socket: {e.strerror}", hint=hint) from e

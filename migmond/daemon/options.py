@@ -39,7 +39,8 @@ def parse(arguments: Sequence[str]) -> Options:
         type=Path,
         action="append",
         default=[],
-        help="read configuration only from here; may be repeated, the last has the highest priority",
+        help="read configuration only from DIR/migmond.toml and DIR/migmond.conf.d/*.toml; may be repeated, the last"
+        " has the highest priority",
     )
     parser.add_argument("--exit-when-idle", metavar="DURATION", help="end when nobody needed us for so long")
     parser.add_argument("--foreground-ready-fd", metavar="N", type=int, help="write a byte to this fd when serving")

@@ -46,10 +46,21 @@ WAL_KEPT_BYTES = 64 << 20
 
 
 class DirectoryLock:
-    """Held by the one daemon that owns a state directory, as long as it lives."""
+    """Held by the one daemon that owns a state directory, as long as it lives. Makes the directory when it is missing.
+
+    Raises:
+        JournalError: another daemon holds it, or it cannot be made or written to.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self._fd = os.open(directory / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(directory / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as e:
+            raise JournalError(
+                f"the journal cannot be kept in {directory}: {e.strerror}: {e.filename}",
+                hint="give another --state-directory; without root's rights, start migmond --user",
+            ) from e
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:

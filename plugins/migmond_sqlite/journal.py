@@ -279,7 +279,8 @@ async def open_journal(directory: Path, ballast_bytes: int = 0) -> AsyncIterator
         ballast_bytes: how much room to keep for a full disk.
 
     Raises:
-        JournalError: another daemon has it, it was written by a newer version, or a setting did not take.
+        JournalError: another daemon has it, it cannot be made, it was written by a newer version, or a setting did not
+            take.
         JournalDamaged: it is there but not whole; nothing is replaced.
         JournalFull: no room.
     """
@@ -287,7 +288,6 @@ async def open_journal(directory: Path, ballast_bytes: int = 0) -> AsyncIterator
     ballast = Ballast(directory / "journal.ballast", ballast_bytes)
 
     def opening() -> tuple[DirectoryLock, apsw.Connection, apsw.Connection]:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = DirectoryLock(directory)
         try:
             try:

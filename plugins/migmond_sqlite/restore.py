@@ -41,16 +41,15 @@ def restore(directory: Path, source: Path) -> str:
         JournalFull: no room for a further copy.
     """
     load()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with translated(source):
+        _refuse(source)  # first of all: nothing is made where nothing comes of it
     lock = DirectoryLock(directory)
     try:
         path = directory / "journal.db"
         new = path.with_name("journal.db.new")
         now = time.time()
-        with translated(source):
-            _refuse(source)
-            with contextlib.closing(apsw.Connection(_read_only(source), flags=_FLAGS, vfs=VFS)) as connection:
-                copy_to(connection, new)
+        with translated(source), contextlib.closing(_opened(source)) as connection:
+            copy_to(connection, new)
         with translated(new):
             if _header(new).version < SCHEMA_VERSION:
                 migrate(new, None)
@@ -74,12 +73,10 @@ def restore(directory: Path, source: Path) -> str:
     return "\n".join(lines)
 
 
-_FLAGS = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-
-
-def _read_only(source: Path) -> str:
+def _opened(source: Path) -> apsw.Connection:
     """Nothing is made beside the backup, wherever it lies."""
-    return f"{source.absolute().as_uri()}?immutable=1"
+    uri = f"{source.absolute().as_uri()}?immutable=1"
+    return apsw.Connection(uri, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=VFS)
 
 
 def _header(path: Path) -> Header:
