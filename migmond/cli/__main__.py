@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import sys
 from types import ModuleType
 from typing import Any
@@ -32,6 +33,10 @@ class _InspectOnUse(ModuleType):
 def run() -> None:
     """Run `migmon` and end the process."""
     gc.disable()
+    # Nothing was asked of the daemon yet: Ctrl-C ends us as it ends any program, without a traceback from an import.
+    obeyed = signal.getsignal(signal.SIGINT)
+    if obeyed is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     # msgspec takes what it needs from `typing` where this is missing; since 3.11 all of it is there, 4 ms earlier.
     sys.modules["typing_extensions"] = None  # type: ignore[assignment]
     inspect = sys.modules.setdefault("inspect", _InspectOnUse("inspect"))
@@ -42,6 +47,7 @@ def run() -> None:
         del sys.modules["inspect"]  # click has it; whoever imports it from here on gets the real one
     gc.freeze()
     gc.enable()
+    signal.signal(signal.SIGINT, obeyed)
     code: int | str | None = 0
     try:
         main()

@@ -81,7 +81,7 @@ def _run(state: State) -> None:
         complain(" ".join(e.format_message().split()), where)
         sys.exit(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        complain("interrupted", "what was started goes on: migmon ls")
+        complain("interrupted", "what was started goes on: migmon ls" if state.started else "")
         sys.exit(Exit.DETACHED)
     except UnicodeEncodeError as e:
         complain(f"an argument is not valid UTF-8: {e.object}", "only SRC and DST may be any bytes")

@@ -31,7 +31,11 @@ def terminal_columns() -> int:
 
 
 class State:
-    """The global options; commands change them too, because every command accepts them as well."""
+    """The global options; commands change them too, because every command accepts them as well.
+
+    Attributes:
+        started: the daemon was asked for something that goes on without us.
+    """
 
     def __init__(self) -> None:
         self.json = False
@@ -41,6 +45,7 @@ class State:
         self.reason = ""
         self.socket: str | None = None
         self.color = "auto"
+        self.started = False
 
     def wants_color(self) -> bool:
         """Whether standard output may be coloured (NO_COLOR and TERM=dumb are obeyed)."""

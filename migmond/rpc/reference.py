@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 import typing
 
 import msgspec
@@ -53,4 +54,5 @@ def _type(kind: object) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader that has seen enough (`| head`) ends it
     print(reference(standard_registry()))

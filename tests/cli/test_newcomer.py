@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from canned import DONE, Migmon, refuse, running
-from fake_daemon import Connection
+from canned import DONE, ROOT, Migmon, refuse, running
+from fake_daemon import Connection, HangUp
 
 NOTHING_IS_READABLE = "import os; os.access = lambda path, mode, **more: not mode & os.R_OK"
 """What `os.access` says to users of a tree of root's; root himself may read everything."""
@@ -46,3 +51,50 @@ def test_what_steers_asks_which(tmp_path: Path, command: str, trying: bool) -> N
     with running(tmp_path, handlers) as migmon:
         done = migmon(command, "media", *(["-n"] if trying else []))
     assert (done.returncode, done.stderr.splitlines()[1][:25]) == (4, "hint: give the id of one: "[:25])
+
+
+@pytest.mark.parametrize(
+    ("command", "method", "hint"), [("plan", "plan.check", False), ("run", "execution.start", True)]
+)
+def test_ctrl_c_says_that_something_goes_on_only_when_it_does(
+    tmp_path: Path, command: str, method: str, hint: bool
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def silent(connection: Connection, params: dict[str, Any]) -> Any:
+        asked.set()
+        over.wait(30)
+        raise HangUp
+
+    with running(tmp_path, {method: silent}) as migmon:
+        process = migmon.start(command, "a", "b", stdin=subprocess.DEVNULL)
+        assert asked.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        over.set()
+    assert process.returncode == 130
+    assert said.decode().lstrip() == "error: interrupted\n" + (
+        "hint: what was started goes on: migmon ls\n" if hint else ""
+    )
+
+
+def test_ctrl_c_while_it_is_still_being_imported_is_no_traceback(migmon: Migmon) -> None:
+    interrupting = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'migmond.cli.main': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from migmond.cli.__main__ import run; run()"
+    )
+    done = migmon("ls", code=interrupting)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_the_reference_may_be_read_in_part() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as gone:
+        command = [sys.executable, "-m", "migmond.rpc.reference"]
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+    assert done.stderr == b""

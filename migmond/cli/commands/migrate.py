@@ -142,6 +142,7 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
             if state.dry_run:
                 sys.exit(_check(state, client, spec))
             params = api.StartParams(plan=spec, request_id=os.urandom(8).hex())
+        state.started = True
         started = client.call("execution.start", params, api.ExecutionView)
         if detach:
             _tell_started(state, started)
