@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from canned import DONE, ROOT, Migmon, refuse, running
+from canned import DONE, ROOT, VERIFICATION, Migmon, always, refuse, running
 from fake_daemon import Connection, HangUp
+from fake_views import ended
+from migmond.domain import api
 
 NOTHING_IS_READABLE = "import os; os.access = lambda path, mode, **more: not mode & os.R_OK"
 """What `os.access` says to users of a tree of root's; root himself may read everything."""
@@ -98,3 +100,16 @@ def test_the_reference_may_be_read_in_part() -> None:
         command = [sys.executable, "-m", "migmond.rpc.reference"]
         done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, cwd=ROOT, check=False)
     assert done.stderr == b""
+
+
+def test_a_move_that_was_one_rename_says_why_it_counts_so_little(tmp_path: Path) -> None:
+    why = "renamed as a whole within one file system"
+    moved = ended(why=why, operation="move", verification=VERIFICATION)
+    over = api.Subscription(1, 7, False, (moved,))
+    with running(tmp_path, {"events.subscribe": always(over), "execution.get": always(moved)}) as migmon:
+        said = (
+            migmon("run", "a", "b", "--move").stderr,
+            migmon("verify", "media").stdout,
+            migmon("show", "media").stdout,
+        )
+    assert [why in text for text in said] == [True, True, True]

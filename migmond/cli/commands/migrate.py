@@ -26,7 +26,7 @@ def plan_options(command: Any) -> Any:
     """The flags that make a plan."""
     for option in reversed(
         (
-            click.option("--move", is_flag=True, help="Delete each source once its target is durable."),
+            click.option("--move", is_flag=True, help="Delete each source once its target is durable, SRC last."),
             click.option("--name", default="", help="Name for people."),
             click.option(
                 "--verify", type=click.Choice([v.value for v in VerifyLevel]), default="hash", show_default=True,

@@ -154,6 +154,8 @@ def verify(state: State, id_: str, *, cancelling: bool) -> None:
     if not state.json:
         unread = (f"  could not be read: {example}" for example in found.unreadable_examples)
         state.show([verification(found), *(f"  {example}" for example in found.examples), *unread])
+        if view.state == "completed" and view.why:
+            state.show([f"  {view.why}"])
     if found.mismatches:
         sys.exit(Exit.SOME_FILES_FAILED)
     if found.unreadable:  # nothing is known to be wrong with them, nor right

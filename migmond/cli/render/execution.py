@@ -187,7 +187,7 @@ def summary(e: api.ExecutionView) -> list[str]:
     head = f"{done} in {show_duration(seconds)}{rate}"
     state = {"completed": "done", "completed_with_errors": "finished with errors"}.get(e.state, e.state)
     lines = [f"{e.name} ({e.id[:6]}) {state}: {head}"]
-    if e.why and e.state not in ("completed", "completed_with_errors"):
+    if e.why and e.state != "completed_with_errors":
         lines.append(f"  {e.why}")
     if e.state == "completed" and not p.done.entries and not p.skipped.entries:
         lines.append("  nothing was to be done: the source is empty, or the selector picks nothing")
