@@ -18,10 +18,11 @@ from pathlib import Path
 import msgspec
 import trio
 
-from migmond.config.load import DEFAULT_ORIGIN, Config, changed_keys
+from migmond.config.load import DEFAULT_ORIGIN, Config
 from migmond.daemon.descriptors import clients_allowed, raise_limit, reserved_for
 from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
+from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.notify import Notifier
 from migmond.daemon.own import own_places
 from migmond.daemon.service import Facts, Service
@@ -67,13 +68,12 @@ class Setup(msgspec.Struct, frozen=True):
     Attributes:
         root_owned: it is root's: what it trusts must be writable by root only.
         inherited: listening sockets from systemd; if there are any, `socket_path` is only shown.
-        reload: reads the configuration again; raises ConfigError.
         watchdog_s: how often to feed the watchdog, None for never.
         exit_when_idle_s: end when no client and no running migration needed us for so long.
         ready: called once everything is serving.
     """
 
-    config: Config
+    config: LiveConfig
     user_daemon: bool
     root_owned: bool
     state_directory: Path
@@ -82,7 +82,6 @@ class Setup(msgspec.Struct, frozen=True):
     inherited: tuple[socket.socket, ...]
     notifier: Notifier
     log: Callable[..., None]
-    reload: Callable[[], Config]
     watchdog_s: float | None
     exit_when_idle_s: float | None
     ready: Callable[[], None]
@@ -95,7 +94,7 @@ async def serve(setup: Setup) -> None:
         MigmondError: it cannot start: configuration, journal, socket.
     """
     clock, lag = SystemClock(), LoopLag()
-    config = setup.config
+    config = setup.config.started
     host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, clock.wall, root_owned=setup.root_owned)
     storage = host.storage(config.settings.daemon.storage)
     async with trio.open_nursery() as background:
@@ -126,8 +125,7 @@ async def _serve_clients(
     lag: LoopLag,
     sockets: Sequence[socket.socket],
 ) -> None:
-    config, registry = setup.config, standard_registry()
-    holder: list[Config] = [config]
+    config, registry = setup.config.started, standard_registry()
     facts = Facts(
         socket=setup.socket_path,
         state_directory=str(setup.state_directory),
@@ -138,8 +136,7 @@ async def _serve_clients(
         loop_lag_max_s=lambda: lag.max_s,
         plugins=host.views,
         samples=host.samples,
-        config_values=lambda key: holder[0].values(key),
-        backup_keep=lambda: holder[0].settings.journal.backup_keep,
+        config=setup.config,
     )
     service = Service(engine, surroundings, facts)
     limits = Limits(
@@ -155,13 +152,17 @@ async def _serve_clients(
         setup.log("fewer clients than configured", clients=maximum, open_files=open_files)
     budget = Budget(config.size("socket", "max_user_memory"))
     server = Server(registry, service, limits, role_groups(setup), maximum, budget, setup.log)
-    lifecycle = Lifecycle(setup.log, lambda: _reload(setup, holder))
+    lifecycle = Lifecycle(setup.log, lambda: _reload(setup))
     async with trio.open_nursery() as nursery:
         await nursery.start(lifecycle.watch_signals)
         await nursery.start(server.serve, sockets)
         nursery.start_soon(_show_status, setup.notifier, engine)
         nursery.start_soon(
-            keep_backups, surroundings.journal, surroundings.clock, lambda: backup_settings(holder[0]), setup.log
+            keep_backups,
+            surroundings.journal,
+            surroundings.clock,
+            lambda: backup_settings(setup.config.newest),
+            setup.log,
         )
         if setup.exit_when_idle_s is not None:
             nursery.start_soon(_stop_when_idle, server, engine, lifecycle, setup.exit_when_idle_s)
@@ -169,7 +170,9 @@ async def _serve_clients(
         setup.ready()
         setup.log("serving", socket=setup.socket_path, state=str(setup.state_directory))
         await lifecycle.stopping.wait()
-        await _stop(setup, surroundings, engine, server, lifecycle, holder[0].seconds("daemon", "drain_timeout"))
+        await _stop(
+            setup, surroundings, engine, server, lifecycle, setup.config.newest.seconds("daemon", "drain_timeout")
+        )
         nursery.cancel_scope.cancel()
 
 
@@ -237,17 +240,9 @@ async def _stop_when_idle(server: Server, engine: Engine, lifecycle: Lifecycle, 
             return
 
 
-def _reload(setup: Setup, holder: list[Config]) -> None:
-    """Take a changed configuration in; a bad one leaves everything as it is."""
+def _reload(setup: Setup) -> None:
     setup.notifier.reloading()
-    try:
-        new = setup.reload()
-    except ConfigError as e:
-        setup.log("configuration not reloaded", why=e.message)
-    else:
-        at_once, restart = changed_keys(holder[0], new)
-        holder[0] = new
-        setup.log("configuration reloaded", now=at_once, after_restart=restart)
+    setup.config.reload(setup.log)
     setup.notifier.ready("serving")
 
 
@@ -257,7 +252,7 @@ async def _listening(setup: Setup) -> AsyncIterator[Sequence[socket.socket]]:
     if setup.inherited:
         yield setup.inherited
         return
-    section = setup.config.settings.socket
+    section = setup.config.started.settings.socket
     try:
         sock = bind_socket(setup.socket_path, mode=int(section.mode, 8), backlog=section.backlog)
     except OSError as e:
@@ -303,7 +298,7 @@ def engine_settings(config: Config) -> EngineSettings:
 
 def role_groups(setup: Setup) -> RoleGroups:
     """Look up the groups of the configuration; those that this machine does not have give nobody a role."""
-    roles = setup.config.settings.roles
+    roles = setup.config.started.settings.roles
     return RoleGroups(
         _gid(roles.admin_group),
         _gid(roles.operator_group),

@@ -37,11 +37,11 @@ def _render(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     )
 
 
-def make_log(level: str, environment: Mapping[str, str]) -> Callable[..., None]:
+def make_log(level: Callable[[], str], environment: Mapping[str, str]) -> Callable[..., None]:
     """Return `log(message, **fields)`; a field `exc_info` logs an exception as an error.
 
     Args:
-        level: least level shown: debug, info, warning, error.
+        level: returns the least level shown now: debug, info, warning, error.
         environment: JOURNAL_STREAM tells that systemd reads our standard error.
     """
     under_systemd = "JOURNAL_STREAM" in environment
@@ -57,13 +57,12 @@ def make_log(level: str, environment: Mapping[str, str]) -> Callable[..., None]:
     logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
     )
 
     def log(message: str, **fields: Any) -> None:
-        if fields.get("exc_info") is not None:
-            logger.error(message, **fields)
-        else:
-            logger.info(message, **fields)
+        of = logging.ERROR if fields.get("exc_info") is not None else logging.INFO
+        if of >= logging.getLevelName(level().upper()):
+            logger.log(of, message, **fields)
 
     return log

@@ -16,6 +16,7 @@ from migmond.config.files import DROP_INS, MAIN_FILE, SYSTEM_DIRECTORIES
 from migmond.config.load import Config, load
 from migmond.daemon.activation import inherited_sockets
 from migmond.daemon.app import BUILTIN_PLUGINS, Setup, missing_groups, serve, storage_context
+from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.logs import make_log
 from migmond.daemon.notify import Notifier
 from migmond.daemon.options import Options, parse
@@ -101,7 +102,8 @@ def config_directories(options: Options, environment: Mapping[str, str]) -> tupl
 
 def _setup(options: Options, config: Config) -> Setup:
     environment, pid = os.environ, os.getpid()
-    log = make_log(config.settings.daemon.log_level, environment)
+    live = LiveConfig(config, lambda: _load(options))
+    log = make_log(lambda: live.newest.settings.daemon.log_level, environment)
     inherited = tuple(inherited_sockets(environment, pid))
     directories, root_owned = config_directories(options, environment), _system(options)
     state_directory = _state_directory(options, config, environment)
@@ -114,7 +116,7 @@ def _setup(options: Options, config: Config) -> Setup:
             os.close(options.ready_fd)
 
     return Setup(
-        config=config,
+        config=live,
         user_daemon=options.user,
         root_owned=root_owned,
         state_directory=state_directory,
@@ -123,7 +125,6 @@ def _setup(options: Options, config: Config) -> Setup:
         inherited=inherited,
         notifier=Notifier(environment),
         log=log,
-        reload=lambda: _load(options),
         watchdog_s=watchdog_interval_s(environment, pid),
         exit_when_idle_s=options.exit_when_idle_s,
         ready=ready,

@@ -13,6 +13,7 @@ import trio
 
 import migmond
 from migmond.daemon.journal_care import journal_checks
+from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.shared import Shared
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
@@ -72,8 +73,7 @@ class Facts(msgspec.Struct, frozen=True):
     loop_lag_max_s: Callable[[], float]
     plugins: Callable[[], tuple[api.PluginView, ...]]
     samples: Callable[[], tuple[SampleView, ...]]
-    config_values: Callable[[str], list[api.ConfigValue]]
-    backup_keep: Callable[[], int]
+    config: LiveConfig
 
 
 class Service:
@@ -285,11 +285,13 @@ class Service:
             loop_lag_max_s=facts.loop_lag_max_s(),
             plugins=facts.plugins(),
             journal_trouble=condition.damage or condition.short,
+            config_trouble=self._facts.config.trouble,
         )
 
     async def doctor(self, peer: Peer) -> api.Checks:
         checks = [*await self._doctor.get()]
         checks += _plugin_checks(self._facts.plugins())
+        checks.append(self._facts.config.check())
         checks.append(_machine_code_check())
         checks.append(_space_check(self._facts.state_directory))
         lag = self._facts.loop_lag_max_s()
@@ -301,17 +303,21 @@ class Service:
         return api.Checks(tuple(checks))
 
     async def _journal_checks(self) -> list[api.Check]:
-        return await journal_checks(self._surroundings.journal, self._facts.backup_keep(), self._facts.state_directory)
+        return await journal_checks(self._surroundings.journal, self._backup_keep, self._facts.state_directory)
+
+    @property
+    def _backup_keep(self) -> int:
+        return self._facts.config.newest.settings.journal.backup_keep
 
     async def backup(self, peer: Peer) -> api.Backup:
-        made = await self._surroundings.journal.backup(self._facts.backup_keep())
+        made = await self._surroundings.journal.backup(self._backup_keep)
         return api.Backup(made.path, time_text(made.at), made.size_bytes)
 
     async def plugins(self, peer: Peer) -> api.PluginList:
         return api.PluginList(self._facts.plugins())
 
     async def config(self, peer: Peer, key: str) -> api.ConfigValues:
-        values = self._facts.config_values(key)
+        values = self._facts.config.values(key)
         if not values:
             raise NotFound(f"there is no setting {key!r}", hint="migmon config shows all of them")
         if peer.role < Role.ADMIN:

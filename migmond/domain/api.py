@@ -420,6 +420,7 @@ class Status(Result, frozen=True):
     plugins: tuple[PluginView, ...]
     journal_trouble: str = ""
     """Damage, or a full disk; "" when the journal is well."""
+    config_trouble: str = ""
 
 
 class Check(Result, frozen=True):
@@ -450,12 +451,13 @@ class ConfigParams(Params, frozen=True):
 
 
 class ConfigValue(Result, frozen=True):
-    """`origin`: `default`, or file and line that set it. `value` is shown as TOML."""
+    """`origin`: `default`, or file and line that set it. `value`: in force, as TOML. `pending`: after a restart."""
 
     key: str
     value: str
     origin: str
     help: str
+    pending: str = ""
 
 
 class ConfigValues(Result, frozen=True):

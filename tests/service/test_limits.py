@@ -122,7 +122,7 @@ def test_descriptors_that_are_not_there_are_a_clear_error() -> None:
 
 @pytest.mark.parametrize("environment", [{}, {"JOURNAL_STREAM": "1:2"}])
 def test_a_name_cannot_forge_a_log_record(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    make_log("info", environment)("taking up", name="x\n<3>stopped\x1b[2J")
+    make_log(lambda: "info", environment)("taking up", name="x\n<3>stopped\x1b[2J")
     (line,) = capsys.readouterr().err.splitlines()
     assert "\x1b[2J" not in line
 

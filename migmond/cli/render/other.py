@@ -58,6 +58,8 @@ def status_lines(s: api.Status) -> list[str]:
     ]
     if s.journal_trouble:
         lines.insert(3, f"              ✗ {s.journal_trouble} (migmon doctor)")
+    if s.config_trouble:
+        lines.append("  config      ✗ the last reload changed nothing (migmon doctor)")
     return [*lines, *(f"  plugin      {line}" for line in plugin_lines(s.plugins))]
 
 
@@ -84,5 +86,9 @@ def check_lines(checks: api.Checks) -> list[str]:
 
 
 def config_lines(values: api.ConfigValues) -> list[str]:
-    """Return effective settings with where each comes from."""
-    return table(["KEY", "VALUE", "FROM"], [[v.key, v.value, v.origin] for v in values.values])
+    """Return the settings in force with where each comes from, and what waits for a restart."""
+    header, rows = ["KEY", "VALUE", "FROM"], [[v.key, v.value, v.origin] for v in values.values]
+    if any(v.pending for v in values.values):
+        header.append("AFTER A RESTART")
+        rows = [[*row, v.pending] for row, v in zip(rows, values.values, strict=True)]
+    return table(header, rows)
