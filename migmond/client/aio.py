@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import trio
 
 from migmond.client.core import ClientCore
-from migmond.client.errors import RemoteError, Unreachable
+from migmond.client.errors import RemoteError, Unreachable, no_connection
 from migmond.domain import api
 from migmond.domain.events import Delivery
 from migmond.wire.answers import Answer
@@ -102,7 +102,7 @@ async def connect(path: str) -> AsyncIterator[AsyncClient]:
     try:
         stream = await _open(path)
     except OSError as e:
-        raise Unreachable(f"no daemon answers at {path} ({e.strerror or e})") from e
+        raise no_connection(path, e) from e
     client = AsyncClient(stream)
     async with stream, trio.open_nursery() as nursery:
         nursery.start_soon(client.read)

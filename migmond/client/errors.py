@@ -18,6 +18,14 @@ class Unreachable(ClientError):
         self.hint = hint
 
 
+def no_connection(path: str, error: OSError) -> Unreachable:
+    """Return what it means that the socket at `path` could not be connected to."""
+    if isinstance(error, PermissionError):
+        hint = "use a daemon of your own (leave --socket and MIGMOND_SOCKET out), or ask whose it is"
+        return Unreachable(f"you may not use the socket {path}: it is another user's ({error.strerror})", hint)
+    return Unreachable(f"no daemon answers at {path} ({error.strerror or error})")
+
+
 class RemoteError(ClientError):
     """The daemon refused. `kind` is stable (`not_found`, `plan_infeasible`, ...), the message is for people."""
 

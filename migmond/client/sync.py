@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from migmond.client.core import ClientCore
-from migmond.client.errors import RemoteError, Unreachable
+from migmond.client.errors import RemoteError, Unreachable, no_connection
 from migmond.domain import api
 from migmond.domain.events import Delivery
 from migmond.wire.answers import Answer
@@ -51,7 +51,7 @@ class Client:
             self._socket.settimeout(timeout_s)
         except OSError as e:
             self._socket.close()
-            raise Unreachable(f"no daemon answers at {path} ({e.strerror or e})") from e
+            raise no_connection(path, e) from e
 
     def __enter__(self) -> Client:
         return self

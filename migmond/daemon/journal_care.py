@@ -9,7 +9,7 @@ import trio
 from migmond.domain import api
 from migmond.domain.errors import MigmondError
 from migmond.domain.units import show_size
-from migmond.engine.views import time_text
+from migmond.engine.views import local_text
 from migmond.ports import Clock, Journal
 
 LOOK_S = 60.0
@@ -78,7 +78,7 @@ async def journal_checks(journal: Journal, keep: int, state_directory: str) -> l
         size = show_size(newest.size_bytes)
         checks.append(
             api.Check(
-                "journal backups", "ok", f"{len(backups)}, newest of {time_text(newest.at)}, {size}: {newest.path}"
+                "journal backups", "ok", f"{len(backups)}, newest of {local_text(newest.at)}, {size}: {newest.path}"
             )
         )
     elif keep:

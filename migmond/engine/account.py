@@ -180,14 +180,14 @@ class Account:
         """Return how an execution ends whose every stage was gone through, and why so."""
         totals = self.totals
         if totals.failed.entries:
-            return (
-                ExecutionState.COMPLETED_WITH_ERRORS,
-                f"{totals.failed.entries:,} entries failed, their sources are untouched",
-            )
+            one, many = "1 entry failed, its source is untouched", "entries failed, their sources are untouched"
+            failed = totals.failed.entries
+            return ExecutionState.COMPLETED_WITH_ERRORS, one if failed == 1 else f"{failed:,} {many}"
         forgotten = totals.planned.entries - totals.settled.entries
         if forgotten > 0:
             # No stage leaves any. Should one do so all the same, nobody may be told that all of it was moved.
-            return ExecutionState.FAILED, f"{forgotten:,} entries were passed over by a mistake of migmond; resume it"
+            what = "1 entry was" if forgotten == 1 else f"{forgotten:,} entries were"
+            return ExecutionState.FAILED, f"{what} passed over by a mistake of migmond; resume it"
         return ExecutionState.COMPLETED, ""
 
     def _add(self, field: str, entries: int, size_bytes: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 
 from migmond.domain.errors import Ambiguous, NotFound
 from migmond.domain.execution import Execution
 from migmond.domain.names import to_text
 from migmond.domain.states import LIVE_EXECUTION_STATES
+from migmond.engine.views import local_text
 
 MIN_PREFIX = 3
 """Shortest id prefix that names an execution."""
@@ -50,7 +50,6 @@ def named(seen: Sequence[Execution], name: str, *, newest: bool = False) -> Exec
 
 def _told(execution: Execution) -> str:
     """What tells it from others of its name. The time is local, as people see it everywhere else."""
-    at = datetime.datetime.fromtimestamp(execution.created_at, datetime.UTC).astimezone()
     path = to_text(execution.plan.destination)
     path = path if len(path) <= _PATH_SHOWN else f"…{path[1 - _PATH_SHOWN :]}"
-    return f"{execution.id[:6]} ({execution.state} to {path}, begun {at:%Y-%m-%d %H:%M:%S})"
+    return f"{execution.id[:6]} ({execution.state} to {path}, begun {local_text(execution.created_at)})"

@@ -65,6 +65,11 @@ def time_text(wall: float) -> str:
     return datetime.datetime.fromtimestamp(wall, datetime.UTC).isoformat(timespec="milliseconds")
 
 
+def local_text(wall: float) -> str:
+    """Return wall clock seconds as people of this machine read them: in its zone, to the second."""
+    return f"{datetime.datetime.fromtimestamp(wall, datetime.UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
 def time_or_none(wall: float | None) -> str | None:
     return None if wall is None else time_text(wall)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from migmond.domain.plan import ConflictPolicy, Operation, Plan
+from migmond.domain.plan import ConflictPolicy, Operation, Plan, VerifyLevel
 from migmond.domain.preflight import Folding, RootSurvey, Sight, TargetFacts
 from migmond.domain.units import show_size
 from migmond.planning.filesystems import Abilities
@@ -74,6 +74,19 @@ def _conflict(case: Case) -> Remark:
         ConflictPolicy.BACKUP: "what is there is kept as a backup",
     }[case.plan.conflict]
     return Remark("ok", f"{one}: {what}", f"{many}: {what}")
+
+
+def _there(case: Case) -> Remark:
+    one, many = (
+        "1 entry of that name and size is there already",
+        "{n} entries of the same names and sizes are there already",
+    )
+    if case.plan.operation is not Operation.MOVE and case.plan.verify is not VerifyLevel.READ_BACK:
+        return Remark("ok", one, many)  # what a copy goes by has been seen
+    other = f"other content is a conflict ({case.plan.conflict.value})"
+    return Remark(
+        "ok", f"{one}: its content will be compared, {other}", f"{many}: their content will be compared, {other}"
+    )
 
 
 def _collision(case: Case) -> Remark:
@@ -229,10 +242,7 @@ _RULES: dict[Sight, Rule] = {
         lambda case: False, "{fs} cannot have the modification time of 1 entry",
         "{fs} cannot have the modification times of {n} entries",
     ),
-    Sight.THERE: _always(
-        "1 entry of that name and size is there already", "{n} entries of the same names and sizes are there already",
-        severity="ok",
-    ),
+    Sight.THERE: _there,
 }  # fmt: skip
 
 _KEPT = ((Sight.XATTRS, "xattrs"), (Sight.ACL, "ACLs"), (Sight.CAPABILITIES, "capabilities"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -10,11 +12,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from canned import DONE, ROOT, VERIFICATION, Migmon, always, refuse, running
+from canned import DONE, ROOT, VERDICT, VERIFICATION, Migmon, always, refuse, running
 from fake_daemon import Connection, HangUp
-from fake_views import ended
+from fake_views import AT, ended, execution, progress
+from migmond.client.errors import no_connection
 from migmond.domain import api
 
 NOTHING_IS_READABLE = "import os; os.access = lambda path, mode, **more: not mode & os.R_OK"
@@ -113,3 +117,66 @@ def test_a_move_that_was_one_rename_says_why_it_counts_so_little(tmp_path: Path)
             migmon("show", "media").stdout,
         )
     assert [why in text for text in said] == [True, True, True]
+
+
+def test_a_socket_of_somebody_else_is_no_absent_daemon() -> None:
+    refused = no_connection("/s", PermissionError(errno.EACCES, "Permission denied"))
+    assert refused.message == "you may not use the socket /s: it is another user's (Permission denied)"
+    assert "a daemon of your own" in refused.hint
+    assert "no daemon answers" in no_connection("/s", ConnectionRefusedError(errno.ECONNREFUSED, "refused")).message
+
+
+def test_watching_what_has_ended_is_answered_in_json_too(tmp_path: Path) -> None:
+    over = api.Subscription(1, 7, False, (DONE,))
+    with running(tmp_path, {"events.subscribe": always(over)}) as migmon:
+        (line,) = migmon("watch", "media", "--json").stdout.splitlines()
+    assert json.loads(line)["kind"] == "execution"
+
+
+@pytest.mark.parametrize(("state", "asks"), [("completed", False), ("cancelled", False), ("drained", True)])
+def test_nobody_is_asked_whether_to_cancel_what_has_ended(tmp_path: Path, state: str, asks: bool) -> None:
+    moved = ended(state, operation="move")
+    handlers = {"execution.get": always(moved), "execution.cancel": refuse("conflict", "it has ended")}
+    with running(tmp_path, handlers) as migmon:
+        done = migmon("cancel", "media")
+    assert (done.returncode, "needs its name" in done.stderr) == ((2, True) if asks else (1, False))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["receipt", "--check", "f", "-o", "x"], "error: --output writes a new receipt, --check reads a saved one"),
+        (["run", "a", "b", "--include"], "hint: migmon run --help"),
+        (["pause", "media", "--for"], "hint: migmon pause --help"),
+    ],
+)
+def test_usage_errors_name_what_is_wrong_and_where_help_is(migmon: Migmon, arguments: list[str], said: str) -> None:
+    done = migmon(*arguments)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_files_that_picks_nothing_says_so(tmp_path: Path) -> None:
+    with running(tmp_path, {"execution.files": always(api.TaskPage((), None))}) as migmon:
+        picking, all_ = migmon("files", "media", "--state", "failed"), migmon("files", "media")
+    assert (picking.stdout, picking.stderr) == ("", "no entry is picked by these flags\n")
+    assert all_.stderr == "there is no entry yet\n"
+
+
+@pytest.mark.parametrize(("state", "undo"), [("running", True), ("drained", True), ("completed", False)])
+def test_what_has_ended_offers_no_undo(tmp_path: Path, state: str, undo: bool) -> None:
+    record = api.InterventionView("i-1", DONE.id, "pause", "ana", AT, "", "running", "paused", "migmon resume 8f3a1c")
+    view = execution(state=state)
+    handlers = {"execution.get": always(view), "execution.interventions": always(api.InterventionList((record,)))}
+    with running(tmp_path, handlers) as migmon:
+        assert ("UNDO" in (text := migmon("interventions", "media").stdout)) is undo
+    assert ("migmon resume" in text) is undo
+
+
+def test_one_is_no_plural(tmp_path: Path) -> None:
+    one = api.TallyView(1, 0)
+    failed = ended("completed_with_errors", progress=progress(failed=one, done=one))
+    over = api.Subscription(1, 7, False, (failed,))
+    verdict = msgspec.structs.replace(VERDICT, files=1)
+    with running(tmp_path, {"events.subscribe": always(over), "plan.check": always(verdict)}) as migmon:
+        assert "1 failed, its source is untouched" in migmon("run", "a", "b").stderr
+        assert " 1 file, " in migmon("plan", "a", "b").stdout

@@ -105,13 +105,17 @@ async def test_percent_never_falls_nor_passes_100(tmp_path: Path) -> None:
     assert all(0 <= p <= 100 for p in known)
 
 
-async def test_failures_are_not_counted_as_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "why"),
+    [(1, "1 entry failed, its source is untouched"), (4, "4 entries failed, their sources are untouched")],
+)
+async def test_failures_are_not_counted_as_there(tmp_path: Path, count: int, why: str) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
-    trees.small_files(source, 4, 1000, random.Random(1))
-    trees.small_files(target, 4, 999, random.Random(2))
+    trees.small_files(source, count, 100_000, random.Random(1))
+    trees.small_files(target, count, 999, random.Random(2))
     async with laboratory(tmp_path / "state") as lab:
         done = await lab.run(plan(source, target))
-        assert done.totals.failed.entries == 4
+        assert (done.totals.failed.entries, done.reason) == (count, why)
         percent = view(lab, done).progress.percent_done
         assert percent is not None
         assert percent < 50

@@ -196,6 +196,13 @@ def test_sizes_times_and_paths() -> None:
     assert list(path_sights(b"/s", b"/t", b"x" * 4093)) == []
 
 
+def test_what_seems_to_be_there_is_said_to_be_compared_where_it_is() -> None:
+    there, moved = {Sight.THERE: 1}, Plan("p", (Source(b"/s"),), b"/t", Operation.MOVE)
+    assert findings(facts(sights=there))["already_there"].message == "1 entry of that name and size is there already"
+    said = findings(facts(sights=there, plan=moved))["already_there"].message
+    assert said.endswith("is there already: its content will be compared, other content is a conflict (fail)")
+
+
 def test_methods() -> None:
     move = Plan("p", (Source(b"/s"),), b"/t", Operation.MOVE)
     copy = Plan("p", (Source(b"/s"),), b"/t", reflink=False)

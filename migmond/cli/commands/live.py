@@ -26,15 +26,19 @@ from migmond.domain import api
 @global_options
 @click.pass_obj
 def watch(state: State, id_: str) -> None:
-    """Follow a migration until it ends. With --json every event is a line."""
+    """Follow a migration until it ends. With --json every event is a line; of one that has ended, it is itself."""
     with connect(state, timeout_s=None) as client:
         view = meant(state, client, id_)
         with detaching(state, view.name, ways_back(view)):
             if state.json:
+                told = False
                 for event in events_of(state, client, view.id):
                     state.emit("event", event)
+                    told = True
                 with connect(state, start=False) as after:  # the one before may have been lost on the way
                     ended = named(after, view.id)
+                if not told:  # it had ended before: what it has come to is all there is to say
+                    state.emit("execution", ended)
             else:
                 found = follow(state, client, view.id)
                 assert found is not None

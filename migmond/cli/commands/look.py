@@ -16,10 +16,12 @@ from migmond.cli.render.other import error_lines, intervention_lines, task_lines
 from migmond.cli.state import State, terminal_columns
 from migmond.client.sync import Client
 from migmond.domain import api
-from migmond.domain.states import LIVE_EXECUTION_STATES, ExecutionState
+from migmond.domain.states import LIVE_EXECUTION_STATES, TERMINAL_EXECUTION_STATES, ExecutionState
 
 _PAGE = 1000
 _NO_EDGE = 1 << 20
+_OVER = frozenset(s.value for s in TERMINAL_EXECUTION_STATES - {ExecutionState.DRAINED})
+"""Nothing of what was done to such a migration can be undone; a drain can."""
 LIVE = tuple(s.value for s in LIVE_EXECUTION_STATES)
 
 
@@ -92,7 +94,7 @@ def show(state: State, id_: str) -> None:
 @click.pass_obj
 def files(state: State, /, id_: str, limit: int | None, **values: Any) -> None:
     """List a migration's entries in scan order, those that the flags pick."""
-    selector, after, left = selector_from(values), 0, limit
+    selector, after, left, shown = selector_from(values), 0, limit, 0
     with connect(state) as client:
         id_ = meant(state, client, id_).id
         while True:
@@ -103,11 +105,14 @@ def files(state: State, /, id_: str, limit: int | None, **values: Any) -> None:
                     state.emit("file", task)
             elif page.tasks:
                 state.show(task_lines(page.tasks, width()))
+            shown += len(page.tasks)
             if left is not None:
                 left -= len(page.tasks)
             if page.next is None or left == 0:
-                return
+                break
             after = page.next
+    if not shown:
+        state.say("no entry is picked by these flags" if selector != api.SelectorSpec() else "there is no entry yet")
 
 
 @click.command()
@@ -137,4 +142,4 @@ def interventions(state: State, id_: str) -> None:
     if state.json:
         state.emit("interventions", found)
     else:
-        state.show(intervention_lines(found))
+        state.show(intervention_lines(found, ended=view.state in _OVER))

@@ -41,7 +41,9 @@ def receipt(state: State, id_: str | None, output: str | None, saved: str | None
     of all others, and the journal keeps it from the first time on. --check FILE tells whether a saved one is intact,
     and which line is not; with ID it is compared with the journal too, which finds one that was rewritten as a whole.
     """
-    if (id_ is None and saved is None) or (saved is not None and output is not None):
+    if saved is not None and output is not None:
+        raise click.UsageError("--output writes a new receipt, --check reads a saved one: give one of them")
+    if id_ is None and saved is None:
         raise click.UsageError("give the ID of a migration, or --check FILE, or both")
     if saved is not None:
         _check(state, saved, id_)

@@ -18,6 +18,7 @@ from migmond.cli.state import State
 from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.domain.states import EXECUTION_TRANSITIONS, ExecutionState
 
 _CANCEL_WAIT_S = 15.0
 """A cancel gives movers 10 s to let go before it kills them."""
@@ -75,7 +76,7 @@ def cancel(state: State, id_: str) -> None:
         if state.dry_run:
             _done(state, view, f"would be cancelled at {percent_text(view.progress.percent_done)}")
             return
-        if view.operation == "move" and not state.yes:
+        if view.operation == "move" and not state.yes and _cancellable(view):
             _ask_for_name(view)
         view = client.call("execution.cancel", api.ReasonParams(view.id, state.reason), api.ExecutionView)
         view = _ended(client, view)
@@ -84,6 +85,12 @@ def cancel(state: State, id_: str) -> None:
         _done(state, view, f"cancelled; {stays} there{f'; {view.why}' if view.why else ''}")
     else:
         _done(state, view, f"is being cancelled; watch it: migmon watch {view.id[:6]}")
+
+
+def _cancellable(view: api.ExecutionView) -> bool:
+    """Nobody is asked whether to do what the daemon will refuse."""
+    after = EXECUTION_TRANSITIONS[ExecutionState(view.state)]
+    return not after.isdisjoint((ExecutionState.CANCELLING, ExecutionState.CANCELLED))
 
 
 def _ended(client: Client, view: api.ExecutionView) -> api.ExecutionView:
@@ -101,7 +108,8 @@ def _ask_for_name(view: api.ExecutionView) -> None:
         complain(f"cancelling the move {view.name} needs its name or -y", f"migmon cancel {view.id[:6]} -y")
         sys.exit(Exit.USAGE)
     done = view.progress.done.entries
-    print(f"{view.name} has moved {done:,} entries; they stay at {view.destination}.", file=sys.stderr)
+    stay = count(done, "entry; it stays", "entries; they stay")
+    print(f"{view.name} has moved {stay} at {view.destination}.", file=sys.stderr)
     if click.prompt("Type its name to cancel it", err=True) != view.name:
         complain("that is not its name: nothing was changed")
         sys.exit(Exit.USAGE)

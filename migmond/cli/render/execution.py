@@ -196,7 +196,8 @@ def summary(e: api.ExecutionView) -> list[str]:
     if p.skipped.entries:
         lines.append(f"  {p.skipped.entries:,} left alone (migmon files {e.id[:6]} --state skipped)")
     if p.failed.entries:
-        lines.append(f"  {p.failed.entries:,} failed, their sources are untouched: migmon errors {e.id[:6]}")
+        sources = "its source is" if p.failed.entries == 1 else "their sources are"
+        lines.append(f"  {p.failed.entries:,} failed, {sources} untouched: migmon errors {e.id[:6]}")
     if p.imperfect:
         lines.append(f"  {p.imperfect:,} kept content but not all metadata: migmon files {e.id[:6]} --json has what")
     if e.state in ("drained", "failed"):
@@ -242,7 +243,7 @@ def verdict(v: api.PlanVerdict, destination: str) -> list[str]:
     """Return the lines of `plan`."""
     lines = []
     if v.entries:
-        size = f"{v.files:,} files, {show_size(v.bytes)}{_need(v)}"
+        size = f"{count(v.files, 'file')}, {show_size(v.bytes)}{_need(v)}"
         lines.append(f"{count(v.entries, 'entry', 'entries')}, {size} → {destination}{_free(v)}")
     marks = {"blocker": "✗ ", "warning": "! ", "ok": "✓ "}
     for f in v.findings:
@@ -251,8 +252,9 @@ def verdict(v: api.PlanVerdict, destination: str) -> list[str]:
         if f.hint and f.severity != "ok":
             lines.append(f"    {f.hint}")
     if v.feasible:
+        there = any(f.kind == "target_exists" for f in v.findings)
         how = {
-            "rename": "by rename, instantly",
+            "rename": "by renaming one by one" if there else "by rename, instantly",
             "copy": "by copying",
             "reflink?": "by reflink where possible, else copying",
         }

@@ -32,14 +32,15 @@ def error_lines(groups: api.ErrorGroups) -> list[str]:
     return out
 
 
-def intervention_lines(found: api.InterventionList) -> list[str]:
-    """Return who changed what."""
+def intervention_lines(found: api.InterventionList, *, ended: bool = False) -> list[str]:
+    """Return who changed what, and how to undo it. `ended`: nothing can be undone any more."""
     if not found.interventions:
         return ["nobody has intervened"]
     rows = [
         [i.id, clock(i.at), i.author, i.kind, f"{i.before} → {i.after}", i.reason, i.undo] for i in found.interventions
     ]
-    return table(["ID", "AT", "BY", "WHAT", "CHANGE", "REASON", "UNDO"], rows)
+    header = ["ID", "AT", "BY", "WHAT", "CHANGE", "REASON", "UNDO"]
+    return table(header[:-1], [row[:-1] for row in rows]) if ended else table(header, rows)
 
 
 def status_lines(s: api.Status) -> list[str]:
