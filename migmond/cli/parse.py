@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from migmond.cli.render.text import printable
 from migmond.cli.state import State
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput
@@ -38,11 +39,18 @@ def absolute(text: str) -> str:
 
     Raises:
         InvalidInput: it is empty, as an unset variable of a script is; it must not mean the working directory.
-            Or it is relative and the working directory is gone.
+            Or it looks like HOST:PATH, which nobody means to be a directory. Or it is relative and the working
+            directory is gone.
     """
     raw = os.fsencode(text)
     if not raw:
         raise InvalidInput("a path is empty", hint="is a variable unset? write . for the working directory")
+    first = raw.partition(b"/")[0]
+    if b":" in first and not os.path.lexists(first):
+        raise InvalidInput(
+            f"{printable(text)} would be another machine's in rsync; migmond moves on this one",
+            hint=f"mount it here first; for a directory of that name write ./{printable(text)}",
+        )
     try:
         path = raw if raw.startswith(b"/") else os.path.join(os.getcwdb(), raw)
     except FileNotFoundError as e:

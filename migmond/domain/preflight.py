@@ -47,6 +47,7 @@ class TargetFacts(msgspec.Struct, frozen=True, array_like=True):
         xattrs, acls: it keeps them.
         compresses: data may take less room than its size.
         quotas: of the mover's user and group, where the kernel tells.
+        mount_point: where it is mounted; b"" when that is not to be seen.
     """
 
     free_bytes: int
@@ -64,6 +65,7 @@ class TargetFacts(msgspec.Struct, frozen=True, array_like=True):
     acls: bool = True
     compresses: bool = False
     quotas: tuple[Quota, ...] = ()
+    mount_point: bytes = b""
 
 
 class Sight(enum.StrEnum):

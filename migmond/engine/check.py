@@ -66,7 +66,7 @@ async def check_plan(
         files=survey.files,
         directories=survey.directories,
         bytes=survey.bytes,
-        method=method_of(plan, same),
+        method=method_of(plan, same, targets),
         free_bytes=targets[0].free_bytes,
         free_inodes=targets[0].free_inodes,
         findings=tuple(findings),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import NamedTuple
 
 from migmond.domain.preflight import Quota, SourceFacts, TargetFacts
 from migmond.fsys import libc
 from migmond.fsys.folding import folding_of
+from migmond.fsys.mounts import unescape
 from migmond.planning.filesystems import COMPRESSING
 
 _UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS})
@@ -18,7 +20,7 @@ _QUOTA_KINDS = ((0, "user"), (1, "group"))
 def target_facts(fd: int) -> TargetFacts:
     """Return the figures of the file system that directory `fd` is on, and what it keeps for this process."""
     st, directory = os.fstatvfs(fd), os.fstat(fd)
-    file_system, options = mount_of(fd)
+    file_system, options, point = mount_of(fd)
     xattrs = _keeps(fd, _NO_SUCH_ATTRIBUTE)
     # FUSE answers for ACLs by itself, also when the program behind it keeps no attribute at all.
     acls = _keeps(fd, "system.posix_acl_access") and (xattrs or not file_system.startswith("fuse"))
@@ -38,12 +40,13 @@ def target_facts(fd: int) -> TargetFacts:
         acls=acls,
         compresses="compress" in options or file_system in ("zfs", "bcachefs"),
         quotas=quotas_of(fd),
+        mount_point=point,
     )
 
 
 def source_facts(fd: int) -> SourceFacts:
     """Return what file system directory `fd` is on."""
-    file_system, _ = mount_of(fd)
+    file_system = mount_of(fd).kind
     return SourceFacts(file_system, compresses=file_system in COMPRESSING)
 
 
@@ -100,13 +103,22 @@ def mount_id(fd: int) -> int:
     return 0
 
 
-def mount_of(fd: int) -> tuple[str, str]:
-    """Return the type of the file system that `fd` is on, as mount shows it ("ext4", "fuse.sshfs", ...), and its
-    options; `unknown` and "" when the mount is not to be seen."""
+class Mount(NamedTuple):
+    """`kind` is the type of the file system, as mount shows it ("ext4", "fuse.sshfs", ...); `unknown`, and the others
+    empty, when the mount is not to be seen."""
+
+    kind: str
+    options: str
+    point: bytes
+
+
+def mount_of(fd: int) -> Mount:
+    """Return the mount that `fd` was opened through."""
     number = mount_id(fd)
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
         for line in mounts:
             if line.startswith(f"{number} "):
-                kind, _, options = line.split(" - ", 1)[1].split()[:3]
-                return kind, options
-    return "unknown", ""
+                first, last = line.split(" - ", 1)
+                kind, _, options = last.split()[:3]
+                return Mount(kind, options, unescape(os.fsencode(first.split(" ", 5)[4])))
+    return Mount("unknown", "", b"")

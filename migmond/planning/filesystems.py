@@ -105,6 +105,11 @@ _TYPES: Mapping[str, Abilities] = {
 }
 
 
+def may_share(file_system: str) -> bool:
+    """Whether a copy within a file system of that type may share blocks: not where its type is known not to."""
+    return file_system in SHARING or file_system not in _TYPES
+
+
 def abilities_of(facts: TargetFacts) -> Abilities:
     """Return what the target's file system can keep; what it showed itself goes before what its type says."""
     found = _TYPES.get(facts.file_system, _SERVER)

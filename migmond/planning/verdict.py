@@ -11,11 +11,13 @@ from migmond.domain.names import to_text
 from migmond.domain.plan import Operation, Plan
 from migmond.domain.preflight import Promise, Sight, Survey, TargetFacts
 from migmond.domain.units import show_size
-from migmond.planning.filesystems import abilities_of
+from migmond.planning.filesystems import abilities_of, may_share
 from migmond.planning.remarks import Case, Remark, kept, remarks
 from migmond.planning.room import Room, rooms
 
 _MAKE_ROOM = "make room, choose another destination, or migrate less (--include, --exclude)"
+_FOR_MOUNTS = (b"/mnt/", b"/media/", b"/run/media/")
+"""Below them other disks are mounted, by people or by desktops."""
 _SEVERITIES = ("blocker", "warning", "ok")
 
 
@@ -47,6 +49,7 @@ def judge(facts: Facts) -> tuple[list[api.Finding], list[api.TargetView]]:
         *_selection(facts),
         *_remarks(facts),
     ]
+    findings += _to_be_made(facts)
     if any(facts.target_exists):
         message = f"the destination exists; conflicts: {facts.plan.conflict.value}"
         findings.append(api.Finding("ok", "target_exists", message))
@@ -71,6 +74,20 @@ def obstacles(paths: Sequence[bytes], targets: Sequence[TargetFacts], empty: Seq
                 yield api.Finding("blocker", "not_writable", what, hint)
             else:
                 yield api.Finding("warning", "not_writable", f"{what}: only directories in it may be", hint)
+
+
+def _to_be_made(facts: Facts) -> Iterator[api.Finding]:
+    """Yield on which file system a target comes to be that is not there yet: of a stick that is not plugged in, or of
+    a typing mistake, nothing else tells."""
+    for path, target, exists in zip(facts.paths, facts.targets, facts.target_exists, strict=True):
+        if exists or not target.mount_point:
+            continue
+        where = f"{to_text(target.mount_point)} ({target.file_system})"
+        message = f"{to_text(path)} is not there yet: it is made on the file system at {where}"
+        if any(path.startswith(d) and not target.mount_point.startswith(d) for d in _FOR_MOUNTS):
+            yield api.Finding("warning", "not_mounted", message, "is the disk that belongs there mounted?")
+        else:
+            yield api.Finding("ok", "made", message)
 
 
 def _path_of(facts: Facts, room: Room) -> bytes:
@@ -152,12 +169,15 @@ def _view(room: Room, path: bytes) -> api.TargetView:
     )
 
 
-def method_of(plan: Plan, same: Sequence[bool]) -> str:
+def method_of(plan: Plan, same: Sequence[bool], targets: Sequence[TargetFacts] = ()) -> str:
     """Return `rename`, `reflink?` or `copy`.
 
     Args:
         same: for each source, whether its target is on its own file system.
+        targets: what the file systems of the targets are.
     """
     if not same or not all(same):
         return "copy"
-    return "rename" if plan.operation is Operation.MOVE else "reflink?" if plan.reflink else "copy"
+    if plan.operation is Operation.MOVE:
+        return "rename"
+    return "reflink?" if plan.reflink and any(may_share(t.file_system) for t in targets) else "copy"

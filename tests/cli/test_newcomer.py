@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,3 +181,20 @@ def test_one_is_no_plural(tmp_path: Path) -> None:
     with running(tmp_path, {"events.subscribe": always(over), "plan.check": always(verdict)}) as migmon:
         assert "1 failed, its source is untouched" in migmon("run", "a", "b").stderr
         assert " 1 file, " in migmon("plan", "a", "b").stdout
+
+
+def test_another_machine_is_not_taken_for_a_directory(migmon: Migmon) -> None:
+    done = migmon("plan", "a", "nohost:/x")
+    assert (done.returncode, done.stderr.startswith("error: nohost:/x would be another machine's")) == (2, True)
+    (migmon.directory / "c:d").mkdir()
+    for path in ("c:d/e", "./nohost:/x", "a/b:c", "/a:b"):
+        assert migmon("plan", path, "b").returncode == 0
+
+
+@pytest.mark.parametrize("script", ["bench", "faults"])
+def test_help_of_a_script_installs_nothing(tmp_path: Path, script: str) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    command = [sys.executable, tmp_path / "scripts" / script, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr, (tmp_path / ".venv").exists()) == (0, "", False)
+    assert "All options are shown once scripts/setup has made .venv" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,3 +209,24 @@ def test_methods() -> None:
     copy = Plan("p", (Source(b"/s"),), b"/t", reflink=False)
     assert [method_of(move, s) for s in ([True], [False], [True, False], [])] == ["rename", "copy", "copy", "copy"]
     assert method_of(copy, [True]) == "copy"
+    sharing = Plan("p", (Source(b"/s"),), b"/t")
+    by_type = [("xfs", "reflink?"), ("fuseblk", "reflink?"), ("ext4", "copy"), ("tmpfs", "copy")]
+    assert [(t, method_of(sharing, [True], [target(t)])) for t, _ in by_type] == by_type
+
+
+@pytest.mark.parametrize(
+    ("path", "mounted_at", "kind"),
+    [
+        (b"/mnt/stick/x", b"/", "not_mounted"),
+        (b"/media/ana/stick", b"/media/ana/stick", "made"),
+        (b"/run/media/ana/stick", b"/run", "not_mounted"),
+        (b"/home/ana/x", b"/", "made"),
+        (b"/mnt/x", b"", ""),
+    ],
+)
+def test_where_a_target_comes_to_be_that_is_not_there(path: bytes, mounted_at: bytes, kind: str) -> None:
+    given = msgspec.structs.replace(facts(target(mount_point=mounted_at)), paths=(path,))
+    found = judge(given)[0]
+    assert [f.kind for f in found] == ([kind] if kind else [])
+    there = msgspec.structs.replace(given, target_exists=(True,))
+    assert [f.kind for f in judge(there)[0]] == ["target_exists"]
