@@ -40,7 +40,9 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DaemonSection(_Section, frozen=True):
     """The daemon itself."""
 
-    state_directory: Annotated[str, Help("Where the journal lives; empty is the usual place.")] = ""
+    state_directory: Annotated[
+        str, Help("Where the journal lives; empty is /var/lib/migmond, a user's own is ~/.local/state/migmond.")
+    ] = ""
     log_level: Annotated[str, Help("debug, info, warning or error.", restart=False)] = "info"
     drain_timeout: Annotated[
         str, Help("How long a stop waits for what is being copied.", Kind.DURATION, 0, 86400, restart=False)
@@ -66,7 +68,10 @@ class JournalSection(_Section, frozen=True):
 class SocketSection(_Section, frozen=True):
     """The socket that clients connect to."""
 
-    path: Annotated[str, Help("The socket's path; empty is the usual place. Socket activation overrides it.")] = ""
+    path: Annotated[
+        str,
+        Help("Empty: /run/migmond/socket, a user's $XDG_RUNTIME_DIR/migmond/socket. Socket activation overrides it."),
+    ] = ""
     mode: Annotated[str, Help("Permissions of the socket, octal. Roles decide what a peer may do, not the mode.")] = (
         "0666"
     )
@@ -134,7 +139,15 @@ class CommitSection(_Section, frozen=True):
     entries: Annotated[int, Help("A group is synced when it has so many entries,", Kind.PLAIN, 1, 100_000)] = 2000
     size: Annotated[str, Help("or so much data,", Kind.SIZE, 1 << 20, 1 << 40)] = "256MiB"
     idle: Annotated[str, Help("or when nothing was added for so long,", Kind.DURATION, 0.001, 60)] = "50ms"
-    age: Annotated[str, Help("or when it is so old.", Kind.DURATION, 0.01, 600)] = "2s"
+    age: Annotated[
+        str,
+        Help(
+            "or when it is so old, looked at between batches: later under a low --io.",
+            Kind.DURATION,
+            0.01,
+            600,
+        ),
+    ] = "2s"
 
 
 class RetriesSection(_Section, frozen=True):

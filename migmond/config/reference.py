@@ -11,6 +11,7 @@ from migmond.config.model import Kind, help_of, sections
 _NUMBERS = {
     "daemon": 10, "journal": 15, "socket": 20, "roles": 30, "executions": 35, "movers": 40, "commit": 50, "retries": 60,
 }  # fmt: skip
+_UNITS = {Kind.SIZE: " (a size with unit)", Kind.DURATION: " (a duration with unit)", Kind.PLAIN: ""}
 
 
 def default_files() -> dict[str, str]:
@@ -21,9 +22,9 @@ def default_files() -> dict[str, str]:
         for key in section.__struct_fields__:
             help_, value = help_of(section, key), getattr(section(), key)
             shown = toml_value(value)
-            unit = {Kind.SIZE: " A size with unit.", Kind.DURATION: " A duration with unit.", Kind.PLAIN: ""}
+            sentence, unit = help_.text.rstrip(".,"), _UNITS[help_.kind]
             when = "" if help_.restart else " Reloaded by SIGHUP."
-            lines += ["", f"# {help_.text}{unit[help_.kind]}{when}", f"#{key} = {shown}"]
+            lines += ["", f"# {sentence}{unit}{help_.text[len(sentence) :]}{when}", f"#{key} = {shown}"]
         files[f"{_NUMBERS[name]}-{name}.toml"] = "\n".join(lines) + "\n"
     files["90-plugins.toml"] = (
         "# One table per plugin: whether it is loaded, and its own settings.\n\n#[plugins.sqlite]\n#enabled = true\n"

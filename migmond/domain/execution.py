@@ -100,7 +100,8 @@ class Verification(msgspec.Struct, frozen=True):
 
 class Anchor(msgspec.Struct, frozen=True, array_like=True):
     """The directory that a target stands in, as it was when the plan was started: the target itself, or the nearest
-    parent that was there. Another one at that path means that the target's disk is not mounted (HAZARDS.md row 18).
+    parent that was there. Another one at that path means that the target's disk is not mounted (design page HAZARDS
+    row 18).
 
     Attributes:
         inode: 0 when the file system gives a directory another number each time it is mounted.

@@ -65,7 +65,7 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def disposition(self) -> Disposition:
-        """The error table (errno × phase): see ETA.md, "Errors". ENXIO is a hole's end only inside SEEK_*."""
+        """The error table (errno × phase): see design page ETA, "Errors". ENXIO is a hole's end only inside SEEK_*."""
         if self.errno in _TRANSIENT or self.kind in _WORTH_ANOTHER_TRY:
             return Disposition.RETRY
         if self.errno in _ENVIRONMENTAL:

@@ -23,7 +23,7 @@ _SPACE_KINDS = frozenset({"ENOSPC", "EDQUOT"})
 
 IO_ERRORS_IN_A_ROW = 8
 """So many entries that fail with an input/output error, and none between that is copied: not some blocks are bad but
-the device is gone. The file system on it may well be mounted and answer from its cache (HAZARDS.md row 21)."""
+the device is gone. The file system on it may well be mounted and answer from its cache (design page HAZARDS row 21)."""
 
 
 class Hold(Protocol):

@@ -1,4 +1,4 @@
-"""When timed holds are over, by the monotonic clock: somebody may set the other one (HAZARDS.md row 28)."""
+"""When timed holds are over, by the monotonic clock: somebody may set the other one (design page HAZARDS row 28)."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ class Scanner:
 
     async def _with_leaders(self, listings: list[Listing]) -> list[Listing]:
         """Say of every further name of a file which task has the first one; later listings than these know it from the
-        journal, so that memory holds no inodes (HAZARDS.md row 29)."""
+        journal, so that memory holds no inodes (design page HAZARDS row 29)."""
         linked: dict[int, set[int]] = {}
         for listing in listings:
             for _, entry in _linked(listing):

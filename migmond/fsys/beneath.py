@@ -1,7 +1,7 @@
 """Opening paths below a root fd, never through symlinks and never out of the root.
 
 The root itself is opened by `migmond.fsys.root_path`. Everything below goes through openat2 (RESOLVE_BENEATH,
-NO_SYMLINKS, NO_MAGICLINKS); HAZARDS.md row 40.
+NO_SYMLINKS, NO_MAGICLINKS); design page HAZARDS row 40.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""When a file was made: the one time that no copy can have, so that it can only be written down (HAZARDS.md row 35)."""
+"""When a file was made: the one time that no copy can have, so that it can only be written down (design page HAZARDS
+row 35)."""
 
 from __future__ import annotations
 

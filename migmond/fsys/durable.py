@@ -10,7 +10,7 @@ from migmond.fsys.facts import mount_of
 
 _DEAF = frozenset({"fuse", "fuseblk", "9p", "cifs", "smb3", "vboxsf"})
 """The kernel does not pass syncfs on to whoever keeps the files there (measured with FUSE: syncfs returns 0, and the
-server has heard of nothing): what passes fsync on has to be synced one by one (HAZARDS.md row 3)."""
+server has heard of nothing): what passes fsync on has to be synced one by one (design page HAZARDS row 3)."""
 
 
 def sync_file_system(fd: int) -> None:

@@ -1,7 +1,7 @@
 """Everything about an entry that is not its content, in the one order that works: owner, xattrs, mode,
 flags, times.
 
-chown clears setuid bits and file capabilities, so it comes first (HAZARDS.md row 32); times come last.
+chown clears setuid bits and file capabilities, so it comes first (design page HAZARDS row 32); times come last.
 What the target or the caller's rights do not allow is returned as Lost, never silently dropped.
 """
 
@@ -127,7 +127,7 @@ def copy_link_metadata(
     """The same for an entry that cannot be opened: symlink, fifo, socket, device.
 
     Nothing is followed: both are pinned first, so that nobody can put a symlink to something precious in the
-    target's place between two calls (HAZARDS.md row 40).
+    target's place between two calls (design page HAZARDS row 40).
 
     Args:
         source: lstat of the source.

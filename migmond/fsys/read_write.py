@@ -1,8 +1,9 @@
 """Copying by read and write, hashed on the way, without pushing other people's pages out of the cache.
 
-Measured (PERF.md): pwritev2 with RWF_DONTCACHE is the fastest durable way for large files, and drops our own pages
-by itself; where the kernel or the file system lacks it, sync_file_range behind the write head starts the write-back
-early. The source is read plainly: RWF_DONTCACHE halves the rate of reading (0.15 s against 0.28 s for 512 MiB).
+Measured (design page PERF): pwritev2 with RWF_DONTCACHE is the fastest durable way for large files, and drops our own
+pages by itself; where the kernel or the file system lacks it, sync_file_range behind the write head starts the
+write-back early. The source is read plainly: RWF_DONTCACHE halves the rate of reading (0.15 s against 0.28 s for
+512 MiB).
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from migmond.fsys.read_write import CHUNK_BYTES
 def digest_past_cache(fd: int, step: Callable[[int], None]) -> tuple[bytes, int]:
     """Drop the file's own pages from the cache, then hash it from the device.
 
-    The file must be clean (synced): dirty pages cannot be dropped (HAZARDS.md row 12). Returns digest and bytes.
+    The file must be clean (synced): dirty pages cannot be dropped (design page HAZARDS row 12).
+    Returns digest and bytes.
     """
     with contextlib.suppress(OSError):  # not every file system can drop pages; tmpfs has no device at all
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,8 +1,8 @@
 """Opening the paths that a plan names: its roots and what is above them.
 
 Symlinks in them are followed, as in anybody's command. With root's rights only those that root owns are: any other
-could be put there between the plan and now, to lead root's migration out of the trees that were meant (HAZARDS.md
-row 40). Everything below a root goes through `migmond.fsys.beneath`.
+could be put there between the plan and now, to lead root's migration out of the trees that were meant (design page
+HAZARDS row 40). Everything below a root goes through `migmond.fsys.beneath`.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Committer:
             context.devices.sync(self._directories_of(published))
         except OSError as e:
             # Nothing written since the last sync can be trusted, and the kernel says so only this once: all of the
-            # group is copied again, and of the groups whose names waited for this sync (HAZARDS.md 4, 5).
+            # group is copied again, and of the groups whose names waited for this sync (design page HAZARDS 4, 5).
             fault = Fault.from_oserror(Phase.SYNC, e)
             failures = [ItemFault(a.number, fault) for a in group.arrivals]
             withdrawn = {

@@ -371,7 +371,7 @@ def _shows_private(pair: _Pair) -> bool:
 
 def _hold(place: Place, item: DeleteItem, checked: os.stat_result) -> tuple[int, bool]:
     """Open a source, and take a read lease on a file: nobody has it open for writing, nor opens it so before it is gone
-    (HAZARDS.md row 27).
+    (design page HAZARDS row 27).
 
     Args:
         checked: the lstat that all checks went by; nothing may have happened since.

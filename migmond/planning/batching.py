@@ -20,9 +20,9 @@ MAX_LIMIT = BatchLimit(4000, 256 << 20)
 class BatchSizer:
     """Keeps a batch near `target_s` of work, by what the last batches took.
 
-    About 100 ms a batch: from 50 small files on, the messages cost nothing any more (PERF.md, "Batches"), and holds,
-    limits and reordering still bite at once. Files and bytes are scaled together: a slow second tells nothing about
-    which of the two was slow, and the other bound limits the damage.
+    About 100 ms a batch: from 50 small files on, the messages cost nothing any more (design page PERF, "Batches"), and
+    holds, limits and reordering still bite at once. Files and bytes are scaled together: a slow second tells nothing
+    about which of the two was slow, and the other bound limits the damage.
     """
 
     def __init__(self, target_s: float = 0.1, start: BatchLimit | None = None) -> None:

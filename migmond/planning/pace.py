@@ -9,7 +9,7 @@ import msgspec
 from migmond.domain.execution import Tally
 
 ENTRY_COST_BYTES = 32 * 1024
-"""One entry costs as much time as copying this many bytes: about 60 µs a small file (PERF.md, cost per call)
+"""One entry costs as much time as copying this many bytes: about 60 µs a small file (design page PERF, cost per call)
 against 500 MB/s. Only the mix of files and bytes in percent and ETA depends on it."""
 
 

@@ -194,7 +194,7 @@ def test_another_machine_is_not_taken_for_a_directory(migmon: Migmon) -> None:
 @pytest.mark.parametrize("script", ["bench", "faults"])
 def test_help_of_a_script_installs_nothing(tmp_path: Path, script: str) -> None:
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    command = [sys.executable, tmp_path / "scripts" / script, "--help"]
+    command = [sys.executable, str(tmp_path / "scripts" / script), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stderr, (tmp_path / ".venv").exists()) == (0, "", False)
     assert "All options are shown once scripts/setup has made .venv" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import tomllib
 from pathlib import Path
@@ -153,6 +154,11 @@ def test_every_key_has_help() -> None:
 def test_conf_d_is_what_the_model_says() -> None:
     written = {p.name: p.read_text() for p in (ROOT / "conf.d").iterdir()}
     assert written == default_files(), "python -m migmond.config.reference conf.d writes them"
+
+
+def test_help_in_conf_d_is_whole_sentences() -> None:
+    comments = [line for text in default_files().values() for line in text.splitlines() if line.startswith("# ")]
+    assert [c for c in comments if re.search(", [A-Z]", c) or len(c) > 120] == []
 
 
 def test_conf_d_uncommented_is_the_defaults(tmp_path: Path) -> None:

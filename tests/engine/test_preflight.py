@@ -72,7 +72,7 @@ def listing(root: Path) -> list[tuple[str, int, int]]:
 
 @needs_root
 async def test_holes_further_names_and_what_is_there_take_no_room(tmp_path: Path) -> None:
-    """HAZARDS.md rows 29 and 30."""
+    """design page HAZARDS rows 29 and 30."""
     source = tmp_path / "source"
     source.mkdir()
     with open(source / "sparse", "wb") as file:
@@ -104,7 +104,7 @@ async def test_holes_further_names_and_what_is_there_take_no_room(tmp_path: Path
 
 @needs_root
 async def test_too_little_room_and_too_few_inodes_are_blockers(tmp_path: Path) -> None:
-    """HAZARDS.md row 13."""
+    """design page HAZARDS row 13."""
     source = tmp_path / "source"
     trees.small_files(source, 60, 10_000, random.Random(1))
     with tmpfs(tmp_path / "a", "size=400k"), tmpfs(tmp_path / "b", "size=4m,nr_inodes=50"):
@@ -213,7 +213,7 @@ async def test_what_the_owner_may_not_read_or_remove_is_counted(open_tmp: Path, 
 
 @needs_root
 async def test_a_move_says_what_it_cannot_remove(open_tmp: Path, tmp_path: Path) -> None:
-    """HAZARDS.md row 33."""
+    """design page HAZARDS row 33."""
     source = open_tmp / "source"
     source.mkdir()
     for name, uid in (("own", NOBODY), ("theirs", 0)):
@@ -274,7 +274,7 @@ async def test_what_has_the_names_at_the_target_already(tmp_path: Path) -> None:
 
 @needs_root
 async def test_pseudo_file_systems_and_mount_points(tmp_path: Path) -> None:
-    """HAZARDS.md rows 19 and 37."""
+    """design page HAZARDS rows 19 and 37."""
     source = tmp_path / "source"
     (source / "inside").mkdir(parents=True)
     (source / "bound").mkdir()
@@ -292,7 +292,7 @@ async def test_pseudo_file_systems_and_mount_points(tmp_path: Path) -> None:
 
 
 async def test_files_that_are_open_for_writing(tmp_path: Path) -> None:
-    """HAZARDS.md row 27."""
+    """design page HAZARDS row 27."""
     source = tmp_path / "source"
     (source / "d").mkdir(parents=True)
     (source / "d" / "written").write_bytes(b"x")
@@ -328,7 +328,7 @@ async def test_files_that_are_open_for_writing(tmp_path: Path) -> None:
 @needs_root
 @pytest.mark.parametrize("kind", ["vfat", "exfat-fuse"])
 async def test_what_a_fat_file_system_cannot_have(kind: str, tmp_path: Path) -> None:
-    """HAZARDS.md rows 36 and 39."""
+    """design page HAZARDS rows 36 and 39."""
     if reason := missing(kind):
         pytest.skip(reason)
     source = tmp_path / "source"
@@ -370,7 +370,7 @@ async def test_what_a_fat_file_system_cannot_have(kind: str, tmp_path: Path) -> 
 
 @needs_root
 async def test_attributes_that_are_kept_and_lost(tmp_path: Path) -> None:
-    """HAZARDS.md row 31."""
+    """design page HAZARDS row 31."""
     if reason := missing("exfat-fuse"):
         pytest.skip(reason)
     source = tmp_path / "source"

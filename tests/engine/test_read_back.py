@@ -1,5 +1,5 @@
 """A disk that keeps something else than what was written: read-back notices before a source is deleted
-(HAZARDS.md rows 11, 12 and 15)."""
+(design page HAZARDS rows 11, 12 and 15)."""
 
 from __future__ import annotations
 

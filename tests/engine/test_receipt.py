@@ -124,7 +124,7 @@ async def test_a_running_execution_has_a_receipt_that_is_not_final(tmp_path: Pat
 @pytest.mark.hazard(35)
 @pytest.mark.parametrize("operation", [Operation.COPY, Operation.MOVE])
 async def test_birth_times_stand_in_the_receipt(tmp_path: Path, other_fs: Path, operation: Operation) -> None:
-    """No copy can be given that of its source (HAZARDS.md row 35)."""
+    """No copy can be given that of its source (design page HAZARDS row 35)."""
     source, target = tmp_path / "source", other_fs / "target"
     source.mkdir()
     target.mkdir()

@@ -1,5 +1,5 @@
-"""Rows of HAZARDS.md as they are met outside of a laboratory: one tree under two names, disks that were swapped,
-programs that write through a mapping, kills while names are given.
+"""Rows of design page HAZARDS as they are met outside of a laboratory: one tree under two names, disks that were
+swapped, programs that write through a mapping, kills while names are given.
 
 What is demanded is the row, not how it is kept: a plan may be refused, a migration may fail, but no content is lost.
 """

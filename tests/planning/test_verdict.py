@@ -114,7 +114,7 @@ def test_promises_are_named_and_kept() -> None:
 
 
 def test_a_quota_counts_like_a_disk() -> None:
-    """HAZARDS.md row 14."""
+    """design page HAZARDS row 14."""
     need = Need(10 * MIB, 12 * MIB, 50, 50)
     for quota, severity in ((9, "blocker"), (11, "warning"), (12, "")):
         found = findings(facts(target(quotas=(Quota("user", quota * MIB, None),)), need=need))

@@ -1,4 +1,5 @@
-"""Attackers that swap symlinks into a tree of theirs while somebody with more rights works in it (HAZARDS.md row 40).
+"""Attackers that swap symlinks into a tree of theirs while somebody with more rights works in it (design page HAZARDS
+row 40).
 
 The trees belong to an unprivileged user; beside them lies a forbidden one of root's, of the same shape. The user's
 processes exchange directories and files with symlinks into the forbidden tree (renameat2, RENAME_EXCHANGE) as fast as
