@@ -43,7 +43,7 @@ def cli(ctx: click.Context) -> None:
 
     \b
     Exit codes: 0 done, 1 failed, 2 usage, 3 daemon unreachable, 4 no such id, 5 not permitted,
-    6 finished but some files failed, 7 plan infeasible, 124 --wait timed out, 130 detached by Ctrl-C.
+    6 finished but some files failed, 7 plan infeasible, 124 --timeout is over, 130 detached by Ctrl-C.
     """
     ctx.ensure_object(State)
 

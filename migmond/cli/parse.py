@@ -145,10 +145,12 @@ def selector_options(*, states: bool) -> Callable[[F], F]:
             click.option("--include", multiple=True, metavar="GLOB", help="Only what matches (rclone's patterns)."),
             click.option("--exclude", multiple=True, metavar="GLOB", help="Not what matches."),
             click.option("--type", "types", multiple=True, metavar="TYPE", help="file, symlink, video, image, ..."),
-            click.option("--larger-than", type=SIZE, metavar="SIZE", help="Only files of more, e.g. 1GiB."),
-            click.option("--smaller-than", type=SIZE, metavar="SIZE", help="Only files of less, e.g. 4KiB."),
-            click.option("--newer", "newer_than", type=DURATION, metavar="AGE", help="Modified within, e.g. 7d."),
-            click.option("--older", "older_than", type=DURATION, metavar="AGE", help="Not modified within."),
+            click.option("--larger-than", type=SIZE, metavar="SIZE", help="Only files larger than that, e.g. 1GiB."),
+            click.option("--smaller-than", type=SIZE, metavar="SIZE", help="Only files smaller than that, e.g. 4KiB."),
+            click.option(
+                "--newer", "newer_than", type=DURATION, metavar="AGE", help="Modified within that time, e.g. 7d or 12h."
+            ),
+            click.option("--older", "older_than", type=DURATION, metavar="AGE", help="Not modified within that time."),
             click.option("--under", type=BELOW, default="", metavar="DIR", help="Below this directory of the source."),
         ]
         if states:

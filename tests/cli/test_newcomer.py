@@ -198,3 +198,9 @@ def test_help_of_a_script_installs_nothing(tmp_path: Path, script: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stderr, (tmp_path / ".venv").exists()) == (0, "", False)
     assert "All options are shown once scripts/setup has made .venv" in done.stdout
+
+
+def test_the_list_of_commands_is_whole_on_any_terminal(migmon: Migmon) -> None:
+    listed = migmon("--help", environment={"COLUMNS": "80"}).stdout.partition("\nCommands:\n")[2].splitlines()
+    assert len(listed) > 20
+    assert [line for line in listed if line.endswith("...")] == []

@@ -34,7 +34,7 @@ def status(state: State) -> None:
 @global_options
 @click.pass_obj
 def doctor(state: State) -> None:
-    """Check journal, space, plugins and event loop; ends with 1 when something is wrong."""
+    """Check journal, configuration, plugins and event loop. Ends with 1 when something is wrong."""
     with connect(state) as client:
         found = client.call("system.doctor", api.Nothing(), api.Checks)
     if state.json:
@@ -62,7 +62,7 @@ def backup(state: State) -> None:
 @global_options
 @click.pass_obj
 def config(state: State, key: str) -> None:
-    """Show the settings in force and the file and line that set each. KEY is a setting or a section."""
+    """Show the settings in force and where each comes from. KEY is a setting or a section."""
     with connect(state) as client:
         found = client.call("config.get", api.ConfigParams(key), api.ConfigValues)
     if state.json:
@@ -110,7 +110,7 @@ def rpc(state: State, method: str, params: str) -> None:
 @global_options
 @click.pass_obj
 def completion(state: State, shell: str) -> None:
-    """Print the completion script of a shell; put `source <(migmon completion bash)` into ~/.bashrc."""
+    """Print the completion script of a shell. Put `source <(migmon completion bash)` into ~/.bashrc."""
     from click.shell_completion import get_completion_class
 
     from migmond.cli.main import cli

@@ -49,7 +49,7 @@ def width() -> int:
 @global_options
 @click.pass_obj
 def ls(state: State, states: tuple[str, ...], sort: str, limit: int) -> None:
-    """List migrations, the worst first, and of equal ones the newest."""
+    """List migrations, the worst first, then the newest."""
     with connect(state) as client:
         page = worst(client, states, limit) if sort == "worst" else _list(client, states, sort, limit)
     if state.json:
@@ -93,7 +93,7 @@ def show(state: State, id_: str) -> None:
 @global_options
 @click.pass_obj
 def files(state: State, /, id_: str, limit: int | None, **values: Any) -> None:
-    """List a migration's entries in scan order, those that the flags pick."""
+    """List a migration's entries that the flags pick. In the order in which they were found."""
     selector, after, left, shown = selector_from(values), 0, limit, 0
     with connect(state) as client:
         id_ = meant(state, client, id_).id

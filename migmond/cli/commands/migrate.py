@@ -89,7 +89,7 @@ def _check(state: State, client: Client, spec: api.PlanSpec) -> Exit:
 @global_options
 @click.pass_obj
 def plan(state: State, /, source: str, destination: str, save: str | None, **values: Any) -> None:
-    """Look a plan over: how much, can it work, what stands in the way. Nothing is written.
+    """Look a plan over: can it work, what stands in the way. Nothing is written.
 
     SRC/x becomes DST/x.
     """
@@ -119,7 +119,7 @@ def _save(state: State, client: Client, spec: api.PlanSpec, name: str) -> None:
 @global_options
 @click.pass_obj
 def run(state: State, /, source: str, destination: str | None, **values: Any) -> None:
-    """Copy (or --move) SRC to DST through the daemon, durably, and show how it goes.
+    """Copy (or --move) SRC to DST durably, and show how it goes.
 
     SRC/x becomes DST/x, DST is made when missing. A saved plan's name in place of SRC DST runs that plan.
     """

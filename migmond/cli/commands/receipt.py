@@ -35,7 +35,7 @@ _PRIVATE = 0o600
 @global_options
 @click.pass_obj
 def receipt(state: State, id_: str | None, output: str | None, saved: str | None) -> None:
-    """Print the receipt of a migration: every entry with size, time, hash and outcome, in JSON lines.
+    """Print what became of every entry of a migration. In JSON lines, with size, time, hash and outcome.
 
     Once a migration has ended its receipt is the same, byte for byte, whenever you ask. The last line has the SHA-256
     of all others, and the journal keeps it from the first time on. --check FILE tells whether a saved one is intact,

@@ -39,7 +39,7 @@ def _done(state: State, view: api.ExecutionView, text: str, undo: str = "") -> N
 @global_options
 @click.pass_obj
 def pause(state: State, id_: str, for_s: float | None) -> None:
-    """Hold a migration; it stops within a tenth of a second and keeps its place."""
+    """Hold a migration; it keeps its place. It stops within a tenth of a second."""
     with connect(state) as client:
         if state.dry_run:
             view = named(client, id_)
@@ -55,7 +55,10 @@ def pause(state: State, id_: str, for_s: float | None) -> None:
 @global_options
 @click.pass_obj
 def resume(state: State, id_: str) -> None:
-    """Go on: lift all holds, or set a drained, failed or partly failed migration going again."""
+    """Go on: lift all holds, or go on from where it ended.
+
+    A drained, failed or partly failed migration tries what is not done.
+    """
     with connect(state) as client:
         if state.dry_run:
             view = named(client, id_)
@@ -136,7 +139,7 @@ def drain(state: State, id_: str) -> None:
 @global_options
 @click.pass_obj
 def verify(state: State, id_: str, *, cancelling: bool) -> None:
-    """Re-read every target of a finished migration past the cache and compare it with the journal. Ctrl-C ends it.
+    """Read every target again and compare it with the journal. Past the cache; Ctrl-C ends it.
 
     Exit: 0 all are as they were written, 6 some differ or are missing, 1 some could not be read (and none differs),
     or it did not end.
