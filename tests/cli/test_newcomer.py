@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,24 @@ def test_the_list_of_commands_is_whole_on_any_terminal(migmon: Migmon) -> None:
     listed = migmon("--help", environment={"COLUMNS": "80"}).stdout.partition("\nCommands:\n")[2].splitlines()
     assert len(listed) > 20
     assert [line for line in listed if line.endswith("...")] == []
+
+
+def test_ctrl_c_in_quickstart_says_once_that_all_ends(tmp_path: Path) -> None:
+    obeying = "trap - INT; exec scripts/quickstart"  # whoever runs the tests in the background ignores it
+    launcher = (
+        "import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+        f" os.execvp('bash', ['bash', '-c', {obeying!r}])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", launcher], cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not any(tmp_path.glob("*/copy/*")):
+        assert (process.poll(), time.monotonic() < deadline) == (None, True)
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "stopped; this quickstart's daemon ends with it\n"
+    assert list(tmp_path.iterdir()) == []
