@@ -226,3 +226,12 @@ def test_ctrl_c_in_quickstart_says_once_that_all_ends(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert said == "stopped; this quickstart's daemon ends with it\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_not_kept_is_looked_up_in_one_way(tmp_path: Path) -> None:
+    lossy = ended(progress=progress(imperfect=2))
+    over = api.Subscription(1, 7, False, (lossy,))
+    with running(tmp_path, {"events.subscribe": always(over), "execution.get": always(lossy)}) as migmon:
+        ran, shown = migmon("run", "a", "b").stderr, migmon("show", "media").stdout
+    assert "2 kept content but not all metadata: migmon files 8f3a1c\n" in ran
+    assert "kept content but not all metadata (migmon files 8f3a1c)\n" in shown

@@ -199,7 +199,7 @@ def summary(e: api.ExecutionView) -> list[str]:
         sources = "its source is" if p.failed.entries == 1 else "their sources are"
         lines.append(f"  {p.failed.entries:,} failed, {sources} untouched: migmon errors {e.id[:6]}")
     if p.imperfect:
-        lines.append(f"  {p.imperfect:,} kept content but not all metadata: migmon files {e.id[:6]} --json has what")
+        lines.append(f"  {p.imperfect:,} kept content but not all metadata: migmon files {e.id[:6]}")
     if e.state in ("drained", "failed"):
         lines.append(f"  go on: migmon resume {e.id[:6]}")
     elif e.state == "completed":
