@@ -95,12 +95,14 @@ async def refuse_obstructed(process: MoverProcess, opened: Opened, plan: Plan) -
 
     Raises:
         PlanInfeasible: nothing can be written at a target.
+        NotPermitted: nothing, by the asking user.
         MoverError: the mover ended.
     """
     empty = [r.target_empty for r in opened.roots]
     for finding in obstacles([r.target for r in roots_of(plan)], await probe(process), empty):
         if finding.severity == "blocker":
-            raise PlanInfeasible(finding.message, hint=finding.hint)
+            kind = NotPermitted if finding.kind == "not_writable" else PlanInfeasible
+            raise kind(finding.message, hint=finding.hint)
 
 
 def _own_is_copied(own: str) -> api.Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import trees
 from canned import DONE, ROOT, VERDICT, VERIFICATION, Migmon, always, refuse, running
 from fake_daemon import Connection, HangUp
 from fake_views import AT, ended, execution, progress
@@ -208,24 +210,26 @@ def test_the_list_of_commands_is_whole_on_any_terminal(migmon: Migmon) -> None:
 
 
 def test_ctrl_c_in_quickstart_says_once_that_all_ends(tmp_path: Path) -> None:
-    obeying = "trap - INT; exec scripts/quickstart"  # whoever runs the tests in the background ignores it
-    launcher = (
-        "import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL);"
-        f" os.execvp('bash', ['bash', '-c', {obeying!r}])"
+    trees.small_files(tmp_path / "source", 5000, 100, random.Random(1))
+    (work := tmp_path / "work").mkdir()
+    launcher = (  # whoever runs the tests in the background ignores it, and bash would not start to obey
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+        " os.execv('scripts/quickstart', ['scripts/quickstart', sys.argv[1]])"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", launcher], cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, text=True,
+        [sys.executable, "-c", launcher, str(tmp_path / "source")], cwd=ROOT, text=True,
+        env={**os.environ, "TMPDIR": str(work)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
-    while not any(tmp_path.glob("*/copy/*")):
+    while not any(work.glob("*/copy/*")):
         assert (process.poll(), time.monotonic() < deadline) == (None, True)
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == "stopped; this quickstart's daemon ends with it\n"
-    assert list(tmp_path.iterdir()) == []
+    assert list(work.iterdir()) == []
 
 
 def test_what_was_not_kept_is_looked_up_in_one_way(tmp_path: Path) -> None:
@@ -235,3 +239,14 @@ def test_what_was_not_kept_is_looked_up_in_one_way(tmp_path: Path) -> None:
         ran, shown = migmon("run", "a", "b").stderr, migmon("show", "media").stdout
     assert "2 kept content but not all metadata: migmon files 8f3a1c\n" in ran
     assert "kept content but not all metadata (migmon files 8f3a1c)\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("kinds", "code"),
+    [(["not_permitted"], 5), (["not_writable"], 5), (["not_writable", "space"], 7), (["plan_infeasible"], 7)],
+)
+def test_a_plan_that_is_not_permitted_ends_as_the_run_would(tmp_path: Path, kinds: list[str], code: int) -> None:
+    blockers = tuple(api.Finding("blocker", kind, "no") for kind in kinds)
+    verdict = msgspec.structs.replace(VERDICT, feasible=False, findings=blockers)
+    with running(tmp_path, {"plan.check": always(verdict)}) as migmon:
+        assert [migmon(*words).returncode for words in (["plan", "a", "b"], ["run", "a", "b", "-n"])] == [code, code]

@@ -19,7 +19,7 @@ from as_user import NOBODY
 from engine_harness import Laboratory, laboratory, plan
 from loopfs import missing, mounted, tmpfs
 from migmond.domain import api
-from migmond.domain.errors import PlanInfeasible
+from migmond.domain.errors import NotPermitted
 from migmond.domain.events import HoldChanged
 from migmond.domain.execution import Execution
 from migmond.domain.hold import HoldReason
@@ -194,7 +194,7 @@ async def test_what_the_owner_may_not_read_or_remove_is_counted(open_tmp: Path, 
         copied = await lab.check(plan(source, target), SOMEBODY)
         moved = await lab.check(plan(source, open_tmp / "target" / "t", Operation.MOVE), SOMEBODY)
         target.chmod(0o755)
-        with pytest.raises(PlanInfeasible, match="not writable"):
+        with pytest.raises(NotPermitted, match="not writable"):
             await lab.engine.start(plan(source, target), SOMEBODY, "", "")
         assert lab.engine.all() == []
         # Somebody else's directory may have directories in it that are open.

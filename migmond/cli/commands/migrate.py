@@ -21,6 +21,9 @@ from migmond.domain import api
 from migmond.domain.limits import Limits
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 
+_RIGHTS = frozenset({"not_permitted", "not_writable"})
+"""Findings that are about who asks."""
+
 
 def plan_options(command: Any) -> Any:
     """The flags that make a plan."""
@@ -78,7 +81,11 @@ def _check(state: State, client: Client, spec: api.PlanSpec) -> Exit:
         state.emit("verdict", found)
     else:
         state.show(verdict(found, spec.destination), marks=True)
-    return Exit.DONE if found.feasible else Exit.INFEASIBLE
+    if found.feasible:
+        return Exit.DONE
+    # What `run` would end with: somebody else may be permitted to do it.
+    blockers = {f.kind for f in found.findings if f.severity == "blocker"}
+    return Exit.NOT_PERMITTED if blockers and blockers <= _RIGHTS else Exit.INFEASIBLE
 
 
 @click.command()
