@@ -9,19 +9,22 @@ import time
 from collections.abc import Iterator
 
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.durable import sync_file_system
 from migmond.fsys.mounts import mounts_below
 from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.fsys.root_path import make_parent, open_parent
-from migmond.mover.conflict import place, standing_name, withdraw
+from migmond.mover.conflict import keep_beside, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.root import Root
 from migmond.mover.temporaries import remove_temporaries, temporary_name
 from migmond.wire.items import PublishResult, SettleItem
 from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
+
+_EXCHANGING = frozenset({ConflictPolicy.BACKUP, ConflictPolicy.NEWER})
 
 
 class Settler:
@@ -59,16 +62,16 @@ class Settler:
         context.send(Settled(message.batch, tuple(published), tuple(lost)))
 
     def _not_durable(self, message: Settle, published: list[PublishResult], fault: Fault) -> list[PublishResult]:
-        """Take back the copies: a later sync that succeeds proves nothing about them."""
+        """Take back the copies: a later sync that succeeds proves nothing about them. Nobody knows any more whether
+        another migration has come to count on one, so they stay beside their places."""
         context, items = self._context, {item.number: item for item in message.items}
         targets = context.target_directories(make=False)
         for result in published:
             item = items[result.number]
             if item.copied and result.fault is None and result.outcome is Outcome.NONE:
                 name = result.target_name or context.roots[item.root].names(item.name)[1]
-                temporary = temporary_name(context.options.execution, item.number, item.tag)
                 with contextlib.suppress(OSError):
-                    withdraw(targets.get(item.root, item.path), name, item.inode, temporary)
+                    withdraw(targets.get(item.root, item.path), name, item.inode, 0)
         targets.clear()
         return [PublishResult(p.number, Outcome.NONE, None, fault) for p in published]
 
@@ -78,18 +81,30 @@ class Settler:
         temporary = temporary_name(context.options.execution, item.number, item.tag)
         found = standing_name(directory, name, item.inode, context.options.conflict)
         if found is not None and _is_whole(item, stat_or_none(directory, found)):
-            # The temporary of a link is the same inode as its final name, and rename(2) between them does nothing.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=directory)
+            self._clear(directory, temporary, name, item)
             return PublishResult(item.number, Outcome.NONE, found if found != name else None, None)
         left = stat_or_none(directory, temporary)
         if left is None or not _is_whole(item, left):
+            self._keep_what_came_out(directory, temporary, name, item)
             return None
-        placed = place(directory, temporary, directory, name, context.options.conflict, left.st_mtime_ns)
+        placed = place(directory, temporary, name, context.options.conflict, left.st_mtime_ns)
         if placed.name is None:
-            os.unlink(temporary, dir_fd=directory)
+            self._clear(directory, temporary, name, item)
             return PublishResult(item.number, placed.outcome, None, placed.fault)
         return PublishResult(item.number, Outcome.NONE, placed.name if placed.name != name else None, None)
+
+    def _clear(self, directory: int, temporary: bytes, name: bytes, item: SettleItem) -> None:
+        """Remove what a mover has left under a temporary name: a copy, or a link to what has its final name."""
+        if not self._keep_what_came_out(directory, temporary, name, item):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
+
+    def _keep_what_came_out(self, directory: int, temporary: bytes, name: bytes, item: SettleItem) -> bool:
+        """Where names are exchanged, a temporary one may be that of whatever had the final name, which nobody has
+        judged yet: that is kept beside it. Returns whether it was so."""
+        left = stat_or_none(directory, temporary)
+        came_out = left is not None and left.st_ino != item.inode and self._context.options.conflict in _EXCHANGING
+        return came_out and keep_beside(directory, temporary, name) is not None
 
     def sweep(self, message: Sweep) -> None:
         """Remove this execution's temporaries from the given target directories."""

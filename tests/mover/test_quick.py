@@ -364,8 +364,8 @@ def test_names_that_are_taken_meanwhile_are_decided_by_the_policy(tmp_path: Path
         (target / "b").write_bytes(b"theirs")
         arrival = results[2].arrival
         assert arrival is not None
-        (target / os.fsdecode(arrival.temporary)).unlink()
-        (target / os.fsdecode(arrival.temporary)).write_bytes(b"other")  # not the copy that was synced
+        (target / "other").write_bytes(b"c")
+        (target / "other").rename(target / os.fsdecode(arrival.temporary))  # not the copy that was synced
         said = publish(mover, results)
         there = {p.name: p.read_bytes() for p in target.iterdir()}
         seen.append((said.results, there))
