@@ -33,8 +33,8 @@ from migmond.mover.job import Failed, Job
 from migmond.mover.quick import Quick
 from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
-from migmond.mover.versions import alike, as_found, is_earlier, is_leaders, same_looks
-from migmond.wire.items import Seen, WorkDirectory, WorkItem
+from migmond.mover.versions import alike, is_earlier, is_leaders, same_looks
+from migmond.wire.items import WorkDirectory, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -128,8 +128,9 @@ class Copier:
         return self._anew(job)
 
     def _again(self, job: Job) -> Copied:
-        """Copy a source that changed before its delete: the earlier copy of it is ours and makes room, but stays beside
-        the new one. Another migration may have found it equal to its own source, and have deleted that."""
+        """Copy a source that changed before its delete. The earlier copy of it is ours: it is still right, or it makes
+        room and stays beside the new one. Another migration may have found it equal to its own source, and have deleted
+        that."""
         item = job.item
         name = item.earlier_name or job.name
         earlier = stat_or_none(job.target_dir, name)
@@ -137,8 +138,7 @@ class Copier:
         if as_we_left_it and item.earlier_digest and item.type is EntryType.FILE:
             # Somebody may have written to it and set its time back: then it is his, and stays.
             as_we_left_it = Place(job.target_dir, name).digest(self._context.controls.step) == item.earlier_digest
-        if as_we_left_it and name == job.name:
-            job.existing = None
+        job.ours = as_we_left_it and name == job.name
         copied = self._anew(job)
         if as_we_left_it and copied.arrival is not None and copied.arrival.temporary:
             keep_beside(job.target_dir, name, name)
@@ -215,22 +215,20 @@ class Copier:
         source = stat_or_none(job.source_dir, job.source_name)
         if source is None:
             return self._gone(job)
-        seen: Seen | None = None
-        if item.as_found:
-            if source.st_ino != item.inode:
-                return None  # it is no name of the leader's file any more, however much it looks like it
-            item, seen = as_found(item, source)
+        if item.as_found and source.st_ino != item.inode:
+            return None  # it is no name of the leader's file any more, however much it looks like it
+        job.take(source)
+        item = job.item
         _check_unchanged(item, source)
         try:
             leader_dir = self._targets.get(item.leader_root, leader_path)
             leader = os.stat(leader_name, dir_fd=leader_dir, follow_symlinks=False)
             if not is_leaders(item, leader):
                 return None  # what the leader brought over is another version, or something else has its name now
-            job.item = item
             if job.existing is not None:
                 if os.path.samestat(job.existing, leader):
                     return self._unchanged(job, leader.st_ino, None)
-                decided = before_copy(context.options.conflict, item.mtime_ns, job.existing)
+                decided = None if job.ours else before_copy(context.options.conflict, item.mtime_ns, job.existing)
                 if decided is not None:
                     return job.left(decided.outcome, decided.fault)
             temporary = job.new_temporary(context)
@@ -243,7 +241,7 @@ class Copier:
             if e.errno in _NO_LINK_HERE:
                 return None
             raise
-        return job.member(Outcome.LINKED, leader.st_ino, lost=item.leader_lost, temporary=temporary, seen=seen)
+        return job.member(Outcome.LINKED, leader.st_ino, lost=item.leader_lost, temporary=temporary)
 
     def _file(self, job: Job) -> Copied:
         try:
@@ -254,20 +252,18 @@ class Copier:
             if self._context.moving:
                 write_protect(source_fd)
             source = os.fstat(source_fd)
-            seen: Seen | None = None
-            if job.item.as_found:
-                job.item, seen = as_found(job.item, source)
+            job.take(source)
             _check_unchanged(job.item, source)
             job.birth_ns = birth_ns(source_fd)
             if job.existing is not None:
                 done = self._existing_file(job, source_fd, source, job.existing)
                 if done is not None:
                     return done
-            return self._copy_file(job, source_fd, source, seen)
+            return self._copy_file(job, source_fd, source)
         finally:
             close_unwritten(source_fd)
 
-    def _copy_file(self, job: Job, source_fd: int, source: os.stat_result, seen: Seen | None) -> Copied:
+    def _copy_file(self, job: Job, source_fd: int, source: os.stat_result) -> Copied:
         context = self._context
         temporary = job.new_temporary(context)
         mode = self._mode_at_birth(job, source)
@@ -303,7 +299,7 @@ class Copier:
             _remove(job.target_dir, temporary)
             raise
         outcome = Outcome.REFLINKED if content.reflinked else Outcome.COPIED
-        return job.member(outcome, target.st_ino, lost=lost, digest=digest, temporary=temporary, seen=seen)
+        return job.member(outcome, target.st_ino, lost=lost, digest=digest, temporary=temporary)
 
     def _special(self, job: Job) -> Copied:
         """Symlink, fifo, socket or device."""
@@ -311,10 +307,8 @@ class Copier:
         source = stat_or_none(job.source_dir, job.source_name)
         if source is None:
             return self._gone(job)
-        seen: Seen | None = None
-        if item.as_found:
-            item, seen = as_found(item, source)
-            job.item = item
+        job.take(source)
+        item = job.item
         _check_unchanged(item, source)
         job.birth_ns = birth_ns(job.source_dir, job.source_name)
         job.broken = item.links > 1  # nobody looks for the further names of what is no file
@@ -329,7 +323,7 @@ class Copier:
                 if context.moving:
                     mark(job.target_dir, job.name, existing)
                 return self._unchanged(job, existing.st_ino, digest)
-            decided = before_copy(context.options.conflict, item.mtime_ns, existing)
+            decided = None if job.ours else before_copy(context.options.conflict, item.mtime_ns, existing)
             if decided is not None:
                 return job.left(decided.outcome, decided.fault)
         temporary = job.new_temporary(context)
@@ -345,7 +339,7 @@ class Copier:
         except BaseException:
             _remove(job.target_dir, temporary)
             raise
-        return job.member(Outcome.CREATED, inode, lost=lost, digest=digest, temporary=temporary, seen=seen)
+        return job.member(Outcome.CREATED, inode, lost=lost, digest=digest, temporary=temporary)
 
     # --- pieces ------------------------------------------------------------------------------------
 
@@ -393,8 +387,12 @@ class Copier:
             theirs = adopted(job.target_dir, job.name, context.controls.step)
             if theirs is None:
                 raise Failed(_IN_HAND)
+            if context.moving and _only_touched(source, os.fstat(source_fd)):
+                raise Failed(_SAME_FILE)  # what was marked is the source, seen through another file system
             if theirs == digest:
                 return self._unchanged(job, existing.st_ino, digest)
+        if job.ours:
+            return None
         decided = before_copy(context.options.conflict, job.item.mtime_ns, existing)
         return None if decided is None else job.left(decided.outcome, decided.fault)
 
@@ -436,6 +434,11 @@ def _check_unchanged(item: WorkItem, st: os.stat_result) -> None:
     same = same and entry_type(st.st_mode) is item.type
     if not same or (item.links == 1 and st.st_ctime_ns != item.ctime_ns):
         raise Failed(_SOURCE_CHANGED)
+
+
+def _only_touched(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether nothing but its ctime has moved."""
+    return before.st_ctime_ns != after.st_ctime_ns and same_looks(before, after)
 
 
 def _sync(target_fd: int) -> None:

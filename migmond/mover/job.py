@@ -9,6 +9,7 @@ from migmond.domain.fault import Fault
 from migmond.domain.states import Outcome
 from migmond.mover.context import Context
 from migmond.mover.group import Arrival, Copied
+from migmond.mover.versions import as_found
 from migmond.wire.items import CopyResult, Seen, WorkItem
 
 
@@ -33,8 +34,10 @@ class Job:
         "item",
         "looked_aside",
         "name",
+        "ours",
         "path",
         "root",
+        "seen",
         "source_dir",
         "source_name",
         "target_dir",
@@ -55,6 +58,15 @@ class Job:
         self.broken = False
         """It is a further name of a file, and becomes a file of its own."""
         self.existing: os.stat_result | None = None
+        self.seen: Seen | None = None
+        """The source's version that is copied, when it is another one than was promised."""
+        self.ours = False
+        """What has the name is our own copy of an earlier version."""
+
+    def take(self, source: os.stat_result) -> None:
+        """The source is looked at: when any version of it will do, this one is what is promised from now on."""
+        if self.item.as_found:
+            self.item, self.seen = as_found(self.item, source)
 
     def new_temporary(self, context: Context) -> bytes:
         """Begin an attempt: return a name that nobody has written under before."""
@@ -74,7 +86,6 @@ class Job:
         digest: bytes | None = None,
         temporary: bytes = b"",
         placed: bytes = b"",
-        seen: Seen | None = None,
     ) -> Copied:
         """Its copy is complete and a member of the commit group."""
         item = self.item
@@ -85,6 +96,8 @@ class Job:
         check = digest if file and outcome is not Outcome.LINKED else None
         attempt = self.attempt if temporary else 0
         return Copied(
-            CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen, self.birth_ns, attempt),
+            CopyResult(
+                item.number, self.group, outcome, lost, digest, inode, size, None, self.seen, self.birth_ns, attempt
+            ),
             Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode),
         )
