@@ -239,7 +239,8 @@ class Finisher:
             if directories:
                 answer = await self._scope.crew.ask(Sweep(scope.next_batch(), directories), Swept)
                 for fault in answer.failures:
-                    scope.surroundings.log("cannot sweep a directory", execution=scope.id, why=fault.message)
+                    scope.surroundings.log("a temporary stays", execution=scope.id, why=fault.message)
+                    scope.leftovers.temporary(fault.message)
             if len(page) < PAGE:
                 return
             after = page[-1].number

@@ -220,7 +220,7 @@ class Run:
         if self._untidied and not self._suspending:
             await self._cancel_rest(scope)
             note = f"nothing could be tidied up: {self._failure}; {_LEFT_THERE}{scope.id}-"
-            self._end(ExecutionState.CANCELLED, "; ".join(filter(None, (note, self._doubled))))
+            self._end(ExecutionState.CANCELLED, _sentence(note, self._doubled))
         elif self._failure and not self._suspending:
             self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
             self._end(ExecutionState.FAILED, self._failure)
@@ -379,12 +379,14 @@ class Run:
     def _conclude(self, scope: Scope) -> None:
         if self._failure or self._suspending:
             return
+        left = scope.leftovers.text()
         if self._gate.mode is Mode.CANCEL:
-            self._end(ExecutionState.CANCELLED, self._doubled)
+            self._end(ExecutionState.CANCELLED, _sentence(self._doubled, left))
         elif self._gate.mode is Mode.DRAIN:
-            self._enter(ExecutionState.DRAINED, "resume goes on from here")
+            self._enter(ExecutionState.DRAINED, _sentence("resume goes on from here", left))
         else:
-            self._end(*scope.account.conclusion())
+            state, reason = scope.account.conclusion()
+            self._end(state, _sentence(reason, left))
 
     # --- what the crew tells -----------------------------------------------------------------------
 
@@ -497,3 +499,7 @@ class Run:
         self._surroundings.bus.publish(
             lambda i, at: HoldChanged(i, at, id_, hold.id, change, hold.reason.value, hold.note)
         )
+
+
+def _sentence(*parts: str) -> str:
+    return "; ".join(filter(None, parts))

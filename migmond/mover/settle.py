@@ -8,7 +8,10 @@ import stat
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.names import to_text
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.durable import sync_file_system
@@ -100,11 +103,14 @@ class Settler:
             context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
             try:
                 fd = targets.get(root, path)
-                removed += remove_temporaries(fd, context.options.execution)
+                gone, stay = remove_temporaries(fd, context.options.execution)
             except FileNotFoundError:
                 continue
             except OSError as e:
-                failures.append(fault_of(Phase.DELETE, e))
+                gone, stay = 0, {b"": e}
+            removed += gone
+            directory = os.path.join(context.roots[root].target_directory, path)
+            failures += [_told(e, os.path.join(directory, name)) for name, e in stay.items()]
         targets.clear()
         context.controls.slot.ended()
         context.send(Swept(message.batch, removed, tuple(failures)))
@@ -156,6 +162,12 @@ class Settler:
         except OSError as e:
             return False, str(e)
         return True, ""
+
+
+def _told(error: OSError, path: bytes) -> Fault:
+    """The fault of something that cannot be swept away; it says where that is."""
+    fault = fault_of(Phase.DELETE, error)
+    return msgspec.structs.replace(fault, message=f"{to_text(path)}: {fault.message}")
 
 
 def _is_whole(item: SettleItem, found: os.stat_result | None) -> bool:
