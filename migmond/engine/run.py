@@ -16,7 +16,6 @@ from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.names import to_text
 from migmond.domain.preflight import Promise
 from migmond.domain.states import ExecutionState, Outcome, TaskState
-from migmond.domain.task import CommitGroup, Listing, Member
 from migmond.engine.causes import why
 from migmond.engine.commits import Commits
 from migmond.engine.crew import Crew, Handler, Station
@@ -32,6 +31,7 @@ from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
 from migmond.engine.process import MoverProcess
 from migmond.engine.promises import promises_of
+from migmond.engine.root_renames import rename_roots
 from migmond.engine.scan import Scanner
 from migmond.engine.scope import Orphan, Scope
 from migmond.engine.settings import Surroundings
@@ -39,8 +39,8 @@ from migmond.engine.space import SpaceWatch
 from migmond.engine.trust import stop_when_damaged
 from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
-from migmond.ports import AddListing, CancelPending, CloseGroup, OpenGroup, Record
-from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, RenameRoot, RootRenamed, Synced
+from migmond.ports import CancelPending, CloseGroup
+from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, Synced
 
 CANCEL_GRACE_S = 10.0
 """How long a cancel waits for movers to give up what they have in hand before it kills them."""
@@ -255,7 +255,7 @@ class Run:
             self._start_crew(scope, crew_nursery)
             async with trio.open_nursery() as watch:
                 watch.start_soon(self._cancel_when_failing, scope, crew_nursery.cancel_scope)
-                await self._rename_roots(scope)
+                await rename_roots(scope, self._faults)
                 async with trio.open_nursery() as scanning:
                     scanning.start_soon(self._scan)
                     await dispatcher.entries()
@@ -325,32 +325,6 @@ class Run:
                 hanging.kill()
                 continue
             await mark.wait()
-
-    async def _rename_roots(self, scope: Scope) -> None:
-        """Move whole trees by one rename each where that is possible: target missing, same file system."""
-        if (
-            not scope.moving
-            or not scope.plan.selector.selects_all
-            or scope.account.totals.planned.entries > len(scope.plan.sources)
-        ):
-            return
-        journal, key = self._surroundings.journal, scope.key
-        for number, task in (await journal.get_tasks(key, range(1, len(scope.plan.sources) + 1))).items():
-            if task.type is not EntryType.DIRECTORY or task.state is not TaskState.PENDING:
-                continue
-            if not await self._gate.passed():
-                return
-            member = Member(number, task.inode, Outcome.RENAMED, task.lost, None, 0)
-            group = CommitGroup(scope.next_group(), (member,))
-            await scope.ledger.commit([OpenGroup(key, group)])
-            answer = await scope.crew.ask(RenameRoot(number - 1), RootRenamed)
-            close = CloseGroup(key, group.id)
-            if not answer.done:
-                await scope.ledger.commit([close])
-                continue
-            result = scope.account.settle(task, TaskState.DONE, Outcome.RENAMED, target_inode=task.inode)
-            read = Listing(number, task.device, await journal.last_number(key) + 1, (), {}, complete=True)
-            await scope.ledger.commit([Record(key, (result,)), AddListing(key, read), close])
 
     async def _rest(self, scope: Scope, dispatcher: Dispatcher, finisher: Finisher) -> None:
         if not self._gate.ending:

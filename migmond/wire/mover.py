@@ -355,11 +355,13 @@ class Verified(_Message, frozen=True):
 
 
 class RootRenamed(_Message, frozen=True):
-    """`done` False: not possible here (`reason` says why), nothing was changed."""
+    """`done` False: not possible here (`reason` says why), nothing was changed; but with `unsynced` it has its target
+    name, and that may not be durable."""
 
     root: int
     done: bool
     reason: str
+    unsynced: Fault | None = None
 
 
 class Probed(_Message, frozen=True):
