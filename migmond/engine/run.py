@@ -39,7 +39,7 @@ from migmond.engine.space import SpaceWatch
 from migmond.engine.trust import stop_when_damaged
 from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
-from migmond.ports import CancelPending, CloseGroup
+from migmond.ports import CancelPending, CloseGroup, Record
 from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, Synced
 
 CANCEL_GRACE_S = 10.0
@@ -229,8 +229,8 @@ class Run:
     async def _cancel_rest(self, scope: Scope) -> None:
         await scope.ledger.settled()  # what is durable is so in the journal
         self._doubled = await copies_beside_sources(self._surroundings.journal, scope.key)
-        scope.account.cancel_rest()
-        await scope.ledger.commit([CancelPending(scope.key)])
+        told = scope.account.cancel_rest(tuple(scope.leftovers.failed.values()))
+        await scope.ledger.commit([CancelPending(scope.key), Record(scope.key, told)])
 
     def _fail(self, why: str) -> None:
         self._failure = self._failure or why

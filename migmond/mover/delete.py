@@ -31,7 +31,7 @@ from migmond.mover.aside import NameTaken, put_back, set_aside
 from migmond.mover.context import Context, fault_of
 from migmond.mover.devices import Devices
 from migmond.mover.target_check import READ, Place, Unsafe, changed, check_copy, equal_source, same_file, same_version
-from migmond.wire.items import DeleteDirectory, DeleteItem, ItemFault
+from migmond.wire.items import AsideDirectory, DeleteDirectory, DeleteItem, ItemFault
 from migmond.wire.mover import Delete, Deleted, PutBack, PutBackDone
 from migmond.wire.slots import Doing
 
@@ -125,34 +125,43 @@ class Remover:
 
     def put_back(self, message: PutBack) -> None:
         """See `wire.mover.PutBack`."""
-        context, done, failures = self._context, 0, list[ItemFault]()
-        sources = context.source_directories()
+        done, faults = list[int](), dict[int, Fault]()
         for directory in message.directories:
-            context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
-            for number, name in directory.items:
-                private = context.aside(number)
-                try:
-                    source_dir = sources.get(directory.root, directory.path)
-                    if stat_or_none(source_dir, private) is None:
-                        continue
-                    self._devices.note(source_dir)
-                    done += put_back(source_dir, private, context.roots[directory.root].names(name)[0])
-                    if self._devices.one_by_one(os.fstat(source_dir).st_dev):
-                        sync_directory(source_dir)
-                except FileNotFoundError:
-                    continue
-                except NameTaken:
-                    failures.append(ItemFault(number, _kept_aside(private)))
-                except OSError as e:
-                    failures.append(ItemFault(number, fault_of(Phase.DELETE, e)))
-        sources.clear()
+            self._context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
+            done += self._put_back_in(directory, faults)
         if done:
             try:
                 self._devices.sync()
             except OSError as e:
-                failures.append(ItemFault(0, Fault.from_oserror(Phase.SYNC, e)))
-        context.controls.slot.ended()
-        context.send(PutBackDone(message.batch, done, tuple(failures)))
+                faults |= {n: _left_aside(self._context.aside(n), e, "after a power cut it may be") for n in done}
+        self._context.controls.slot.ended()
+        self._context.send(PutBackDone(message.batch, len(done), tuple(ItemFault(n, f) for n, f in faults.items())))
+
+    def _put_back_in(self, directory: AsideDirectory, faults: dict[int, Fault]) -> list[int]:
+        """Return the tasks whose sources have their names again; say in `faults` why others have not."""
+        context, done = self._context, list[int]()
+        sources = context.source_directories()
+        for number, name in directory.items:
+            private, seen = context.aside(number), False
+            try:
+                source_dir = sources.get(directory.root, directory.path)
+                seen = stat_or_none(source_dir, private) is not None
+                if not seen:
+                    continue
+                self._devices.note(source_dir)
+                if put_back(source_dir, private, context.roots[directory.root].names(name)[0]):
+                    done.append(number)
+                if self._devices.one_by_one(os.fstat(source_dir).st_dev):
+                    sync_directory(source_dir)
+            except NameTaken:
+                faults[number] = _kept_aside(private)
+            except OSError as e:
+                if seen:
+                    faults[number] = _left_aside(private, e)
+                else:
+                    faults[number] = _unreachable(private) if e.errno == errno.ENOENT else _not_seen(private, e)
+        sources.clear()
+        return done
 
     def _step(self, _: int) -> None:
         self._context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
@@ -167,8 +176,10 @@ class Remover:
             self._devices.note(context.roots[directory.root].source_fd)
             try:
                 source_dir = sources.get(directory.root, directory.path)
-            except FileNotFoundError:
-                return  # gone with its directory: deleted before a crash
+            except FileNotFoundError:  # that says nothing of what was in it: it may have got another name
+                for item in directory.items:
+                    faults[item.number] = _unreachable(context.aside(item.number))
+                return
             self._devices.note(source_dir)
             one_by_one = self._devices.one_by_one(os.fstat(source_dir).st_dev)
             target_dir = targets.get(directory.root, directory.path)
@@ -206,7 +217,7 @@ class Remover:
         try:
             self._delete_one(pair, changed_by_us)
         except Unsafe as e:
-            faults[number] = Fault(Phase.DELETE, e.kind, 0, str(e))
+            faults[number] = _of_unsafe(e, pair.private)
         except NameTaken:
             faults[number] = _kept_aside(pair.private.name)
         except _Cramped:
@@ -331,9 +342,33 @@ def _in_use() -> Unsafe:
     return Unsafe("source_in_use", "a program has the source open for writing: both stay")
 
 
-def _kept_aside(private: bytes) -> Fault:
-    text = f"its name has been given to another file meanwhile; what had it is kept beside it as {private.decode()}"
-    return Fault(Phase.DELETE, "kept_aside", 0, text)
+def _kept_aside(private: bytes, why: str = "its name has been given to another file meanwhile") -> Fault:
+    return Fault(Phase.DELETE, "kept_aside", 0, f"{why}; what had the name before is beside it as {private.decode()}")
+
+
+def _left_aside(private: bytes, error: OSError, it: str = "it is") -> Fault:
+    """The fault of a source that could not be given its name back, or not for certain."""
+    fault = fault_of(Phase.DELETE, error)
+    text = f"{fault.message}; {it} beside its place as {private.decode()}"
+    return Fault(Phase.DELETE, "left_aside", fault.errno, text)
+
+
+def _not_seen(private: bytes, error: OSError) -> Fault:
+    """The fault of a source of which nobody can say whether it has its private name."""
+    return msgspec.structs.replace(_left_aside(private, error, "it may be"), kind=fault_of(Phase.DELETE, error).kind)
+
+
+def _unreachable(private: bytes) -> Fault:
+    text = f"its directory is not there any more: wherever that is, the source may be in it, also as {private.decode()}"
+    return Fault(Phase.DELETE, "source_unreachable", 0, text)
+
+
+def _of_unsafe(error: Unsafe, private: Place) -> Fault:
+    """Return the fault that `error` means; it says so when an earlier mover had set aside what had the name then."""
+    with contextlib.suppress(OSError):
+        if private.stat() is not None:
+            return _kept_aside(private.name, str(error))
+    return Fault(Phase.DELETE, error.kind, 0, str(error))
 
 
 def _of_error(error: OSError, private: Place) -> Fault:

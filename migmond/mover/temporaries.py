@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 
 from migmond.fsys.rename import stat_or_none
-from migmond.mover.aside import is_aside
 
 _TEMPORARY = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+(?:-[0-9a-f]{12}-[0-9]+-[0-9]+)?\.part")
 
@@ -26,11 +25,6 @@ def around_numbers(execution: str, mover: bytes) -> tuple[bytes, bytes]:
 def is_temporary(name: bytes) -> bool:
     """Whether it is the name of a temporary of any execution."""
     return _TEMPORARY.fullmatch(name) is not None
-
-
-def is_private(name: bytes) -> bool:
-    """Whether it is a name that movers of any execution give: to temporaries, and to sources that are being deleted."""
-    return is_temporary(name) or is_aside(name)
 
 
 def is_temporary_of(execution: str, name: bytes) -> bool:
