@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from migmond.domain.fault import Phase
+from migmond.fsys import rename
 from migmond.mover import settle
 from migmond.mover.settle import Settler
 from migmond.wire.mover import RenameRoot, RootRenamed
@@ -23,7 +24,7 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
     return source, tmp_path / "target"
 
 
-def rename(places: tuple[Path, Path]) -> tuple[Mover, Settler]:
+def moving(places: tuple[Path, Path]) -> tuple[Mover, Settler]:
     mover = Mover(*places, move=True)
     places[1].rmdir()  # Mover makes it
     return mover, Settler(mover.context)
@@ -43,8 +44,8 @@ def test_what_took_the_place_of_the_tree_at_the_last_moment_is_not_moved(
 ) -> None:
     """Its owner exchanges the directory with a symlink between root's look and root's rename."""
     source, target = places
-    mover, settler = rename(places)
-    real = settle.rename_noreplace
+    mover, settler = moving(places)
+    real = rename.rename_noreplace
 
     def raced(*names: object) -> None:
         monkeypatch.setattr(settle, "rename_noreplace", real)
@@ -71,7 +72,7 @@ def test_a_tree_whose_rename_could_not_be_synced_stays_renamed(
 ) -> None:
     """Others may have put things into it meanwhile, and deleted their sources."""
     source, target = places
-    mover, settler = rename(places)
+    mover, settler = moving(places)
 
     def fails(_: int) -> None:
         (target / "theirs").write_bytes(b"somebody else's only copy")
