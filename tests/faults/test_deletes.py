@@ -229,6 +229,31 @@ async def test_what_a_killed_mover_leaves_has_its_private_name(
     assert not source.exists()
 
 
+@needs_root
+@pytest.mark.hazard(13)
+async def test_a_move_off_a_disk_without_room_for_one_more_name_ends(tmp_path: Path, disk: LoopFs) -> None:
+    """Its directory's blocks are full, and the disk has none left: it is a move that is to make room."""
+    source, target, probe = disk.root / "docs", tmp_path / "target", disk.root / "probe"
+    for directory in (source, probe):
+        directory.mkdir()
+    before, names = probe.stat().st_size, list[str]()
+    while probe.stat().st_size == before:
+        names.append(f"f{len(names):019}")
+        (probe / names[-1]).touch()
+    for name in names[:-1]:
+        (source / name).write_bytes(name.encode())
+    assert source.stat().st_size == before
+    with contextlib.suppress(OSError), (disk.root / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(1024)):
+            pass
+    pristine = contents(source)
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        done = await lab.run(plan(source, target, MOVE))
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert contents(target) == pristine
+    assert not source.exists()
+
+
 @pytest.mark.hazard(6)
 @pytest.mark.parametrize("ending", ["resume", "resume in another daemon"])
 async def test_a_resume_finishes_what_is_aside(tmp_path: Path, disk: LoopFs, ending: str) -> None:
