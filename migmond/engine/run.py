@@ -16,7 +16,6 @@ from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.names import to_text
 from migmond.domain.preflight import Promise
 from migmond.domain.states import ExecutionState, Outcome, TaskState
-from migmond.domain.task import CommitGroup, Listing, Member
 from migmond.engine.causes import why
 from migmond.engine.commits import Commits
 from migmond.engine.crew import Crew, Handler, Station
@@ -32,6 +31,7 @@ from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
 from migmond.engine.process import MoverProcess
 from migmond.engine.promises import promises_of
+from migmond.engine.root_renames import rename_roots
 from migmond.engine.scan import Scanner
 from migmond.engine.scope import Orphan, Scope
 from migmond.engine.settings import Surroundings
@@ -39,8 +39,8 @@ from migmond.engine.space import SpaceWatch
 from migmond.engine.trust import stop_when_damaged
 from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
-from migmond.ports import AddListing, CancelPending, CloseGroup, OpenGroup, Record
-from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, RenameRoot, RootRenamed, Synced
+from migmond.ports import CancelPending, CloseGroup, Record
+from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, Synced
 
 CANCEL_GRACE_S = 10.0
 """How long a cancel waits for movers to give up what they have in hand before it kills them."""
@@ -220,7 +220,7 @@ class Run:
         if self._untidied and not self._suspending:
             await self._cancel_rest(scope)
             note = f"nothing could be tidied up: {self._failure}; {_LEFT_THERE}{scope.id}-"
-            self._end(ExecutionState.CANCELLED, "; ".join(filter(None, (note, self._doubled))))
+            self._end(ExecutionState.CANCELLED, _sentence(note, self._doubled))
         elif self._failure and not self._suspending:
             self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
             self._end(ExecutionState.FAILED, self._failure)
@@ -229,8 +229,8 @@ class Run:
     async def _cancel_rest(self, scope: Scope) -> None:
         await scope.ledger.settled()  # what is durable is so in the journal
         self._doubled = await copies_beside_sources(self._surroundings.journal, scope.key)
-        scope.account.cancel_rest()
-        await scope.ledger.commit([CancelPending(scope.key)])
+        told = scope.account.cancel_rest(tuple(scope.leftovers.failed.values()))
+        await scope.ledger.commit([CancelPending(scope.key), Record(scope.key, told)])
 
     def _fail(self, why: str) -> None:
         self._failure = self._failure or why
@@ -255,7 +255,7 @@ class Run:
             self._start_crew(scope, crew_nursery)
             async with trio.open_nursery() as watch:
                 watch.start_soon(self._cancel_when_failing, scope, crew_nursery.cancel_scope)
-                await self._rename_roots(scope)
+                await rename_roots(scope, self._faults)
                 async with trio.open_nursery() as scanning:
                     scanning.start_soon(self._scan)
                     await dispatcher.entries()
@@ -326,32 +326,6 @@ class Run:
                 continue
             await mark.wait()
 
-    async def _rename_roots(self, scope: Scope) -> None:
-        """Move whole trees by one rename each where that is possible: target missing, same file system."""
-        if (
-            not scope.moving
-            or not scope.plan.selector.selects_all
-            or scope.account.totals.planned.entries > len(scope.plan.sources)
-        ):
-            return
-        journal, key = self._surroundings.journal, scope.key
-        for number, task in (await journal.get_tasks(key, range(1, len(scope.plan.sources) + 1))).items():
-            if task.type is not EntryType.DIRECTORY or task.state is not TaskState.PENDING:
-                continue
-            if not await self._gate.passed():
-                return
-            member = Member(number, task.inode, Outcome.RENAMED, task.lost, None, 0)
-            group = CommitGroup(scope.next_group(), (member,))
-            await scope.ledger.commit([OpenGroup(key, group)])
-            answer = await scope.crew.ask(RenameRoot(number - 1), RootRenamed)
-            close = CloseGroup(key, group.id)
-            if not answer.done:
-                await scope.ledger.commit([close])
-                continue
-            result = scope.account.settle(task, TaskState.DONE, Outcome.RENAMED, target_inode=task.inode)
-            read = Listing(number, task.device, await journal.last_number(key) + 1, (), {}, complete=True)
-            await scope.ledger.commit([Record(key, (result,)), AddListing(key, read), close])
-
     async def _rest(self, scope: Scope, dispatcher: Dispatcher, finisher: Finisher) -> None:
         if not self._gate.ending:
             scope.account.stage(Stage.LINK)
@@ -379,12 +353,14 @@ class Run:
     def _conclude(self, scope: Scope) -> None:
         if self._failure or self._suspending:
             return
+        left = scope.leftovers.text()
         if self._gate.mode is Mode.CANCEL:
-            self._end(ExecutionState.CANCELLED, self._doubled)
+            self._end(ExecutionState.CANCELLED, _sentence(self._doubled, left))
         elif self._gate.mode is Mode.DRAIN:
-            self._enter(ExecutionState.DRAINED, "resume goes on from here")
+            self._enter(ExecutionState.DRAINED, _sentence("resume goes on from here", left))
         else:
-            self._end(*scope.account.conclusion())
+            state, reason = scope.account.conclusion()
+            self._end(state, _sentence(reason, left))
 
     # --- what the crew tells -----------------------------------------------------------------------
 
@@ -497,3 +473,7 @@ class Run:
         self._surroundings.bus.publish(
             lambda i, at: HoldChanged(i, at, id_, hold.id, change, hold.reason.value, hold.note)
         )
+
+
+def _sentence(*parts: str) -> str:
+    return "; ".join(filter(None, parts))

@@ -90,12 +90,20 @@ class Connection:
             os._exit(1)
 
     def receive(self, handle: Callable[[ToMover], None]) -> None:
-        """Hand each message to `handle` until the daemon closes."""
+        """Hand each message to `handle` until the daemon closes, or is gone."""
         reader = FrameReader(MAX_FRAME_BYTES)
         unpacker: Unpacker[ToMover] = Unpacker(ToMover)
-        while data := self._socket.recv(_RECEIVE_BYTES):
+        while data := self._receive_some():
             for payload in reader.feed(data):
                 handle(unpacker.unpack(payload))
+
+    def _receive_some(self) -> bytes:
+        """Return what has come; b"" at the end. A daemon that was killed while something of ours was on its way to it
+        ends in a reset: that is an end like any other."""
+        try:
+            return self._socket.recv(_RECEIVE_BYTES)
+        except OSError:
+            return b""
 
 
 class Worker:

@@ -17,7 +17,7 @@ from migmond.fsys.closing import close_unwritten
 from migmond.fsys.mounts import MountTable, is_mount_point
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
-from migmond.mover.temporaries import is_private
+from migmond.mover.temporaries import is_temporary
 from migmond.wire.items import ScanDirectory
 from migmond.wire.mover import Scan, ScanFailed, ScanFinished, Scanned
 from migmond.wire.slots import Doing
@@ -106,7 +106,7 @@ class Walker:
                     yield ScanDirectory(self._next_number + len(entries), directory.root, path)
                 elif mount:  # the number of its inode may be that of another file of this directory's device
                     entry = msgspec.structs.replace(entry, links=1)
-                elif ours and is_private(entry.name):
+                elif ours and is_temporary(entry.name):
                     outcomes[len(entries)] = Outcome.TEMPORARY
                 entries.append(entry)
         except OSError as e:

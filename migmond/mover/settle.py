@@ -8,7 +8,10 @@ import stat
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.names import to_text
 from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
@@ -115,45 +118,60 @@ class Settler:
             context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
             try:
                 fd = targets.get(root, path)
-                removed += remove_temporaries(fd, context.options.execution)
+                gone, stay = remove_temporaries(fd, context.options.execution)
             except FileNotFoundError:
                 continue
             except OSError as e:
-                failures.append(fault_of(Phase.DELETE, e))
+                gone, stay = 0, {b"": e}
+            removed += gone
+            directory = os.path.join(context.roots[root].target_directory, path)
+            failures += [_told(e, os.path.join(directory, name)) for name, e in stay.items()]
         targets.clear()
         context.controls.slot.ended()
         context.send(Swept(message.batch, removed, tuple(failures)))
 
     def rename_root(self, message: RenameRoot) -> None:
         """See `wire.mover.RenameRoot`."""
-        done, reason = self._rename_root(message.root)
-        self._context.send(RootRenamed(message.root, done, reason))
+        self._context.send(self._rename_root(message.root))
 
-    def _rename_root(self, index: int) -> tuple[bool, str]:
+    def _rename_root(self, index: int) -> RootRenamed:
         root = self._context.roots[index]
         try:
-            with _opened(open_parent(root.spec.source)) as (source_dir, source):
-                found = stat_or_none(source_dir, source)
-                if found is not None and stat.S_ISLNK(found.st_mode):
-                    return False, "the source is a symlink to the directory"
-                if found is not None and not os.path.samestat(found, os.fstat(root.source_fd)):
-                    return False, "another directory stands there now"
-                if found is not None and mounts_below(root.source_fd):
-                    return False, "something is mounted below it"
-                opener = open_parent if found is None else make_parent
-                with _opened(opener(root.spec.target)) as (target_dir, target):
-                    if found is not None:
-                        rename_noreplace(source_dir, source, target_dir, target)
-                    elif not self._is_there(root, target_dir, target):
-                        return False, "the source is gone"
-                    # Whoever renamed it may not have lived to sync it.
-                    lasting, why = self._made_durable(source_dir, target_dir)
-                    if not lasting:
-                        with contextlib.suppress(OSError):
-                            rename_noreplace(target_dir, target, source_dir, source)
-                    return lasting, why
-        except OSError as e:
-            return False, str(e)
+            with _opened(open_parent(root.spec.source)) as source, self._target_of(root, source) as target:
+                # Whoever renamed it may not have lived to sync it.
+                for directory, _ in (source, target):
+                    try:
+                        sync_file_system(directory)
+                    except OSError as e:
+                        return RootRenamed(index, done=False, reason=str(e), unsynced=fault_of(Phase.SYNC, e))
+                return RootRenamed(index, done=True, reason="")
+        except (_NotAsAWhole, OSError) as e:
+            return RootRenamed(index, done=False, reason=str(e))
+
+    @contextlib.contextmanager
+    def _target_of(self, root: Root, source: tuple[int, bytes]) -> Iterator[tuple[int, bytes]]:
+        """Give a root its target name, unless it has that already."""
+        found = stat_or_none(*source)
+        if found is None:
+            with _opened(open_parent(root.spec.target)) as target:
+                if not self._is_there(root, *target):
+                    raise _NotAsAWhole("the source is gone")
+                yield target
+            return
+        if stat.S_ISLNK(found.st_mode):
+            raise _NotAsAWhole("the source is a symlink to the directory")
+        if not os.path.samestat(found, os.fstat(root.source_fd)):
+            raise _NotAsAWhole("another directory stands there now")
+        if mounts_below(root.source_fd):
+            raise _NotAsAWhole("something is mounted below it")
+        with _opened(make_parent(root.spec.target)) as target:
+            rename_noreplace(*source, *target)
+            renamed = stat_or_none(*target)
+            if renamed is None or not os.path.samestat(renamed, os.fstat(root.source_fd)):
+                # Whoever may write beside the source has given its name to something else after that look.
+                rename_noreplace(*target, *source)
+                raise _NotAsAWhole("another directory stood there when it was renamed")
+            yield target
 
     @staticmethod
     def _is_there(root: Root, directory: int, target: bytes) -> bool:
@@ -162,15 +180,15 @@ class Settler:
         known = (root.info.source_device, root.info.inode)
         return st is not None and (root.gone or (st.st_dev, st.st_ino) == known)
 
-    @staticmethod
-    def _made_durable(*directories: int) -> tuple[bool, str]:
-        """Sync a root's rename: what may not last must not be called done."""
-        try:
-            for directory in directories:
-                sync_file_system(directory)
-        except OSError as e:
-            return False, str(e)
-        return True, ""
+
+class _NotAsAWhole(Exception):
+    """A root that cannot be renamed; the text says why."""
+
+
+def _told(error: OSError, path: bytes) -> Fault:
+    """The fault of something that cannot be swept away; it says where that is."""
+    fault = fault_of(Phase.DELETE, error)
+    return msgspec.structs.replace(fault, message=f"{to_text(path)}: {fault.message}")
 
 
 def _is_whole(item: SettleItem, found: os.stat_result | None) -> bool:
