@@ -33,7 +33,7 @@ from migmond.engine.places import Places
 from migmond.engine.receipt import receipt_page, seal
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import error_group, intervention_views, task_view, time_text
-from migmond.fsys import small_files
+from migmond.fsys import machine_code
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
 from migmond.planning.selection import Candidate, Matcher, selector_of
 from migmond.ports import RemovePlan, SavePlan
@@ -441,7 +441,7 @@ def _plugin_checks(plugins: tuple[api.PluginView, ...]) -> list[api.Check]:
 
 
 def _machine_code_check() -> api.Check:
-    if small_files.built():
+    if machine_code.built():
         return api.Check("small files", "ok", "copied by machine code")
     return api.Check(
         "small files",

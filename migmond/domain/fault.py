@@ -49,8 +49,8 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
     """One failure. `errno` is 0 when no system call failed (then `kind` says what did).
 
     `kind` is an errno name (`EIO`) or one of: `source_changed`, `source_in_use`, `exists`, `hash_mismatch`,
-    `target_missing`, `target_changed`, `kept_aside`, `unsupported_type`, `mover_died`, `copy_replaced`,
-    `taken_meanwhile`.
+    `target_missing`, `target_changed`, `kept_aside`, `left_aside`, `source_unreachable`, `unsupported_type`,
+    `mover_died`, `copy_replaced`, `taken_meanwhile`.
     """
 
     phase: Phase

@@ -80,6 +80,7 @@ class Sight(enum.StrEnum):
     MOUNT_POINT = "mount_points"
     PSEUDO = "pseudo_file_system"
     WRITER = "open_writers"
+    SET_ASIDE = "set_aside"
     LINK_OUTSIDE = "links_outside"
     TARGET_UNWRITABLE = "target_unwritable"
     TARGET_MOUNT = "target_mount_points"

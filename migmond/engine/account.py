@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from migmond.domain.entry import EntryType, Lost
@@ -169,12 +171,18 @@ class Account:
         self._set_totals(planned=self.totals.planned.plus(-1, 0))
         return TaskResult(directory.number, TaskState.SKIPPED, Outcome.NOT_SELECTED)
 
-    def cancel_rest(self) -> None:
-        """Everything not done or skipped is cancelled (the journal does it in bulk)."""
+    def cancel_rest(self, failed: Sequence[Task]) -> tuple[TaskResult, ...]:
+        """Everything not done or skipped is cancelled (the journal does it in bulk), but for tasks that have to stay
+        failed; returns what the journal is to record of them after that."""
         totals = self.totals
-        entries = totals.planned.entries - totals.done.entries - totals.skipped.entries
-        size = totals.planned.bytes - totals.done.bytes - totals.skipped.bytes
-        self._set_totals(failed=Tally(), cancelled=Tally(entries, size))
+        told = Tally(len(failed), sum(task_bytes(t) for t in failed))
+        entries = totals.planned.entries - totals.done.entries - totals.skipped.entries - told.entries
+        size = totals.planned.bytes - totals.done.bytes - totals.skipped.bytes - told.bytes
+        self._set_totals(failed=told, cancelled=Tally(entries, size))
+        return tuple(
+            TaskResult(t.number, TaskState.FAILED, Outcome.NONE, t.lost, t.digest, t.target_name, t.target_inode)
+            for t in failed
+        )
 
     def conclusion(self) -> tuple[ExecutionState, str]:
         """Return how an execution ends whose every stage was gone through, and why so."""

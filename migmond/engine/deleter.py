@@ -20,8 +20,9 @@ from migmond.wire.items import DeleteDirectory, DeleteItem
 from migmond.wire.mover import Delete, Deleted
 
 BATCH_TASKS = 500
-KEPT_ASIDE = "kept_aside"
-"""Kind of the fault of a source that is under its private name, since its own was given to another file."""
+ASIDE = frozenset({"kept_aside", "left_aside"})
+"""Kinds of faults of sources that are under their private names."""
+_MAYBE_ASIDE = ASIDE | {"source_unreachable"}
 _UNKNOWN: Mapping[int, int] = MappingProxyType({})
 MAX_OUT = 2
 """Delete batches that one mover may have in hand: deleting shares the mover with copying."""
@@ -111,7 +112,7 @@ class Deleter:
         for failure in message.failures:
             task = tasks.pop(failure.number)
             # It may not have got its name back.
-            scope.untidy |= bool(failure.fault.errno) or failure.fault.kind == KEPT_ASIDE
+            scope.untidy |= bool(failure.fault.errno) or failure.fault.kind in _MAYBE_ASIDE
             if self._faults.unsynced(task, failure.fault) or self._faults.environmental(failure.fault):
                 self.add([task])  # a disk that went read-only is one hold, not a storm of failures
             else:

@@ -226,7 +226,12 @@ class Dispatcher:
         return found
 
     def _item(self, task: Task, leaders: dict[int, _Leader]) -> WorkItem | None:
-        leader = _NO_LEADER
+        leader, as_found = _NO_LEADER, task.number in self._faults.changed
+        if not (task.leader or task.target_inode or as_found):  # nearly all of them: the rest of the fields take longer
+            return WorkItem(
+                task.number, task.name, task.type, task.size, task.mtime_ns, task.ctime_ns, task.inode, task.device,
+                task.links,
+            )  # fmt: skip
         if task.leader:
             found = leaders.get(task.leader)
             if found is None:
@@ -244,7 +249,7 @@ class Dispatcher:
             task.links,
             leader.root,
             leader.path,
-            as_found=task.number in self._faults.changed,
+            as_found=as_found,
             earlier_inode=task.target_inode,
             earlier_name=task.target_name or b"",
             leader_inode=leader.inode,

@@ -11,15 +11,15 @@ import msgspec
 import trio
 
 from migmond.domain.entry import EntryType
-from migmond.domain.fault import Disposition, Fault
+from migmond.domain.fault import Disposition, Fault, Phase
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Task, TaskResult
-from migmond.engine.deleter import Deleter
+from migmond.engine.deleter import ASIDE, Deleter
 from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
-from migmond.ports import Record
-from migmond.wire.items import AsideDirectory, DirectoryItem
+from migmond.ports import AddFault, Record
+from migmond.wire.items import AsideDirectory, DirectoryItem, ItemFault
 from migmond.wire.mover import (
     DirectoriesMade,
     DirectoriesRemoved,
@@ -94,9 +94,22 @@ class Finisher:
                 found.setdefault((place.root, place.path), []).append((task.number, task.name))
             directories = tuple(AsideDirectory(root, path, tuple(items)) for (root, path), items in found.items())
             answer = await scope.crew.ask(PutBack(scope.next_batch(), directories), PutBackDone)
-            if answer.failures:
-                count, why = len(answer.failures), answer.failures[0].fault.message
-                scope.surroundings.log("sources may be left aside", execution=scope.id, count=count, why=why)
+            await self._left_aside({t.number: t for t in page}, answer.failures)
+
+    async def _left_aside(self, tasks: dict[int, Task], failures: tuple[ItemFault, ...]) -> None:
+        """Fail the tasks of sources that are, or may be, under their private names: nobody would look for them there.
+        Those that have failed before are told why they fail now."""
+        scope = self._scope
+        recorded = await scope.surroundings.journal.faults(scope.key, [f.number for f in failures])
+        for number, fault in ((f.number, f.fault) for f in failures):
+            task, before = tasks[number], recorded.get(number)
+            if task.state is TaskState.DURABLE:
+                scope.fail(task, fault)
+            elif fault.kind not in ASIDE and (before is None or before.fault.phase is not Phase.DELETE):
+                continue  # it failed before it was to be deleted
+            elif before is None or before.fault.kind != fault.kind:
+                scope.ledger.record([AddFault(scope.key, number, scope.wall(), fault)])
+            scope.leftovers.aside(task, fault.message)
 
     async def directories(self) -> None:
         """Make and finish target directories, children before parents.
@@ -239,7 +252,8 @@ class Finisher:
             if directories:
                 answer = await self._scope.crew.ask(Sweep(scope.next_batch(), directories), Swept)
                 for fault in answer.failures:
-                    scope.surroundings.log("cannot sweep a directory", execution=scope.id, why=fault.message)
+                    scope.surroundings.log("a temporary stays", execution=scope.id, why=fault.message)
+                    scope.leftovers.temporary(fault.message)
             if len(page) < PAGE:
                 return
             after = page[-1].number

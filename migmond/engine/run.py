@@ -31,7 +31,7 @@ from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
 from migmond.engine.process import MoverProcess
 from migmond.engine.promises import promises_of
-from migmond.engine.rename_roots import rename_roots, renamed
+from migmond.engine.root_renames import remark_on_renames, rename_roots
 from migmond.engine.scan import Scanner
 from migmond.engine.scope import Orphan, Scope
 from migmond.engine.settings import Surroundings
@@ -39,7 +39,7 @@ from migmond.engine.space import SpaceWatch
 from migmond.engine.trust import stop_when_damaged
 from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
-from migmond.ports import CancelPending, CloseGroup
+from migmond.ports import CancelPending, CloseGroup, Record
 from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, Synced
 
 CANCEL_GRACE_S = 10.0
@@ -220,7 +220,7 @@ class Run:
         if self._untidied and not self._suspending:
             await self._cancel_rest(scope)
             note = f"nothing could be tidied up: {self._failure}; {_LEFT_THERE}{scope.id}-"
-            self._end(ExecutionState.CANCELLED, "; ".join(filter(None, (note, self._doubled))))
+            self._end(ExecutionState.CANCELLED, _sentence(note, self._doubled))
         elif self._failure and not self._suspending:
             self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
             self._end(ExecutionState.FAILED, self._failure)
@@ -229,8 +229,8 @@ class Run:
     async def _cancel_rest(self, scope: Scope) -> None:
         await scope.ledger.settled()  # what is durable is so in the journal
         self._doubled = await copies_beside_sources(self._surroundings.journal, scope.key)
-        scope.account.cancel_rest()
-        await scope.ledger.commit([CancelPending(scope.key)])
+        told = scope.account.cancel_rest(tuple(scope.leftovers.failed.values()))
+        await scope.ledger.commit([CancelPending(scope.key), Record(scope.key, told)])
 
     def _fail(self, why: str) -> None:
         self._failure = self._failure or why
@@ -255,7 +255,7 @@ class Run:
             self._start_crew(scope, crew_nursery)
             async with trio.open_nursery() as watch:
                 watch.start_soon(self._cancel_when_failing, scope, crew_nursery.cancel_scope)
-                await rename_roots(scope)
+                await rename_roots(scope, self._faults)
                 async with trio.open_nursery() as scanning:
                     scanning.start_soon(self._scan)
                     await dispatcher.entries()
@@ -265,7 +265,7 @@ class Run:
             await scope.crew.close()
             crew_nursery.cancel_scope.cancel()
         await self._gate.passed()  # a pause that came last of all: it ends when it goes on
-        self._conclude(scope, await renamed(scope))
+        self._conclude(scope, await remark_on_renames(scope))
 
     async def _scan(self) -> None:
         try:
@@ -353,13 +353,14 @@ class Run:
     def _conclude(self, scope: Scope, remark: str) -> None:
         if self._failure or self._suspending:
             return
+        left = scope.leftovers.text()
         if self._gate.mode is Mode.CANCEL:
-            self._end(ExecutionState.CANCELLED, self._doubled)
+            self._end(ExecutionState.CANCELLED, _sentence(self._doubled, left))
         elif self._gate.mode is Mode.DRAIN:
-            self._enter(ExecutionState.DRAINED, "resume goes on from here")
+            self._enter(ExecutionState.DRAINED, _sentence("resume goes on from here", left))
         else:
             state, reason = scope.account.conclusion()
-            self._end(state, reason or remark)
+            self._end(state, _sentence(reason or remark, left))
 
     # --- what the crew tells -----------------------------------------------------------------------
 
@@ -472,3 +473,7 @@ class Run:
         self._surroundings.bus.publish(
             lambda i, at: HoldChanged(i, at, id_, hold.id, change, hold.reason.value, hold.note)
         )
+
+
+def _sentence(*parts: str) -> str:
+    return "; ".join(filter(None, parts))

@@ -21,6 +21,7 @@ from migmond.engine.crew import Crew
 from migmond.engine.gate import Gate
 from migmond.engine.in_hand import InHand
 from migmond.engine.ledger import Ledger
+from migmond.engine.leftovers import Leftovers
 from migmond.engine.places import Places
 from migmond.engine.pulse import Pulse
 from migmond.engine.requeue import Requeue
@@ -60,6 +61,7 @@ class Scope:
         untidy: a mover or the daemon died: temporaries may lie about and are swept at the end.
         roots: the sources and their targets as its first mover found them; empty before that.
         single_roots: indexes of the sources that are no directories.
+        leftovers: what is to be told at the end of what stays where nobody looks.
         name: of this run; no other one of this execution has it.
         deaths: how many of its movers have died.
         dead_movers: stations' numbers; what they left under temporary names may be removed.
@@ -87,6 +89,7 @@ class Scope:
         self.progress = Pulse()
         self.roots: tuple[RootInfo, ...] = ()
         self.single_roots: tuple[int, ...] = ()
+        self.leftovers = Leftovers()
         self.crew: Crew
         self.name = secrets.token_hex(6)
         self.deaths = 0

@@ -31,6 +31,8 @@ HINTS = {
     "target_missing": "look what became of the copy, then migmon resume: it is copied again",
     "target_changed": "look at both and remove the one you do not want, then migmon resume",
     "kept_aside": "look at both and give the one beside it a name of its own or remove it, then migmon resume",
+    "left_aside": "migmon resume gives it its name back; when it was cancelled: rename it yourself, nobody else will",
+    "source_unreachable": "look where its directory went: when it has its name again, migmon resume finds the source",
     "hash_mismatch": "the target did not keep what was written: check the disk (migmon doctor)",
     "taken_meanwhile": "look whether another migration writes there too, then migmon resume",
     "copy_replaced": "somebody removes or changes files that begin with .migmond- at the destination: stop that",

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 
 from migmond.domain.entry import entry_type
 from migmond.domain.task import Entry
+from migmond.fsys.machine_code import address
+
+ListDirectory = Callable[[int], Iterator[tuple[Entry, int]]]
+"""Yields each name in an open directory with its lstat, in the directory's order, and its st_dev. A name that vanishes
+between readdir and lstat is left out. The fd stays open. Raises OSError."""
+
+_MOST = 1000
+_NAMES_BYTES = _MOST * 64
+_BUFFER_BYTES = 64 * 1024
+_RECORD = struct.Struct("=QQqqqqII")
 
 
 def list_directory(fd: int) -> Iterator[tuple[Entry, int]]:
-    """Yield each name in the directory with its lstat, in the directory's order, and its st_dev.
-
-    A name that vanishes between readdir and lstat is left out. The fd stays open.
-    """
+    """A ListDirectory."""
     with os.scandir(fd) as names:
         for name in names:
             try:
@@ -33,3 +42,54 @@ def list_directory(fd: int) -> Iterator[tuple[Entry, int]]:
                 ),
                 st.st_dev,
             )
+
+
+class _Page(ctypes.Structure):
+    """`struct page` of listing.c."""
+
+    _fields_ = (
+        ("directory", ctypes.c_int32), ("most", ctypes.c_uint32), ("records", ctypes.c_void_p),
+        ("names", ctypes.c_void_p), ("names_size", ctypes.c_uint64), ("buffer", ctypes.c_void_p),
+        ("buffer_size", ctypes.c_uint64), ("at", ctypes.c_uint64), ("end", ctypes.c_uint64), ("used", ctypes.c_uint64),
+    )  # fmt: skip
+
+
+def lister(library: ctypes.CDLL | None) -> ListDirectory:
+    """Return a ListDirectory: the machine code's, which takes half the time, or Python's where there is none."""
+    if library is None:
+        return list_directory
+    call = library.migmond_list
+    call.restype = ctypes.c_int32
+    spare: list[_Room] = []
+
+    def listed(fd: int) -> Iterator[tuple[Entry, int]]:
+        room = spare.pop() if spare else _Room()
+        page = _Page(
+            fd, _MOST, address(room.records), address(room.names), _NAMES_BYTES, address(room.buffer), _BUFFER_BYTES,
+            0, 0, 0,
+        )  # fmt: skip
+        os.lseek(fd, 0, os.SEEK_SET)
+        try:
+            while count := call(ctypes.byref(page)):
+                if count < 0:
+                    raise OSError(-count, os.strerror(-count))
+                yield from _entries(room, count, page.used)
+        finally:
+            spare.append(room)
+
+    return listed
+
+
+class _Room:
+    """What one listing at a time needs; kept for the next one."""
+
+    def __init__(self) -> None:
+        self.records, self.names = bytearray(_MOST * _RECORD.size), bytearray(_NAMES_BYTES)
+        self.buffer = bytearray(_BUFFER_BYTES)
+
+
+def _entries(room: _Room, count: int, used: int) -> Iterator[tuple[Entry, int]]:
+    names = bytes(room.names[:used]).split(b"\0")
+    records = _RECORD.iter_unpack(memoryview(room.records)[: count * _RECORD.size])
+    for name, (inode, device, size, blocks, mtime_ns, ctime_ns, mode, links) in zip(names, records, strict=False):
+        yield Entry(name, entry_type(mode), size, mtime_ns, ctime_ns, inode, links, blocks * 512), device

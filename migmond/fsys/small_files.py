@@ -1,7 +1,6 @@
 """Small files of one directory, many in one call: small_files.c, and how to call it.
 
-It does what is ordinary and leaves the rest to its caller. It may be missing: a machine without a C compiler installs
-migmond all the same.
+It does what is ordinary and leaves the rest to its caller.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ from typing import Protocol
 
 import msgspec
 
+from migmond.fsys.machine_code import address
 from migmond.fsys.times import FIRST_NS, LAST_NS
 
-_LIBRARY = "_small_files.so"
-"""Beside this file, where the build puts it."""
 LARGEST_BYTES = 256 * 1024
 _ARENA_BYTES = 1 << 20
 _MAY_CHOWN, _LOOK, _PROTECT, _KEEP, _TIMES_EXACT = 1, 2, 4, 8, 16
@@ -155,7 +153,7 @@ class SmallFiles:
         )
         call = _Copies(
             where.source_dir, where.target_dir, self._uid, self._gid, flags, len(files), where.target_device,
-            first_attempt, FIRST_NS, LAST_NS, _address(records), names, where.prefix, where.tag, where.path,
+            first_attempt, FIRST_NS, LAST_NS, address(records), names, where.prefix, where.tag, where.path,
             ctypes.addressof(self._slot), ctypes.addressof(self._arena), _ARENA_BYTES, 0,
         )  # fmt: skip
         count = self._library.migmond_copy(ctypes.byref(call))
@@ -184,34 +182,13 @@ class SmallFiles:
             return [False] * len(files)
         records = bytearray().join([_PUBLICATION.pack(inode, size, 0) for _, _, inode, size in files])
         call = _Publications(
-            directory, len(files), _address(records), temporaries, names, ctypes.addressof(self._slot)
+            directory, len(files), address(records), temporaries, names, ctypes.addressof(self._slot)
         )  # fmt: skip
         self._library.migmond_publish(ctypes.byref(call))
         return [bool(done) for (done,) in _PUBLISHED.iter_unpack(records)]
-
-
-def built() -> bool:
-    """Whether there is machine code."""
-    return os.path.exists(_path())
-
-
-def load(slot: mmap.mmap) -> SmallFiles | None:
-    """Return the machine code, None where it was not built or cannot be loaded."""
-    try:
-        return SmallFiles(ctypes.CDLL(_path()), slot)
-    except OSError:
-        return None
-
-
-def _path() -> str:
-    return os.path.join(os.path.dirname(__file__), _LIBRARY)
 
 
 def _joined(names: list[bytes]) -> bytes | None:
     """One after the other, each ended by NUL; None when one has a NUL in it: it would be another name there."""
     joined = b"\0".join([*names, b""])
     return joined if joined.count(b"\0") == len(names) else None
-
-
-def _address(records: bytearray) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(records))

@@ -2,7 +2,8 @@
 
 Who looks under a source's name finds it, or nothing, or what somebody else has put there; nobody but us looks under the
 private name. So what is there can be checked and then deleted, and nothing comes in between. What has a private name
-may be the only copy there is: it is deleted after all checks, or given its name back, and never swept.
+may be the only copy there is: it is deleted after all checks, or given its name back, and never swept. Wherever neither
+can be done its task fails and says the name. To every other execution it is a file like any other.
 """
 
 from __future__ import annotations

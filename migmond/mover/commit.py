@@ -10,6 +10,8 @@ import stat
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
@@ -36,6 +38,13 @@ _TAKEN_MEANWHILE = Fault(
 )
 
 
+class _Named(msgspec.Struct, frozen=True):
+    """A published group: its members, each with the name that it got, and the ctime of the last of them."""
+
+    members: list[tuple[Arrival, bytes]]
+    at_ns: int
+
+
 class Committer:
     """Runs in a thread of its own; `seal`, `publish` and `sync` only queue."""
 
@@ -45,8 +54,8 @@ class Committer:
         self._targets = context.target_directories(make=False)
         self._jobs: queue.SimpleQueue[Group | Publish | None] = queue.SimpleQueue()
         self._groups: dict[int, Group] = {}
-        self._published: dict[int, list[tuple[Arrival, bytes]]] = {}
-        """Groups whose names wait for a sync: their members, each with the name that it got."""
+        self._published: dict[int, _Named] = {}
+        """Groups whose names wait for a sync."""
         self.last_publish_at = 0.0
 
     @property
@@ -85,8 +94,8 @@ class Committer:
             fault = Fault.from_oserror(Phase.SYNC, e)
             failures = [ItemFault(a.number, fault) for a in group.arrivals]
             withdrawn = {
-                number: tuple(self._withdraw(arrival, name, fault) for arrival, name in members)
-                for number, members in published.items()
+                number: tuple(self._withdraw(arrival, name, named.at_ns, fault) for arrival, name in named.members)
+                for number, named in published.items()
             }
             durable = ()
         else:
@@ -97,16 +106,16 @@ class Committer:
             self._groups[group.number] = group
         context.send(Synced(group.number, tuple(failures), durable, withdrawn))
 
-    def _directories_of(self, published: dict[int, list[tuple[Arrival, bytes]]]) -> Iterator[int]:
-        for root, path in sorted({(a.root, a.path) for members in published.values() for a, _ in members}):
+    def _directories_of(self, published: dict[int, _Named]) -> Iterator[int]:
+        for root, path in sorted({(a.root, a.path) for named in published.values() for a, _ in named.members}):
             yield self._targets.get(root, path)
 
-    def _withdraw(self, arrival: Arrival, name: bytes, fault: Fault) -> ItemFault:
+    def _withdraw(self, arrival: Arrival, name: bytes, published_ns: int, fault: Fault) -> ItemFault:
         """Take back a published copy, unless somebody has changed it since; its source is untouched. What was renamed
         is the only one there is: it stays, and the next try finds it."""
         if arrival.temporary:
             try:
-                withdraw(self._targets.get(arrival.root, arrival.path), name, arrival.inode, arrival.temporary)
+                withdraw(self._targets.get(arrival.root, arrival.path), name, arrival.inode, published_ns)
             except OSError as e:
                 return ItemFault(arrival.number, fault_of(Phase.SYNC, e))
         return ItemFault(arrival.number, fault)
@@ -156,9 +165,10 @@ class Committer:
             if result is None or result.target_name is not None:
                 members.append((arrival, arrival.name if result is None else result.target_name or b""))
         self._lane.ended()
-        self._published[group.number] = members
+        named_at_ns = self._given_at(members)
+        self._published[group.number] = _Named(members, named_at_ns)
         self.last_publish_at = time.monotonic()
-        self._context.send(Published(group.number, tuple(results), self._given_at(members)))
+        self._context.send(Published(group.number, tuple(results), named_at_ns))
 
     def _name_quickly(self, arrivals: list[Arrival]) -> set[int]:
         """Give what is whole its name where that is free, a directory's members in one go; returns whose is given."""
@@ -196,14 +206,8 @@ class Committer:
             if not self._is_whole(arrival, directory):
                 self._discard(arrival)
                 return PublishResult(arrival.number, Outcome.NONE, None, _NOT_OURS)
-            placed = place(
-                directory,
-                arrival.temporary,
-                directory,
-                arrival.name,
-                self._context.options.conflict,
-                arrival.mtime_ns,
-            )
+            policy = self._context.options.conflict
+            placed = place(directory, arrival.temporary, arrival.name, policy, arrival.mtime_ns)
         except OSError as e:
             self._discard(arrival)
             return PublishResult(arrival.number, Outcome.NONE, None, fault_of(Phase.PUBLISH, e))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import msgspec
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
+from migmond.fsys.locking import exclusive
 from migmond.fsys.rename import link, rename_exchange, rename_noreplace, rename_replace, stat_or_none
 
 _NAME_MAX = 255
@@ -57,71 +59,67 @@ def exists_fault() -> Fault:
     return Fault(Phase.PUBLISH, "exists", 0, "the destination has a different entry under that name")
 
 
-def place(
-    from_dir: int,
-    from_name: bytes,
-    to_dir: int,
-    name: bytes,
-    policy: ConflictPolicy,
-    source_mtime_ns: int,
-    *,
-    private: bytes = b"",
-) -> Placed:
-    """Give an arrival its final name: without replacing anything, or else by the policy.
-
-    Args:
-        from_dir, from_name: where the arrival is now (a temporary, or the source itself in a move by rename).
-        private: where somebody else may put a file under `from_name` as well, a name in `from_dir` that nothing has.
-        to_dir, name: where it belongs; same file system.
+def give_free_name(from_dir: int, from_name: bytes, to_dir: int, name: bytes, policy: ConflictPolicy) -> bytes | None:
+    """Rename to a name that nothing has: `name`, or by the policy RENAME another one. None when there is none.
 
     Raises:
         OSError: renaming failed for another reason than a taken name.
     """
-    try:
-        rename_noreplace(from_dir, from_name, to_dir, name)
-    except FileExistsError:
-        pass
-    else:
-        return Placed(name)
+    others = free_names(name) if policy is ConflictPolicy.RENAME else ()
+    for candidate in itertools.chain((name,), others):
+        try:
+            rename_noreplace(from_dir, from_name, to_dir, candidate)
+        except FileExistsError:
+            continue
+        return candidate
+    return None
+
+
+def place(directory: int, temporary: bytes, name: bytes, policy: ConflictPolicy, source_mtime_ns: int) -> Placed:
+    """Give an arrival, which has a temporary name in the directory it belongs to, its final name: without replacing
+    anything, or else by the policy.
+
+    Raises:
+        OSError: renaming failed for another reason than a taken name.
+    """
+    placed = give_free_name(directory, temporary, directory, name, policy)
+    if placed is not None:
+        return Placed(placed)
     if policy is ConflictPolicy.RENAME:
-        for candidate in free_names(name):
-            try:
-                rename_noreplace(from_dir, from_name, to_dir, candidate)
-            except FileExistsError:
-                continue
-            return Placed(candidate)
         return Placed(fault=exists_fault())
-    existing = stat_or_none(to_dir, name)
+    existing = stat_or_none(directory, name)
     if existing is None:
-        return place(from_dir, from_name, to_dir, name, policy, source_mtime_ns, private=private)
+        return place(directory, temporary, name, policy, source_mtime_ns)
     decided = before_copy(policy, source_mtime_ns, existing)
     if decided is not None:
         return decided
     if stat.S_ISDIR(existing.st_mode) and policy is ConflictPolicy.NEWER:
         return Placed(fault=exists_fault())
-    exchange = _Exchange(from_dir, from_name, to_dir, name, private)
+    exchange = _Exchange(directory, temporary, name)
     if policy is ConflictPolicy.BACKUP:
         # Before anything else, so that a crash leaves no moment without it.
-        if not _back_up(to_dir, name, existing):
+        if not _back_up(directory, name, existing):
             return Placed(fault=exists_fault())
         replaced = exchange.with_backup(existing)
     else:
         replaced = exchange.if_older(source_mtime_ns)
-    return replaced or place(from_dir, from_name, to_dir, name, policy, source_mtime_ns, private=private)
+    return replaced or place(directory, temporary, name, policy, source_mtime_ns)
 
 
 class _Exchange:
     """An arrival that takes a name away from what has it; see `place`. Names are exchanged, so that what comes out can
     be looked at when nobody can put anything else there any more: the last copy of something may have got that name a
-    moment ago, from another migration that has deleted its source."""
+    moment ago, from another migration that has deleted its source.
 
-    def __init__(self, from_dir: int, from_name: bytes, to_dir: int, name: bytes, private: bytes) -> None:
-        self._from_dir = from_dir
-        self._from_name = from_name
-        self._to_dir = to_dir
+    Both names are in the destination, never one in a source: its owner could take away what comes out. A mover that
+    dies in between leaves what came out under the temporary name: see `mover.settle`.
+    """
+
+    def __init__(self, directory: int, temporary: bytes, name: bytes) -> None:
+        self._directory = directory
+        self._temporary = temporary
         self._name = name
-        self._private = private
-        self._arrival = os.stat(from_name, dir_fd=from_dir, follow_symlinks=False)
+        self._arrival = os.stat(temporary, dir_fd=directory, follow_symlinks=False)
 
     def with_backup(self, backed_up: os.stat_result) -> Placed | None:
         """Take the name; whatever has it by now is kept too. None when nothing has it."""
@@ -129,8 +127,8 @@ class _Exchange:
         if not isinstance(out, os.stat_result):
             return out
         if os.path.samestat(out, backed_up):
-            self._remove(out)
-        elif not _keep(self._from_dir, self._from_name, self._to_dir, self._name):
+            os.unlink(self._temporary, dir_fd=self._directory)
+        elif keep_beside(self._directory, self._temporary, self._name) is None:
             self._back()
             return Placed(fault=exists_fault())
         return Placed(self._name)
@@ -142,56 +140,55 @@ class _Exchange:
             return out
         decided = before_copy(ConflictPolicy.NEWER, source_mtime_ns, out)
         if decided is None and not stat.S_ISDIR(out.st_mode):
-            self._remove(out)
+            os.unlink(self._temporary, dir_fd=self._directory)
             return Placed(self._name)
         self._back()
         return decided or Placed(fault=exists_fault())
 
     def _exchanged(self) -> os.stat_result | Placed | None:
-        """Give the arrival its name and return what had it, which has the arrival's now; None when nothing had it.
+        """Give the arrival its name and return what had it, which has the temporary one now; None when nothing had it.
         Placed where names cannot be exchanged: there whatever had it is replaced, as closely after it was judged as can
         be."""
+        directory = self._directory
         try:
-            if not rename_exchange(self._from_dir, self._from_name, self._to_dir, self._name):
-                rename_replace(self._from_dir, self._from_name, self._to_dir, self._name)
+            if not rename_exchange(directory, self._temporary, directory, self._name):
+                rename_replace(directory, self._temporary, directory, self._name)
                 return Placed(self._name)
         except FileNotFoundError:
-            if stat_or_none(self._to_dir, self._name) is None:
+            if stat_or_none(directory, self._name) is None:
                 return None
             raise
-        return os.stat(self._from_name, dir_fd=self._from_dir, follow_symlinks=False)
-
-    def _remove(self, out: os.stat_result) -> None:
-        """Remove what came out, and nothing that somebody has put under the arrival's name since."""
-        if self._private:
-            withdraw(self._from_dir, self._from_name, out.st_ino, self._private)
-        else:
-            os.unlink(self._from_name, dir_fd=self._from_dir)
+        return os.stat(self._temporary, dir_fd=directory, follow_symlinks=False)
 
     def _back(self) -> None:
         """Exchange once more: what had the name has it again. What somebody put there meanwhile is kept beside it:
-        whoever called removes what has the arrival's name."""
+        whoever called removes what has the temporary name."""
+        directory = self._directory
         try:
-            rename_exchange(self._from_dir, self._from_name, self._to_dir, self._name)
+            rename_exchange(directory, self._temporary, directory, self._name)
         except FileNotFoundError:  # somebody removed the arrival
             with contextlib.suppress(FileExistsError):
-                rename_noreplace(self._from_dir, self._from_name, self._to_dir, self._name)
-        left = stat_or_none(self._from_dir, self._from_name)
+                rename_noreplace(directory, self._temporary, directory, self._name)
+        left = stat_or_none(directory, self._temporary)
         if left is None or os.path.samestat(left, self._arrival):
             return
-        if not _keep(self._from_dir, self._from_name, self._to_dir, self._name):
+        if keep_beside(directory, self._temporary, self._name) is None:
             raise FileExistsError(errno.EEXIST, "no name is free to keep what was there", os.fsdecode(self._name))
 
 
-def _keep(from_dir: int, from_name: bytes, to_dir: int, name: bytes) -> bool:
-    """Give what is called `from_name` a backup name of `name`; False when none is free."""
+def keep_beside(directory: int, present: bytes, name: bytes) -> bytes | None:
+    """Give what is called `present` a backup name of `name`, and return that; None when none is free.
+
+    Raises:
+        OSError: renaming failed for another reason than a taken name.
+    """
     for candidate in backup_names(name):
         try:
-            rename_noreplace(from_dir, from_name, to_dir, candidate)
+            rename_noreplace(directory, present, directory, candidate)
         except FileExistsError:
             continue
-        return True
-    return False
+        return candidate
+    return None
 
 
 def standing_name(directory: int, name: bytes, inode: int, policy: ConflictPolicy) -> bytes | None:
@@ -210,44 +207,48 @@ def standing_name(directory: int, name: bytes, inode: int, policy: ConflictPolic
     return None
 
 
-def withdraw(directory: int, name: bytes, inode: int, private: bytes) -> None:
-    """Remove our own copy from its final name; whatever else has that name stays.
+def withdraw(directory: int, name: bytes, inode: int, published_ns: int) -> None:
+    """Take our own copy away from its final name; whatever else has that name stays.
+
+    A copy that nobody has touched is removed, under a backup name that it gets first: its own may be given to another
+    file between a look and a delete. Any other one stays under that backup name: somebody may count on it (see
+    `mover.adoption`).
 
     Args:
-        private: a name that nothing has. The copy is removed under it: its own may be given to another file between a
-            look and a delete.
+        published_ns: ctime that it had at most when it had just been published; 0 when nobody knows.
 
     Raises:
-        OSError: it cannot be removed.
+        OSError: it cannot be renamed or removed.
     """
-    st = stat_or_none(directory, name)
-    if st is None or st.st_ino != inode:
-        return
-    rename_noreplace(directory, name, directory, private)
-    if os.stat(private, dir_fd=directory, follow_symlinks=False).st_ino == inode:
-        os.unlink(private, dir_fd=directory)
-        return
-    try:
-        rename_noreplace(directory, private, directory, name)
-    except FileExistsError:
-        if not _keep(directory, private, directory, name):
-            raise
+    with exclusive(directory, name) as mine:
+        st = stat_or_none(directory, name)
+        if st is None or st.st_ino != inode:
+            return
+        kept = keep_beside(directory, name, name)
+        if kept is None:
+            raise FileExistsError(errno.EEXIST, "no name is free to keep what is there", os.fsdecode(name))
+        if os.stat(kept, dir_fd=directory, follow_symlinks=False).st_ino == inode:
+            if mine and st.st_ctime_ns <= published_ns:
+                os.unlink(kept, dir_fd=directory)
+            return
+        with contextlib.suppress(FileExistsError):  # somebody has saved over it just now
+            rename_noreplace(directory, kept, directory, name)
 
 
-def _back_up(to_dir: int, name: bytes, existing: os.stat_result) -> bool:
+def _back_up(directory: int, name: bytes, existing: os.stat_result) -> bool:
     """Keep what is there under a backup name. A link first: the name is never without an entry."""
     for candidate in backup_names(name):
         try:
             if stat.S_ISDIR(existing.st_mode):
-                rename_noreplace(to_dir, name, to_dir, candidate)
+                rename_noreplace(directory, name, directory, candidate)
             else:
-                link(to_dir, name, to_dir, candidate)
+                link(directory, name, directory, candidate)
         except FileExistsError:
-            kept = stat_or_none(to_dir, candidate)
+            kept = stat_or_none(directory, candidate)
             if kept is not None and kept.st_ino == existing.st_ino:
                 return True  # a crash came between this link and the rename after it
             continue
         except PermissionError:  # a file system without links, or somebody else's file (fs.protected_hardlinks)
-            rename_noreplace(to_dir, name, to_dir, candidate)
+            rename_noreplace(directory, name, directory, candidate)
         return True
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.plan import Operation, VerifyLevel
 from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.content import PairMemory
+from migmond.fsys.listing import lister
 from migmond.fsys.metadata import Rights
 from migmond.fsys.small_files import SmallFiles
 from migmond.fsys.times import TimeMemory
@@ -29,7 +31,10 @@ class Context:
     """The opened plan, and where to send what becomes of it. `send` may be called by any thread.
 
     Attributes:
-        small_files: None where there is no machine code for them.
+        small_files: None without machine code.
+
+    Args:
+        library: the machine code, None when everything is to be done by Python.
         mover: what the daemon calls this mover and no other one, of this run or any other (see `wire.mover.Work`).
     """
 
@@ -39,13 +44,14 @@ class Context:
         options: MoverOptions,
         controls: Controls,
         send: Callable[[FromMover], None],
-        small_files: SmallFiles | None = None,
+        library: ctypes.CDLL | None = None,
     ) -> None:
         self.roots = roots
         self.options = options
         self.controls = controls
         self.send = send
-        self.small_files = small_files
+        self.small_files = SmallFiles(library, controls.slot.memory) if library is not None else None
+        self.list_directory = lister(library)
         self.rights = Rights.of_process()
         self.memory = PairMemory()
         self.times = TimeMemory()

@@ -12,111 +12,44 @@ import xxhash
 
 from migmond.domain.entry import EntryType, Lost, entry_type
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys.beneath import let_owner_write
 from migmond.fsys.birth import birth_ns
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.content import copy_content
+from migmond.fsys.facts import mount_of
 from migmond.fsys.mapped import write_protect
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
-from migmond.fsys.rename import link, stat_or_none
+from migmond.fsys.rename import link, rename_noreplace, stat_or_none
 from migmond.fsys.reread import digest_of
+from migmond.mover.adoption import adopted, mark
 from migmond.mover.aside import NameTaken, put_back
-from migmond.mover.conflict import before_copy, place, standing_name, withdraw
+from migmond.mover.conflict import before_copy, give_free_name, keep_beside, standing_name
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
-from migmond.mover.group import Arrival, Copied, reads_back
+from migmond.mover.group import Copied, reads_back
+from migmond.mover.job import Failed, Job
 from migmond.mover.quick import Quick
 from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
-from migmond.mover.versions import alike, as_found, is_earlier, is_leaders
-from migmond.wire.items import CopyResult, Seen, WorkDirectory, WorkItem
+from migmond.mover.versions import alike, is_earlier, is_leaders, same_looks
+from migmond.wire.items import WorkDirectory, WorkItem
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOT_A_FILE = frozenset({errno.ENXIO, errno.ELOOP})
+"""What opening a socket, a device without a driver, or a symlink says."""
 _PRIVATE = 0o600
 _PERMISSIONS = 0o777
 _NO_LINK_HERE = frozenset({errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOENT})
 
 
 _SOURCE_CHANGED = Fault(Phase.COPY, "source_changed", 0, "the source changed after it was scanned")
+_IN_HAND = Fault(
+    Phase.PUBLISH, "taken_meanwhile", 0, "another migration has the equal file at the destination in hand just now"
+)
 _SAME_FILE = Fault(Phase.PUBLISH, "same_file", 0, "source and target are the same file")
-
-
-class _Failed(Exception):
-    """The task at hand fails with `fault`."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
-
-
-class _Job:
-    """One item on its way: where it comes from and where it goes. `item` is replaced when it is taken as found."""
-
-    __slots__ = (
-        "attempt",
-        "bare",
-        "birth_ns",
-        "broken",
-        "existing",
-        "group",
-        "item",
-        "name",
-        "path",
-        "root",
-        "source_dir",
-        "source_name",
-        "target_dir",
-    )
-
-    def __init__(self, item: WorkItem, root: int, path: bytes, group: int, source_name: bytes, name: bytes) -> None:
-        self.item = item
-        self.root = root
-        self.path = path
-        self.group = group
-        self.source_name = source_name
-        self.name = name
-        self.source_dir = self.target_dir = -1
-        self.bare = False
-        self.birth_ns = 0
-        self.attempt = 0
-        self.broken = False
-        """It is a further name of a file, and becomes a file of its own."""
-        self.existing: os.stat_result | None = None
-
-    def new_temporary(self, context: Context) -> bytes:
-        """Begin an attempt: return a name that nobody has written under before."""
-        self.attempt = context.next_attempt()
-        return context.temporary(self.item.number, self.attempt)
-
-    def left(self, outcome: Outcome, fault: Fault | None = None) -> Copied:
-        """It is not copied, and this is why."""
-        return Copied(CopyResult(self.item.number, 0, outcome, Lost.NOTHING, None, 0, 0, fault), None)
-
-    def member(
-        self,
-        outcome: Outcome,
-        inode: int,
-        *,
-        lost: Lost = Lost.NOTHING,
-        digest: bytes | None = None,
-        temporary: bytes = b"",
-        placed: bytes = b"",
-        seen: Seen | None = None,
-    ) -> Copied:
-        """Its copy is complete and a member of the commit group."""
-        item = self.item
-        if self.broken:
-            lost |= Lost.LINKS
-        file = item.type is EntryType.FILE
-        size = item.size if file else 0
-        check = digest if file and outcome is not Outcome.LINKED else None
-        attempt = self.attempt if temporary else 0
-        return Copied(
-            CopyResult(item.number, self.group, outcome, lost, digest, inode, size, None, seen, self.birth_ns, attempt),
-            Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode),
-        )
 
 
 class Copier:
@@ -161,7 +94,7 @@ class Copier:
         """
         context = self._context
         source_name, name = context.roots[root].names(item.name)
-        job = _Job(item, root, path, group, source_name, name)
+        job = Job(item, root, path, group, source_name, name)
         try:
             context.controls.entry(item.number, item.size, path + b"/" + item.name if path else item.name)
             try:
@@ -172,7 +105,7 @@ class Copier:
                 return self._copy(job)
         except Abandoned:
             fault = Fault(Phase.COPY, "abandoned", 0, "given up on request")
-        except _Failed as e:
+        except Failed as e:
             fault = e.fault
         except OSError as e:
             fault = fault_of(Phase.COPY, e)
@@ -180,7 +113,7 @@ class Copier:
             context.controls.entry_done()
         return job.left(Outcome.NONE, fault)
 
-    def _copy(self, job: _Job) -> Copied:
+    def _copy(self, job: Job) -> Copied:
         item = job.item
         try:
             job.source_dir = self._sources.get(job.root, job.path)
@@ -194,8 +127,10 @@ class Copier:
             return self._again(job)
         return self._anew(job)
 
-    def _again(self, job: _Job) -> Copied:
-        """Copy a source that changed before its delete: the earlier copy of it is ours, and makes room."""
+    def _again(self, job: Job) -> Copied:
+        """Copy a source that changed before its delete. The earlier copy of it is ours: it is still right, or it makes
+        room and stays beside the new one. Another migration may have found it equal to its own source, and have deleted
+        that."""
         item = job.item
         name = item.earlier_name or job.name
         earlier = stat_or_none(job.target_dir, name)
@@ -203,16 +138,13 @@ class Copier:
         if as_we_left_it and item.earlier_digest and item.type is EntryType.FILE:
             # Somebody may have written to it and set its time back: then it is his, and stays.
             as_we_left_it = Place(job.target_dir, name).digest(self._context.controls.step) == item.earlier_digest
-        if as_we_left_it and name == job.name:
-            job.existing = None
+        job.ours = as_we_left_it and name == job.name
         copied = self._anew(job)
         if as_we_left_it and copied.arrival is not None and copied.arrival.temporary:
-            context = self._context
-            private = context.temporary(item.number, context.next_attempt())
-            withdraw(job.target_dir, name, item.earlier_inode, private)
+            keep_beside(job.target_dir, name, name)
         return copied
 
-    def _anew(self, job: _Job) -> Copied:
+    def _anew(self, job: Job) -> Copied:
         item = job.item
         if self._context.may_rename(job.root) and not item.as_found:
             renamed = self._rename(job)
@@ -227,7 +159,7 @@ class Copier:
 
     # --- the ways ----------------------------------------------------------------------------------
 
-    def _rename(self, job: _Job) -> Copied | None:
+    def _rename(self, job: Job) -> Copied | None:
         """Move within the file system; None when it has to be copied."""
         context, item = self._context, job.item
         if context.device_numbers.recorded(os.fstat(job.target_dir).st_dev) != item.device:
@@ -237,28 +169,44 @@ class Copier:
         if st is None:
             return self._gone(job)
         _check_unchanged(item, st)
+        policy = context.options.conflict
         if job.existing is not None:
             if os.path.samestat(job.existing, st) and item.links == 1:
-                raise _Failed(_SAME_FILE)
-            if alike(job.existing, st) or (
-                before_copy(context.options.conflict, item.mtime_ns, job.existing) is not None
-            ):
-                return None  # the copying way looks whether they are equal before it decides
+                raise Failed(_SAME_FILE)
+            if policy is not ConflictPolicy.RENAME or alike(job.existing, st):
+                return self._copied_instead(job)
         try:
-            placed = place(
-                job.source_dir, job.source_name, job.target_dir, job.name, context.options.conflict, item.mtime_ns,
-                private=context.aside(item.number),
-            )  # fmt: skip
+            name = give_free_name(job.source_dir, job.source_name, job.target_dir, job.name, policy)
         except OSError as e:
             if e.errno != errno.EXDEV:
                 raise
             context.no_rename(job.root)
             return None
-        if placed.name is None:
-            return job.left(placed.outcome, placed.fault)
-        return job.member(Outcome.RENAMED, st.st_ino, placed=placed.name)
+        if name is None:
+            job.existing = stat_or_none(job.target_dir, job.name)
+            return self._copied_instead(job)
+        self._check_renamed(job, name, st)
+        return job.member(Outcome.RENAMED, st.st_ino, placed=name)
 
-    def _link(self, job: _Job) -> Copied | None:
+    @staticmethod
+    def _copied_instead(job: Job) -> None:
+        """Something has the name: whether it is equal, stays or is replaced is decided within the destination. The
+        source's directory has no part in that: it may be somebody else's, who could take away what is replaced."""
+        job.broken = job.item.links > 1 and job.item.leader_root < 0
+
+    @staticmethod
+    def _check_renamed(job: Job, name: bytes, looked_at: os.stat_result) -> None:
+        """Give back what was not meant: something else may have got the source's name after it was looked at."""
+        renamed = stat_or_none(job.target_dir, name)
+        if renamed is None or os.path.samestat(renamed, looked_at):
+            return
+        if mount_of(job.target_dir)[0] == "overlay" and same_looks(renamed, looked_at):
+            return  # an overlay copies what it renames, and may number it anew
+        with contextlib.suppress(FileExistsError):
+            rename_noreplace(job.target_dir, name, job.source_dir, job.source_name)
+        raise Failed(_SOURCE_CHANGED)
+
+    def _link(self, job: Job) -> Copied | None:
         """Make a further name of what the leader's target is; None when links are not possible: copy then."""
         context, item = self._context, job.item
         leader_path, leader_name = os.path.split(item.leader_path)
@@ -267,22 +215,20 @@ class Copier:
         source = stat_or_none(job.source_dir, job.source_name)
         if source is None:
             return self._gone(job)
-        seen: Seen | None = None
-        if item.as_found:
-            if source.st_ino != item.inode:
-                return None  # it is no name of the leader's file any more, however much it looks like it
-            item, seen = as_found(item, source)
+        if item.as_found and source.st_ino != item.inode:
+            return None  # it is no name of the leader's file any more, however much it looks like it
+        job.take(source)
+        item = job.item
         _check_unchanged(item, source)
         try:
             leader_dir = self._targets.get(item.leader_root, leader_path)
             leader = os.stat(leader_name, dir_fd=leader_dir, follow_symlinks=False)
             if not is_leaders(item, leader):
                 return None  # what the leader brought over is another version, or something else has its name now
-            job.item = item
             if job.existing is not None:
                 if os.path.samestat(job.existing, leader):
                     return self._unchanged(job, leader.st_ino, None)
-                decided = before_copy(context.options.conflict, item.mtime_ns, job.existing)
+                decided = None if job.ours else before_copy(context.options.conflict, item.mtime_ns, job.existing)
                 if decided is not None:
                     return job.left(decided.outcome, decided.fault)
             temporary = job.new_temporary(context)
@@ -295,9 +241,9 @@ class Copier:
             if e.errno in _NO_LINK_HERE:
                 return None
             raise
-        return job.member(Outcome.LINKED, leader.st_ino, lost=item.leader_lost, temporary=temporary, seen=seen)
+        return job.member(Outcome.LINKED, leader.st_ino, lost=item.leader_lost, temporary=temporary)
 
-    def _file(self, job: _Job) -> Copied:
+    def _file(self, job: Job) -> Copied:
         try:
             source_fd = self._open_source(job.source_dir, job.source_name)
         except FileNotFoundError:
@@ -306,20 +252,18 @@ class Copier:
             if self._context.moving:
                 write_protect(source_fd)
             source = os.fstat(source_fd)
-            seen: Seen | None = None
-            if job.item.as_found:
-                job.item, seen = as_found(job.item, source)
+            job.take(source)
             _check_unchanged(job.item, source)
             job.birth_ns = birth_ns(source_fd)
             if job.existing is not None:
                 done = self._existing_file(job, source_fd, source, job.existing)
                 if done is not None:
                     return done
-            return self._copy_file(job, source_fd, source, seen)
+            return self._copy_file(job, source_fd, source)
         finally:
             close_unwritten(source_fd)
 
-    def _copy_file(self, job: _Job, source_fd: int, source: os.stat_result, seen: Seen | None) -> Copied:
+    def _copy_file(self, job: Job, source_fd: int, source: os.stat_result) -> Copied:
         context = self._context
         temporary = job.new_temporary(context)
         mode = self._mode_at_birth(job, source)
@@ -355,20 +299,19 @@ class Copier:
             _remove(job.target_dir, temporary)
             raise
         outcome = Outcome.REFLINKED if content.reflinked else Outcome.COPIED
-        return job.member(outcome, target.st_ino, lost=lost, digest=digest, temporary=temporary, seen=seen)
+        return job.member(outcome, target.st_ino, lost=lost, digest=digest, temporary=temporary)
 
-    def _special(self, job: _Job) -> Copied:
+    def _special(self, job: Job) -> Copied:
         """Symlink, fifo, socket or device."""
         context, item = self._context, job.item
         source = stat_or_none(job.source_dir, job.source_name)
         if source is None:
             return self._gone(job)
-        seen: Seen | None = None
-        if item.as_found:
-            item, seen = as_found(item, source)
-            job.item = item
+        job.take(source)
+        item = job.item
         _check_unchanged(item, source)
         job.birth_ns = birth_ns(job.source_dir, job.source_name)
+        job.broken = item.links > 1  # nobody looks for the further names of what is no file
         text = os.readlink(job.source_name, dir_fd=job.source_dir) if item.type is EntryType.SYMLINK else b""
         digest = xxhash.xxh3_128_digest(text) if text and context.hashing else None
         existing = job.existing
@@ -377,8 +320,10 @@ class Copier:
             if same and text:
                 same = os.readlink(job.name, dir_fd=job.target_dir) == text
             if same and not os.path.samestat(existing, source):
+                if context.moving:
+                    mark(job.target_dir, job.name, existing)
                 return self._unchanged(job, existing.st_ino, digest)
-            decided = before_copy(context.options.conflict, item.mtime_ns, existing)
+            decided = None if job.ours else before_copy(context.options.conflict, item.mtime_ns, existing)
             if decided is not None:
                 return job.left(decided.outcome, decided.fault)
         temporary = job.new_temporary(context)
@@ -394,7 +339,7 @@ class Copier:
         except BaseException:
             _remove(job.target_dir, temporary)
             raise
-        return job.member(Outcome.CREATED, inode, lost=lost, digest=digest, temporary=temporary, seen=seen)
+        return job.member(Outcome.CREATED, inode, lost=lost, digest=digest, temporary=temporary)
 
     # --- pieces ------------------------------------------------------------------------------------
 
@@ -405,8 +350,12 @@ class Copier:
             if not self._noatime:
                 raise
             return os.open(name, _READ, dir_fd=source_dir)  # somebody else's file: its atime will move
+        except OSError as e:
+            if e.errno in _NOT_A_FILE:  # it was one when it was scanned
+                raise Failed(_SOURCE_CHANGED) from e
+            raise
 
-    def _mode_at_birth(self, job: _Job, source: os.stat_result) -> int:
+    def _mode_at_birth(self, job: Job, source: os.stat_result) -> int:
         """Return the mode to make a file with: its own if nobody can look in by it who may not in the end."""
         rights = self._context.rights
         mode = stat.S_IMODE(source.st_mode)
@@ -422,33 +371,36 @@ class Copier:
                 source_fd, target_fd, source, context.rights, target=target, bare=bare, times=context.times
             )
         except OSError as e:
-            raise _Failed(fault_of(Phase.METADATA, e)) from e
+            raise Failed(fault_of(Phase.METADATA, e)) from e
 
     def _existing_file(
-        self, job: _Job, source_fd: int, source: os.stat_result, existing: os.stat_result
+        self, job: Job, source_fd: int, source: os.stat_result, existing: os.stat_result
     ) -> Copied | None:
         """Decide about a file whose name is taken; None means: copy it."""
         context = self._context
         if os.path.samestat(existing, source):
-            raise _Failed(_SAME_FILE)
+            raise Failed(_SAME_FILE)
         if alike(existing, source):
             if not context.moving and not reads_back(context.options):
                 return self._unchanged(job, existing.st_ino, None)
             digest, _ = digest_of(source_fd, context.controls.step)
-            target_fd = os.open(job.name, _READ, dir_fd=job.target_dir)
-            try:
-                theirs, _ = digest_of(target_fd, context.controls.step)
-            finally:
-                close_unwritten(target_fd)
+            theirs = adopted(job.target_dir, job.name, context.controls.step)
+            if theirs is None:
+                raise Failed(_IN_HAND)
+            if context.moving and _only_touched(source, os.fstat(source_fd)):
+                raise Failed(_SAME_FILE)  # what was marked is the source, seen through another file system
             if theirs == digest:
                 return self._unchanged(job, existing.st_ino, digest)
+        if job.ours:
+            return None
         decided = before_copy(context.options.conflict, job.item.mtime_ns, existing)
         return None if decided is None else job.left(decided.outcome, decided.fault)
 
-    def _gone(self, job: _Job) -> Copied:
+    def _gone(self, job: Job) -> Copied:
         """The source is not there: before a crash we renamed it, set it aside or deleted it, or somebody removed it."""
         item = job.item
-        if self._context.moving and job.source_dir >= 0:
+        if self._context.moving and job.source_dir >= 0 and not job.looked_aside:
+            job.looked_aside = True  # once: somebody may take it away again and again
             try:
                 if put_back(job.source_dir, self._context.aside(item.number), job.source_name):
                     return self._copy(job)
@@ -469,7 +421,7 @@ class Copier:
                     return job.member(Outcome.UNCHANGED, earlier.st_ino, digest=item.earlier_digest, placed=name)
         return job.left(Outcome.SOURCE_GONE)
 
-    def _unchanged(self, job: _Job, inode: int, digest: bytes | None) -> Copied:
+    def _unchanged(self, job: Job, inode: int, digest: bytes | None) -> Copied:
         if not self._context.moving:
             return job.left(Outcome.UNCHANGED)
         return job.member(Outcome.UNCHANGED, inode, digest=digest, placed=job.name)
@@ -479,8 +431,14 @@ def _check_unchanged(item: WorkItem, st: os.stat_result) -> None:
     """The scan's version is what was promised. Renaming or unlinking another name of it moves ctime, so it does not
     count for an inode with several links."""
     same = st.st_ino == item.inode and st.st_mtime_ns == item.mtime_ns and st.st_size == item.size
+    same = same and entry_type(st.st_mode) is item.type
     if not same or (item.links == 1 and st.st_ctime_ns != item.ctime_ns):
-        raise _Failed(_SOURCE_CHANGED)
+        raise Failed(_SOURCE_CHANGED)
+
+
+def _only_touched(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether nothing but its ctime has moved."""
+    return before.st_ctime_ns != after.st_ctime_ns and same_looks(before, after)
 
 
 def _sync(target_fd: int) -> None:
@@ -488,7 +446,7 @@ def _sync(target_fd: int) -> None:
     try:
         os.fsync(target_fd)
     except OSError as e:
-        raise _Failed(Fault.from_oserror(Phase.SYNC, e)) from e
+        raise Failed(Fault.from_oserror(Phase.SYNC, e)) from e
 
 
 def _remove(target_dir: int, temporary: bytes) -> None:

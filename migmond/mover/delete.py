@@ -5,6 +5,8 @@ seen through an overlay or a FUSE mirror, where device and inode numbers differ.
 private name first (`mover.aside`). If that is what was copied, and the target is still there and does not know the
 private name, nothing can come in between any more: it is deleted. In any doubt it is given its name back.
 
+Where a directory has no room for private names, as the last resort, that is not so: see `_unlink_in_place`.
+
 So of two moves in opposite directions over equal trees, each with the other's file for its copy, at most one deletes:
 it looks for the copy after it has set its source aside.
 
@@ -13,13 +15,10 @@ A delete is told when it is durable: a power cut would bring the source back, an
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
 import time
-
-import msgspec
 
 from migmond.domain.entry import EntryType
 from migmond.domain.fault import Fault, Phase
@@ -28,10 +27,11 @@ from migmond.fsys.durable import sync_directory
 from migmond.fsys.facts import mount_of
 from migmond.fsys.rename import stat_or_none
 from migmond.mover.aside import NameTaken, put_back, set_aside
+from migmond.mover.aside_faults import kept_aside, left_aside, not_seen, of_error, of_unsafe, unreachable
 from migmond.mover.context import Context, fault_of
 from migmond.mover.devices import Devices
 from migmond.mover.target_check import READ, Place, Unsafe, changed, check_copy, equal_source, same_file, same_version
-from migmond.wire.items import DeleteDirectory, DeleteItem, ItemFault
+from migmond.wire.items import AsideDirectory, DeleteDirectory, DeleteItem, ItemFault
 from migmond.wire.mover import Delete, Deleted, PutBack, PutBackDone
 from migmond.wire.slots import Doing
 
@@ -40,6 +40,9 @@ _LEASED_BY_SERVER = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs
 
 _NO_TIMES_OF_MAPPINGS = frozenset({"tmpfs", "ramfs"})
 """What is written through a shared mapping moves no times there: the kernel hears of no store."""
+
+_DISKS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "nilfs2", "vfat", "exfat", "tmpfs"})
+"""What is on one of these has the same numbers wherever it is seen."""
 
 _MAX_WAIT_S = 0.25
 """How long answers wait for a sync that makes others durable as well."""
@@ -125,34 +128,43 @@ class Remover:
 
     def put_back(self, message: PutBack) -> None:
         """See `wire.mover.PutBack`."""
-        context, done, failures = self._context, 0, list[ItemFault]()
-        sources = context.source_directories()
+        done, faults = list[int](), dict[int, Fault]()
         for directory in message.directories:
-            context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
-            for number, name in directory.items:
-                private = context.aside(number)
-                try:
-                    source_dir = sources.get(directory.root, directory.path)
-                    if stat_or_none(source_dir, private) is None:
-                        continue
-                    self._devices.note(source_dir)
-                    done += put_back(source_dir, private, context.roots[directory.root].names(name)[0])
-                    if self._devices.one_by_one(os.fstat(source_dir).st_dev):
-                        sync_directory(source_dir)
-                except FileNotFoundError:
-                    continue
-                except NameTaken:
-                    failures.append(ItemFault(number, _kept_aside(private)))
-                except OSError as e:
-                    failures.append(ItemFault(number, fault_of(Phase.DELETE, e)))
-        sources.clear()
+            self._context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
+            done += self._put_back_in(directory, faults)
         if done:
             try:
                 self._devices.sync()
             except OSError as e:
-                failures.append(ItemFault(0, Fault.from_oserror(Phase.SYNC, e)))
-        context.controls.slot.ended()
-        context.send(PutBackDone(message.batch, done, tuple(failures)))
+                faults |= {n: left_aside(self._context.aside(n), e, "after a power cut it may be") for n in done}
+        self._context.controls.slot.ended()
+        self._context.send(PutBackDone(message.batch, len(done), tuple(ItemFault(n, f) for n, f in faults.items())))
+
+    def _put_back_in(self, directory: AsideDirectory, faults: dict[int, Fault]) -> list[int]:
+        """Return the tasks whose sources have their names again; say in `faults` why others have not."""
+        context, done = self._context, list[int]()
+        sources = context.source_directories()
+        for number, name in directory.items:
+            private, seen = context.aside(number), False
+            try:
+                source_dir = sources.get(directory.root, directory.path)
+                seen = stat_or_none(source_dir, private) is not None
+                if not seen:
+                    continue
+                self._devices.note(source_dir)
+                if put_back(source_dir, private, context.roots[directory.root].names(name)[0]):
+                    done.append(number)
+                if self._devices.one_by_one(os.fstat(source_dir).st_dev):
+                    sync_directory(source_dir)
+            except NameTaken:
+                faults[number] = kept_aside(private)
+            except OSError as e:
+                if seen:
+                    faults[number] = left_aside(private, e)
+                else:
+                    faults[number] = unreachable(private) if e.errno == errno.ENOENT else not_seen(private, e)
+        sources.clear()
+        return done
 
     def _step(self, _: int) -> None:
         self._context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
@@ -167,15 +179,17 @@ class Remover:
             self._devices.note(context.roots[directory.root].source_fd)
             try:
                 source_dir = sources.get(directory.root, directory.path)
-            except FileNotFoundError:
-                return  # gone with its directory: deleted before a crash
+            except FileNotFoundError:  # that says nothing of what was in it: it may have got another name
+                for item in directory.items:
+                    faults[item.number] = unreachable(context.aside(item.number))
+                return
             self._devices.note(source_dir)
             one_by_one = self._devices.one_by_one(os.fstat(source_dir).st_dev)
             target_dir = targets.get(directory.root, directory.path)
             pairs = [self._pair(item, directory.root, source_dir, target_dir) for item in directory.items]
             cramped = [pair for pair in pairs if not self._try(pair, changed_by_us, faults)]
-            for pair in cramped:  # the deletes of the others have made room
-                if not self._try(pair, changed_by_us, faults):
+            for pair in cramped:  # the deletes of the others, and of those before it here, have made room
+                if not self._try(pair, changed_by_us, faults, in_place=True):
                     faults[pair.item.number] = _NO_ROOM
             if one_by_one:
                 try:
@@ -200,22 +214,33 @@ class Remover:
             Place(source_dir, self._context.aside(item.number)),
         )
 
-    def _try(self, pair: _Pair, changed_by_us: dict[tuple[int, int], int], faults: dict[int, Fault]) -> bool:
-        """Delete one source or say in `faults` why not; False when its directory has no room for its private name."""
+    def _try(
+        self,
+        pair: _Pair,
+        changed_by_us: dict[tuple[int, int], int],
+        faults: dict[int, Fault],
+        *,
+        in_place: bool = False,
+    ) -> bool:
+        """Delete one source or say in `faults` why not; False when its directory has no room for its private name.
+
+        Args:
+            in_place: then it may be deleted without one.
+        """
         number = pair.item.number
         try:
-            self._delete_one(pair, changed_by_us)
+            self._delete_one(pair, changed_by_us, in_place=in_place)
         except Unsafe as e:
-            faults[number] = Fault(Phase.DELETE, e.kind, 0, str(e))
+            faults[number] = of_unsafe(e, pair.private)
         except NameTaken:
-            faults[number] = _kept_aside(pair.private.name)
+            faults[number] = kept_aside(pair.private.name)
         except _Cramped:
             return False
         except OSError as e:
-            faults[number] = _of_error(e, pair.private)
+            faults[number] = of_error(e, pair.private)
         return True
 
-    def _delete_one(self, pair: _Pair, changed_by_us: dict[tuple[int, int], int]) -> None:
+    def _delete_one(self, pair: _Pair, changed_by_us: dict[tuple[int, int], int], *, in_place: bool) -> None:
         item, seen = pair.item, pair.source.stat()
         if seen is None:
             self._finish(pair)
@@ -242,10 +267,13 @@ class Remover:
             except FileNotFoundError:
                 return  # somebody else has deleted it
             except OSError as e:
-                if e.errno in (errno.ENOSPC, errno.EDQUOT):
+                if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                if not in_place or not self._alone(pair, seen, leased=leased):
                     raise _Cramped from e
-                raise
-            self._unlink(pair, held, seen, copy, leased=leased)
+                _unlink_in_place(pair, held, seen, copy, leased=leased)
+            else:
+                self._unlink(pair, held, seen, copy, leased=leased)
             if item.links > 1 and item.type is EntryType.FILE:
                 changed_by_us[key] = os.fstat(held).st_ctime_ns
         finally:
@@ -290,15 +318,9 @@ class Remover:
         try:
             if not same or not _is_held(pair, held, source):
                 raise _source_changed()
-            if leased and fcntl.fcntl(held, fcntl.F_GETLEASE) != fcntl.F_RDLCK:
-                raise _in_use()  # somebody opened it by its name, and waits for us
             if _shows_private(pair):
                 raise same_file()
-            now = pair.target.stat()
-            if now is None:
-                raise Unsafe("target_missing", "its copy is not under the target name any more: the source stays")
-            if not same_version(copy, now):
-                raise changed()
+            _look_again(pair, held, copy, leased=leased)
             os.unlink(pair.private.name, dir_fd=pair.private.directory)
         except Exception as e:
             there = put_back(pair.source.directory, pair.private.name, pair.source.name)
@@ -316,11 +338,50 @@ class Remover:
             return equal_source(item, pair.source, pair.target, self._step)
         return False
 
+    def _alone(self, pair: _Pair, seen: os.stat_result, *, leased: bool) -> bool:
+        """Whether a source may be deleted in place: it is surely not its own copy, which only its private name would
+        show (it is no further name, and nothing shows it at another place with other numbers); and nobody writes to
+        it unseen."""
+        safe = leased or pair.item.type is not EntryType.FILE
+        kinds = {self._kind(seen, pair), mount_of(pair.target.directory)[0]}
+        return safe and seen.st_nlink == 1 and kinds <= _DISKS
+
     def _kind(self, seen: os.stat_result, pair: _Pair) -> str:
         """The type of the source's file system: "fuse" for all of that kind."""
         if seen.st_dev not in self._kinds:
             self._kinds[seen.st_dev] = mount_of(pair.source.directory)[0].split(".", 1)[0].removesuffix("blk")
         return self._kinds[seen.st_dev]
+
+
+def _unlink_in_place(pair: _Pair, held: int, source: os.stat_result, copy: os.stat_result, *, leased: bool) -> None:
+    """Delete a source under its own name: its directory has no room for a private one, nor has its disk for the
+    directory to grow, and nothing would ever make room if all its files waited for that.
+
+    The last resort: a file that is given that name after the look here is deleted unseen. Files that programs have
+    open for writing are not: the lease tells of them.
+    """
+    now = pair.source.stat()
+    if now is None:
+        return  # somebody else has deleted it
+    if not os.path.samestat(now, os.fstat(held)) or now.st_ctime_ns != source.st_ctime_ns:
+        raise _source_changed()
+    _look_again(pair, held, copy, leased=leased)
+    os.unlink(pair.source.name, dir_fd=pair.source.directory)
+
+
+def _look_again(pair: _Pair, held: int, copy: os.stat_result, *, leased: bool) -> None:
+    """The last look before a delete.
+
+    Raises:
+        Unsafe: somebody wants to write to the source, or its copy is not what it was.
+    """
+    if leased and fcntl.fcntl(held, fcntl.F_GETLEASE) != fcntl.F_RDLCK:
+        raise _in_use()  # somebody opened it by its name, and waits for us
+    now = pair.target.stat()
+    if now is None:
+        raise Unsafe("target_missing", "its copy is not under the target name any more: the source stays")
+    if not same_version(copy, now):
+        raise changed()
 
 
 def _source_changed() -> Unsafe:
@@ -329,21 +390,6 @@ def _source_changed() -> Unsafe:
 
 def _in_use() -> Unsafe:
     return Unsafe("source_in_use", "a program has the source open for writing: both stay")
-
-
-def _kept_aside(private: bytes) -> Fault:
-    text = f"its name has been given to another file meanwhile; what had it is kept beside it as {private.decode()}"
-    return Fault(Phase.DELETE, "kept_aside", 0, text)
-
-
-def _of_error(error: OSError, private: Place) -> Fault:
-    """Return the fault that `error` means; it says so when the source could not even be put back."""
-    fault = fault_of(Phase.DELETE, error)
-    with contextlib.suppress(OSError):
-        if private.stat() is not None:
-            text = f"{fault.message}; it is beside its place as {private.name.decode()}"
-            return msgspec.structs.replace(fault, message=text)
-    return fault
 
 
 def _as_scanned(item: DeleteItem, source: os.stat_result) -> bool:

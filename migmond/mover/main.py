@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import queue
@@ -17,10 +18,9 @@ from typing import TypeAlias
 from migmond.domain.fault import Phase
 from migmond.domain.names import to_text
 from migmond.domain.packing import Unpacker, pack
-from migmond.fsys import small_files
+from migmond.fsys import machine_code
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import target_facts
-from migmond.fsys.small_files import SmallFiles
 from migmond.mover.commit import Committer
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Controls
@@ -90,12 +90,20 @@ class Connection:
             os._exit(1)
 
     def receive(self, handle: Callable[[ToMover], None]) -> None:
-        """Hand each message to `handle` until the daemon closes."""
+        """Hand each message to `handle` until the daemon closes, or is gone."""
         reader = FrameReader(MAX_FRAME_BYTES)
         unpacker: Unpacker[ToMover] = Unpacker(ToMover)
-        while data := self._socket.recv(_RECEIVE_BYTES):
+        while data := self._receive_some():
             for payload in reader.feed(data):
                 handle(unpacker.unpack(payload))
+
+    def _receive_some(self) -> bytes:
+        """Return what has come; b"" at the end. A daemon that was killed while something of ours was on its way to it
+        ends in a reset: that is an end like any other."""
+        try:
+            return self._socket.recv(_RECEIVE_BYTES)
+        except OSError:
+            return b""
 
 
 class Worker:
@@ -233,12 +241,12 @@ class Process:
         self,
         connection: Connection,
         slot: MoverSide,
-        small_files: SmallFiles | None,
+        library: ctypes.CDLL | None,
         surveying: Surveying | None,
     ) -> None:
         self._connection = connection
         self._surveying = surveying
-        self._small_files = small_files
+        self._library = library
         self._controls = Controls(slot)
         self._worker: Worker | None = None
 
@@ -257,8 +265,8 @@ class Process:
         except Refused as e:
             self._connection.send(e.answer)
             os._exit(0)
-        quick = self._small_files if message.options.machine_code else None
-        context = Context(roots, message.options, self._controls, self._connection.send, quick)
+        library = self._library if message.options.machine_code else None
+        context = Context(roots, message.options, self._controls, self._connection.send, library)
         committer = Committer(context)
         self._worker = Worker(context, committer, self._surveying)
         self._connection.send(Opened(tuple(r.info for r in roots), tuple(r.own for r in roots)))
@@ -297,6 +305,6 @@ def main(surveying: Surveying | None = None) -> None:
     # The copying and the committing thread hand over the interpreter often: short turns keep both going.
     sys.setswitchinterval(0.001)
     connection = Connection(socket_fd)
-    process = Process(connection, MoverSide(page), small_files.load(page), surveying)
+    process = Process(connection, MoverSide(page), machine_code.load(), surveying)
     connection.receive(process.handle)
     os._exit(0)

@@ -14,11 +14,10 @@ from migmond.domain.states import Outcome
 from migmond.domain.task import Entry, Listing
 from migmond.fsys.beneath import open_directory
 from migmond.fsys.closing import close_unwritten
-from migmond.fsys.listing import list_directory
 from migmond.fsys.mounts import MountTable, is_mount_point
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
-from migmond.mover.temporaries import is_private
+from migmond.mover.temporaries import is_temporary
 from migmond.wire.items import ScanDirectory
 from migmond.wire.mover import Scan, ScanFailed, ScanFinished, Scanned
 from migmond.wire.slots import Doing
@@ -86,10 +85,11 @@ class Walker:
             device = os.fstat(fd).st_dev
             recorded = context.device_numbers.recorded(device)
             mounted = self._mounts_of(directory.root).names_in(fd)
-            for entry, entry_device in list_directory(fd):
+            for entry, entry_device in context.list_directory(fd):
                 if known and entry.name in known:
                     continue  # a directory among them is in the journal as an unread one of its own
-                if context.is_aside(entry.name):
+                ours = entry.name.startswith(b".migmond-")
+                if ours and context.is_aside(entry.name):
                     continue  # it has a task of its own
                 if len(entries) >= LISTING_ENTRIES:
                     context.controls.check()
@@ -106,7 +106,7 @@ class Walker:
                     yield ScanDirectory(self._next_number + len(entries), directory.root, path)
                 elif mount:  # the number of its inode may be that of another file of this directory's device
                     entry = msgspec.structs.replace(entry, links=1)
-                elif entry.name.startswith(b".migmond-") and is_private(entry.name):
+                elif ours and is_temporary(entry.name):
                     outcomes[len(entries)] = Outcome.TEMPORARY
                 entries.append(entry)
         except OSError as e:

@@ -8,20 +8,26 @@ import stat
 import time
 from collections.abc import Iterator
 
+import msgspec
+
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.names import to_text
+from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.durable import sync_file_system
 from migmond.fsys.mounts import mounts_below
 from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.fsys.root_path import make_parent, open_parent
-from migmond.mover.conflict import place, standing_name, withdraw
+from migmond.mover.conflict import keep_beside, place, standing_name, withdraw
 from migmond.mover.context import Context, fault_of
 from migmond.mover.root import Root
 from migmond.mover.temporaries import remove_temporaries, temporary_name
 from migmond.wire.items import PublishResult, SettleItem
 from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
+
+_EXCHANGING = frozenset({ConflictPolicy.BACKUP, ConflictPolicy.NEWER})
 
 
 class Settler:
@@ -59,16 +65,16 @@ class Settler:
         context.send(Settled(message.batch, tuple(published), tuple(lost)))
 
     def _not_durable(self, message: Settle, published: list[PublishResult], fault: Fault) -> list[PublishResult]:
-        """Take back the copies: a later sync that succeeds proves nothing about them."""
+        """Take back the copies: a later sync that succeeds proves nothing about them. Nobody knows any more whether
+        another migration has come to count on one, so they stay beside their places."""
         context, items = self._context, {item.number: item for item in message.items}
         targets = context.target_directories(make=False)
         for result in published:
             item = items[result.number]
             if item.copied and result.fault is None and result.outcome is Outcome.NONE:
                 name = result.target_name or context.roots[item.root].names(item.name)[1]
-                temporary = temporary_name(context.options.execution, item.number, item.tag)
                 with contextlib.suppress(OSError):
-                    withdraw(targets.get(item.root, item.path), name, item.inode, temporary)
+                    withdraw(targets.get(item.root, item.path), name, item.inode, 0)
         targets.clear()
         return [PublishResult(p.number, Outcome.NONE, None, fault) for p in published]
 
@@ -78,18 +84,30 @@ class Settler:
         temporary = temporary_name(context.options.execution, item.number, item.tag)
         found = standing_name(directory, name, item.inode, context.options.conflict)
         if found is not None and _is_whole(item, stat_or_none(directory, found)):
-            # The temporary of a link is the same inode as its final name, and rename(2) between them does nothing.
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=directory)
+            self._clear(directory, temporary, name, item)
             return PublishResult(item.number, Outcome.NONE, found if found != name else None, None)
         left = stat_or_none(directory, temporary)
         if left is None or not _is_whole(item, left):
+            self._keep_what_came_out(directory, temporary, name, item)
             return None
-        placed = place(directory, temporary, directory, name, context.options.conflict, left.st_mtime_ns)
+        placed = place(directory, temporary, name, context.options.conflict, left.st_mtime_ns)
         if placed.name is None:
-            os.unlink(temporary, dir_fd=directory)
+            self._clear(directory, temporary, name, item)
             return PublishResult(item.number, placed.outcome, None, placed.fault)
         return PublishResult(item.number, Outcome.NONE, placed.name if placed.name != name else None, None)
+
+    def _clear(self, directory: int, temporary: bytes, name: bytes, item: SettleItem) -> None:
+        """Remove what a mover has left under a temporary name: a copy, or a link to what has its final name."""
+        if not self._keep_what_came_out(directory, temporary, name, item):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
+
+    def _keep_what_came_out(self, directory: int, temporary: bytes, name: bytes, item: SettleItem) -> bool:
+        """Where names are exchanged, a temporary one may be that of whatever had the final name, which nobody has
+        judged yet: that is kept beside it. Returns whether it was so."""
+        left = stat_or_none(directory, temporary)
+        came_out = left is not None and left.st_ino != item.inode and self._context.options.conflict in _EXCHANGING
+        return came_out and keep_beside(directory, temporary, name) is not None
 
     def sweep(self, message: Sweep) -> None:
         """Remove this execution's temporaries from the given target directories."""
@@ -100,45 +118,60 @@ class Settler:
             context.controls.slot.began(Doing.DELETING, time.monotonic_ns())
             try:
                 fd = targets.get(root, path)
-                removed += remove_temporaries(fd, context.options.execution)
+                gone, stay = remove_temporaries(fd, context.options.execution)
             except FileNotFoundError:
                 continue
             except OSError as e:
-                failures.append(fault_of(Phase.DELETE, e))
+                gone, stay = 0, {b"": e}
+            removed += gone
+            directory = os.path.join(context.roots[root].target_directory, path)
+            failures += [_told(e, os.path.join(directory, name)) for name, e in stay.items()]
         targets.clear()
         context.controls.slot.ended()
         context.send(Swept(message.batch, removed, tuple(failures)))
 
     def rename_root(self, message: RenameRoot) -> None:
         """See `wire.mover.RenameRoot`."""
-        done, reason = self._rename_root(message.root)
-        self._context.send(RootRenamed(message.root, done, reason))
+        self._context.send(self._rename_root(message.root))
 
-    def _rename_root(self, index: int) -> tuple[bool, str]:
+    def _rename_root(self, index: int) -> RootRenamed:
         root = self._context.roots[index]
         try:
-            with _opened(open_parent(root.spec.source)) as (source_dir, source):
-                found = stat_or_none(source_dir, source)
-                if found is not None and stat.S_ISLNK(found.st_mode):
-                    return False, "the source is a symlink to the directory"
-                if found is not None and not os.path.samestat(found, os.fstat(root.source_fd)):
-                    return False, "another directory stands there now"
-                if found is not None and mounts_below(root.source_fd):
-                    return False, "something is mounted below it"
-                opener = open_parent if found is None else make_parent
-                with _opened(opener(root.spec.target)) as (target_dir, target):
-                    if found is not None:
-                        rename_noreplace(source_dir, source, target_dir, target)
-                    elif not self._is_there(root, target_dir, target):
-                        return False, "the source is gone"
-                    # Whoever renamed it may not have lived to sync it.
-                    lasting, why = self._made_durable(source_dir, target_dir)
-                    if not lasting:
-                        with contextlib.suppress(OSError):
-                            rename_noreplace(target_dir, target, source_dir, source)
-                    return lasting, why
-        except OSError as e:
-            return False, str(e)
+            with _opened(open_parent(root.spec.source)) as source, self._target_of(root, source) as target:
+                # Whoever renamed it may not have lived to sync it.
+                for directory, _ in (source, target):
+                    try:
+                        sync_file_system(directory)
+                    except OSError as e:
+                        return RootRenamed(index, done=False, reason=str(e), unsynced=fault_of(Phase.SYNC, e))
+                return RootRenamed(index, done=True, reason="")
+        except (_NotAsAWhole, OSError) as e:
+            return RootRenamed(index, done=False, reason=str(e))
+
+    @contextlib.contextmanager
+    def _target_of(self, root: Root, source: tuple[int, bytes]) -> Iterator[tuple[int, bytes]]:
+        """Give a root its target name, unless it has that already."""
+        found = stat_or_none(*source)
+        if found is None:
+            with _opened(open_parent(root.spec.target)) as target:
+                if not self._is_there(root, *target):
+                    raise _NotAsAWhole("the source is gone")
+                yield target
+            return
+        if stat.S_ISLNK(found.st_mode):
+            raise _NotAsAWhole("the source is a symlink to the directory")
+        if not os.path.samestat(found, os.fstat(root.source_fd)):
+            raise _NotAsAWhole("another directory stands there now")
+        if mounts_below(root.source_fd):
+            raise _NotAsAWhole("something is mounted below it")
+        with _opened(make_parent(root.spec.target)) as target:
+            rename_noreplace(*source, *target)
+            renamed = stat_or_none(*target)
+            if renamed is None or not os.path.samestat(renamed, os.fstat(root.source_fd)):
+                # Whoever may write beside the source has given its name to something else after that look.
+                rename_noreplace(*target, *source)
+                raise _NotAsAWhole("another directory stood there when it was renamed")
+            yield target
 
     @staticmethod
     def _is_there(root: Root, directory: int, target: bytes) -> bool:
@@ -147,15 +180,15 @@ class Settler:
         known = (root.info.source_device, root.info.inode)
         return st is not None and (root.gone or (st.st_dev, st.st_ino) == known)
 
-    @staticmethod
-    def _made_durable(*directories: int) -> tuple[bool, str]:
-        """Sync a root's rename: what may not last must not be called done."""
-        try:
-            for directory in directories:
-                sync_file_system(directory)
-        except OSError as e:
-            return False, str(e)
-        return True, ""
+
+class _NotAsAWhole(Exception):
+    """A root that cannot be renamed; the text says why."""
+
+
+def _told(error: OSError, path: bytes) -> Fault:
+    """The fault of something that cannot be swept away; it says where that is."""
+    fault = fault_of(Phase.DELETE, error)
+    return msgspec.structs.replace(fault, message=f"{to_text(path)}: {fault.message}")
 
 
 def _is_whole(item: SettleItem, found: os.stat_result | None) -> bool:

@@ -24,10 +24,11 @@ from migmond.fsys.mounts import mounts_below
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.writers import open_writers
 from migmond.mover.access import Access
+from migmond.mover.aside import is_aside
 from migmond.mover.context import Context
 from migmond.mover.control import Abandoned
 from migmond.mover.root import Root, open_nearest
-from migmond.mover.temporaries import is_private
+from migmond.mover.temporaries import is_temporary
 from migmond.planning.collisions import Collisions
 from migmond.planning.filesystems import PSEUDO, SHARING, abilities_of
 from migmond.planning.keeping import name_sights, path_sights, size_sights, time_sights
@@ -257,7 +258,7 @@ class _RootWalk:
                     continue
                 if kind is EntryType.DIRECTORY:
                     deeper.append((below, target >= 0))
-                elif is_private(name) or not self._survey.picks(below, kind, st):
+                elif is_temporary(name) or not self._survey.picks(below, kind, st):
                     continue
                 names += 1
                 name_bytes += len(name)
@@ -265,6 +266,8 @@ class _RootWalk:
                     self._context.controls.check()
                 self._entry(fd, name, below, st, kind, target, name)
                 self._names(name, below)
+                if is_aside(name):
+                    self.saw(Sight.SET_ASIDE, below)
                 if more := collisions.add(name):
                     self.saw(Sight.COLLISION, below, more)
                 if held is not None and held.keeps(st):

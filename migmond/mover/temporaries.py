@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 
 from migmond.fsys.rename import stat_or_none
-from migmond.mover.aside import is_aside
 
 _TEMPORARY = re.compile(rb"\.migmond-[0-9a-f]{12}-[0-9]+(?:-[0-9a-f]{12}-[0-9]+-[0-9]+)?\.part")
 
@@ -25,11 +25,6 @@ def around_numbers(execution: str, mover: bytes) -> tuple[bytes, bytes]:
 def is_temporary(name: bytes) -> bool:
     """Whether it is the name of a temporary of any execution."""
     return _TEMPORARY.fullmatch(name) is not None
-
-
-def is_private(name: bytes) -> bool:
-    """Whether it is a name that movers of any execution give: to temporaries, and to sources that are being deleted."""
-    return is_temporary(name) or is_aside(name)
 
 
 def is_temporary_of(execution: str, name: bytes) -> bool:
@@ -59,24 +54,39 @@ def remove_temporary(directory: int, name: bytes, inode: int) -> None:
         os.unlink(name, dir_fd=directory)
 
 
-def remove_temporaries(directory: int, execution: str) -> int:
-    """Remove all temporaries of `execution` from an open directory; returns how many there were.
+def remove_temporaries(directory: int, execution: str) -> tuple[int, dict[bytes, OSError]]:
+    """Remove all temporaries of `execution` from an open directory.
+
+    Returns:
+        How many there were that are gone now, and why others are not, by name.
 
     Raises:
-        OSError: one cannot be removed.
+        OSError: it cannot be listed.
     """
     names = [n for n in map(os.fsencode, os.listdir(directory)) if is_temporary_of(execution, n)]
-    for name in names:
-        os.unlink(name, dir_fd=directory)
-    return len(names)
+    failures = _remove_all(directory, names)
+    return len(names) - len(failures), failures
 
 
 def remove_leftovers(directory: int, execution: str, mover: bytes, dead: frozenset[int]) -> None:
-    """Remove the temporaries whose attempts are over: they take room that the next attempt needs.
+    """Remove the temporaries whose attempts are over: they take room that the next attempt needs. What cannot be
+    removed stays for now.
 
     Raises:
-        OSError: one cannot be removed.
+        OSError: it cannot be listed.
     """
-    for name in map(os.fsencode, os.listdir(directory)):
-        if is_temporary_of(execution, name) and is_left_over(name, mover, dead):
+    names = [n for n in map(os.fsencode, os.listdir(directory)) if is_temporary_of(execution, n)]
+    _remove_all(directory, [n for n in names if is_left_over(n, mover, dead)])
+
+
+def _remove_all(directory: int, names: Iterable[bytes]) -> dict[bytes, OSError]:
+    """Remove each that can be: somebody may have made a directory of that name."""
+    failures: dict[bytes, OSError] = {}
+    for name in names:
+        try:
             os.unlink(name, dir_fd=directory)
+        except FileNotFoundError:
+            continue
+        except OSError as e:
+            failures[name] = e
+    return failures

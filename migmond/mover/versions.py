@@ -7,7 +7,7 @@ import stat
 
 import msgspec
 
-from migmond.domain.entry import EntryType, Lost
+from migmond.domain.entry import EntryType, Lost, entry_type
 from migmond.fsys.times import same_time
 from migmond.wire.items import Seen, WorkItem
 
@@ -18,8 +18,16 @@ def alike(existing: os.stat_result, source: os.stat_result) -> bool:
     return both_files and existing.st_size == source.st_size and same_time(source.st_mtime_ns, existing)
 
 
-def as_found(item: WorkItem, source: os.stat_result) -> tuple[WorkItem, Seen]:
-    """Take the source's present version for the one that was promised."""
+def same_looks(a: os.stat_result, b: os.stat_result) -> bool:
+    """Whether they are of one type, size and time, whatever their numbers."""
+    return (stat.S_IFMT(a.st_mode), a.st_size, a.st_mtime_ns) == (stat.S_IFMT(b.st_mode), b.st_size, b.st_mtime_ns)
+
+
+def as_found(item: WorkItem, source: os.stat_result) -> tuple[WorkItem, Seen | None]:
+    """Take the source's present version for the one that was promised, unless it is something of another type: then
+    the promise stays as it is, and is not kept."""
+    if entry_type(source.st_mode) is not item.type:
+        return item, None
     seen = Seen(source.st_size, source.st_mtime_ns, source.st_ctime_ns, source.st_ino, source.st_nlink)
     fresh = msgspec.structs.replace(
         item, size=seen.size, mtime_ns=seen.mtime_ns, ctime_ns=seen.ctime_ns, inode=seen.inode, links=seen.links

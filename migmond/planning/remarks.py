@@ -190,6 +190,11 @@ _RULES: dict[Sight, Rule] = {
         "1 file is open for writing", "{n} files are open for writing",
         "a file that changes while it is copied is taken up again, and fails if it never rests",
     ),
+    Sight.SET_ASIDE: _always(
+        "1 file has a private name, which another migration gave it to delete it: it is taken along as such",
+        "{n} files have private names, which other migrations gave them to delete them: they are taken along as such",
+        "see what became of that migration (migmon ls, migmon errors), and rename what it left",
+    ),
     Sight.LINK_OUTSIDE: _moving(
         _always(
             "1 file has further names outside the source: they stay, as a file of their own",

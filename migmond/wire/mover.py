@@ -300,11 +300,11 @@ class Published(_Message, frozen=True):
 
 class Deleted(_Message, frozen=True):
     """`failures`: sources that were not deleted, with kind `source_changed`, `source_in_use`, `target_missing`,
-    `target_changed`, `same_file`, `kept_aside` or an errno name; and those whose delete may not be durable, with phase
-    SYNC.
+    `target_changed`, `same_file`, `kept_aside`, `source_unreachable` or an errno name; and those whose delete may not
+    be durable, with phase SYNC.
 
-    A source that is gone already counts as deleted. Everything without a fault is durable when this arrives: no power
-    cut brings it back.
+    A source that is gone already counts as deleted, unless its directory is gone. Everything without a fault is durable
+    when this arrives: no power cut brings it back.
     """
 
     batch: int
@@ -312,6 +312,9 @@ class Deleted(_Message, frozen=True):
 
 
 class PutBackDone(_Message, frozen=True):
+    """`failures`: sources that are, or may be, under their private names; those that surely are have the kind
+    `kept_aside` or `left_aside`."""
+
     batch: int
     put_back: int
     failures: tuple[ItemFault, ...]
@@ -355,11 +358,13 @@ class Verified(_Message, frozen=True):
 
 
 class RootRenamed(_Message, frozen=True):
-    """`done` False: not possible here (`reason` says why), nothing was changed."""
+    """`done` False: not possible here (`reason` says why), nothing was changed; but with `unsynced` it has its target
+    name, and that may not be durable."""
 
     root: int
     done: bool
     reason: str
+    unsynced: Fault | None = None
 
 
 class Probed(_Message, frozen=True):

@@ -148,7 +148,7 @@ class MoverSide(Lane):
     """The mover's end of a slot. Its own lane is the copying thread's; `commit` is the committing thread's."""
 
     def __init__(self, memory: mmap.mmap) -> None:
-        self._memory = memory
+        self.memory = self._memory = memory
         self.words = memoryview(memory).cast("Q")
         super().__init__(self.words, _STARTED)
         self.commit = Lane(self.words, _COMMIT_STARTED)

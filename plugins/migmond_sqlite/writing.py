@@ -41,16 +41,23 @@ def apply(connection: apsw.Connection, change: Change) -> None:
             _add_listing(connection, change)
         case Record():
             base = change.key << NUMBER_BITS
-            births = [(base | r.number, _time(r.birth_ns)) for r in change.results if r.birth_ns]
+            births = [
+                (base | r.number, r.birth_ns if INT64_MIN <= r.birth_ns <= INT64_MAX else _time(r.birth_ns))
+                for r in change.results
+                if r.birth_ns
+            ]
             if births:
                 connection.executemany("INSERT OR REPLACE INTO birth VALUES (?,?)", births)
             connection.executemany(
                 _RECORD,
                 [
-                    (r.state, r.outcome, r.lost, r.digest, r.target_name, _inode(r.target_inode), base | r.number)
+                    (
+                        r.state, r.outcome, r.lost, r.digest, r.target_name,
+                        r.target_inode if r.target_inode <= INT64_MAX else _inode(r.target_inode), base | r.number,
+                    )
                     for r in change.results
                 ],
-            )
+            )  # fmt: skip
         case PutExecution():
             _put_execution(connection, change)
         case DirectoriesTouched():

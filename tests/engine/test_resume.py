@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
@@ -30,7 +31,7 @@ from migmond.engine.ledger import AfterCommit, Ledger
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
 from migmond.ports import AddFault, AddListing, AddRoot
-from migmond.wire.mover import Open, Opened, RenameRoot, ToMover
+from migmond.wire.mover import Open, Opened, RenameRoot, RootRenamed, ToMover
 from oracle import differences
 
 COPY, MOVE = Operation.COPY, Operation.MOVE
@@ -98,7 +99,7 @@ async def test_a_file_that_was_written_to_too_long_is_taken_by_a_resume(tmp_path
 
 @pytest.mark.hazard(25)
 @pytest.mark.parametrize("policy", list(ConflictPolicy))
-async def test_a_source_that_changed_before_its_delete_replaces_our_own_copy(
+async def test_a_source_that_changed_before_its_delete_takes_the_name_and_our_earlier_copy_stays(
     tmp_path: Path, other_fs: Path, policy: ConflictPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = tmp_path / "source", other_fs / "target"
@@ -131,7 +132,8 @@ async def test_a_source_that_changed_before_its_delete_replaces_our_own_copy(
     if policy is ConflictPolicy.RENAME:
         assert found.pop("file") == b"somebody else's"
         ours = {"file (1)", "link"}
-    assert found == dict.fromkeys(ours, b"new, and longer")
+    earlier = {f"{name}.~1~": b"old" for name in ours}
+    assert found == dict.fromkeys(ours, b"new, and longer") | earlier
     assert len({(target / n).stat().st_ino for n in ours}) == 1
     assert done.totals.done == done.totals.planned
 
@@ -420,6 +422,44 @@ async def test_a_mover_that_dies_while_it_renames_a_tree_is_asked_again(
         done = await lab.run(plan(source, target, MOVE))
     assert done.state is ExecutionState.COMPLETED, done.reason
     assert (target.stat().st_ino, source.exists(), deaths) == (inode, False, 2)
+
+
+@pytest.mark.hazard(1)
+@pytest.mark.parametrize("ending", ["resume", "drain", "cancel"])
+async def test_a_renamed_tree_whose_sync_failed_is_held_and_synced_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    trees.small_files(source, 50, 100, random.Random(1))
+    inode, failures = source.stat().st_ino, 0
+    original = Station.ask
+
+    async def failing(self: Station, message: ToMover, answer: type[Any]) -> Any:
+        nonlocal failures
+        said = await original(self, message, answer)
+        if isinstance(message, RenameRoot) and not failures:
+            failures += 1
+            fault = Fault(Phase.SYNC, "EIO", errno.EIO, "Input/output error")
+            return RootRenamed(message.root, done=False, reason="", unsynced=fault)
+        return said
+
+    monkeypatch.setattr(Station, "ask", failing)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, MOVE))
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
+        assert "Input/output error" in lab.engine.find(execution.id).holds[0].note
+        assert target.stat().st_ino == inode
+        if ending != "resume":
+            await (lab.engine.drain if ending == "drain" else lab.engine.cancel)(execution, "me", "")
+            ended = await lab.ended(execution)
+            assert f"{source} is at the destination as a whole" in ended.reason
+            assert await lab.journal.open_groups(ended.key) == []
+        if ending != "cancel":
+            await lab.engine.resume(lab.engine.find(execution.id), "me", "")
+            ended = await lab.ended(execution)
+            assert ended.state is ExecutionState.COMPLETED, ended.reason
+    assert (target.stat().st_ino, source.exists(), failures) == (inode, False, 1)
+    assert len([p for p in target.rglob("*") if p.is_file()]) == 50
 
 
 @pytest.mark.parametrize("control", ["pause", "resume", "cancel", "drain"])

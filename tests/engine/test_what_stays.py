@@ -81,6 +81,21 @@ async def test_a_copy_that_was_taken_away_is_made_again_as_the_advice_says(tmp_p
         assert not source.exists()
 
 
+async def test_a_temporary_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    trees.small_files(source, 200, 100, random.Random(1))
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await lab.start(plan(source, target, limits=Limits(io_ops_per_s=100.0)))
+        await lab.until(lambda: lab.engine.find(execution.id).totals.done.entries > 0)
+    stays = next(p for p in target.rglob("f*") if p.is_file()).with_name(f".migmond-{execution.id}-1.part")
+    stays.mkdir()
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        done = await lab.ended(execution)
+        assert done.state is ExecutionState.COMPLETED
+        assert any(str(stays) in line for line in summary(lab.engine.view(done)))
+    assert [p for p in target.rglob(".migmond-*") if p.is_file()] == []
+
+
 def test_whoever_is_sent_to_the_log_is_told_where_it_is() -> None:
     for kind in ("EISDIR", "mover_died", "ESOMETHING"):
         hint = error_group(FaultGroup(Fault(Phase.COPY, kind, 0, ""), 1, 0.0, 0.0, ()), ()).hint

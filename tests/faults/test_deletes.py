@@ -229,6 +229,31 @@ async def test_what_a_killed_mover_leaves_has_its_private_name(
     assert not source.exists()
 
 
+@needs_root
+@pytest.mark.hazard(13)
+async def test_a_move_off_a_disk_without_room_for_one_more_name_ends(tmp_path: Path, disk: LoopFs) -> None:
+    """Its directory's blocks are full, and the disk has none left: it is a move that is to make room."""
+    source, target, probe = disk.root / "docs", tmp_path / "target", disk.root / "probe"
+    for directory in (source, probe):
+        directory.mkdir()
+    before, names = probe.stat().st_size, list[str]()
+    while probe.stat().st_size == before:
+        names.append(f"f{len(names):019}")
+        (probe / names[-1]).touch()
+    for name in names[:-1]:
+        (source / name).write_bytes(name.encode())
+    assert source.stat().st_size == before
+    with contextlib.suppress(OSError), (disk.root / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(1024)):
+            pass
+    pristine = contents(source)
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        done = await lab.run(plan(source, target, MOVE))
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert contents(target) == pristine
+    assert not source.exists()
+
+
 @pytest.mark.hazard(6)
 @pytest.mark.parametrize("ending", ["resume", "resume in another daemon"])
 async def test_a_resume_finishes_what_is_aside(tmp_path: Path, disk: LoopFs, ending: str) -> None:
@@ -297,6 +322,10 @@ async def test_the_end_with_errors_puts_back_what_is_aside(tmp_path: Path, disk:
         await lab.engine.resume(execution, "me", "")
         done = await lab.ended(execution)
         assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
+        (group,) = await lab.journal.fault_groups(done.key)
+        assert group.fault.kind == "kept_aside"
+        assert private["doc1"] in group.fault.message
+        assert private["doc1"] in done.reason
         assert contents(source) == {"doc1": b"a new one", private["doc1"]: DOCS["doc1"]}
         assert contents(target) == DOCS
         (source / "doc1").unlink()
@@ -323,7 +352,58 @@ async def test_a_single_file_that_is_aside_is_found(tmp_path: Path, disk: LoopFs
 
 
 @pytest.mark.hazard(6)
-async def test_private_names_are_nobodys_files_and_no_rubbish(tmp_path: Path, disk: LoopFs) -> None:
+async def test_a_cancel_that_cannot_put_back_says_what_stays_where(tmp_path: Path, disk: LoopFs) -> None:
+    source, target = with_docs(disk.root / "docs"), tmp_path / "target"
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        execution = await held_before_the_deletes(lab, disk, target)
+        private = await private_names(lab, execution)
+        (source / "doc1").rename(source / private["doc1"])
+        disk.remount("ro")
+        await lab.engine.cancel(execution, "me", "")
+        done = await lab.ended(execution)
+        (group,) = await lab.journal.fault_groups(done.key)
+        found = await lab.journal.tasks(done.key, states=(TaskState.FAILED,))
+    assert done.state is ExecutionState.CANCELLED
+    assert (group.fault.kind, group.count, [t.name for t in found]) == ("left_aside", 1, [b"doc1"])
+    assert private["doc1"] in group.fault.message
+    assert private["doc1"] in done.reason
+    assert (done.totals.failed.entries, done.totals.failed.bytes) == (1, len(DOCS["doc1"]))
+    assert done.totals.settled == done.totals.planned
+    assert contents(source) == {**{n: c for n, c in DOCS.items() if n != "doc1"}, private["doc1"]: DOCS["doc1"]}
+
+
+@pytest.mark.hazard(6)
+@pytest.mark.parametrize("ending", ["resume", "cancel"])
+async def test_a_source_whose_directory_got_another_name_is_not_taken_for_deleted(
+    tmp_path: Path, disk: LoopFs, ending: str
+) -> None:
+    source, target = disk.root / "docs", tmp_path / "target"
+    with_docs(source / "d")
+    async with laboratory(tmp_path / "state", SETTINGS) as lab:
+        execution = await held_before_the_deletes(lab, disk, target)
+        private = await private_names(lab, execution)
+        (source / "d/doc1").rename(source / "d" / private["doc1"])
+        (source / "d").rename(source / "e")
+        kill_movers(lab, execution)
+        await (lab.engine.resume if ending == "resume" else lab.engine.cancel)(execution, "me", "")
+        done = await lab.ended(execution)
+        (group,) = await lab.journal.fault_groups(done.key)
+        assert (group.fault.kind, group.count) == ("source_unreachable", len(DOCS))
+        assert f".migmond-{done.id}-" in group.fault.message
+        if ending == "resume":
+            assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
+            (source / "e").rename(source / "d")
+            await lab.engine.resume(done, "me", "")
+            done = await lab.ended(done)
+            assert done.state is ExecutionState.COMPLETED, done.reason
+            assert not source.exists()
+        else:
+            assert done.state is ExecutionState.CANCELLED
+    assert contents(target / "d") == DOCS
+
+
+@pytest.mark.hazard(6)
+async def test_what_another_migration_left_aside_is_a_file_like_any_other(tmp_path: Path, disk: LoopFs) -> None:
     source, target = with_docs(disk.root / "docs"), tmp_path / "target"
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await held_before_the_deletes(lab, disk, target)
@@ -331,7 +411,10 @@ async def test_private_names_are_nobodys_files_and_no_rubbish(tmp_path: Path, di
         (source / "doc1").rename(source / private["doc1"])
         other = await lab.run(plan(source, tmp_path / "elsewhere"))
         assert other.state is ExecutionState.COMPLETED
-        assert contents(tmp_path / "elsewhere") == {n: c for n, c in DOCS.items() if n != "doc1"}
+        taken = {private["doc1"] if n == "doc1" else n: c for n, c in DOCS.items()}
+        assert contents(tmp_path / "elsewhere") == taken
+        verdict = await lab.check(plan(source, tmp_path / "nowhere"))
+        assert (verdict.files, [f.kind for f in verdict.findings if f.kind == "set_aside"]) == (6, ["set_aside"])
         assert (source / private["doc1"]).exists()
         into = await lab.run(plan(tmp_path / "elsewhere", source, MOVE))  # sweeps there when it dies
         assert into.state in (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS)

@@ -12,12 +12,16 @@ import pytest
 from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys import rename
+from migmond.fsys.locking import lock
 from migmond.mover import conflict
+from migmond.mover.adoption import mark
 from migmond.mover.conflict import Placed, place, withdraw
 
 BACKUP, NEWER = ConflictPolicy.BACKUP, ConflictPolicy.NEWER
 OLD, MIDDLE, NEW = 1, 2, 3
 TEMPORARY = b".migmond-0123456789ab-1.part"
+FAR = 1 << 62
+"""A moment after everything."""
 
 
 class Target:
@@ -38,7 +42,7 @@ class Target:
 
     def place(self, policy: ConflictPolicy) -> Placed:
         """Let the arrival have its name; like the mover, remove it when it was not placed."""
-        placed = place(self.fd, TEMPORARY, self.fd, b"f", policy, MIDDLE)
+        placed = place(self.fd, TEMPORARY, b"f", policy, MIDDLE)
         if placed.name is None:
             (self.root / os.fsdecode(TEMPORARY)).unlink(missing_ok=True)
         return placed
@@ -141,34 +145,6 @@ def test_where_names_cannot_be_exchanged(
     assert target.contents() == ({"f": "arrival", "f.~1~": "old"} if policy is BACKUP else {"f": "arrival"})
 
 
-@pytest.mark.parametrize("policy", [BACKUP, NEWER])
-@pytest.mark.parametrize("moment", ["exchanged", "looked at"])
-def test_what_is_saved_under_a_source_that_was_just_renamed_is_kept(
-    target: Target, monkeypatch: pytest.MonkeyPatch, policy: ConflictPolicy, moment: str
-) -> None:
-    """What was replaced has the source's name for a moment, and was removed by that name."""
-    (target.root / os.fsdecode(TEMPORARY)).rename(target.root / "source")
-    patched, original = (os, os.stat) if moment == "exchanged" else (conflict, rename.rename_noreplace)
-
-    def saved(*args: Any, **kwargs: Any) -> Any:
-        monkeypatch.undo()
-        target.put("source", "saved just now", NEW)
-        return original(*args, **kwargs)
-
-    def exchanged(*args: Any) -> bool:
-        done = rename.rename_exchange(*args)
-        monkeypatch.setattr(patched, "stat" if patched is os else "rename_noreplace", saved)
-        return done
-
-    monkeypatch.setattr(conflict, "rename_exchange", exchanged)
-    place(target.fd, b"source", target.fd, b"f", policy, MIDDLE, private=TEMPORARY)
-    monkeypatch.undo()
-    found = target.contents()
-    assert {"arrival", "saved just now"} <= set(found.values())
-    assert policy is NEWER or "old" in found.values()
-    assert TEMPORARY.decode() not in found
-
-
 @pytest.mark.parametrize("taken", [False, True])
 def test_what_is_saved_over_a_copy_that_is_taken_back_is_kept(
     target: Target, monkeypatch: pytest.MonkeyPatch, *, taken: bool
@@ -185,7 +161,7 @@ def test_what_is_saved_over_a_copy_that_is_taken_back_is_kept(
 
     monkeypatch.setattr(conflict, "rename_noreplace", saved)
     (target.root / os.fsdecode(TEMPORARY)).unlink()
-    withdraw(target.fd, b"f", inode, TEMPORARY)
+    withdraw(target.fd, b"f", inode, FAR)
     kept = {"f": "and once more", "f.~1~": "saved just now"} if taken else {"f": "saved just now"}
     assert target.contents() == kept
 
@@ -193,7 +169,22 @@ def test_what_is_saved_over_a_copy_that_is_taken_back_is_kept(
 def test_a_copy_that_is_taken_back_is_gone(target: Target) -> None:
     inode = (target.root / "f").stat().st_ino
     (target.root / os.fsdecode(TEMPORARY)).unlink()
-    withdraw(target.fd, b"f", inode + 1, TEMPORARY)
+    withdraw(target.fd, b"f", inode + 1, FAR)
     assert target.contents() == {"f": "old"}
-    withdraw(target.fd, b"f", inode, TEMPORARY)
+    withdraw(target.fd, b"f", inode, FAR)
     assert target.contents() == {}
+
+
+@pytest.mark.parametrize("why", ["touched since", "nobody knows when", "in somebody's hands"])
+def test_a_copy_that_somebody_may_count_on_stays_beside_its_place(target: Target, why: str) -> None:
+    """Another migration had found it equal to its own source, and had deleted that."""
+    st = (target.root / "f").stat()
+    (target.root / os.fsdecode(TEMPORARY)).unlink()
+    published_ns = 0 if why == "nobody knows when" else st.st_ctime_ns
+    with open(target.root / "f", "rb") as other:
+        if why == "touched since":
+            mark(target.fd, b"f", st)
+        elif why == "in somebody's hands":
+            assert lock(other.fileno())
+        withdraw(target.fd, b"f", st.st_ino, published_ns)
+    assert target.contents() == {"f.~1~": "old"}

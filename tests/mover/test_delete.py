@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import mmap
@@ -352,18 +353,43 @@ def test_a_delete_that_is_told_as_failed_and_was_done_is_done(mover: Mover, monk
 
 
 @pytest.mark.hazard(13)
-def test_a_directory_without_room_for_a_private_name_is_told(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [
+        ("nothing", ""),
+        ("a further name", "ENOSPC"),  # it may be its own copy: its private name alone would show
+        ("a stacked file system", "ENOSPC"),
+        ("a writer", "source_in_use"),
+        ("another version", "source_changed"),
+        ("another copy", "target_changed"),
+    ],
+)
+def test_a_directory_without_room_for_a_private_name(
+    mover: Mover, monkeypatch: pytest.MonkeyPatch, what: str, kind: str
+) -> None:
+    """As the last resort what is surely not its own copy is deleted in place; else no file would ever make room."""
     tries: list[int] = []
+    source, target = mover.source / "doc", mover.target / "doc"
 
     def full(*_: object, **__: object) -> None:
         tries.append(1)
+        if what == "another version":
+            (mover.source / "new").write_bytes(b"version 2")
+            (mover.source / "new").rename(source)
+        elif what == "another copy":
+            target.write_bytes(b"VERSION 1")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(delete, "set_aside", full)
-    fault = mover.delete()
-    assert fault is not None
-    assert (fault.errno, "room" in fault.message, len(tries)) == (errno.ENOSPC, True, 2)
-    assert os.listdir(mover.source) == ["doc"]
+    monkeypatch.setattr(delete, "mount_of", lambda _: ("overlay" if "stacked" in what else "ext4", ""))
+    if what == "a further name":
+        source.with_name("more").hardlink_to(source)
+        mover.item = _again(mover, "doc")
+    with source.open("r+b") if what == "a writer" else contextlib.nullcontext():
+        fault = mover.delete()
+    assert _kind(fault) == kind
+    assert source.exists() is bool(kind)
+    assert len(tries) == (0 if what == "a writer" else 2 if kind in ("", "ENOSPC") else len(tries))
 
 
 @pytest.mark.hazard(4)

@@ -70,7 +70,7 @@ def arrival(directory: Path, existing: str = "file") -> int:
 def test_placing_never_loses_what_was_there(tmp_path: Path, policy: ConflictPolicy, existing: str) -> None:
     fd = arrival(tmp_path, existing)
     try:
-        placed = place(fd, b"temporary", fd, b"name", policy, 2000)
+        placed = place(fd, b"temporary", b"name", policy, 2000)
     finally:
         os.close(fd)
     there = {p.name for p in tmp_path.iterdir()}
@@ -91,7 +91,7 @@ def test_placing_never_loses_what_was_there(tmp_path: Path, policy: ConflictPoli
 def test_older_sources_do_not_replace(tmp_path: Path) -> None:
     fd = arrival(tmp_path)
     try:
-        assert place(fd, b"temporary", fd, b"name", ConflictPolicy.NEWER, 999).outcome is Outcome.OLDER
+        assert place(fd, b"temporary", b"name", ConflictPolicy.NEWER, 999).outcome is Outcome.OLDER
     finally:
         os.close(fd)
     assert (tmp_path / "name").read_bytes() == b"old"

@@ -14,7 +14,7 @@ import pytest
 import trees
 from migmond.domain.plan import ConflictPolicy, VerifyLevel
 from migmond.domain.states import Outcome
-from migmond.fsys import small_files
+from migmond.fsys import machine_code, small_files
 from migmond.mover.group import Copied, Group
 from migmond.wire.items import CopyResult, WorkDirectory, WorkItem
 from migmond.wire.mover import Publish, Published
@@ -24,7 +24,7 @@ from parts import Mover, item_of
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 pytestmark = pytest.mark.skipif(
-    not small_files.built() and os.environ.get("CI") != "true", reason="there was no C compiler when .venv was set up"
+    not machine_code.built() and os.environ.get("CI") != "true", reason="there was no C compiler when .venv was set up"
 )
 
 
@@ -89,7 +89,7 @@ def test_both_ways_do_the_same_with_any_tree(tmp_path: Path, seed: int, move: bo
     trees.every_kind(source / "kinds")
     there = [Path(d) for d, _, _ in os.walk(source) if len(d) < 1000]
     answers = []
-    for way, machine_code in enumerate((False, True)):
+    for way, quick in enumerate((False, True)):
         target = tmp_path / f"target-{way}"
         rng = random.Random(seed)
         for number, directory in enumerate(there):
@@ -102,11 +102,11 @@ def test_both_ways_do_the_same_with_any_tree(tmp_path: Path, seed: int, move: bo
             if number % 3 == 0:
                 with contextlib.suppress(OSError):
                     trees.acl(below, default=True)
-            mover = Mover(directory, below, ConflictPolicy.SKIP, move=move, machine_code=machine_code)
+            mover = Mover(directory, below, ConflictPolicy.SKIP, move=move, machine_code=quick)
             mover.context.no_rename(0)
             results = copied(mover, items_of(directory))
             publish(mover, results)
-            answers.append((machine_code, str(directory), plain(results)))
+            answers.append((quick, str(directory), plain(results)))
     half = len(answers) // 2
     assert [a[1:] for a in answers[:half]] == [a[1:] for a in answers[half:]]
     assert differences(tmp_path / "target-0", tmp_path / "target-1", directory_times=False) == []
@@ -279,8 +279,9 @@ def test_a_path_longer_than_the_page_is_cut_from_the_front(tmp_path: Path) -> No
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "name").write_bytes(b"x")
     page = Mover(tmp_path / "source", tmp_path / "target", machine_code=True).page
-    machine = small_files.load(page)
-    assert machine is not None
+    library = machine_code.load()
+    assert library is not None
+    machine = small_files.SmallFiles(library, page)
     fds = [os.open(tmp_path / name, os.O_RDONLY) for name in ("source", "target")]
     device = os.fstat(fds[1]).st_dev
     for length in (1, 8020, 8027, 8028, 8032, 9000):
@@ -353,19 +354,19 @@ def test_another_file_system_under_the_target_is_left_alone(tmp_path: Path) -> N
 @pytest.mark.parametrize("policy", list(ConflictPolicy))
 def test_names_that_are_taken_meanwhile_are_decided_by_the_policy(tmp_path: Path, policy: ConflictPolicy) -> None:
     seen = []
-    for way, machine_code in enumerate((False, True)):
+    for way, quick in enumerate((False, True)):
         source, target = tmp_path / f"source-{way}", tmp_path / f"target-{way}"
         source.mkdir(mode=0o700)
         for name in ("a", "b", "c", "d"):
             (source / name).write_bytes(name.encode())
             os.utime(source / name, ns=(10**18, 10**18))
-        mover = Mover(source, target, policy, machine_code=machine_code)
+        mover = Mover(source, target, policy, machine_code=quick)
         results = copied(mover, items_of(source))
         (target / "b").write_bytes(b"theirs")
         arrival = results[2].arrival
         assert arrival is not None
-        (target / os.fsdecode(arrival.temporary)).unlink()
-        (target / os.fsdecode(arrival.temporary)).write_bytes(b"other")  # not the copy that was synced
+        (target / "other").write_bytes(b"c")
+        (target / "other").rename(target / os.fsdecode(arrival.temporary))  # not the copy that was synced
         said = publish(mover, results)
         there = {p.name: p.read_bytes() for p in target.iterdir()}
         seen.append((said.results, there))
@@ -406,11 +407,10 @@ def test_it_is_not_called_where_every_file_needs_more(tmp_path: Path, monkeypatc
     assert result.result.outcome is Outcome.RENAMED
 
 
-def test_a_missing_library_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mover, _ = _somewhere(tmp_path)
-    monkeypatch.setattr(small_files, "_LIBRARY", "nothing.so")
-    assert small_files.load(mover.page) is None
-    assert not small_files.built()
+def test_a_missing_library_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_code, "_LIBRARY", "nothing.so")
+    assert machine_code.load() is None
+    assert not machine_code.built()
 
 
 @pytest.mark.parametrize("verify", list(VerifyLevel))
@@ -420,8 +420,8 @@ def test_hashes_are_of_what_was_written(tmp_path: Path, verify: VerifyLevel) -> 
     for number in range(3):
         (source / f"{number}").write_bytes(b"x" * number * 1000)
     found = []
-    for way, machine_code in enumerate((False, True)):
-        mover = Mover(source, tmp_path / f"target-{way}", verify=verify, machine_code=machine_code)
+    for way, quick in enumerate((False, True)):
+        mover = Mover(source, tmp_path / f"target-{way}", verify=verify, machine_code=quick)
         found.append([c.result.digest for c in copied(mover, items_of(source))])
     assert found[0] == found[1]
     assert (None in found[1]) == (verify is VerifyLevel.NONE)

@@ -14,7 +14,7 @@ from migmond.mover.group import Arrival
 from migmond.mover.settle import Settler
 from migmond.mover.temporaries import is_temporary
 from migmond.wire.items import PublishResult, SettleItem
-from migmond.wire.mover import Publish, Published, Settle, Settled
+from migmond.wire.mover import Publish, Published, Settle, Settled, Sweep, Swept
 from parts import Mover
 
 RUN, OLD_RUN = "0" * 11 + "1", "0" * 11 + "2"
@@ -133,3 +133,26 @@ def test_what_attempts_left_that_are_over_makes_room(places: tuple[Path, Path]) 
     copier.tidy(0, b"not there", frozenset({3}))
     assert set(os.listdir(target)) == stays
     assert {n for n in stays | goes if not is_temporary(os.fsencode(n))} == {f"{ours}notes.part"}
+
+
+@pytest.mark.parametrize("tidying", ["sweep", "tidy"])
+def test_what_cannot_be_removed_keeps_nothing_else_from_it(places: tuple[Path, Path], tidying: str) -> None:
+    """Somebody's directory that has a temporary's name stopped the sweep of all others there."""
+    _, target = places
+    mover = Mover(*places)
+    ours = f".migmond-{mover.context.options.execution}-"
+    for number in range(9):
+        (target / f"{ours}{number}.part").write_bytes(b"half")
+    (target / f"{ours}9.part").mkdir()
+    (target / f"{ours}10.part").mkdir()
+    if tidying == "tidy":
+        Copier(mover.context).tidy(0, b"", frozenset())
+    else:
+        Settler(mover.context).sweep(Sweep(1, ((0, b""),)))
+        swept = mover.said[-1]
+        assert isinstance(swept, Swept)
+        assert swept.removed == 9
+        assert sorted(f.message.split(": ")[0] for f in swept.failures) == [
+            f"{target}/{ours}10.part", f"{target}/{ours}9.part",
+        ]  # fmt: skip
+    assert sorted(os.listdir(target)) == [f"{ours}10.part", f"{ours}9.part"]

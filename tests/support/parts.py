@@ -11,7 +11,7 @@ import pytest
 
 from migmond.domain.entry import entry_type
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
-from migmond.fsys import small_files
+from migmond.fsys import machine_code as machine
 from migmond.mover.commit import Committer
 from migmond.mover.context import Context
 from migmond.mover.control import Controls
@@ -53,9 +53,9 @@ class Mover:
         roots = open_roots(Open((spec,), options, make_targets=True, source_devices=(recorded_device,)))
         self.said: list[FromMover] = []
         self.page = mmap.mmap(-1, SLOT_BYTES)
-        quick = small_files.load(self.page) if machine_code else None
-        assert (quick is not None) == machine_code, "it is not built: run scripts/setup where there is a C compiler"
-        self.context = Context(roots, options, Controls(MoverSide(self.page)), self.said.append, quick)
+        library = machine.load() if machine_code else None
+        assert (library is not None) == machine_code, "it is not built: run scripts/setup where there is a C compiler"
+        self.context = Context(roots, options, Controls(MoverSide(self.page)), self.said.append, library)
         self.copier = Copier(self.context)
         self.committer = Committer(self.context)
         self.source = source

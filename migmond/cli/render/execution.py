@@ -187,7 +187,7 @@ def summary(e: api.ExecutionView) -> list[str]:
     head = f"{done} in {show_duration(seconds)}{rate}"
     state = {"completed": "done", "completed_with_errors": "finished with errors"}.get(e.state, e.state)
     lines = [f"{e.name} ({e.id[:6]}) {state}: {head}"]
-    if e.why and e.state != "completed_with_errors":
+    if e.why:
         lines.append(f"  {e.why}")
     if e.state == "completed" and not p.done.entries and not p.skipped.entries:
         lines.append("  nothing was to be done: the source is empty, or the selector picks nothing")
@@ -196,8 +196,7 @@ def summary(e: api.ExecutionView) -> list[str]:
     if p.skipped.entries:
         lines.append(f"  {p.skipped.entries:,} left alone (migmon files {e.id[:6]} --state skipped)")
     if p.failed.entries:
-        sources = "its source is" if p.failed.entries == 1 else "their sources are"
-        lines.append(f"  {p.failed.entries:,} failed, {sources} untouched: migmon errors {e.id[:6]}")
+        lines.append(f"  {p.failed.entries:,} failed: migmon errors {e.id[:6]}")
     if p.imperfect:
         lines.append(f"  {p.imperfect:,} kept content but not all metadata: migmon files {e.id[:6]}")
     if e.state in ("drained", "failed"):

@@ -1,4 +1,4 @@
-"""Part of the build: compiles migmond/fsys/small_files.c. Without a C compiler migmond is installed all the same, only
+"""Part of the build: compiles the C files of migmond/fsys. Without a C compiler migmond is installed all the same, only
 slower with small files."""
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("migmond", "fsys")
-SOURCE, LIBRARY = FOLDER / "small_files.c", FOLDER / "_small_files.so"
+SOURCES = FOLDER / "small_files.c", FOLDER / "listing.c"
+LIBRARY = FOLDER / "_machine_code.so"
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64",
          "-fstack-protector-strong", "-fPIC", "-shared")  # fmt: skip
 
 
-class SmallFilesHook(BuildHookInterface):  # type: ignore[type-arg]
+class MachineCodeHook(BuildHookInterface):  # type: ignore[type-arg]
     """Called by hatchling for a wheel, an editable one as well."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -40,13 +41,14 @@ def compiled(root: Path) -> bool:
         return False
     # Under another name first: a mover that runs has the old one mapped, and two may build at once.
     fresh = library.with_name(f".{library.name}.{os.getpid()}")
+    sources = [root / source for source in SOURCES]
     done = subprocess.run(
-        [compiler, *FLAGS, "-o", fresh, root / SOURCE], capture_output=True, text=True, errors="replace", check=False
+        [compiler, *FLAGS, "-o", fresh, *sources], capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode == 0:
         os.replace(fresh, library)
         return True
     fresh.unlink(missing_ok=True)
     said = (done.stderr.strip() or "it said nothing").splitlines()[0]
-    print(f"small files will be copied by Python: {compiler} could not compile {SOURCE}: {said}", file=sys.stderr)
+    print(f"small files will be copied by Python: {compiler} could not compile {FOLDER}/*.c: {said}", file=sys.stderr)
     return False

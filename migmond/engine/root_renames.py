@@ -1,22 +1,21 @@
-"""A move within one file system: a whole tree is renamed at once, and nobody looks into it."""
+"""Moves whole trees by one rename each: what a move tries before anything else."""
 
 from __future__ import annotations
 
 from migmond.domain.entry import EntryType
+from migmond.domain.names import to_text
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Listing, Member, Task
+from migmond.engine.faults import FaultDesk
 from migmond.engine.scope import Scope
 from migmond.ports import AddListing, CloseGroup, OpenGroup, Record
 from migmond.wire.mover import RenameRoot, RootRenamed
 
 
-async def rename_roots(scope: Scope) -> None:
-    """Move whole trees by one rename each where that is possible: target missing, same file system."""
-    if (
-        not scope.moving
-        or not scope.plan.selector.selects_all
-        or scope.account.totals.planned.entries > len(scope.plan.sources)
-    ):
+async def rename_roots(scope: Scope, faults: FaultDesk) -> None:
+    """Rename each source where that is possible: its target is missing, on the same file system."""
+    planned = scope.account.totals.planned.entries
+    if not scope.moving or not scope.plan.selector.selects_all or planned > len(scope.plan.sources):
         return
     journal, key = scope.surroundings.journal, scope.key
     for number, task in (await _roots(scope)).items():
@@ -27,9 +26,9 @@ async def rename_roots(scope: Scope) -> None:
         member = Member(number, task.inode, Outcome.RENAMED, task.lost, None, 0)
         group = CommitGroup(scope.next_group(), (member,))
         await scope.ledger.commit([OpenGroup(key, group)])
-        answer = await scope.crew.ask(RenameRoot(number - 1), RootRenamed)
+        done = await _renamed(scope, faults, task)
         close = CloseGroup(key, group.id)
-        if not answer.done:
+        if not done:
             await scope.ledger.commit([close])
             continue
         result = scope.account.settle(task, TaskState.DONE, Outcome.RENAMED, target_inode=task.inode)
@@ -37,7 +36,23 @@ async def rename_roots(scope: Scope) -> None:
         await scope.ledger.commit([Record(key, (result,)), AddListing(key, read), close])
 
 
-async def renamed(scope: Scope) -> str:
+async def _renamed(scope: Scope, faults: FaultDesk, task: Task) -> bool:
+    """Let a mover rename one; whether it has its target name durably.
+
+    What was renamed stays renamed though the sync fails, and is synced again when the hold is lifted: it is the only
+    copy, and others may have put things of theirs into it meanwhile. Nor can it be scanned: it is not at the source.
+    """
+    while True:
+        answer = await scope.crew.ask(RenameRoot(task.number - 1), RootRenamed)
+        if answer.unsynced is None or not faults.unsynced(task, answer.unsynced):
+            return answer.done
+        if not await scope.gate.passed():  # a resume asks again
+            source, why = to_text(scope.plan.sources[task.number - 1].path), answer.unsynced.message
+            scope.leftovers.tell(f"{source} is at the destination as a whole, and a power cut may undo that: {why}")
+            return False
+
+
+async def remark_on_renames(scope: Scope) -> str:
     """Return what people are told at the end about roots that were renamed, "" when none was: totals that say one
     entry of no bytes frighten whoever moved a thousand files."""
     if not scope.moving:
