@@ -16,7 +16,8 @@ from migmond.domain.execution import Tally
 from migmond.domain.identity import Identity
 from migmond.engine.flight import Flight
 from migmond.engine.gate import CONTROL_OF, Gate
-from migmond.engine.process import MoverProcess, start_mover
+from migmond.engine.pool import MoverPool
+from migmond.engine.process import MoverProcess
 from migmond.engine.pulse import Pulse
 from migmond.planning.batching import BatchSizer
 from migmond.wire.mover import FromMover, Open, Opened, OpenFailed, ToMover
@@ -113,6 +114,7 @@ class Crew:
     """Keeps movers running. `serve` is run once per slot.
 
     Args:
+        pool: where movers come from.
         identity: whose rights the movers have.
         opening: returns the first message for a mover that is started now.
         gate: asked before a mover is started, and mirrored into every slot's control word.
@@ -124,6 +126,7 @@ class Crew:
 
     def __init__(
         self,
+        pool: MoverPool,
         identity: Identity,
         opening: Callable[[], Awaitable[Open]],
         gate: Gate,
@@ -131,6 +134,7 @@ class Crew:
         restart_limit: int,
         now: Callable[[], float],
     ) -> None:
+        self._pool = pool
         self._identity = identity
         self._opening = opening
         self._gate = gate
@@ -156,7 +160,7 @@ class Crew:
                     return
                 opening = await self._opening()
                 try:
-                    process, opened = await open_mover(slot, self._identity, opening)
+                    process, opened = await open_mover(self._pool, slot, self._identity, opening)
                 except (PlanInfeasible, NotPermitted) as e:
                     if await self._opening() != opening:
                         continue  # others were done with a source while this one was starting: tell it so
@@ -246,17 +250,15 @@ class Crew:
         return why or ended
 
 
-async def open_mover(
-    slot: int, identity: Identity, opening: Open, *, surveying: bool = False
-) -> tuple[MoverProcess, Opened]:
-    """Start a mover (as `start_mover`) and let it open the roots.
+async def open_mover(pool: MoverPool, slot: int, identity: Identity, opening: Open) -> tuple[MoverProcess, Opened]:
+    """Have a mover from `pool` open the roots.
 
     Raises:
         PlanInfeasible: it refused them: missing, unreadable, the same, nested, wrong type.
         NotPermitted: the asking user may not open them.
         MoverError: it could not be started or died.
     """
-    process = await start_mover(slot, identity, surveying=surveying)
+    process = await pool.start(slot, identity)
     try:
         await process.send(opening)
         answer = await process.receive()

@@ -196,7 +196,8 @@ class Run:
         self._commits = Commits(scope, self._faults, self._deleter)
         handler = Handler(self._on_message, self._on_joined, self._commits.lost, self._on_lost, self._on_failing)
         limit = self._surroundings.settings.restart_limit
-        scope.crew = Crew(scope.account.execution.identity, opening, self._gate, handler, limit, scope.now)
+        identity, pool = scope.account.execution.identity, self._surroundings.pool
+        scope.crew = Crew(pool, identity, opening, self._gate, handler, limit, scope.now)
         self._observer = Observer(scope, self._expire_holds)
         self._scanner = Scanner(scope, opening, SpaceWatch(scope, self._hold_for, self._observer, opening))
         self._scope = scope

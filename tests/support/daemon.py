@@ -100,17 +100,20 @@ class EmbeddedDaemon:
         return self.process is not None and self.process.poll() is None
 
     def movers(self) -> list[int]:
-        """Pids of its mover processes."""
+        """Pids of its movers that have opened a plan: those that wait for one have no threads yet."""
+        return [child.pid for child in self._children() if _threads(child) > 1]
+
+    def _children(self) -> list[psutil.Process]:
         assert self.process is not None
         try:
-            return [child.pid for child in psutil.Process(self.process.pid).children()]
+            return psutil.Process(self.process.pid).children()
         except psutil.NoSuchProcess:
             return []
 
     def kill(self, *, movers: bool) -> None:
         """SIGKILL the daemon, and its movers at the same moment or not at all."""
         assert self.process is not None
-        children = self.movers()
+        children = [child.pid for child in self._children()]
         self.process.kill()
         if movers:
             kill_all(children)
@@ -133,6 +136,13 @@ class EmbeddedDaemon:
             [sys.executable, "-m", "migmond.cli", *arguments],
             env=self.environment, capture_output=True, text=True, check=check, timeout=timeout_s,
         )  # fmt: skip
+
+
+def _threads(process: psutil.Process) -> int:
+    try:
+        return process.num_threads()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def kill_all(pids: list[int]) -> None:

@@ -1,0 +1,105 @@
+"""Movers kept ready: started, their code loaded, and nobody's yet. Starting one takes 60 to 100 ms, this a fraction."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+
+import trio
+
+from migmond.domain.errors import MoverError
+from migmond.domain.identity import Identity
+from migmond.engine.process import MoverProcess, start_mover
+from migmond.engine.pulse import Pulse
+
+QUIET_S = 1.0
+"""Spares are started when nobody has wanted a mover for so long: whoever began something wants the CPU now."""
+LONGEST_PAUSE_S = 60.0
+"""Between tries when they cannot be started, or die again and again."""
+
+
+class MoverPool:
+    """Where movers come from. Without `run`, each is started when it is wanted.
+
+    Args:
+        spare: how many `run` keeps ready.
+    """
+
+    def __init__(self, spare: int = 0) -> None:
+        self._spare = spare
+        self._ready: list[MoverProcess] = []
+        self._failures = 0
+        """Spares in a row that could not be started, or died while they waited."""
+        self._changed = Pulse()
+        """A mover was wanted, or a spare has died."""
+
+    async def start(self, slot: int, identity: Identity) -> MoverProcess:
+        """Return a mover that serves `identity` from now on.
+
+        Raises:
+            MoverError: none can be started, it died, or it cannot be that user's: a daemon that is not root has only
+                movers of its own.
+        """
+        if os.geteuid() not in (0, identity.uid):
+            raise MoverError(
+                f"cannot start a mover as uid {identity.uid}: {os.strerror(errno.EPERM)}",
+                errno=errno.EPERM,
+                hint="only a daemon that runs as root can move other users' files",
+            )
+        process = self._take() or await start_mover()
+        try:
+            await process.serve(slot, identity)
+        except BaseException:
+            await process.end()
+            raise
+        return process
+
+    async def run(self) -> None:
+        """Keep spares ready until cancelled, and end them then."""
+        try:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    changed = self._changed.mark()
+                    with trio.move_on_after(self._pause_s()) as pause:
+                        await changed.wait()
+                    if pause.cancelled_caught:
+                        await self._fill(nursery)
+        finally:
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as ending:
+                    while self._ready:
+                        ending.start_soon(self._ready.pop().end)
+
+    def _take(self) -> MoverProcess | None:
+        """Return a spare that is alive; one that is not is left to `_watch`."""
+        self._changed.set()
+        process = next((p for p in self._ready if p.alive), None)
+        if process is not None:
+            self._ready.remove(process)
+            self._failures = 0
+        return process
+
+    def _pause_s(self) -> float:
+        if len(self._ready) >= self._spare:
+            return math.inf
+        return min(LONGEST_PAUSE_S, QUIET_S * 2.0 ** min(self._failures, 10))
+
+    async def _fill(self, nursery: trio.Nursery) -> None:
+        changed = self._changed.mark()
+        while len(self._ready) < self._spare and not changed.is_set():
+            try:
+                process = await start_mover()
+            except MoverError:  # told to whoever wants one, if it lasts
+                self._failures += 1
+                return
+            self._ready.append(process)
+            nursery.start_soon(self._watch, process)
+
+    async def _watch(self, process: MoverProcess) -> None:
+        await process.ended()
+        if process in self._ready:
+            self._ready.remove(process)
+            self._failures += 1
+            self._changed.set()
+            await process.end()
