@@ -113,6 +113,9 @@ class Handler(msgspec.Struct, frozen=True):
 class Crew:
     """Keeps movers running. `serve` is run once per slot.
 
+    One mover begins; the others come when it is busy and there is more to do (`reinforced`). Each takes a process, and
+    some of the CPU that the first ones need, and a small migration is over before it has come.
+
     Args:
         pool: where movers come from.
         identity: whose rights the movers have.
@@ -143,13 +146,37 @@ class Crew:
         self._now = now
         self._deaths: deque[float] = deque()
         self._numbers = itertools.count(1)
+        self._more = trio.Event()
+        self._serving = 0
         self.stations: dict[int, Station] = {}
         self.processes: dict[int, MoverProcess] = {}
         self.changed = Pulse()
         self.closing = False
 
     async def serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
-        """Keep one slot staffed until the crew closes. `first` is a mover that was opened already."""
+        """Keep the first slot staffed until the crew closes. `first` is a mover that was opened already."""
+        self._serving += 1
+        try:
+            await self._serve(slot, first, infos)
+        finally:
+            self._serving -= 1
+
+    async def reinforce(self, slot: int) -> None:
+        """Keep a further slot staffed, from when there is more to do than the first mover can."""
+        self._serving += 1
+        try:
+            await self._more.wait()
+            await self._serve(slot, None, None)
+        finally:
+            self._serving -= 1
+
+    def reinforced(self) -> bool:
+        """Whoever is there is busy, and there is more to do: let all others come. False while some are on their way:
+        what is given to a busy mover meanwhile, they cannot have."""
+        self._more.set()
+        return len(self.stations) >= self._serving
+
+    async def _serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
         process, opened = first, infos
         if self.closing and process is not None:
             await process.end()

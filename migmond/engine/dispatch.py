@@ -199,9 +199,11 @@ class Dispatcher:
         paused."""
         scope = self._scope
         while scope.gate.mode is Mode.RUN:
-            stations = [s for s in scope.crew.stations.values() if len(s.flight.batches) < BATCHES_OUT]
-            if stations and not scope.unsettled:
-                return min(stations, key=lambda s: len(s.flight.batches))
+            station = min(scope.crew.stations.values(), key=lambda s: len(s.flight.batches), default=None)
+            if station is not None and not scope.unsettled:
+                out = len(station.flight.batches)
+                if not out or (scope.crew.reinforced() and out < BATCHES_OUT):
+                    return station
             with trio.move_on_after(1.0):
                 await scope.progress.wait()
         return None

@@ -310,9 +310,9 @@ class Run:
     def _start_crew(self, scope: Scope, nursery: trio.Nursery) -> None:
         workers = crew_size(scope.account.execution, self._surroundings.settings)
         first, self._first = self._first, None
-        for slot in range(FIRST_SLOT, FIRST_SLOT + workers):
-            process, opened = first if first is not None and slot == FIRST_SLOT else (None, None)
-            nursery.start_soon(scope.crew.serve, slot, process, opened)
+        nursery.start_soon(scope.crew.serve, FIRST_SLOT, *(first or (None, None)))
+        for slot in range(FIRST_SLOT + 1, FIRST_SLOT + workers):
+            nursery.start_soon(scope.crew.reinforce, slot)
 
     async def _cancel_when_failing(self, scope: Scope, cancel_scope: trio.CancelScope) -> None:
         """End everything when the execution cannot go on; give movers that ignore a cancel a deadline."""
