@@ -47,7 +47,7 @@ async def running(spare: int) -> AsyncIterator[MoverPool]:
         nursery.cancel_scope.cancel()
 
 
-async def test_spares_are_handed_out_once_each_and_replaced_when_it_is_quiet() -> None:
+async def test_spares_are_handed_out_once_each_and_replaced() -> None:
     before, fds = children(), len(os.listdir("/proc/self/fd"))
     async with running(2) as pool:
         ready = children() - before
@@ -74,13 +74,16 @@ async def test_spares_are_handed_out_once_each_and_replaced_when_it_is_quiet() -
     assert len(os.listdir("/proc/self/fd")) == fds
 
 
-async def test_nothing_is_started_while_movers_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_none_is_started_for_later_while_others_are_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(1) as pool:
         monkeypatch.setattr(pool_module, "QUIET_S", 3600)
-        process = await pool.start(1, ME)
-        await trio.testing.wait_all_tasks_blocked(0.02)
+        spare, other = await pool.start(1, ME), await pool.start(2, ME)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        await spare.end()
+        await trio.testing.wait_all_tasks_blocked(0.05)
         assert pool._ready == []
-        await process.end()
+        await other.end()
+        await until(lambda: len(pool._ready) == 1)
 
 
 async def test_a_spare_that_died_is_replaced_and_never_handed_out() -> None:
@@ -104,7 +107,7 @@ async def test_spares_that_die_again_and_again_are_started_ever_less_often(monke
     for _ in range(8):
         pauses.append(pool._pause_s())
         pool._failures += 1
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert pauses == [pool_module.SOON_S, 2, 4, 8, 16, 32, 60, 60]
 
 
 async def test_without_run_each_is_started_when_it_is_wanted() -> None:
