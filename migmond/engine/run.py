@@ -100,7 +100,7 @@ class Run:
         return self._scope.account.execution if self._scope is not None else self._execution
 
     def replace_execution(self, execution: Execution) -> None:
-        """Put another execution in the place of the present one, when the scope has ended by an error."""
+        """Put another execution in the place of the present one, when nothing is done for it any more."""
         if self._scope is not None:
             self._scope.account.execution = execution
         self._execution = execution

@@ -72,6 +72,7 @@ class Scanner:
                 return
             try:
                 if await self._scan():
+                    self._finished()
                     return
                 why = "a mover ended in the middle of it"
             except MoverError as e:
@@ -94,7 +95,6 @@ class Scanner:
                 complete = await self._listen(process)
                 if complete:
                     await self._space.look(process)
-                    self._finished()
                 return complete
         finally:
             await process.end()

@@ -99,21 +99,22 @@ class EmbeddedDaemon:
         """Whether its process lives."""
         return self.process is not None and self.process.poll() is None
 
-    def movers(self) -> list[int]:
-        """Pids of its movers that have opened a plan: those that wait for one have no threads yet."""
-        return [child.pid for child in self._children() if _threads(child) > 1]
-
-    def _children(self) -> list[psutil.Process]:
+    def children(self) -> list[int]:
+        """Pids of all its movers, also of those that wait for work."""
         assert self.process is not None
         try:
-            return psutil.Process(self.process.pid).children()
+            return [child.pid for child in psutil.Process(self.process.pid).children()]
         except psutil.NoSuchProcess:
             return []
+
+    def movers(self) -> list[int]:
+        """Pids of its movers that have opened a plan: the others have no threads yet."""
+        return [pid for pid in self.children() if _threads(pid) > 1]
 
     def kill(self, *, movers: bool) -> None:
         """SIGKILL the daemon, and its movers at the same moment or not at all."""
         assert self.process is not None
-        children = [child.pid for child in self._children()]
+        children = self.children()
         self.process.kill()
         if movers:
             kill_all(children)
@@ -138,9 +139,9 @@ class EmbeddedDaemon:
         )  # fmt: skip
 
 
-def _threads(process: psutil.Process) -> int:
+def _threads(pid: int) -> int:
     try:
-        return process.num_threads()
+        return psutil.Process(pid).num_threads()
     except psutil.NoSuchProcess:
         return 0
 
