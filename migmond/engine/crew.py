@@ -290,6 +290,8 @@ async def open_mover(pool: MoverPool, slot: int, identity: Identity, opening: Op
         await process.send(opening)
         answer = await process.receive()
     except BaseException:
+        if not opening.probing:  # that makes a file and removes it; all else has been done by others, or need not be
+            process.kill()  # it may still load its code, and those who are done need not wait for that
         await process.end()
         raise
     if isinstance(answer, Opened):
