@@ -119,6 +119,9 @@ class MoversSection(_Section, frozen=True):
     workers: Annotated[
         int, Help("Movers of a migration that names no number; 0 is one per core.", Kind.PLAIN, 0, 256)
     ] = 0
+    spare: Annotated[
+        int, Help("Mover processes kept ready, so that a migration begins at once: 24 MiB each.", Kind.PLAIN, 0, 16)
+    ] = 2
     stall_after: Annotated[
         str, Help("A mover that spends so long in one operation is reported as hanging.", Kind.DURATION, 0.5, 3600)
     ] = "5s"

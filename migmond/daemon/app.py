@@ -32,6 +32,7 @@ from migmond.domain.events import DaemonStopping, PluginQuarantined
 from migmond.domain.units import show_duration, show_size
 from migmond.engine.bus import EventBus
 from migmond.engine.manager import Engine
+from migmond.engine.pool import MoverPool
 from migmond.engine.settings import EngineSettings, Surroundings
 from migmond.planning.turns import TurnLimits
 from migmond.plugin_api.specs import StorageContext
@@ -111,7 +112,9 @@ async def serve(setup: Setup) -> None:
             host.on_quarantine = tell_quarantine
             own = own_places(setup.state_directory, setup.socket_path, setup.config_directories)
             settings, rng = engine_settings(config), random.SystemRandom()
-            surroundings = Surroundings(journal, bus, clock, rng, settings, setup.log, own)
+            pool = MoverPool(config.settings.movers.spare)
+            surroundings = Surroundings(journal, bus, clock, rng, settings, setup.log, own, pool)
+            background.start_soon(pool.run)
             async with Engine.serving(surroundings) as engine, host.running(), _listening(setup) as sockets:
                 await _serve_clients(setup, surroundings, engine, host, lag, sockets)
         background.cancel_scope.cancel()
@@ -147,7 +150,7 @@ async def _serve_clients(
     for warning in missing_groups(config):
         setup.log(warning)
     wanted, open_files = config.settings.socket.max_connections, raise_limit()
-    maximum = clients_allowed(wanted, open_files, reserved_for(config.settings.executions))
+    maximum = clients_allowed(wanted, open_files, reserved_for(config.settings.executions, config.settings.movers))
     if maximum < wanted:
         setup.log("fewer clients than configured", clients=maximum, open_files=open_files)
     budget = Budget(config.size("socket", "max_user_memory"))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import resource
 
-from migmond.config.model import ExecutionsSection
+from migmond.config.model import ExecutionsSection, MoversSection
 
 _OTHERS = 128
 """File descriptors of the journal, plugins and plans that are looked at."""
 _OF_A_MOVER = 3
 
 
-def reserved_for(executions: ExecutionsSection) -> int:
-    """Return how many file descriptors clients leave to the movers that may run, one of each execution scanning, and
-    to all else."""
-    return _OTHERS + _OF_A_MOVER * (executions.movers + executions.running)
+def reserved_for(executions: ExecutionsSection, movers: MoversSection) -> int:
+    """Return how many file descriptors clients leave to the movers that may run, one of each execution scanning, to
+    those kept ready, and to all else."""
+    return _OTHERS + _OF_A_MOVER * (executions.movers + executions.running + movers.spare)
 
 
 def raise_limit() -> int:

@@ -34,7 +34,7 @@ async def check_plan(
     opening = fresh_opening("0" * 12, plan, surroundings)
     opening = msgspec.structs.replace(opening, make_targets=False)
     try:
-        process, opened = await open_mover(0, identity, opening, surveying=True)
+        process, opened = await open_mover(surroundings.pool, 0, identity, opening)
     except (PlanInfeasible, NotPermitted) as e:
         return _refused(plan, api.Finding("blocker", e.kind, e.message, e.hint))
     try:

@@ -16,7 +16,8 @@ from migmond.domain.execution import Tally
 from migmond.domain.identity import Identity
 from migmond.engine.flight import Flight
 from migmond.engine.gate import CONTROL_OF, Gate
-from migmond.engine.process import MoverProcess, start_mover
+from migmond.engine.pool import MoverPool
+from migmond.engine.process import MoverProcess
 from migmond.engine.pulse import Pulse
 from migmond.planning.batching import BatchSizer
 from migmond.wire.mover import FromMover, Open, Opened, OpenFailed, ToMover
@@ -112,7 +113,11 @@ class Handler(msgspec.Struct, frozen=True):
 class Crew:
     """Keeps movers running. `serve` is run once per slot.
 
+    One mover begins; the others come when it is busy and there is more to do (`reinforced`). Each takes a process, and
+    some of the CPU that the first ones need, and a small migration is over before it has come.
+
     Args:
+        pool: where movers come from.
         identity: whose rights the movers have.
         opening: returns the first message for a mover that is started now.
         gate: asked before a mover is started, and mirrored into every slot's control word.
@@ -124,6 +129,7 @@ class Crew:
 
     def __init__(
         self,
+        pool: MoverPool,
         identity: Identity,
         opening: Callable[[], Awaitable[Open]],
         gate: Gate,
@@ -131,6 +137,7 @@ class Crew:
         restart_limit: int,
         now: Callable[[], float],
     ) -> None:
+        self._pool = pool
         self._identity = identity
         self._opening = opening
         self._gate = gate
@@ -139,13 +146,37 @@ class Crew:
         self._now = now
         self._deaths: deque[float] = deque()
         self._numbers = itertools.count(1)
+        self._more = trio.Event()
+        self._serving = 0
         self.stations: dict[int, Station] = {}
         self.processes: dict[int, MoverProcess] = {}
         self.changed = Pulse()
         self.closing = False
 
     async def serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
-        """Keep one slot staffed until the crew closes. `first` is a mover that was opened already."""
+        """Keep the first slot staffed until the crew closes. `first` is a mover that was opened already."""
+        self._serving += 1
+        try:
+            await self._serve(slot, first, infos)
+        finally:
+            self._serving -= 1
+
+    async def reinforce(self, slot: int) -> None:
+        """Keep a further slot staffed, from when there is more to do than the first mover can."""
+        self._serving += 1
+        try:
+            await self._more.wait()
+            await self._serve(slot, None, None)
+        finally:
+            self._serving -= 1
+
+    def reinforced(self) -> bool:
+        """Whoever is there is busy, and there is more to do: let all others come. False while some are on their way:
+        what is given to a busy mover meanwhile, they cannot have."""
+        self._more.set()
+        return len(self.stations) >= self._serving
+
+    async def _serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
         process, opened = first, infos
         if self.closing and process is not None:
             await process.end()
@@ -156,7 +187,7 @@ class Crew:
                     return
                 opening = await self._opening()
                 try:
-                    process, opened = await open_mover(slot, self._identity, opening)
+                    process, opened = await open_mover(self._pool, slot, self._identity, opening)
                 except (PlanInfeasible, NotPermitted) as e:
                     if await self._opening() != opening:
                         continue  # others were done with a source while this one was starting: tell it so
@@ -246,21 +277,21 @@ class Crew:
         return why or ended
 
 
-async def open_mover(
-    slot: int, identity: Identity, opening: Open, *, surveying: bool = False
-) -> tuple[MoverProcess, Opened]:
-    """Start a mover (as `start_mover`) and let it open the roots.
+async def open_mover(pool: MoverPool, slot: int, identity: Identity, opening: Open) -> tuple[MoverProcess, Opened]:
+    """Have a mover from `pool` open the roots.
 
     Raises:
         PlanInfeasible: it refused them: missing, unreadable, the same, nested, wrong type.
         NotPermitted: the asking user may not open them.
         MoverError: it could not be started or died.
     """
-    process = await start_mover(slot, identity, surveying=surveying)
+    process = await pool.start(slot, identity)
     try:
         await process.send(opening)
         answer = await process.receive()
     except BaseException:
+        if not opening.probing:  # that makes a file and removes it; all else has been done by others, or need not be
+            process.kill()  # it may still load its code, and those who are done need not wait for that
         await process.end()
         raise
     if isinstance(answer, Opened):

@@ -83,9 +83,11 @@ class Deleter:
         """Wait for a mover that can take a batch; None when the execution ends or is paused."""
         scope = self._scope
         while scope.gate.mode is Mode.RUN:
-            stations = [s for s in scope.crew.stations.values() if len(s.flight.deletes) < MAX_OUT]
-            if stations:
-                return min(stations, key=lambda s: len(s.flight.deletes))
+            station = min(scope.crew.stations.values(), key=lambda s: len(s.flight.deletes), default=None)
+            if station is not None:
+                out = len(station.flight.deletes)
+                if not out or (scope.crew.reinforced() and out < MAX_OUT):
+                    return station
             with trio.move_on_after(1.0):
                 await scope.progress.wait()
         return None

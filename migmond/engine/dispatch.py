@@ -17,6 +17,7 @@ from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Batch
 from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
+from migmond.planning.batching import BatchLimit
 from migmond.ports import DirectoriesTouched, Promote
 from migmond.wire.items import WorkDirectory, WorkItem
 from migmond.wire.mover import Flush, Work
@@ -148,7 +149,7 @@ class Dispatcher:
         scope = self._scope
         places = await scope.directory_of(list(waiting))
         leaders = await self._leaders(waiting) if followers else {}
-        while waiting and (station := await self._free_station()) is not None:
+        while waiting and (station := await self._free_station(waiting)) is not None:
             limit = station.sizer.limit
             tasks: dict[int, Task] = {}
             directories: list[tuple[int, bytes, list[WorkItem]]] = []
@@ -194,14 +195,19 @@ class Dispatcher:
             self._tidy.popitem(last=False)
         return True
 
-    async def _free_station(self) -> Station | None:
-        """Wait for a mover that can take a batch, and until nothing is unsettled; None when the execution ends or is
-        paused."""
+    async def _free_station(self, waiting: deque[Task]) -> Station | None:
+        """Wait for a mover that can take a batch of `waiting`, and until nothing is unsettled; None when the execution
+        ends or is paused. A single batch is not worth to let further movers come: it waits behind another one."""
         scope = self._scope
         while scope.gate.mode is Mode.RUN:
-            stations = [s for s in scope.crew.stations.values() if len(s.flight.batches) < BATCHES_OUT]
-            if stations and not scope.unsettled:
-                return min(stations, key=lambda s: len(s.flight.batches))
+            station = min(scope.crew.stations.values(), key=lambda s: len(s.flight.batches), default=None)
+            if station is not None and not scope.unsettled:
+                out = len(station.flight.batches)
+                if not out:
+                    return station
+                enough = _is_one_batch(waiting, station.sizer.limit) or scope.crew.reinforced()
+                if enough and out < BATCHES_OUT:
+                    return station
             with trio.move_on_after(1.0):
                 await scope.progress.wait()
         return None
@@ -256,6 +262,10 @@ class Dispatcher:
             leader_lost=leader.lost,
             earlier_digest=task.digest if task.target_inode else None,
         )
+
+
+def _is_one_batch(waiting: deque[Task], limit: BatchLimit) -> bool:
+    return len(waiting) <= limit.entries and sum(task_bytes(task) for task in waiting) <= limit.bytes
 
 
 def _has_target(leader: Task) -> bool:

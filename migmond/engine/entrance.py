@@ -59,7 +59,7 @@ class Entrance:
             self._turns.refuse_when_full(Work(execution_id, identity.uid, crew_of(plan, self._settings)))
             opening = fresh_opening(execution_id, plan, self._surroundings)
             opening = msgspec.structs.replace(opening, probing=plan.operation is Operation.MOVE)
-            process, opened = await open_mover(1, identity, opening)
+            process, opened = await open_mover(self._surroundings.pool, 1, identity, opening)
             try:
                 await refuse_obstructed(process, opened, plan)
                 yield process, opened

@@ -120,11 +120,14 @@ class Engine:
     def adopt(self, execution: Execution, identity: Identity) -> Execution:
         """Take its owner's present credentials for the ones that the journal remembers: a group that was left since is
         left. What works on it already keeps what it has, as every process does. Returns the execution as it is now."""
-        now = self._now(execution)
-        if now.id in self._runs or self._verifications.of(now.id) or now.identity == identity:
+        now, run = self._now(execution), self._runs.get(execution.id)
+        if now.identity == identity or self._verifications.of(now.id):
             return now
-        self._executions[now.id] = msgspec.structs.replace(now, identity=identity)
-        return self._executions[now.id]
+        if run is None:
+            self._executions[now.id] = msgspec.structs.replace(now, identity=identity)
+        elif now.state in TERMINAL_EXECUTION_STATES:  # it only closes its books, and the next one begins with them
+            run.replace_execution(msgspec.structs.replace(now, identity=identity))
+        return self._now(execution)
 
     def run_of(self, execution_id: str) -> Run | None:
         """Return the live run of an execution."""

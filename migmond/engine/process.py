@@ -1,9 +1,8 @@
-"""One mover process: started under somebody's identity, spoken to over an inherited socket, seen through its slot."""
+"""One mover process: started, given somebody's identity, spoken to over an inherited socket, seen through its slot."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 import signal
@@ -21,25 +20,24 @@ from migmond.domain.errors import MoverError, ProtocolError
 from migmond.domain.identity import Identity
 from migmond.domain.packing import Unpacker, pack
 from migmond.wire.framing import FrameReader, frame
-from migmond.wire.mover import MAX_FRAME_BYTES, Crashed, FromMover, ToMover
+from migmond.wire.mover import MAX_FRAME_BYTES, Become, Crashed, FromMover, ToMover
 from migmond.wire.slots import SLOT_BYTES, ControlSide
 
 _RECEIVE_BYTES = 256 * 1024
 _EXIT_GRACE_S = 2.0
-_MOVER, _SURVEYING = "migmond.mover", "migmond.mover.surveying"
 
 
 class MoverProcess:
     """A running mover. Made by `start_mover`.
 
     Attributes:
-        slot: its number within the execution.
+        slot: its number within the execution, 0 before `serve`.
         pid: process id.
         control: the daemon's end of its shared-memory slot.
     """
 
-    def __init__(self, slot: int, process: trio.Process, stream: trio.SocketStream, control: ControlSide) -> None:
-        self.slot = slot
+    def __init__(self, process: trio.Process, stream: trio.SocketStream, control: ControlSide) -> None:
+        self.slot = 0
         self.pid = process.pid
         self.control = control
         self._process = process
@@ -48,6 +46,25 @@ class MoverProcess:
         self._reader = FrameReader(MAX_FRAME_BYTES)
         self._unpacker: Unpacker[FromMover] = Unpacker(FromMover)
         self._received: deque[FromMover] = deque()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def ended(self) -> None:
+        """Wait until the process has ended; `end` is due all the same."""
+        await self._process.wait()
+
+    async def serve(self, slot: int, identity: Identity) -> None:
+        """Make it a mover of this user's, for good: before anything else is asked of it. Unless we are root, it is ours
+        as it is, and must not be anybody else's.
+
+        Raises:
+            MoverError: it is gone.
+        """
+        self.slot = slot
+        if os.geteuid() == 0:
+            await self.send(Become(identity.uid, identity.gid, identity.groups))
 
     async def send(self, message: ToMover) -> None:
         """Send one message; messages arrive in the order of the calls.
@@ -110,11 +127,8 @@ class MoverProcess:
         return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
-async def start_mover(slot: int, identity: Identity, *, surveying: bool = False) -> MoverProcess:
-    """Start a mover under `identity`. A daemon that is not root can only start movers as itself.
-
-    Args:
-        surveying: it is to answer Survey, which takes code that others start without.
+async def start_mover() -> MoverProcess:
+    """Start a mover that is nobody's yet.
 
     Raises:
         MoverError: the process cannot be started.
@@ -126,7 +140,7 @@ async def start_mover(slot: int, identity: Identity, *, surveying: bool = False)
             os.ftruncate(memory_fd, SLOT_BYTES)
             memory = mmap.mmap(memory_fd, SLOT_BYTES)
             try:
-                process = await _spawn(_SURVEYING if surveying else _MOVER, identity, theirs.fileno(), memory_fd)
+                process = await _spawn(theirs.fileno(), memory_fd)
             except BaseException:
                 memory.close()
                 raise
@@ -134,26 +148,17 @@ async def start_mover(slot: int, identity: Identity, *, surveying: bool = False)
         ours.close()
         if not isinstance(e, OSError):
             raise
-        raise MoverError(
-            f"cannot start a mover as uid {identity.uid}: {e.strerror}",
-            errno=e.errno,
-            hint="only a daemon that runs as root can move other users' files",
-        ) from e
+        raise MoverError(f"cannot start a mover: {e.strerror}", errno=e.errno) from e
     finally:
         os.close(memory_fd)
-    return MoverProcess(slot, process, trio.SocketStream(trio.socket.from_stdlib_socket(ours)), ControlSide(memory))
+    return MoverProcess(process, trio.SocketStream(trio.socket.from_stdlib_socket(ours)), ControlSide(memory))
 
 
-async def _spawn(module: str, identity: Identity, socket_fd: int, memory_fd: int) -> trio.Process:
+async def _spawn(socket_fd: int, memory_fd: int) -> trio.Process:
     package_root = str(Path(migmond.__file__).parents[1])
-    root = os.geteuid() == 0
-    if not root and identity.uid != os.geteuid():
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-    # It becomes the asking user itself, once its code is loaded: that code may lie where the user cannot read.
-    become = [str(identity.uid), str(identity.gid), ",".join(map(str, identity.groups))] if root else []
     # -P and a PYTHONPATH of our own: nothing of the asking user's environment or directory decides what code runs.
     return await trio.lowlevel.open_process(
-        [sys.executable, "-P", "-s", "-m", module, str(socket_fd), str(memory_fd), *become],
+        [sys.executable, "-P", "-s", "-m", "migmond.mover", str(socket_fd), str(memory_fd)],
         pass_fds=(socket_fd, memory_fd),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

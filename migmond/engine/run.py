@@ -100,7 +100,7 @@ class Run:
         return self._scope.account.execution if self._scope is not None else self._execution
 
     def replace_execution(self, execution: Execution) -> None:
-        """Put another execution in the place of the present one, when the scope has ended by an error."""
+        """Put another execution in the place of the present one, when nothing is done for it any more."""
         if self._scope is not None:
             self._scope.account.execution = execution
         self._execution = execution
@@ -196,7 +196,8 @@ class Run:
         self._commits = Commits(scope, self._faults, self._deleter)
         handler = Handler(self._on_message, self._on_joined, self._commits.lost, self._on_lost, self._on_failing)
         limit = self._surroundings.settings.restart_limit
-        scope.crew = Crew(scope.account.execution.identity, opening, self._gate, handler, limit, scope.now)
+        identity, pool = scope.account.execution.identity, self._surroundings.pool
+        scope.crew = Crew(pool, identity, opening, self._gate, handler, limit, scope.now)
         self._observer = Observer(scope, self._expire_holds)
         self._scanner = Scanner(scope, opening, SpaceWatch(scope, self._hold_for, self._observer, opening))
         self._scope = scope
@@ -309,9 +310,9 @@ class Run:
     def _start_crew(self, scope: Scope, nursery: trio.Nursery) -> None:
         workers = crew_size(scope.account.execution, self._surroundings.settings)
         first, self._first = self._first, None
-        for slot in range(FIRST_SLOT, FIRST_SLOT + workers):
-            process, opened = first if first is not None and slot == FIRST_SLOT else (None, None)
-            nursery.start_soon(scope.crew.serve, slot, process, opened)
+        nursery.start_soon(scope.crew.serve, FIRST_SLOT, *(first or (None, None)))
+        for slot in range(FIRST_SLOT + 1, FIRST_SLOT + workers):
+            nursery.start_soon(scope.crew.reinforce, slot)
 
     async def _cancel_when_failing(self, scope: Scope, cancel_scope: trio.CancelScope) -> None:
         """End everything when the execution cannot go on; give movers that ignore a cancel a deadline."""

@@ -87,7 +87,8 @@ class Scanner:
     async def _scan(self) -> bool:
         """Let one mover scan what is unread; True when it has told everything."""
         scope = self._scope
-        process, _ = await open_mover(SCAN_SLOT, scope.account.execution.identity, await self._opening())
+        pool, identity = scope.surroundings.pool, scope.account.execution.identity
+        process, _ = await open_mover(pool, SCAN_SLOT, identity, await self._opening())
         try:
             with scope.crew.enlisted(process):
                 await self._hand_over(process)

@@ -10,6 +10,7 @@ import msgspec
 
 from migmond.domain.file_system import Own
 from migmond.engine.bus import EventBus
+from migmond.engine.pool import MoverPool
 from migmond.planning.turns import TurnLimits
 from migmond.ports import Clock, Journal
 
@@ -48,7 +49,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What every execution is given: journal, event bus, clock, randomness, settings and a log.
+    """What every execution is given: journal, event bus, clock, randomness, settings, a log, and movers.
 
     `log(message, **fields)` writes one line for the administrator. `own`: what the daemon itself needs to go on.
     """
@@ -60,3 +61,4 @@ class Surroundings(msgspec.Struct, frozen=True):
     settings: EngineSettings
     log: Callable[..., None]
     own: tuple[Own, ...] = ()
+    pool: MoverPool = msgspec.field(default_factory=MoverPool)

@@ -85,7 +85,8 @@ class SpaceWatch:
                 return
 
     async def _look_again(self) -> None:
-        process, _ = await open_mover(_SLOT, self._scope.account.execution.identity, await self._opening())
+        pool, identity = self._scope.surroundings.pool, self._scope.account.execution.identity
+        process, _ = await open_mover(pool, _SLOT, identity, await self._opening())
         try:
             await self.look(process)
         finally:

@@ -131,7 +131,7 @@ class Verifier:
                 await send.send(batch)
 
     async def _work(self, slot: int, opening: Open, receive: trio.MemoryReceiveChannel[list[Task]]) -> None:
-        process, _ = await open_mover(slot, self._execution.identity, opening)
+        process, _ = await open_mover(self._surroundings.pool, slot, self._execution.identity, opening)
         self._readers[process] = 0
         try:
             async with receive:

@@ -124,7 +124,6 @@ class SmallFiles:
         arena = bytearray(_ARENA_BYTES)
         self._arena = ctypes.c_char.from_buffer(arena)
         self._content = memoryview(arena)
-        self._uid, self._gid = os.geteuid(), os.getegid()
 
     def copy(self, where: Where, files: Sequence[Expected], first_attempt: int) -> tuple[list[Copy | None], bool]:
         """Copy as many of `files`, in order, as there is room for; fewer when the daemon wants something else or limits
@@ -152,7 +151,7 @@ class SmallFiles:
             | _TIMES_EXACT * where.times_exact
         )
         call = _Copies(
-            where.source_dir, where.target_dir, self._uid, self._gid, flags, len(files), where.target_device,
+            where.source_dir, where.target_dir, os.geteuid(), os.getegid(), flags, len(files), where.target_device,
             first_attempt, FIRST_NS, LAST_NS, address(records), names, where.prefix, where.tag, where.path,
             ctypes.addressof(self._slot), ctypes.addressof(self._arena), _ARENA_BYTES, 0,
         )  # fmt: skip

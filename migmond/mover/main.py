@@ -13,7 +13,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TypeAlias
 
 from migmond.domain.fault import Phase
 from migmond.domain.names import to_text
@@ -33,11 +32,13 @@ from migmond.mover.root import Refused
 from migmond.mover.roots import open_roots
 from migmond.mover.scan import Walker
 from migmond.mover.settle import Settler
+from migmond.mover.survey import survey
 from migmond.mover.verify import Rereader
 from migmond.wire.framing import FrameReader, frame
 from migmond.wire.items import CopyResult
 from migmond.wire.mover import (
     MAX_FRAME_BYTES,
+    Become,
     Copied,
     Crashed,
     Delete,
@@ -69,9 +70,6 @@ _RECEIVE_BYTES = 1 << 20
 _IDLE_POLL_S = 0.02
 _LONE_SYNC_S = 0.2
 """How long published groups wait for a sync that comes anyway before one is made for them alone."""
-
-
-Surveying: TypeAlias = Callable[[Context, Survey], None]
 
 
 class Connection:
@@ -109,9 +107,8 @@ class Connection:
 class Worker:
     """The copying thread: everything that is asked of the mover, in order, but committing."""
 
-    def __init__(self, context: Context, committer: Committer, surveying: Surveying | None) -> None:
+    def __init__(self, context: Context, committer: Committer) -> None:
         self._context = context
-        self._surveying = surveying
         self._committer = committer
         self._copier = Copier(context)
         self._remover = Remover(context)
@@ -177,7 +174,7 @@ class Worker:
             case Probe():
                 self._context.send(self._probe())
             case Survey():
-                self._survey(message)
+                survey(self._context, message)
             case _:
                 raise ValueError(f"unexpected message {type(message).__name__}")
 
@@ -211,11 +208,6 @@ class Worker:
         else:
             self._committer.seal(Group(0))
 
-    def _survey(self, message: Survey) -> None:
-        if self._surveying is None:
-            raise ValueError("a survey is asked of a mover that was not started for it")
-        self._surveying(self._context, message)
-
     def _probe(self) -> Probed | OpenFailed:
         facts = []
         for root in self._context.roots:
@@ -235,26 +227,24 @@ class Worker:
 
 
 class Process:
-    """Puts it together: the first message opens the plan, all others go to the worker."""
+    """Puts it together: the first messages say for whom and open the plan, all others go to the worker."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        slot: MoverSide,
-        library: ctypes.CDLL | None,
-        surveying: Surveying | None,
-    ) -> None:
+    def __init__(self, connection: Connection, slot: MoverSide, library: ctypes.CDLL | None) -> None:
         self._connection = connection
-        self._surveying = surveying
         self._library = library
         self._controls = Controls(slot)
         self._worker: Worker | None = None
+        self._ready = os.geteuid() != 0
+        """Nothing is opened with root's rights before it is said that they are meant."""
 
     def handle(self, message: ToMover) -> None:
         """Take one message in."""
         if self._worker is not None:
             self._worker.give(message)
-        elif isinstance(message, Open):
+        elif isinstance(message, Become):  # there is one thread yet, and everything is loaded
+            become(message.uid, message.gid, message.groups)
+            self._ready = True
+        elif isinstance(message, Open) and self._ready:
             self._open(message)
         else:
             raise ValueError(f"{type(message).__name__} before Open")
@@ -268,7 +258,7 @@ class Process:
         library = self._library if message.options.machine_code else None
         context = Context(roots, message.options, self._controls, self._connection.send, library)
         committer = Committer(context)
-        self._worker = Worker(context, committer, self._surveying)
+        self._worker = Worker(context, committer)
         self._connection.send(Opened(tuple(r.info for r in roots), tuple(r.own for r in roots)))
         for run in (self._worker.run, committer.run):
             threading.Thread(target=self._guarded, args=(run,), daemon=True).start()
@@ -283,17 +273,9 @@ class Process:
         os._exit(1)
 
 
-def main(surveying: Surveying | None = None) -> None:
-    """Run a mover on the inherited socket and slot, whose fds are the first arguments. A root daemon also passes the
-    uid, gid and groups to become before anything else is done.
-
-    Args:
-        surveying: answers Survey; None in a mover that is not asked for one.
-    """
+def main() -> None:
+    """Run a mover on the inherited socket and slot, whose fds are the arguments."""
     socket_fd, slot_fd = int(sys.argv[1]), int(sys.argv[2])
-    if len(sys.argv) > 3:
-        groups = [int(g) for g in sys.argv[5].split(",") if g]
-        become(int(sys.argv[3]), int(sys.argv[4]), groups)
     os.set_inheritable(socket_fd, False)  # noqa: FBT003
     os.umask(0)  # every mode that is asked for is meant
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody wants to write what we have a lease on: it waits a moment
@@ -305,6 +287,6 @@ def main(surveying: Surveying | None = None) -> None:
     # The copying and the committing thread hand over the interpreter often: short turns keep both going.
     sys.setswitchinterval(0.001)
     connection = Connection(socket_fd)
-    process = Process(connection, MoverSide(page), machine_code.load(), surveying)
+    process = Process(connection, MoverSide(page), machine_code.load())
     connection.receive(process.handle)
     os._exit(0)

@@ -3,6 +3,7 @@
 Order of a mover's life:
 
     daemon                               mover
+    Become(uid, gid, groups)        →    (of a daemon of root's only; no answer)
     Open(roots, options)            →
                                     ←    Opened(roots) | OpenFailed(fault)
     one of
@@ -64,6 +65,15 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 # --- daemon to mover -------------------------------------------------------------------------------
+
+
+class Become(_Message, frozen=True):
+    """Give up root's rights for this user's, for good. The mover has loaded all of its code before: it may lie where
+    the user cannot read."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
 
 
 class Open(_Message, frozen=True):
@@ -209,7 +219,8 @@ class Stop(_Message, frozen=True):
 
 
 ToMover: TypeAlias = (
-    Open
+    Become
+    | Open
     | Scan
     | Work
     | Flush

@@ -14,10 +14,11 @@ import pytest
 import trio
 
 import trees
-from engine_harness import Laboratory, laboratory, plan
+from engine_harness import ME, Laboratory, laboratory, plan
 from migmond.domain.errors import Conflict, NotFound
-from migmond.domain.events import ExecutionStateChanged, MoverDied, MoverStalled, MoverStarted
+from migmond.domain.events import Event, ExecutionStateChanged, MoverDied, MoverStalled, MoverStarted
 from migmond.domain.execution import Execution, Stage
+from migmond.domain.identity import Identity
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Operation
 from migmond.domain.states import ExecutionState, TaskState
@@ -146,6 +147,27 @@ async def test_cancel_leaves_nothing_partial(tmp_path: Path) -> None:
     assert states <= {TaskState.DONE, TaskState.SKIPPED, TaskState.CANCELLED}
     totals = done.totals
     assert totals.settled == totals.planned
+
+
+async def test_a_resume_as_soon_as_it_has_drained_has_its_owners_present_groups(tmp_path: Path) -> None:
+    """While the drained run closed its books nobody heard what its owner is now, and it went on with former rights."""
+    one_large_file(tmp_path / "source")
+    now = Identity(ME.uid, ME.gid, (*ME.groups, 54321))
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(tmp_path / "source", tmp_path / "target", limits=SLOW))
+        adopted: list[Execution] = []
+
+        def at_once(event: Event) -> None:
+            if isinstance(event, ExecutionStateChanged) and event.after == "drained":
+                assert lab.engine.run_of(execution.id) is not None
+                adopted.append(lab.engine.adopt(execution, now))
+
+        lab.surroundings.bus.listen(at_once)
+        assert lab.engine.adopt(execution, now).identity == ME  # what works on it keeps what it has
+        await lab.engine.drain(execution, "ana", "")
+        drained = await lab.ended(execution)
+        assert [e.identity for e in adopted] == [now]
+        assert drained.identity == now
 
 
 async def test_drain_finishes_what_runs_and_resume_goes_on(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 import trees
-from engine_harness import ME, Laboratory, laboratory, plan
+from engine_harness import Laboratory, laboratory, plan
 from migmond.domain.errors import Conflict, MigmondError
 from migmond.domain.execution import Execution
 from migmond.domain.limits import Limits
@@ -269,7 +269,7 @@ async def test_a_mover_whose_start_is_cancelled_leaves_nothing_open() -> None:
     before = len(os.listdir("/proc/self/fd"))
     with trio.CancelScope() as scope:
         scope.cancel()
-        await start_mover(1, ME)
+        await start_mover()
     assert len(os.listdir("/proc/self/fd")) == before
 
 

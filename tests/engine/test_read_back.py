@@ -16,7 +16,6 @@ import loopfs
 import migmond
 from engine_harness import laboratory, plan
 from migmond.domain.execution import Execution
-from migmond.domain.identity import Identity
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.domain.states import ExecutionState
 from migmond.engine.settings import EngineSettings
@@ -57,7 +56,7 @@ main()
 def spoil_what_is_synced(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
     """Let movers spoil every file of CONTENT in `image` whenever they have synced."""
 
-    async def spawn(program: str, identity: Identity, socket_fd: int, memory_fd: int) -> trio.Process:
+    async def spawn(socket_fd: int, memory_fd: int) -> trio.Process:
         return await trio.lowlevel.open_process(
             [sys.executable, "-c", _FAULTY.format(head=HEAD), str(socket_fd), str(memory_fd), str(image)],
             pass_fds=(socket_fd, memory_fd),

@@ -28,6 +28,7 @@ from migmond.engine import crew
 from migmond.engine.crew import Station
 from migmond.engine.finish import Finisher
 from migmond.engine.ledger import AfterCommit, Ledger
+from migmond.engine.pool import MoverPool
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
 from migmond.ports import AddFault, AddListing, AddRoot
@@ -391,10 +392,10 @@ async def test_a_mover_that_starts_late_finds_everything_moved(
     trees.small_files(source, 50, 100, random.Random(1))
     original = crew.open_mover
 
-    async def slowly(slot: int, identity: Identity, opening: Open) -> tuple[MoverProcess, Opened]:
+    async def slowly(pool: MoverPool, slot: int, identity: Identity, opening: Open) -> tuple[MoverProcess, Opened]:
         while slot == 2 and source.exists():  # noqa: ASYNC110 (a directory has no event)
             await trio.sleep(0.01)
-        return await original(slot, identity, opening)
+        return await original(pool, slot, identity, opening)
 
     monkeypatch.setattr(crew, "open_mover", slowly)
     async with laboratory(tmp_path / "state", EngineSettings(workers=2)) as lab:

@@ -34,7 +34,7 @@ def frozen(daemon: EmbeddedDaemon) -> Iterator[None]:
     stopped: list[int] = []
     try:
         _stop(daemon.pid, stopped)
-        for mover in daemon.movers():
+        for mover in daemon.children():
             _stop(mover, stopped)
         yield
     finally:

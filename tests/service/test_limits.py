@@ -17,7 +17,7 @@ import trio.testing
 from daemon import EmbeddedDaemon
 from migmond.config.files import MAIN_FILE
 from migmond.config.load import load
-from migmond.config.model import ExecutionsSection
+from migmond.config.model import ExecutionsSection, MoversSection
 from migmond.daemon import service
 from migmond.daemon.activation import inherited_sockets
 from migmond.daemon.app import engine_settings
@@ -69,7 +69,8 @@ def test_clients_leave_files_to_the_movers() -> None:
     assert clients_allowed(12_000, 64, 1000) == 32
     assert clients_allowed(12_000, -1, 1000) == 12_000
     few, many = ExecutionsSection(movers=10, running=5), ExecutionsSection(movers=20, running=5)
-    assert reserved_for(many) - reserved_for(few) == 3 * 10
+    assert reserved_for(many, MoversSection()) - reserved_for(few, MoversSection()) == 3 * 10
+    assert reserved_for(few, MoversSection(spare=16)) - reserved_for(few, MoversSection(spare=0)) == 3 * 16
 
 
 def test_the_engine_has_the_defaults_of_the_configuration(tmp_path: Path) -> None:

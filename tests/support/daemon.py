@@ -99,18 +99,22 @@ class EmbeddedDaemon:
         """Whether its process lives."""
         return self.process is not None and self.process.poll() is None
 
-    def movers(self) -> list[int]:
-        """Pids of its mover processes."""
+    def children(self) -> list[int]:
+        """Pids of all its movers, also of those that wait for work."""
         assert self.process is not None
         try:
             return [child.pid for child in psutil.Process(self.process.pid).children()]
         except psutil.NoSuchProcess:
             return []
 
+    def movers(self) -> list[int]:
+        """Pids of its movers that have opened a plan: the others have no threads yet."""
+        return [pid for pid in self.children() if _threads(pid) > 1]
+
     def kill(self, *, movers: bool) -> None:
         """SIGKILL the daemon, and its movers at the same moment or not at all."""
         assert self.process is not None
-        children = self.movers()
+        children = self.children()
         self.process.kill()
         if movers:
             kill_all(children)
@@ -133,6 +137,13 @@ class EmbeddedDaemon:
             [sys.executable, "-m", "migmond.cli", *arguments],
             env=self.environment, capture_output=True, text=True, check=check, timeout=timeout_s,
         )  # fmt: skip
+
+
+def _threads(pid: int) -> int:
+    try:
+        return psutil.Process(pid).num_threads()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def kill_all(pids: list[int]) -> None:

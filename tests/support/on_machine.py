@@ -42,4 +42,5 @@ def journal() -> str:
 
 
 def movers() -> list[psutil.Process]:
+    """Of all daemons, also those that wait for work."""
     return [p for p in psutil.process_iter(["cmdline"]) if "migmond.mover" in (p.info["cmdline"] or [])]
