@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import socket
+from pathlib import Path
 
-from migmond.mover.main import Connection
-from migmond.wire.mover import RootRenamed, ToMover
+import pytest
+
+from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+from migmond.mover.main import Connection, Process
+from migmond.wire.items import MoverOptions, RootSpec
+from migmond.wire.mover import Open, RootRenamed, ToMover
+from migmond.wire.slots import SLOT_BYTES, MoverSide
 
 
 def test_a_daemon_that_was_killed_is_the_end_like_one_that_has_closed() -> None:
@@ -19,3 +27,18 @@ def test_a_daemon_that_was_killed_is_the_end_like_one_that_has_closed() -> None:
     finally:
         connection._socket.close()
     assert received == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: nobody else has rights to give up")
+def test_nothing_is_opened_with_roots_rights_unless_they_are_meant(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = Connection(ours.detach())
+    with theirs, connection._socket:
+        process = Process(connection, MoverSide(mmap.mmap(-1, SLOT_BYTES)), None)
+        options = MoverOptions(
+            "0" * 12, Operation.COPY, ConflictPolicy.FAIL, VerifyLevel.HASH, one_file_system=True, reflink=False,
+            rename=False,
+        )  # fmt: skip
+        with pytest.raises(ValueError, match="before"):
+            process.handle(Open((RootSpec(bytes(tmp_path), bytes(tmp_path / "target")),), options, make_targets=True))
+    assert not (tmp_path / "target").exists()
