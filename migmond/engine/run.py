@@ -195,9 +195,8 @@ class Run:
         self._deleter = Deleter(scope, self._faults)
         self._commits = Commits(scope, self._faults, self._deleter)
         handler = Handler(self._on_message, self._on_joined, self._commits.lost, self._on_lost, self._on_failing)
-        limit = self._surroundings.settings.restart_limit
-        identity, pool = scope.account.execution.identity, self._surroundings.pool
-        scope.crew = Crew(pool, identity, opening, self._gate, handler, limit, scope.now)
+        limit, pool = self._surroundings.settings.restart_limit, self._surroundings.pool
+        scope.crew = Crew(pool, self._execution.identity, opening, self._gate, handler, limit, scope.now)
         self._observer = Observer(scope, self._expire_holds)
         self._scanner = Scanner(scope, opening, SpaceWatch(scope, self._hold_for, self._observer, opening))
         self._scope = scope
@@ -309,8 +308,8 @@ class Run:
 
     def _start_crew(self, scope: Scope, nursery: trio.Nursery) -> None:
         workers = crew_size(scope.account.execution, self._surroundings.settings)
-        first, self._first = self._first, None
-        nursery.start_soon(scope.crew.serve, FIRST_SLOT, *(first or (None, None)))
+        nursery.start_soon(scope.crew.serve, FIRST_SLOT, *(self._first or (None, None)))
+        self._first = None
         for slot in range(FIRST_SLOT + 1, FIRST_SLOT + workers):
             nursery.start_soon(scope.crew.reinforce, slot)
 

@@ -1,0 +1,59 @@
+"""Movers that a daemon keeps ready: a migration begins with them, nobody counts them, and they end with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from daemon import EmbeddedDaemon, wait_gone
+from migmond.client.sync import Client
+from migmond.domain import api
+
+TIMEOUT_S = 30
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def warm(daemon: EmbeddedDaemon) -> set[int]:
+    until(lambda: len(daemon.children()) == 2)
+    return set(daemon.children())
+
+
+def test_a_small_migration_takes_the_spares_and_others_come(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(b"content")
+    with EmbeddedDaemon(tmp_path / "daemon") as daemon, Client(daemon.socket) as client:
+        spares = warm(daemon)
+        assert client.call("system.status", api.Nothing(), api.Status).movers == 0
+        daemon.migmon("run", "-q", str(source), str(tmp_path / "target"))
+        used = warm(daemon)
+        assert not used & spares
+        until(lambda: client.call("system.status", api.Nothing(), api.Status).movers == 0)
+    assert (tmp_path / "target" / "file").read_bytes() == b"content"
+
+
+def test_spares_end_with_their_daemon(tmp_path: Path) -> None:
+    with EmbeddedDaemon(tmp_path / "daemon") as daemon:
+        spares = list(warm(daemon))
+        daemon.kill(movers=False)
+        wait_gone(spares)
+        daemon.start()
+        spares = list(warm(daemon))
+        daemon.stop()
+        assert not any(psutil.pid_exists(pid) for pid in spares)
+
+
+def test_none_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
+    with EmbeddedDaemon(tmp_path / "daemon", "[movers]\nspare = 0\n") as daemon:
+        (tmp_path / "source").mkdir()
+        daemon.migmon("run", "-q", str(tmp_path / "source"), str(tmp_path / "target"))
+        until(lambda: daemon.children() == [])
