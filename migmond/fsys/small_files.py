@@ -32,7 +32,7 @@ class _Copies(ctypes.Structure):
     _fields_ = (
         ("source_dir", ctypes.c_int32), ("target_dir", ctypes.c_int32),
         ("uid", ctypes.c_uint32), ("gid", ctypes.c_uint32), ("flags", ctypes.c_uint32), ("count", ctypes.c_uint32),
-        ("target_device", ctypes.c_uint64), ("first_attempt", ctypes.c_uint64),
+        ("first_attempt", ctypes.c_uint64),
         ("first_time_ns", ctypes.c_int64), ("last_time_ns", ctypes.c_int64),
         ("records", ctypes.c_void_p), ("names", ctypes.c_char_p), ("prefix", ctypes.c_char_p), ("tag", ctypes.c_char_p),
         ("path", ctypes.c_char_p), ("slot", ctypes.c_void_p), ("arena", ctypes.c_void_p),
@@ -86,7 +86,6 @@ class Where(msgspec.Struct, frozen=True):
 
     Attributes:
         path: of the directory below its root, for people.
-        target_device: st_dev of the target directory.
         look: somebody else's files may be in the target directory.
         protect: the sources are going to be deleted.
         keep: their content is wanted.
@@ -98,7 +97,6 @@ class Where(msgspec.Struct, frozen=True):
     source_dir: int
     target_dir: int
     path: bytes
-    target_device: int
     look: bool
     protect: bool
     keep: bool
@@ -151,7 +149,7 @@ class SmallFiles:
             | _TIMES_EXACT * where.times_exact
         )
         call = _Copies(
-            where.source_dir, where.target_dir, os.geteuid(), os.getegid(), flags, len(files), where.target_device,
+            where.source_dir, where.target_dir, os.geteuid(), os.getegid(), flags, len(files),
             first_attempt, FIRST_NS, LAST_NS, address(records), names, where.prefix, where.tag, where.path,
             ctypes.addressof(self._slot), ctypes.addressof(self._arena), _ARENA_BYTES, 0,
         )  # fmt: skip

@@ -56,7 +56,7 @@ class Quick:
                     entries, size = entries + 1, size + item.size
             context.controls.took(entries, size)
             if exact:
-                context.times.learn_exact(where.target_device)
+                context.times.learn_exact(os.fstat(where.target_dir).st_dev)
             left = left[len(copies) :]
         return found, [item for item in items if item.number not in done]
 
@@ -80,7 +80,6 @@ class Quick:
             source_dir=source,
             target_dir=target.fd,
             path=path,
-            target_device=target_device,
             look=not target.fresh,
             protect=context.moving,
             keep=context.hashing,
