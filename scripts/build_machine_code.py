@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,29 @@ FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-D_FILE_OFFSET_BITS=64", "-D_
 
 
 class MachineCodeHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Called by hatchling for a wheel, an editable one as well."""
+    """Called by hatchling for each wheel. For an editable one the result goes beside its source, for others into a
+    directory of its own: the checkout may be read-only."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and have the result packed."""
-        root = Path(self.root)
-        if compiled(root):
+        root, self._made = Path(self.root), ""
+        library = root / LIBRARY
+        if version != "editable":
+            self._made = tempfile.mkdtemp(prefix="migmond-build-")
+            library = Path(self._made, LIBRARY.name)
+        if compiled(root, library):
             build_data["pure_python"] = False
             build_data["infer_tag"] = True
-            build_data["artifacts"].append(str(LIBRARY))
+            build_data["force_include"][str(library)] = str(LIBRARY)
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """It is packed."""
+        if self._made:
+            shutil.rmtree(self._made, ignore_errors=True)
 
 
-def compiled(root: Path) -> bool:
-    """Compile; whether there is a result now. What goes wrong is told, and no reason to fail."""
-    library = root / LIBRARY
-    library.unlink(missing_ok=True)
+def compiled(root: Path, library: Path) -> bool:
+    """Compile to `library`; whether it is there now. What goes wrong is told, and no reason to fail."""
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         print("no C compiler: small files will be copied by Python (apt-get install gcc libc6-dev)", file=sys.stderr)
@@ -42,13 +51,17 @@ def compiled(root: Path) -> bool:
     # Under another name first: a mover that runs has the old one mapped, and two may build at once.
     fresh = library.with_name(f".{library.name}.{os.getpid()}")
     sources = [root / source for source in SOURCES]
-    done = subprocess.run(
-        [compiler, *FLAGS, "-o", fresh, *sources], capture_output=True, text=True, errors="replace", check=False
-    )
-    if done.returncode == 0:
-        os.replace(fresh, library)
-        return True
-    fresh.unlink(missing_ok=True)
-    said = (done.stderr.strip() or "it said nothing").splitlines()[0]
-    print(f"small files will be copied by Python: {compiler} could not compile {FOLDER}/*.c: {said}", file=sys.stderr)
+    try:
+        library.unlink(missing_ok=True)
+        done = subprocess.run(
+            [compiler, *FLAGS, "-o", fresh, *sources], capture_output=True, text=True, errors="replace", check=False
+        )
+        if done.returncode == 0:
+            os.replace(fresh, library)
+            return True
+        fresh.unlink(missing_ok=True)
+        why = (done.stderr.strip() or "it said nothing").splitlines()[0]
+    except OSError as e:
+        why = str(e)
+    print(f"small files will be copied by Python: {compiler} could not compile {FOLDER}/*.c: {why}", file=sys.stderr)
     return False

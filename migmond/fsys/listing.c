@@ -35,7 +35,15 @@ struct dirent64 {
     char name[];
 };
 
-static int64_t ns(struct timespec t) { return t.tv_sec * INT64_C(1000000000) + t.tv_nsec; }
+/* Nanoseconds, or INT64_MIN for a time that 64 bits of them do not hold: before 1677, after 2262. */
+static int64_t ns(struct timespec t) {
+    int64_t whole;
+    if (__builtin_mul_overflow((int64_t)t.tv_sec, INT64_C(1000000000), &whole) ||
+        __builtin_add_overflow(whole, (int64_t)t.tv_nsec, &whole)) {
+        return INT64_MIN;
+    }
+    return whole;
+}
 
 /* Fills a page; returns how many entries it has, 0 at the end of the directory, or the negative number of an error.
  * Entries that vanish between reading their names and looking at them are left out. */

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from migmond.domain.entry import entry_type
 from migmond.domain.task import Entry
 from migmond.fsys.machine_code import address
+from migmond.fsys.rename import stat_or_none
 
 ListDirectory = Callable[[int], Iterator[tuple[Entry, int]]]
 """Yields each name in an open directory with its lstat, in the directory's order, and its st_dev. A name that vanishes
@@ -19,6 +20,8 @@ _MOST = 1000
 _NAMES_BYTES = _MOST * 64
 _BUFFER_BYTES = 64 * 1024
 _RECORD = struct.Struct("=QQqqqqII")
+_NO_TIME = -(1 << 63)
+"""Told instead of one that 64 bits of nanoseconds do not hold."""
 
 
 def list_directory(fd: int) -> Iterator[tuple[Entry, int]]:
@@ -73,7 +76,7 @@ def lister(library: ctypes.CDLL | None) -> ListDirectory:
             while count := call(ctypes.byref(page)):
                 if count < 0:
                     raise OSError(-count, os.strerror(-count))
-                yield from _entries(room, count, page.used)
+                yield from _entries(fd, room, count, page.used)
         finally:
             spare.append(room)
 
@@ -88,8 +91,13 @@ class _Room:
         self.buffer = bytearray(_BUFFER_BYTES)
 
 
-def _entries(room: _Room, count: int, used: int) -> Iterator[tuple[Entry, int]]:
+def _entries(fd: int, room: _Room, count: int, used: int) -> Iterator[tuple[Entry, int]]:
     names = bytes(room.names[:used]).split(b"\0")
     records = _RECORD.iter_unpack(memoryview(room.records)[: count * _RECORD.size])
     for name, (inode, device, size, blocks, mtime_ns, ctime_ns, mode, links) in zip(names, records, strict=False):
+        if _NO_TIME in (mtime_ns, ctime_ns):
+            st = stat_or_none(fd, name)
+            if st is None or (st.st_ino, st.st_dev) != (inode, device):
+                continue  # it is gone, and something else has its name: as when it vanishes before it is looked at
+            mtime_ns, ctime_ns = st.st_mtime_ns, st.st_ctime_ns
         yield Entry(name, entry_type(mode), size, mtime_ns, ctime_ns, inode, links, blocks * 512), device

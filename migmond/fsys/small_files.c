@@ -94,7 +94,15 @@ static uint64_t now_ns(void) {
     return (uint64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-static int64_t ns(struct statx_timestamp t) { return t.tv_sec * SECOND_NS + t.tv_nsec; }
+#define NO_TIME INT64_MIN /* one that 64 bits of nanoseconds do not hold: before 1677, after 2262 */
+
+static int64_t ns(int64_t seconds, int64_t nanoseconds) {
+    int64_t whole;
+    if (__builtin_mul_overflow(seconds, SECOND_NS, &whole) || __builtin_add_overflow(whole, nanoseconds, &whole)) {
+        return NO_TIME;
+    }
+    return whole;
+}
 
 static struct timespec timespec_of(int64_t at) {
     int64_t seconds = at / SECOND_NS - (at % SECOND_NS < 0);
@@ -181,8 +189,8 @@ static int set_times(struct copies *c, int fd, int64_t atime_ns, int64_t mtime_n
     if ((c->flags & TIMES_EXACT || c->exact) && everywhere) return 0;
     struct stat st;
     if (fstat(fd, &st)) return -1;
-    int64_t accessed = st.st_atim.tv_sec * SECOND_NS + st.st_atim.tv_nsec;
-    if (st.st_mtim.tv_sec * SECOND_NS + st.st_mtim.tv_nsec != mtime_ns) return -1;
+    int64_t accessed = ns(st.st_atim.tv_sec, st.st_atim.tv_nsec);
+    if (ns(st.st_mtim.tv_sec, st.st_mtim.tv_nsec) != mtime_ns || accessed == NO_TIME) return -1;
     if (accessed - atime_ns >= ACCESS_NS || atime_ns - accessed >= ACCESS_NS) return -1;
     if (mtime_ns % FINEST_STEP_NS) c->exact = 1;
     return 0;
@@ -198,10 +206,10 @@ static int fill(struct copies *c, struct record *r, int source, const struct sta
     int failed = fstat(target, &now);
     failed = failed || read_whole(source, to, r->size) != r->size || write_whole(target, to, r->size);
     if (!failed) c->slot->started_ns = now_ns();
-    failed = failed || give(c, target, st, &now, ours) || set_times(c, target, ns(st->stx_atime), r->mtime_ns);
+    failed = failed || give(c, target, st, &now, ours) || set_times(c, target, ns(st->stx_atime.tv_sec, st->stx_atime.tv_nsec), r->mtime_ns);
     failed = failed || fstat(source, &after) ||
-             !same_version(r, after.st_ino, after.st_size, after.st_mtim.tv_sec * SECOND_NS + after.st_mtim.tv_nsec,
-                           after.st_ctim.tv_sec * SECOND_NS + after.st_ctim.tv_nsec);
+             !same_version(r, after.st_ino, after.st_size, ns(after.st_mtim.tv_sec, after.st_mtim.tv_nsec),
+                           ns(after.st_ctim.tv_sec, after.st_ctim.tv_nsec));
     if (close(target)) failed = 1; /* may report a late write error: it counts */
     if (failed) {
         unlinkat(c->target_dir, temporary, 0);
@@ -221,13 +229,16 @@ static int copy_one(struct copies *c, struct record *r, const char *name, const 
     if (c->flags & PROTECT) sync_file_range(source, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE);
     struct statx st;
     int failed = statx(source, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &st) || !S_ISREG(st.stx_mode) ||
-                 !same_version(r, st.stx_ino, st.stx_size, ns(st.stx_mtime), ns(st.stx_ctime)) ||
+                 !same_version(r, st.stx_ino, st.stx_size, ns(st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec),
+                               ns(st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec)) ||
+                 ns(st.stx_atime.tv_sec, st.stx_atime.tv_nsec) == NO_TIME ||
                  (int64_t)(st.stx_blocks * 512) < r->size || /* sparse */
                  (st.stx_mode & 07000) || has_attributes(source) || has_flags(source) ||
                  fill(c, r, source, &st, temporary, to);
     close(source);
     if (failed) return -1;
-    r->birth_ns = st.stx_mask & STATX_BTIME ? ns(st.stx_btime) : 0;
+    int64_t born = ns(st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
+    r->birth_ns = st.stx_mask & STATX_BTIME && born != NO_TIME ? born : 0;
     return 0;
 }
 

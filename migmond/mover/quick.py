@@ -10,6 +10,7 @@ import xxhash
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.states import Outcome
 from migmond.fsys.small_files import LARGEST_BYTES, Copy, SmallFiles, Where
+from migmond.fsys.times import FIRST_NS, LAST_NS
 from migmond.mover.context import Context
 from migmond.mover.directory_cache import DirectoryCache
 from migmond.mover.group import Arrival, Copied
@@ -110,4 +111,6 @@ def _is_ordinary(item: WorkItem) -> bool:
         and item.leader_root < 0
         and not item.as_found
         and not item.earlier_inode
+        and FIRST_NS <= item.mtime_ns <= LAST_NS
+        and FIRST_NS <= item.ctime_ns <= LAST_NS
     )

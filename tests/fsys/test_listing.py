@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,18 @@ def test_what_vanishes_meanwhile_is_left_out(tmp_path: Path, opened: Opened, lis
     found = [first.name, *(entry.name for entry, _ in names)]
     assert len(found) <= 1000  # what had been looked at before
     assert len(set(found)) == len(found)
+
+
+def test_a_time_of_any_year(opened: Opened, list_directory: ListDirectory) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        last = (1 << 63) // 10**9
+        years = {b"1677": -last - 2, b"2262": last + 1, b"far": 1 << 56, b"now": 1_700_000_000}
+        for name, second in years.items():
+            path = os.fsencode(directory) + b"/" + name
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+            os.utime(path, ns=(second * 10**9, second * 10**9 + 5))
+        found = {entry.name: entry.mtime_ns for entry, _ in list_directory(opened(Path(directory)))}
+        assert found == {name: os.lstat(os.fsencode(directory) + b"/" + name).st_mtime_ns for name in years}
 
 
 @pytest.mark.parametrize("length", [1, 60, 255])

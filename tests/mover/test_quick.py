@@ -210,7 +210,12 @@ def test_a_source_that_changed_since_the_scan_is_left_to_the_long_way(
     lambda p: p.chmod(0o2755),
     lambda p: os.truncate(p, 100_000),
     lambda p: os.utime(p, ns=(-5_000_000_000_000_000_001, -5_000_000_000_000_000_001)),
-], ids=["attribute", "acl", "flag", "setgid", "sparse", "1811"])  # fmt: skip
+    lambda p: os.utime(p, ns=(13_569_465_600 * 10**9, 5)),
+    lambda p: os.utime(p, ns=(5, 13_569_465_600 * 10**9)),
+    lambda p: os.utime(p, ns=(1 << 66, 1 << 66)),
+], ids=[
+    "attribute", "acl", "flag", "setgid", "sparse", "1811", "read in 2400", "written in 2400", "in 4308",
+])  # fmt: skip
 def test_what_is_not_ordinary_is_kept(tmp_path: Path, alter: Callable[[Path], object]) -> None:
     source = tmp_path / "source"
     source.mkdir(mode=0o700)
