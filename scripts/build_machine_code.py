@@ -3,6 +3,7 @@ slower with small files."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -14,7 +15,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("migmond", "fsys")
-SOURCES = FOLDER / "small_files.c", FOLDER / "listing.c"
+NAMES = "small_files.c", "listing.c"
+"""In the order in which migmond.fsys.machine_code digests them."""
 LIBRARY = FOLDER / "_machine_code.so"
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64",
          "-fstack-protector-strong", "-fPIC", "-shared")  # fmt: skip
@@ -50,12 +52,12 @@ def compiled(root: Path, library: Path) -> bool:
         return False
     # Under another name first: a mover that runs has the old one mapped, and two may build at once.
     fresh = library.with_name(f".{library.name}.{os.getpid()}")
-    sources = [root / source for source in SOURCES]
+    sources = [root / FOLDER / name for name in NAMES]
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     try:
         library.unlink(missing_ok=True)
-        done = subprocess.run(
-            [compiler, *FLAGS, "-o", fresh, *sources], capture_output=True, text=True, errors="replace", check=False
-        )
+        command = [compiler, *FLAGS, f'-DMIGMOND_SOURCES="{digest}"', "-o", str(fresh), *map(str, sources)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode == 0:
             os.replace(fresh, library)
             return True

@@ -86,9 +86,9 @@ class Commits:
             group, before = flight.groups.pop(number), len(deletable)
             changes += self._close(group.journal_id, group.tasks, group.members, group.names, deletable)
             published_ns |= {t.number: group.published_ns for t in deletable[before:]}
-        for number, failures in message.withdrawn.items():
+        for number, failures in message.doubtful.items():
             group = flight.groups.pop(number)
-            self._meet_all(group, failures)
+            self._meet_all(group, failures, standing=True)
             changes.append(CloseGroup(scope.key, group.journal_id))
         publish: Publish | None = None
         group_or_none = flight.groups.get(message.group) if message.group else None
@@ -108,11 +108,14 @@ class Commits:
             scope.ledger.record(changes, journaled)
         scope.progress.set()
 
-    def _meet_all(self, group: Group, failures: tuple[ItemFault, ...]) -> None:
+    def _meet_all(self, group: Group, failures: tuple[ItemFault, ...], *, standing: bool = False) -> None:
+        """`standing`: their copies have their names, and whoever takes the tasks up again looks at these first."""
         for failure in failures:
+            member, name = group.members.get(failure.number), group.names.get(failure.number)
             task = group.remove(failure.number)
-            if task is not None:
-                self._faults.meet(task, failure.fault)
+            if task is None or member is None:
+                continue
+            self._faults.meet(_stands(task, member, name) if standing else task, failure.fault)
 
     def published(self, station: Station, message: Published) -> None:
         """A group has its names; they are durable with the mover's next sync."""
@@ -208,7 +211,10 @@ class Commits:
         settled: dict[int, Task] = {}
         for result in answer.published:
             if result.fault is not None:
-                self._faults.meet(tasks[result.number], result.fault)
+                task = tasks[result.number]
+                if result.fault.phase is Phase.SYNC:
+                    task = _stands(task, orphan.members[result.number], result.target_name)
+                self._faults.meet(task, result.fault)
             elif result.outcome in _LEFT_ALONE:
                 skipped = scope.account.settle(tasks[result.number], TaskState.SKIPPED, result.outcome)
                 scope.ledger.record([Record(scope.key, (skipped,))])
@@ -263,3 +269,8 @@ class Commits:
                     )
                 )
         return [Record(scope.key, tuple(results)), CloseGroup(scope.key, journal_id)]
+
+
+def _stands(task: Task, member: Member, name: bytes | None) -> Task:
+    """The task with its copy, which may not last."""
+    return msgspec.structs.replace(task, target_inode=member.inode, target_name=name, digest=member.digest)

@@ -133,25 +133,21 @@ async def start_mover() -> MoverProcess:
     Raises:
         MoverError: the process cannot be started.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    memory_fd = os.memfd_create("migmond-slot", os.MFD_CLOEXEC)
-    try:
-        with theirs:
+    with contextlib.ExitStack() as undo, contextlib.ExitStack() as theirs_only:
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            undo.callback(ours.close)
+            theirs_only.callback(theirs.close)
+            memory_fd = os.memfd_create("migmond-slot", os.MFD_CLOEXEC)
+            theirs_only.callback(os.close, memory_fd)
             os.ftruncate(memory_fd, SLOT_BYTES)
             memory = mmap.mmap(memory_fd, SLOT_BYTES)
-            try:
-                process = await _spawn(theirs.fileno(), memory_fd)
-            except BaseException:
-                memory.close()
-                raise
-    except BaseException as e:  # a cancel as well
-        ours.close()
-        if not isinstance(e, OSError):
-            raise
-        raise MoverError(f"cannot start a mover: {e.strerror}", errno=e.errno) from e
-    finally:
-        os.close(memory_fd)
-    return MoverProcess(process, trio.SocketStream(trio.socket.from_stdlib_socket(ours)), ControlSide(memory))
+            undo.callback(memory.close)
+            process = await _spawn(theirs.fileno(), memory_fd)
+        except OSError as e:  # too many open files among them
+            raise MoverError(f"cannot start a mover: {e.strerror}", errno=e.errno) from e
+        undo.pop_all()
+        return MoverProcess(process, trio.SocketStream(trio.socket.from_stdlib_socket(ours)), ControlSide(memory))
 
 
 async def _spawn(socket_fd: int, memory_fd: int) -> trio.Process:

@@ -63,13 +63,17 @@ int32_t migmond_list(struct page *p) {
         const char *name = entry->name;
         size_t length = strlen(name) + 1;
         if (p->names_size - p->used < length) break;
-        p->at += entry->length;
-        if (name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]))) continue;
+        int itself = name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
         struct stat st;
-        if (fstatat(p->directory, name, &st, AT_SYMLINK_NOFOLLOW)) {
-            if (errno == ENOENT) continue;
-            return -errno;
+        if (itself || fstatat(p->directory, name, &st, AT_SYMLINK_NOFOLLOW)) {
+            if (!itself && errno != ENOENT) {
+                if (count) break; /* it is met again by the next call, which tells of it */
+                return -errno;
+            }
+            p->at += entry->length;
+            continue;
         }
+        p->at += entry->length;
         p->records[count++] = (struct record){
             st.st_ino, st.st_dev, st.st_size, st.st_blocks, ns(st.st_mtim), ns(st.st_ctim), st.st_mode, st.st_nlink,
         };

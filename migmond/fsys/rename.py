@@ -25,6 +25,19 @@ def rename_noreplace(source_dir: int, source: bytes, target_dir: int, target: by
         _rename_without_flags(source_dir, source, target_dir, target)
 
 
+def rename_in_place(directory: int, present: bytes, free: bytes) -> None:
+    """Rename within a directory what anybody may give that name to in the same moment: whatever has it is renamed, and
+    nothing is removed. Raises FileExistsError when `free` is taken, as far as one can know without RENAME_NOREPLACE."""
+    try:
+        libc.renameat2(directory, present, directory, free, RENAME_NOREPLACE)
+    except OSError as e:
+        if not has_no_flags(e):
+            raise
+        if exists(directory, free):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(free)) from None
+        rename_replace(directory, present, directory, free)
+
+
 def has_no_flags(error: OSError) -> bool:
     """Whether renameat2(2) failed because the file system knows no flags."""
     return error.errno in _NO_FLAGS_HERE
@@ -39,7 +52,10 @@ def _rename_without_flags(source_dir: int, source: bytes, target_dir: int, targe
         if exists(target_dir, target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(target)) from None
         rename_replace(source_dir, source, target_dir, target)
-    else:
+        return
+    there, here = stat_or_none(target_dir, target), stat_or_none(source_dir, source)
+    # What got the source's name meanwhile is somebody else's.
+    if there is not None and here is not None and there.st_ino == here.st_ino:
         os.unlink(source, dir_fd=source_dir)
 
 

@@ -30,6 +30,10 @@
 #define COPYING 2                                      /* migmond.wire.slots.Doing */
 #define PUBLISHING 4
 
+#ifndef MIGMOND_SOURCES
+#define MIGMOND_SOURCES ""
+#endif
+
 enum flags {
     MAY_CHOWN = 1,
     LOOK = 2,          /* somebody else's files may be in the target directory */
@@ -144,7 +148,7 @@ static int has_attributes(int fd) {
 }
 
 static int has_flags(int fd) {
-    long flags = 0;
+    unsigned int flags = 0; /* an int is written, whatever the number of the call says */
     if (ioctl(fd, GET_FLAGS, &flags)) return errno != ENOTTY && errno != EOPNOTSUPP;
     return (flags & TELLING_FLAGS) != 0;
 }
@@ -170,15 +174,15 @@ static int write_whole(int fd, const char *from, int64_t size) {
     return 0;
 }
 
-/* Owner and mode; see migmond.fsys.metadata. */
-static int give(const struct copies *c, int fd, const struct statx *source, const struct stat *now, int ours) {
-    if (ours) return now->st_uid != source->stx_uid || now->st_gid != source->stx_gid;
+/* Whether a fresh file is its owner's and has the mode that it was made with: before anything is in it, so that nobody
+ * looks in who may not, and nothing is written in vain. See migmond.fsys.metadata. */
+static int give_owner(int fd, const struct statx *source, const struct stat *now, int ours) {
     uid_t uid = now->st_uid == source->stx_uid ? (uid_t)-1 : source->stx_uid;
     gid_t gid = now->st_gid == source->stx_gid ? (gid_t)-1 : source->stx_gid;
-    if (uid != (uid_t)-1 || gid != (gid_t)-1) {
-        if (!(c->flags & MAY_CHOWN) || fchown(fd, uid, gid)) return 1;
+    if (ours) {
+        return uid != (uid_t)-1 || gid != (gid_t)-1 || (now->st_mode & 07777) != (source->stx_mode & 07777);
     }
-    return fchmod(fd, source->stx_mode & 07777);
+    return (uid != (uid_t)-1 || gid != (gid_t)-1) && fchown(fd, uid, gid);
 }
 
 static int set_times(struct copies *c, int fd, int64_t atime_ns, int64_t mtime_ns) {
@@ -203,10 +207,12 @@ static int fill(struct copies *c, struct record *r, int source, const struct sta
     int target = openat(c->target_dir, temporary, flags, ours ? st->stx_mode & 07777 : 0600);
     if (target < 0) return -1;
     struct stat now, after;
-    int failed = fstat(target, &now);
+    /* In this order: each step relies on those before it. */
+    int failed = fstat(target, &now) || give_owner(target, st, &now, ours);
     failed = failed || read_whole(source, to, r->size) != r->size || write_whole(target, to, r->size);
     if (!failed) c->slot->started_ns = now_ns();
-    failed = failed || give(c, target, st, &now, ours) || set_times(c, target, ns(st->stx_atime.tv_sec, st->stx_atime.tv_nsec), r->mtime_ns);
+    failed = failed || (!ours && fchmod(target, st->stx_mode & 07777));
+    failed = failed || set_times(c, target, ns(st->stx_atime.tv_sec, st->stx_atime.tv_nsec), r->mtime_ns);
     failed = failed || fstat(source, &after) ||
              !same_version(r, after.st_ino, after.st_size, ns(after.st_mtim.tv_sec, after.st_mtim.tv_nsec),
                            ns(after.st_ctim.tv_sec, after.st_ctim.tv_nsec));
@@ -233,7 +239,7 @@ static int copy_one(struct copies *c, struct record *r, const char *name, const 
                                ns(st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec)) ||
                  ns(st.stx_atime.tv_sec, st.stx_atime.tv_nsec) == NO_TIME ||
                  (int64_t)(st.stx_blocks * 512) < r->size || /* sparse */
-                 (st.stx_mode & 07000) || has_attributes(source) || has_flags(source) ||
+                 (st.stx_mode & 07000) || (st.stx_uid != c->uid && !(c->flags & MAY_CHOWN)) || has_attributes(source) || has_flags(source) ||
                  fill(c, r, source, &st, temporary, to);
     close(source);
     if (failed) return -1;
@@ -284,3 +290,6 @@ void migmond_publish(struct publications *p) {
         r->done = !renameat2(p->directory, temporary, p->directory, name, NOREPLACE);
     }
 }
+
+/* What this was compiled from: see migmond.fsys.machine_code. */
+const char *migmond_sources(void) { return MIGMOND_SOURCES; }

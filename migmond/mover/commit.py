@@ -10,15 +10,13 @@ import stat
 import time
 from collections.abc import Iterator
 
-import msgspec
-
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_past_cache
 from migmond.fsys.times import same_time
-from migmond.mover.conflict import place, withdraw
+from migmond.mover.conflict import place
 from migmond.mover.context import Context, fault_of
 from migmond.mover.group import Arrival, Group, reads_back
 from migmond.mover.temporaries import remove_temporary
@@ -38,13 +36,6 @@ _TAKEN_MEANWHILE = Fault(
 )
 
 
-class _Named(msgspec.Struct, frozen=True):
-    """A published group: its members, each with the name that it got, and the ctime of the last of them."""
-
-    members: list[tuple[Arrival, bytes]]
-    at_ns: int
-
-
 class Committer:
     """Runs in a thread of its own; `seal`, `publish` and `sync` only queue."""
 
@@ -54,8 +45,8 @@ class Committer:
         self._targets = context.target_directories(make=False)
         self._jobs: queue.SimpleQueue[Group | Publish | None] = queue.SimpleQueue()
         self._groups: dict[int, Group] = {}
-        self._published: dict[int, _Named] = {}
-        """Groups whose names wait for a sync."""
+        self._published: dict[int, list[tuple[Arrival, bytes]]] = {}
+        """Groups whose names wait for a sync: their members, each with the name that it got."""
         self.last_publish_at = 0.0
 
     @property
@@ -83,20 +74,18 @@ class Committer:
         context = self._context
         published, self._published = self._published, {}
         durable = tuple(published)
-        withdrawn: dict[int, tuple[ItemFault, ...]] = {}
+        doubtful: dict[int, tuple[ItemFault, ...]] = {}
         self._lane.began(Doing.SYNCING, time.monotonic_ns())
         failures: list[ItemFault] = []
         try:
             context.devices.sync(self._directories_of(published))
         except OSError as e:
             # Nothing written since the last sync can be trusted, and the kernel says so only this once: all of the
-            # group is copied again, and of the groups whose names waited for this sync (design page HAZARDS 4, 5).
+            # group is copied again (design page HAZARDS 4, 5). What waited with its names stays where it is, for others
+            # may count on it; whoever takes it up again reads it from its device.
             fault = Fault.from_oserror(Phase.SYNC, e)
             failures = [ItemFault(a.number, fault) for a in group.arrivals]
-            withdrawn = {
-                number: tuple(self._withdraw(arrival, name, named.at_ns, fault) for arrival, name in named.members)
-                for number, named in published.items()
-            }
+            doubtful = {n: tuple(ItemFault(a.number, fault) for a, _ in members) for n, members in published.items()}
             durable = ()
         else:
             if reads_back(context.options):
@@ -104,21 +93,11 @@ class Committer:
         self._lane.ended()
         if group.number:
             self._groups[group.number] = group
-        context.send(Synced(group.number, tuple(failures), durable, withdrawn))
+        context.send(Synced(group.number, tuple(failures), durable, doubtful))
 
-    def _directories_of(self, published: dict[int, _Named]) -> Iterator[int]:
-        for root, path in sorted({(a.root, a.path) for named in published.values() for a, _ in named.members}):
+    def _directories_of(self, published: dict[int, list[tuple[Arrival, bytes]]]) -> Iterator[int]:
+        for root, path in sorted({(a.root, a.path) for members in published.values() for a, _ in members}):
             yield self._targets.get(root, path)
-
-    def _withdraw(self, arrival: Arrival, name: bytes, published_ns: int, fault: Fault) -> ItemFault:
-        """Take back a published copy, unless somebody has changed it since; its source is untouched. What was renamed
-        is the only one there is: it stays, and the next try finds it."""
-        if arrival.temporary:
-            try:
-                withdraw(self._targets.get(arrival.root, arrival.path), name, arrival.inode, published_ns)
-            except OSError as e:
-                return ItemFault(arrival.number, fault_of(Phase.SYNC, e))
-        return ItemFault(arrival.number, fault)
 
     def _read_back(self, group: Group) -> list[ItemFault]:
         """What was there already and is equal counts for a copy: its source is deleted as well."""
@@ -165,10 +144,9 @@ class Committer:
             if result is None or result.target_name is not None:
                 members.append((arrival, arrival.name if result is None else result.target_name or b""))
         self._lane.ended()
-        named_at_ns = self._given_at(members)
-        self._published[group.number] = _Named(members, named_at_ns)
+        self._published[group.number] = members
         self.last_publish_at = time.monotonic()
-        self._context.send(Published(group.number, tuple(results), named_at_ns))
+        self._context.send(Published(group.number, tuple(results), self._given_at(members)))
 
     def _name_quickly(self, arrivals: list[Arrival]) -> set[int]:
         """Give what is whole its name where that is free, a directory's members in one go; returns whose is given."""

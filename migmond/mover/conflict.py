@@ -14,8 +14,15 @@ import msgspec
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
-from migmond.fsys.locking import exclusive
-from migmond.fsys.rename import link, rename_exchange, rename_noreplace, rename_replace, stat_or_none
+from migmond.fsys.rename import (
+    link,
+    rename_exchange,
+    rename_in_place,
+    rename_noreplace,
+    rename_replace,
+    stat_or_none,
+)
+from migmond.mover.temporaries import exchange_name
 
 _NAME_MAX = 255
 _MAX_TRIES = 10_000
@@ -82,6 +89,17 @@ def place(directory: int, temporary: bytes, name: bytes, policy: ConflictPolicy,
     Raises:
         OSError: renaming failed for another reason than a taken name.
     """
+    for _ in range(_MAX_TRIES):
+        placed = _placed(directory, temporary, name, policy, source_mtime_ns)
+        if placed is not None:
+            return placed
+    return Placed(fault=exists_fault())  # somebody gives the name away and takes it back all the time
+
+
+def _placed(
+    directory: int, temporary: bytes, name: bytes, policy: ConflictPolicy, source_mtime_ns: int
+) -> Placed | None:
+    """None when the name is free by now: try again."""
     placed = give_free_name(directory, temporary, directory, name, policy)
     if placed is not None:
         return Placed(placed)
@@ -89,21 +107,18 @@ def place(directory: int, temporary: bytes, name: bytes, policy: ConflictPolicy,
         return Placed(fault=exists_fault())
     existing = stat_or_none(directory, name)
     if existing is None:
-        return place(directory, temporary, name, policy, source_mtime_ns)
+        return None
     decided = before_copy(policy, source_mtime_ns, existing)
     if decided is not None:
         return decided
     if stat.S_ISDIR(existing.st_mode) and policy is ConflictPolicy.NEWER:
         return Placed(fault=exists_fault())
-    exchange = _Exchange(directory, temporary, name)
-    if policy is ConflictPolicy.BACKUP:
-        # Before anything else, so that a crash leaves no moment without it.
-        if not _back_up(directory, name, existing):
-            return Placed(fault=exists_fault())
-        replaced = exchange.with_backup(existing)
-    else:
-        replaced = exchange.if_older(source_mtime_ns)
-    return replaced or place(directory, temporary, name, policy, source_mtime_ns)
+    if policy is not ConflictPolicy.BACKUP:
+        return _Exchange(directory, temporary, name).if_older(source_mtime_ns)
+    # Before anything else, so that a crash leaves no moment without it.
+    if not _back_up(directory, name, existing):
+        return Placed(fault=exists_fault())
+    return _Exchange(directory, temporary, name).with_backup(existing)
 
 
 class _Exchange:
@@ -111,13 +126,14 @@ class _Exchange:
     be looked at when nobody can put anything else there any more: the last copy of something may have got that name a
     moment ago, from another migration that has deleted its source.
 
-    Both names are in the destination, never one in a source: its owner could take away what comes out. A mover that
-    dies in between leaves what came out under the temporary name: see `mover.settle`.
+    Both names are in the destination, never one in a source: its owner could take away what comes out. The arrival's
+    is no temporary's at that moment: what comes out is not swept whatever happens then (see `mover.settle`).
     """
 
     def __init__(self, directory: int, temporary: bytes, name: bytes) -> None:
         self._directory = directory
         self._temporary = temporary
+        self._between = exchange_name(temporary)
         self._name = name
         self._arrival = os.stat(temporary, dir_fd=directory, follow_symlinks=False)
 
@@ -127,8 +143,8 @@ class _Exchange:
         if not isinstance(out, os.stat_result):
             return out
         if os.path.samestat(out, backed_up):
-            os.unlink(self._temporary, dir_fd=self._directory)
-        elif keep_beside(self._directory, self._temporary, self._name) is None:
+            os.unlink(self._between, dir_fd=self._directory)
+        elif keep_beside(self._directory, self._between, self._name) is None:
             self._back()
             return Placed(fault=exists_fault())
         return Placed(self._name)
@@ -140,39 +156,44 @@ class _Exchange:
             return out
         decided = before_copy(ConflictPolicy.NEWER, source_mtime_ns, out)
         if decided is None and not stat.S_ISDIR(out.st_mode):
-            os.unlink(self._temporary, dir_fd=self._directory)
+            os.unlink(self._between, dir_fd=self._directory)
             return Placed(self._name)
         self._back()
         return decided or Placed(fault=exists_fault())
 
     def _exchanged(self) -> os.stat_result | Placed | None:
-        """Give the arrival its name and return what had it, which has the temporary one now; None when nothing had it.
+        """Give the arrival its name and return what had it, which has the one in between now; None when nothing had it.
         Placed where names cannot be exchanged: there whatever had it is replaced, as closely after it was judged as can
         be."""
         directory = self._directory
+        rename_noreplace(directory, self._temporary, directory, self._between)
         try:
-            if not rename_exchange(directory, self._temporary, directory, self._name):
-                rename_replace(directory, self._temporary, directory, self._name)
-                return Placed(self._name)
-        except FileNotFoundError:
-            if stat_or_none(directory, self._name) is None:
+            exchanged = rename_exchange(directory, self._between, directory, self._name)
+        except OSError as e:
+            rename_noreplace(directory, self._between, directory, self._temporary)
+            if isinstance(e, FileNotFoundError) and stat_or_none(directory, self._name) is None:
                 return None
             raise
-        return os.stat(self._temporary, dir_fd=directory, follow_symlinks=False)
+        if not exchanged:
+            rename_replace(directory, self._between, directory, self._name)
+            return Placed(self._name)
+        return os.stat(self._between, dir_fd=directory, follow_symlinks=False)
 
     def _back(self) -> None:
-        """Exchange once more: what had the name has it again. What somebody put there meanwhile is kept beside it:
-        whoever called removes what has the temporary name."""
+        """Exchange once more: what had the name has it again, and the arrival its temporary one. What somebody put in
+        its place meanwhile is kept beside it."""
         directory = self._directory
         try:
-            rename_exchange(directory, self._temporary, directory, self._name)
+            rename_exchange(directory, self._between, directory, self._name)
         except FileNotFoundError:  # somebody removed the arrival
             with contextlib.suppress(FileExistsError):
-                rename_noreplace(directory, self._temporary, directory, self._name)
-        left = stat_or_none(directory, self._temporary)
-        if left is None or os.path.samestat(left, self._arrival):
+                rename_noreplace(directory, self._between, directory, self._name)
+        left = stat_or_none(directory, self._between)
+        if left is None:
             return
-        if keep_beside(directory, self._temporary, self._name) is None:
+        if os.path.samestat(left, self._arrival):
+            rename_noreplace(directory, self._between, directory, self._temporary)
+        elif keep_beside(directory, self._between, self._name) is None:
             raise FileExistsError(errno.EEXIST, "no name is free to keep what was there", os.fsdecode(self._name))
 
 
@@ -184,7 +205,7 @@ def keep_beside(directory: int, present: bytes, name: bytes) -> bytes | None:
     """
     for candidate in backup_names(name):
         try:
-            rename_noreplace(directory, present, directory, candidate)
+            rename_in_place(directory, present, candidate)
         except FileExistsError:
             continue
         return candidate
@@ -205,34 +226,6 @@ def standing_name(directory: int, name: bytes, inode: int, policy: ConflictPolic
         if st.st_ino == inode:
             return candidate
     return None
-
-
-def withdraw(directory: int, name: bytes, inode: int, published_ns: int) -> None:
-    """Take our own copy away from its final name; whatever else has that name stays.
-
-    A copy that nobody has touched is removed, under a backup name that it gets first: its own may be given to another
-    file between a look and a delete. Any other one stays under that backup name: somebody may count on it (see
-    `mover.adoption`).
-
-    Args:
-        published_ns: ctime that it had at most when it had just been published; 0 when nobody knows.
-
-    Raises:
-        OSError: it cannot be renamed or removed.
-    """
-    with exclusive(directory, name) as mine:
-        st = stat_or_none(directory, name)
-        if st is None or st.st_ino != inode:
-            return
-        kept = keep_beside(directory, name, name)
-        if kept is None:
-            raise FileExistsError(errno.EEXIST, "no name is free to keep what is there", os.fsdecode(name))
-        if os.stat(kept, dir_fd=directory, follow_symlinks=False).st_ino == inode:
-            if mine and st.st_ctime_ns <= published_ns:
-                os.unlink(kept, dir_fd=directory)
-            return
-        with contextlib.suppress(FileExistsError):  # somebody has saved over it just now
-            rename_noreplace(directory, kept, directory, name)
 
 
 def _back_up(directory: int, name: bytes, existing: os.stat_result) -> bool:

@@ -23,7 +23,7 @@ from migmond.fsys.mapped import write_protect
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.rename import link, rename_noreplace, stat_or_none
 from migmond.fsys.reread import digest_of
-from migmond.mover.adoption import adopted, mark
+from migmond.mover.adoption import digest_on_device
 from migmond.mover.aside import NameTaken, put_back
 from migmond.mover.conflict import before_copy, give_free_name, keep_beside, standing_name
 from migmond.mover.context import Context, fault_of
@@ -46,9 +46,6 @@ _NO_LINK_HERE = frozenset({errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTS
 
 
 _SOURCE_CHANGED = Fault(Phase.COPY, "source_changed", 0, "the source changed after it was scanned")
-_IN_HAND = Fault(
-    Phase.PUBLISH, "taken_meanwhile", 0, "another migration has the equal file at the destination in hand just now"
-)
 _SAME_FILE = Fault(Phase.PUBLISH, "same_file", 0, "source and target are the same file")
 
 
@@ -320,8 +317,6 @@ class Copier:
             if same and text:
                 same = os.readlink(job.name, dir_fd=job.target_dir) == text
             if same and not os.path.samestat(existing, source):
-                if context.moving:
-                    mark(job.target_dir, job.name, existing)
                 return self._unchanged(job, existing.st_ino, digest)
             decided = None if job.ours else before_copy(context.options.conflict, item.mtime_ns, existing)
             if decided is not None:
@@ -381,15 +376,10 @@ class Copier:
         if os.path.samestat(existing, source):
             raise Failed(_SAME_FILE)
         if alike(existing, source):
-            if not context.moving and not reads_back(context.options):
+            if not context.moving and not reads_back(context.options) and not job.item.earlier_inode:
                 return self._unchanged(job, existing.st_ino, None)
             digest, _ = digest_of(source_fd, context.controls.step)
-            theirs = adopted(job.target_dir, job.name, context.controls.step)
-            if theirs is None:
-                raise Failed(_IN_HAND)
-            if context.moving and _only_touched(source, os.fstat(source_fd)):
-                raise Failed(_SAME_FILE)  # what was marked is the source, seen through another file system
-            if theirs == digest:
+            if digest_on_device(job.target_dir, job.name, context.controls.step) == digest:
                 return self._unchanged(job, existing.st_ino, digest)
         if job.ours:
             return None
@@ -422,7 +412,7 @@ class Copier:
         return job.left(Outcome.SOURCE_GONE)
 
     def _unchanged(self, job: Job, inode: int, digest: bytes | None) -> Copied:
-        if not self._context.moving:
+        if not self._context.moving and not job.item.earlier_inode:
             return job.left(Outcome.UNCHANGED)
         return job.member(Outcome.UNCHANGED, inode, digest=digest, placed=job.name)
 
@@ -434,11 +424,6 @@ def _check_unchanged(item: WorkItem, st: os.stat_result) -> None:
     same = same and entry_type(st.st_mode) is item.type
     if not same or (item.links == 1 and st.st_ctime_ns != item.ctime_ns):
         raise Failed(_SOURCE_CHANGED)
-
-
-def _only_touched(before: os.stat_result, after: os.stat_result) -> bool:
-    """Whether nothing but its ctime has moved."""
-    return before.st_ctime_ns != after.st_ctime_ns and same_looks(before, after)
 
 
 def _sync(target_fd: int) -> None:

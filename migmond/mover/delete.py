@@ -25,6 +25,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.durable import sync_directory
 from migmond.fsys.facts import mount_of
+from migmond.fsys.locking import lock
 from migmond.fsys.rename import stat_or_none
 from migmond.mover.aside import NameTaken, put_back, set_aside
 from migmond.mover.aside_faults import kept_aside, left_aside, not_seen, of_error, of_unsafe, unreachable
@@ -254,6 +255,8 @@ class Remover:
             raise _source_changed()
         held, leased = _hold(pair.source, item, seen)
         try:
+            if not lock(held):
+                raise _counted_on()
             silent = item.type is EntryType.FILE and self._kind(seen, pair) in _NO_TIMES_OF_MAPPINGS
             if silent and not equal_source(item, pair.source, pair.target, self._step):
                 raise _source_changed()
@@ -292,6 +295,8 @@ class Remover:
             put_back(pair.source.directory, pair.private.name, pair.source.name)
             raise
         try:
+            if not lock(held):
+                raise _counted_on()
             same = _as_scanned(pair.item, left) and equal_source(pair.item, pair.private, pair.target, self._step)
             self._unlink(pair, held, left, copy, leased=leased, same=same)
         finally:
@@ -342,9 +347,8 @@ class Remover:
         """Whether a source may be deleted in place: it is surely not its own copy, which only its private name would
         show (it is no further name, and nothing shows it at another place with other numbers); and nobody writes to
         it unseen."""
-        safe = leased or pair.item.type is not EntryType.FILE
         kinds = {self._kind(seen, pair), mount_of(pair.target.directory)[0]}
-        return safe and seen.st_nlink == 1 and kinds <= _DISKS
+        return leased and seen.st_nlink == 1 and kinds <= _DISKS
 
     def _kind(self, seen: os.stat_result, pair: _Pair) -> str:
         """The type of the source's file system: "fuse" for all of that kind."""
@@ -358,15 +362,22 @@ def _unlink_in_place(pair: _Pair, held: int, source: os.stat_result, copy: os.st
     directory to grow, and nothing would ever make room if all its files waited for that.
 
     The last resort: a file that is given that name after the look here is deleted unseen. Files that programs have
-    open for writing are not: the lease tells of them.
+    open for writing are not: the lease tells of them. Nor is the copy deleted meanwhile by a move in the opposite
+    direction, whose source it is: each locks what it deletes, and this one its copy as well.
     """
-    now = pair.source.stat()
-    if now is None:
-        return  # somebody else has deleted it
-    if not os.path.samestat(now, os.fstat(held)) or now.st_ctime_ns != source.st_ctime_ns:
-        raise _source_changed()
-    _look_again(pair, held, copy, leased=leased)
-    os.unlink(pair.source.name, dir_fd=pair.source.directory)
+    there = os.open(pair.target.name, READ, dir_fd=pair.target.directory)
+    try:
+        if not lock(there) or not os.path.samestat(os.fstat(there), copy):
+            raise _counted_on()
+        now = pair.source.stat()
+        if now is None:
+            return  # somebody else has deleted it
+        if not os.path.samestat(now, os.fstat(held)) or now.st_ctime_ns != source.st_ctime_ns:
+            raise _source_changed()
+        _look_again(pair, held, copy, leased=leased)
+        os.unlink(pair.source.name, dir_fd=pair.source.directory)
+    finally:
+        close_unwritten(there)
 
 
 def _look_again(pair: _Pair, held: int, copy: os.stat_result, *, leased: bool) -> None:
@@ -386,6 +397,10 @@ def _look_again(pair: _Pair, held: int, copy: os.stat_result, *, leased: bool) -
 
 def _source_changed() -> Unsafe:
     return Unsafe("source_changed", "the source changed after it was copied: both stay")
+
+
+def _counted_on() -> Unsafe:
+    return Unsafe("source_in_use", "another migration has it or its copy in hand: both stay")
 
 
 def _in_use() -> Unsafe:

@@ -18,6 +18,8 @@ from migmond.mover.temporaries import around_numbers
 from migmond.wire.items import CopyResult, WorkItem
 
 # Looking a member up in its class takes as long as a function call.
+_PROBE = 8
+"""So many are tried first: where none of them is ordinary, none is."""
 _FILE, _COPIED, _NOTHING = EntryType.FILE, Outcome.COPIED, Lost.NOTHING
 
 
@@ -44,13 +46,16 @@ class Quick:
         if not ordinary or (where := self._where(root, path)) is None:
             return [], items
         context, found, done = self._context, list[Copied](), set[int]()
-        left = ordinary
+        left: Sequence[WorkItem] = ordinary
         while left:
-            copies, exact = self._small_files.copy(where, left, context.next_attempts(len(left)))
-            if not copies:  # the daemon wants something else, and the long way knows what
+            some = left if done else left[:_PROBE]
+            copies, exact = self._small_files.copy(where, some, context.next_attempts(len(some)))
+            if not any(copies) and not done:
+                # The daemon wants something else, or what is not ordinary here concerns all of them (the group of the
+                # directory, a coarse clock): the long way knows what.
                 break
             entries = size = 0
-            for item, copy in zip(left, copies, strict=False):
+            for item, copy in zip(some, copies, strict=False):
                 if copy is not None:
                     found.append(self._copied(item, copy, root, path, group, where))
                     done.add(item.number)
@@ -58,6 +63,8 @@ class Quick:
             context.controls.took(entries, size)
             if exact:
                 context.times.learn_exact(os.fstat(where.target_dir).st_dev)
+            if not copies:
+                break
             left = left[len(copies) :]
         return found, [item for item in items if item.number not in done]
 

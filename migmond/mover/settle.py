@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -12,22 +13,19 @@ import msgspec
 
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.names import to_text
-from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.durable import sync_file_system
 from migmond.fsys.mounts import mounts_below
 from migmond.fsys.rename import rename_noreplace, stat_or_none
 from migmond.fsys.root_path import make_parent, open_parent
-from migmond.mover.conflict import keep_beside, place, standing_name, withdraw
+from migmond.mover.conflict import keep_beside, place, standing_name
 from migmond.mover.context import Context, fault_of
 from migmond.mover.root import Root
-from migmond.mover.temporaries import remove_temporaries, temporary_name
+from migmond.mover.temporaries import exchange_name, remove_temporaries, temporary_name
 from migmond.wire.items import PublishResult, SettleItem
 from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
-
-_EXCHANGING = frozenset({ConflictPolicy.BACKUP, ConflictPolicy.NEWER})
 
 
 class Settler:
@@ -59,55 +57,48 @@ class Settler:
             try:
                 context.devices.sync(targets.get(i.root, i.path) for i in message.items if i.number in standing)
             except OSError as e:
-                published = self._not_durable(message, published, fault_of(Phase.SYNC, e))
+                # What stands may not last. It stays, for others may count on it, and is looked at again.
+                fault = fault_of(Phase.SYNC, e)
+                published = [PublishResult(p.number, Outcome.NONE, p.target_name, fault) for p in published]
         targets.clear()
         context.controls.slot.ended()
         context.send(Settled(message.batch, tuple(published), tuple(lost)))
-
-    def _not_durable(self, message: Settle, published: list[PublishResult], fault: Fault) -> list[PublishResult]:
-        """Take back the copies: a later sync that succeeds proves nothing about them. Nobody knows any more whether
-        another migration has come to count on one, so they stay beside their places."""
-        context, items = self._context, {item.number: item for item in message.items}
-        targets = context.target_directories(make=False)
-        for result in published:
-            item = items[result.number]
-            if item.copied and result.fault is None and result.outcome is Outcome.NONE:
-                name = result.target_name or context.roots[item.root].names(item.name)[1]
-                with contextlib.suppress(OSError):
-                    withdraw(targets.get(item.root, item.path), name, item.inode, 0)
-        targets.clear()
-        return [PublishResult(p.number, Outcome.NONE, None, fault) for p in published]
 
     def _settle_one(self, item: SettleItem, directory: int) -> PublishResult | None:
         context = self._context
         name = context.roots[item.root].names(item.name)[1]
         temporary = temporary_name(context.options.execution, item.number, item.tag)
         found = standing_name(directory, name, item.inode, context.options.conflict)
+        came_out = self._came_out(directory, temporary, name, item)
         if found is not None and _is_whole(item, stat_or_none(directory, found)):
-            self._clear(directory, temporary, name, item)
+            # The temporary of a link is the same inode as its final name, and rename(2) between them does nothing.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
             return PublishResult(item.number, Outcome.NONE, found if found != name else None, None)
         left = stat_or_none(directory, temporary)
-        if left is None or not _is_whole(item, left):
-            self._keep_what_came_out(directory, temporary, name, item)
+        if came_out or left is None or not _is_whole(item, left):
             return None
         placed = place(directory, temporary, name, context.options.conflict, left.st_mtime_ns)
         if placed.name is None:
-            self._clear(directory, temporary, name, item)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
             return PublishResult(item.number, placed.outcome, None, placed.fault)
         return PublishResult(item.number, Outcome.NONE, placed.name if placed.name != name else None, None)
 
-    def _clear(self, directory: int, temporary: bytes, name: bytes, item: SettleItem) -> None:
-        """Remove what a mover has left under a temporary name: a copy, or a link to what has its final name."""
-        if not self._keep_what_came_out(directory, temporary, name, item):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=directory)
-
-    def _keep_what_came_out(self, directory: int, temporary: bytes, name: bytes, item: SettleItem) -> bool:
-        """Where names are exchanged, a temporary one may be that of whatever had the final name, which nobody has
-        judged yet: that is kept beside it. Returns whether it was so."""
-        left = stat_or_none(directory, temporary)
-        came_out = left is not None and left.st_ino != item.inode and self._context.options.conflict in _EXCHANGING
-        return came_out and keep_beside(directory, temporary, name) is not None
+    @staticmethod
+    def _came_out(directory: int, temporary: bytes, name: bytes, item: SettleItem) -> bool:
+        """A mover died while a copy exchanged its name: give the copy its temporary name back, or keep beside it what
+        came out, which nobody has judged. Returns whether that was so."""
+        between = exchange_name(temporary)
+        left = stat_or_none(directory, between)
+        if left is None:
+            return False
+        if left.st_ino == item.inode:
+            rename_noreplace(directory, between, directory, temporary)
+            return False
+        if keep_beside(directory, between, name) is None:
+            raise FileExistsError(errno.EEXIST, "no name is free to keep what was there", os.fsdecode(name))
+        return True
 
     def sweep(self, message: Sweep) -> None:
         """Remove this execution's temporaries from the given target directories."""

@@ -22,6 +22,12 @@ def around_numbers(execution: str, mover: bytes) -> tuple[bytes, bytes]:
     return b".migmond-%s-" % execution.encode(), b"-%s-" % mover
 
 
+def exchange_name(temporary: bytes) -> bytes:
+    """Return what a copy is called while it exchanges names with what has its own. It is no temporary's name: what has
+    it may be somebody else's, and is never swept."""
+    return temporary.removesuffix(b".part") + b".exchange"
+
+
 def is_temporary(name: bytes) -> bool:
     """Whether it is the name of a temporary of any execution."""
     return _TEMPORARY.fullmatch(name) is not None

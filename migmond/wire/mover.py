@@ -290,14 +290,14 @@ class Synced(_Message, frozen=True):
 
     `failures`: members whose sync or read-back failed; the whole group when syncfs did. They must be skipped in
     Publish. `durable`: groups published before this sync began, whose names are durable now.
-    `withdrawn`: when syncfs failed, the groups published before it, with a fault for every member. The kernel tells a
-    failed write-back once, so no later sync can make them durable: their copies were taken back, to be made again.
+    `doubtful`: when syncfs failed, the groups published before it, with a fault for every member. The kernel tells a
+    failed write-back once, so a later sync proves nothing: their copies stand, and are to be looked at again.
     """
 
     group: int
     failures: tuple[ItemFault, ...]
     durable: tuple[int, ...]
-    withdrawn: dict[int, tuple[ItemFault, ...]] = {}
+    doubtful: dict[int, tuple[ItemFault, ...]] = {}
 
 
 class Published(_Message, frozen=True):

@@ -153,7 +153,6 @@ class MoverSide(Lane):
         super().__init__(self.words, _STARTED)
         self.commit = Lane(self.words, _COMMIT_STARTED)
         self._rates = memoryview(memory).cast("d")
-        self._sequence = 0
 
     @property
     def control(self) -> Control:
@@ -179,12 +178,12 @@ class MoverSide(Lane):
         words, length = self.words, len(name)
         if length > NAME_BYTES:
             name, length = name[-NAME_BYTES:], NAME_BYTES
-        self._sequence += 2
-        words[_SEQUENCE] = self._sequence - 1
+        sequence = words[_SEQUENCE] + 2  # the machine code counts as well
+        words[_SEQUENCE] = sequence - 1
         words[_LENGTH] = length
         self._memory[_NAME : _NAME + length] = name
         _BEGIN.pack_into(self._memory, 8 * _STARTED, now_ns, doing, task, size, 0)
-        words[_SEQUENCE] = self._sequence
+        words[_SEQUENCE] = sequence
 
     def no_file(self) -> None:
         """Say that no file is at hand and nothing is done."""

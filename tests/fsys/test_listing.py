@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from migmond.domain.entry import EntryType
+from migmond.fsys import machine_code
 from migmond.fsys.listing import ListDirectory, lister
 from migmond.fsys.machine_code import load
 
@@ -106,3 +108,17 @@ def test_the_same_fd_lists_again(tmp_path: Path, opened: Opened, list_directory:
     (tmp_path / "one").touch()
     fd = opened(tmp_path)
     assert [e.name for e, _ in list_directory(fd)] == [e.name for e, _ in list_directory(fd)] == [b"one"]
+
+
+def test_machine_code_of_other_sources_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if load() is None:
+        pytest.skip("there is no machine code")
+    for name in machine_code.SOURCES:
+        shutil.copy(Path(machine_code.__file__).with_name(name), tmp_path)
+    shutil.copy(Path(machine_code.__file__).with_name(machine_code._LIBRARY), tmp_path)
+    monkeypatch.setattr(machine_code, "__file__", str(tmp_path / "machine_code.py"))
+    assert load() is not None
+    with (tmp_path / "listing.c").open("a") as source:
+        source.write("/* another version */\n")
+    assert load() is None
+    assert not machine_code.built()

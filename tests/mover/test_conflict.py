@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys import rename
-from migmond.fsys.locking import lock
 from migmond.mover import conflict
-from migmond.mover.adoption import mark
-from migmond.mover.conflict import Placed, place, withdraw
+from migmond.mover.conflict import Placed, place
+from migmond.mover.temporaries import is_temporary
 
 BACKUP, NEWER = ConflictPolicy.BACKUP, ConflictPolicy.NEWER
 OLD, MIDDLE, NEW = 1, 2, 3
 TEMPORARY = b".migmond-0123456789ab-1.part"
-FAR = 1 << 62
-"""A moment after everything."""
 
 
 class Target:
@@ -145,46 +142,33 @@ def test_where_names_cannot_be_exchanged(
     assert target.contents() == ({"f": "arrival", "f.~1~": "old"} if policy is BACKUP else {"f": "arrival"})
 
 
-@pytest.mark.parametrize("taken", [False, True])
-def test_what_is_saved_over_a_copy_that_is_taken_back_is_kept(
-    target: Target, monkeypatch: pytest.MonkeyPatch, *, taken: bool
+@pytest.mark.parametrize("policy", [BACKUP, NEWER])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_what_came_out_is_never_left_under_a_name_that_is_swept(
+    target: Target, monkeypatch: pytest.MonkeyPatch, policy: ConflictPolicy, error: int
 ) -> None:
-    inode = (target.root / "f").stat().st_ino
-    rename_noreplace = rename.rename_noreplace
+    """Nothing could be done about it any more, and the next sweep would have removed it."""
 
-    def saved(*args: Any) -> None:
-        monkeypatch.undo()
-        target.put("f", "saved just now", NEW)
-        rename_noreplace(*args)
-        if taken:
-            target.put("f", "and once more", NEW)
+    def theirs() -> None:
+        target.put("f", "theirs", NEW)
 
-    monkeypatch.setattr(conflict, "rename_noreplace", saved)
-    (target.root / os.fsdecode(TEMPORARY)).unlink()
-    withdraw(target.fd, b"f", inode, FAR)
-    kept = {"f": "and once more", "f.~1~": "saved just now"} if taken else {"f": "saved just now"}
-    assert target.contents() == kept
+    def fails(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
 
-
-def test_a_copy_that_is_taken_back_is_gone(target: Target) -> None:
-    inode = (target.root / "f").stat().st_ino
-    (target.root / os.fsdecode(TEMPORARY)).unlink()
-    withdraw(target.fd, b"f", inode + 1, FAR)
-    assert target.contents() == {"f": "old"}
-    withdraw(target.fd, b"f", inode, FAR)
-    assert target.contents() == {}
+    meanwhile(monkeypatch, theirs, lambda: fails())
+    monkeypatch.setattr(conflict, "keep_beside", fails)
+    with pytest.raises(OSError, match=os.strerror(error)):
+        place(target.fd, TEMPORARY, b"f", policy, MIDDLE)
+    found = target.contents()
+    assert "theirs" in found.values()
+    (name,) = [name for name, text in found.items() if text == "theirs"]
+    assert not is_temporary(name.encode())
 
 
-@pytest.mark.parametrize("why", ["touched since", "nobody knows when", "in somebody's hands"])
-def test_a_copy_that_somebody_may_count_on_stays_beside_its_place(target: Target, why: str) -> None:
-    """Another migration had found it equal to its own source, and had deleted that."""
-    st = (target.root / "f").stat()
-    (target.root / os.fsdecode(TEMPORARY)).unlink()
-    published_ns = 0 if why == "nobody knows when" else st.st_ctime_ns
-    with open(target.root / "f", "rb") as other:
-        if why == "touched since":
-            mark(target.fd, b"f", st)
-        elif why == "in somebody's hands":
-            assert lock(other.fileno())
-        withdraw(target.fd, b"f", st.st_ino, published_ns)
-    assert target.contents() == {"f.~1~": "old"}
+def test_a_name_that_comes_and_goes_all_the_time_is_given_up(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conflict, "_MAX_TRIES", 50)
+    monkeypatch.setattr(conflict, "give_free_name", lambda *_: None)
+    monkeypatch.setattr(conflict, "stat_or_none", lambda *_: None)
+    placed = place(target.fd, TEMPORARY, b"f", NEWER, MIDDLE)
+    assert placed.fault is not None
+    assert placed.fault.kind == "exists"

@@ -12,11 +12,13 @@ import msgspec
 import pytest
 
 from migmond.domain.entry import Lost
+from migmond.domain.fault import Fault
 from migmond.domain.plan import ConflictPolicy, VerifyLevel
 from migmond.domain.states import Outcome
-from migmond.fsys.locking import lock
 from migmond.mover import conflict, copy
+from migmond.mover.group import Arrival, Group
 from migmond.mover.settle import Settler
+from migmond.mover.temporaries import exchange_name
 from migmond.wire.items import SettleItem
 from migmond.wire.mover import Publish, Settle, Settled
 from parts import Mover, item_of
@@ -44,6 +46,16 @@ def copied(mover: Mover, name: str, **changes: object) -> Any:
     return mover.copier.copy(item, 0, b"", 1).result
 
 
+def settled(mover: Mover, arrival: Arrival, temporary: Path) -> list[Fault | None]:
+    """Let a mover find out what became of a copy; returns the fault of each that is published."""
+    tag = temporary.name.removesuffix(".part").split("-", 3)[3].encode()
+    item = SettleItem(arrival.number, 0, b"", b"f", arrival.inode, copied=True, tag=tag, size=arrival.size)
+    Settler(mover.context).settle(Settle(1, (item,)))
+    said = mover.said[-1]
+    assert isinstance(said, Settled)
+    return [p.fault for p in said.published]
+
+
 # --- copies that two migrations count on ---------------------------------------------------------
 
 
@@ -60,18 +72,27 @@ def test_a_copy_that_another_migration_counts_on_is_not_taken_back(
     second.context.no_rename(0)
     assert copied(second, "f").outcome is Outcome.UNCHANGED
     first.fail_next_sync(monkeypatch)
-    first.committer._sync(first.group(2))
-    assert contents(tmp_path / "target") == {"f.~1~": "version 1"}
+    first.committer._sync(Group(0))
+    assert contents(tmp_path / "target") == {"f": "version 1"}
 
 
-def test_a_copy_that_nobody_counts_on_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("move", [False, True])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_copy_whose_name_may_not_last_is_looked_at_and_waits_for_the_next_sync(
+    tmp_path: Path, *, move: bool, damaged: bool
+) -> None:
     put(tmp_path / "one" / "f", "version 1")
-    mover = Mover(tmp_path / "one", tmp_path / "target", move=True)
+    mover = Mover(tmp_path / "one", tmp_path / "target", move=move)
     mover.context.no_rename(0)
-    mover.publish(1, "f")
-    mover.fail_next_sync(monkeypatch)
-    mover.committer._sync(mover.group(2))
-    assert contents(tmp_path / "target") == {}
+    (arrival,) = mover.publish(1, "f").arrivals
+    if damaged:
+        put(tmp_path / "target" / "f", "VERSION 1")
+        os.utime(tmp_path / "target" / "f", ns=(OLD, OLD))
+    again = copied(mover, "f", earlier_inode=arrival.inode, earlier_digest=arrival.digest)
+    if damaged:
+        assert again.fault.kind == "exists"
+    else:
+        assert (again.outcome, again.group) == (Outcome.UNCHANGED, 1)
 
 
 def test_an_earlier_copy_of_ours_makes_room_and_stays(tmp_path: Path) -> None:
@@ -106,18 +127,6 @@ def test_what_is_counted_on_is_synced_itself(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "target" / "f").stat().st_ino in synced
 
 
-def test_what_another_migration_has_in_hand_is_not_counted_on(tmp_path: Path) -> None:
-    put(tmp_path / "one" / "f", "version 1")
-    put(tmp_path / "target" / "f", "version 1")
-    mover = Mover(tmp_path / "one", tmp_path / "target", move=True)
-    mover.context.no_rename(0)
-    with open(tmp_path / "target" / "f", "rb") as other:
-        assert lock(other.fileno())
-        result = copied(mover, "f")
-    assert (result.fault.kind, result.fault.disposition) == ("taken_meanwhile", "retry")
-    assert copied(mover, "f").outcome is Outcome.UNCHANGED
-
-
 # --- exchanging names ------------------------------------------------------------------------------
 
 
@@ -137,6 +146,17 @@ def test_nothing_of_the_destination_is_ever_in_a_source(tmp_path: Path, policy: 
     assert contents(tmp_path / "target") == kept
 
 
+def test_a_mover_that_died_before_the_exchange(tmp_path: Path) -> None:
+    put(tmp_path / "source" / "f", "ours", NEW)
+    mover = Mover(tmp_path / "source", tmp_path / "target", NEWER)
+    (arrival,) = mover.group(1, "f").arrivals
+    temporary = tmp_path / "target" / os.fsdecode(arrival.temporary)
+    temporary.rename(tmp_path / "target" / os.fsdecode(exchange_name(arrival.temporary)))
+    put(tmp_path / "target" / "f", "older")
+    assert settled(mover, arrival, temporary) == [None]
+    assert contents(tmp_path / "target") == {"f": "ours"}
+
+
 @pytest.mark.parametrize("policy", [BACKUP, NEWER])
 def test_what_came_out_when_a_mover_died_is_kept(tmp_path: Path, policy: ConflictPolicy) -> None:
     """It may be what another migration had put there a moment before, the only copy: it was swept as a temporary."""
@@ -145,13 +165,8 @@ def test_what_came_out_when_a_mover_died_is_kept(tmp_path: Path, policy: Conflic
     (arrival,) = mover.group(1, "f").arrivals
     temporary = tmp_path / "target" / os.fsdecode(arrival.temporary)
     temporary.rename(tmp_path / "target" / "f")
-    put(temporary, "theirs", NEW + 1)
-    tag = temporary.name.removesuffix(".part").split("-", 3)[3].encode()
-    item = SettleItem(arrival.number, 0, b"", b"f", arrival.inode, copied=True, tag=tag, size=arrival.size)
-    Settler(mover.context).settle(Settle(1, (item,)))
-    settled = mover.said[-1]
-    assert isinstance(settled, Settled)
-    assert [p.fault for p in settled.published] == [None]
+    put(tmp_path / "target" / os.fsdecode(exchange_name(arrival.temporary)), "theirs", NEW + 1)
+    assert settled(mover, arrival, temporary) == [None]
     assert contents(tmp_path / "target") == {"f": "ours", "f.~1~": "theirs"}
 
 
