@@ -189,9 +189,8 @@ class Commits:
                 places[n].path,
                 task.name,
                 members[n].inode,
-                copied=(copied := members[n].outcome in _COPIES),
                 tag=orphan.group.tag(members[n]),
-                size=members[n].size if copied and task.type is EntryType.FILE else None,
+                size=members[n].size if members[n].outcome in _COPIES and task.type is EntryType.FILE else None,
             )
             for n, task in tasks.items()
         )

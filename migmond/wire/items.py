@@ -223,7 +223,6 @@ class DirectoryItem(msgspec.Struct, frozen=True, array_like=True):
 class SettleItem(msgspec.Struct, frozen=True, array_like=True):
     """A task that may have been published before a crash. `inode` is its copy's inode at the target.
 
-    `copied`: what is there is ours and a copy, which may be taken back; otherwise it was renamed or there before.
     `tag`: `<mover>-<attempt>` that made it; b"" when that was by a version that did not name temporaries by it.
     `size`: bytes of a regular file's copy, None when that does not matter.
     """
@@ -233,7 +232,6 @@ class SettleItem(msgspec.Struct, frozen=True, array_like=True):
     path: bytes
     name: bytes
     inode: int
-    copied: bool
     tag: bytes = b""
     size: int | None = None
 

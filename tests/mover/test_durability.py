@@ -85,15 +85,14 @@ def test_a_renamed_file_is_the_only_one_and_stays(places: tuple[Path, Path], mon
 
 
 @pytest.mark.hazard(4)
-@pytest.mark.parametrize("copied", [True, False])
 def test_settling_lets_copies_stand_that_its_sync_did_not_make_durable(
-    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, copied: bool
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mover = Mover(*places)
     group = mover.publish(1, "a")
     (arrival,) = group.arrivals
     mover.fail_next_sync(monkeypatch)
-    Settler(mover.context).settle(Settle(1, (SettleItem(arrival.number, 0, b"", b"a", arrival.inode, copied=copied),)))
+    Settler(mover.context).settle(Settle(1, (SettleItem(arrival.number, 0, b"", b"a", arrival.inode),)))
     settled = mover.said[-1]
     assert isinstance(settled, Settled)
     assert [p.fault.kind for p in settled.published if p.fault is not None] == ["EIO"]

@@ -49,7 +49,7 @@ def copied(mover: Mover, name: str, **changes: object) -> Any:
 def settled(mover: Mover, arrival: Arrival, temporary: Path) -> list[Fault | None]:
     """Let a mover find out what became of a copy; returns the fault of each that is published."""
     tag = temporary.name.removesuffix(".part").split("-", 3)[3].encode()
-    item = SettleItem(arrival.number, 0, b"", b"f", arrival.inode, copied=True, tag=tag, size=arrival.size)
+    item = SettleItem(arrival.number, 0, b"", b"f", arrival.inode, tag=tag, size=arrival.size)
     Settler(mover.context).settle(Settle(1, (item,)))
     said = mover.said[-1]
     assert isinstance(said, Settled)

@@ -104,7 +104,7 @@ def test_settling_takes_whole_copies_only(places: tuple[Path, Path], place: str,
         tag = b"" if place != "final" else tag
     if cut:
         os.truncate(where, arrival.size - 1)
-    item = SettleItem(arrival.number, 0, b"", b"a", arrival.inode, copied=True, tag=tag, size=arrival.size)
+    item = SettleItem(arrival.number, 0, b"", b"a", arrival.inode, tag=tag, size=arrival.size)
     Settler(mover.context).settle(Settle(1, (item,)))
     settled = mover.said[-1]
     assert isinstance(settled, Settled)
