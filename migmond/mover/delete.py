@@ -400,7 +400,7 @@ def _source_changed() -> Unsafe:
 
 
 def _counted_on() -> Unsafe:
-    return Unsafe("source_in_use", "another migration has it or its copy in hand: both stay")
+    return Unsafe("source_in_use", "a program, or another migration, has locked it or its copy: both stay")
 
 
 def _in_use() -> Unsafe:

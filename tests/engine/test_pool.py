@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -162,3 +163,25 @@ async def test_spares_end_with_a_daemon_that_is_killed() -> None:
         await spare.hang_up()
         with trio.fail_after(10):
             await spare.ended()
+
+
+async def test_a_process_that_cannot_be_started_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many open files were an error that ended the daemon: nobody had asked for that mover."""
+    before = len(os.listdir("/proc/self/fd"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with trio.open_nursery() as nursery:
+        for call in ("socket.socketpair", "os.memfd_create"):
+            with monkeypatch.context() as patch:
+                patch.setattr(call, full)
+                pool = MoverPool(1)
+                nursery.start_soon(pool.run)
+                with trio.fail_after(20):
+                    while not pool._failures:  # noqa: ASYNC110 (failing sets no event)
+                        await trio.sleep(0.005)
+                with pytest.raises(MoverError, match="Too many open files"):
+                    await pool.start(1, ME)
+        nursery.cancel_scope.cancel()
+    assert len(os.listdir("/proc/self/fd")) == before

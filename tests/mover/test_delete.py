@@ -19,6 +19,7 @@ import loopfs
 from migmond.domain.entry import entry_type
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+from migmond.fsys.locking import lock
 from migmond.mover import delete
 from migmond.mover.context import Context
 from migmond.mover.control import Controls
@@ -362,6 +363,7 @@ def test_a_delete_that_is_told_as_failed_and_was_done_is_done(mover: Mover, monk
         ("a writer", "source_in_use"),
         ("another version", "source_changed"),
         ("another copy", "target_changed"),
+        ("a move the other way", "source_in_use"),  # its source is the copy here: each would delete the other's
     ],
 )
 def test_a_directory_without_room_for_a_private_name(
@@ -385,11 +387,23 @@ def test_a_directory_without_room_for_a_private_name(
     if what == "a further name":
         source.with_name("more").hardlink_to(source)
         mover.item = _again(mover, "doc")
-    with source.open("r+b") if what == "a writer" else contextlib.nullcontext():
+    with contextlib.ExitStack() as others:
+        if what == "a writer":
+            others.enter_context(source.open("r+b"))
+        elif what == "a move the other way":
+            assert lock(others.enter_context(target.open("rb")).fileno())
         fault = mover.delete()
     assert _kind(fault) == kind
     assert source.exists() is bool(kind)
     assert len(tries) == (0 if what == "a writer" else 2 if kind in ("", "ENOSPC") else len(tries))
+
+
+def test_a_source_that_another_migration_counts_on_at_this_moment_stays(mover: Mover) -> None:
+    with (mover.source / "doc").open("rb") as other:
+        assert lock(other.fileno())
+        assert _kind(mover.delete()) == "source_in_use"
+    assert (mover.source / "doc").exists()
+    assert mover.delete() is None
 
 
 @pytest.mark.hazard(4)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -421,3 +423,45 @@ def test_hashes_are_of_what_was_written(tmp_path: Path, verify: VerifyLevel) -> 
         found.append([c.result.digest for c in copied(mover, items_of(source))])
     assert found[0] == found[1]
     assert (None in found[1]) == (verify is VerifyLevel.NONE)
+
+
+@needs_root
+def test_a_directory_that_gives_its_group_is_the_long_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written before owner, group and mode are right."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(mode=0o700)
+    target.mkdir()
+    os.chown(target, 0, 5678)
+    target.chmod(0o2775)
+    for number in range(20):
+        (source / f"{number}").write_bytes(b"secret")
+        (source / f"{number}").chmod(0o640)
+    mover = Mover(source, target, machine_code=True)
+    assert mover.context.small_files is not None
+    asked: list[int] = []
+    really = mover.context.small_files.copy
+
+    def asking(*args: Any) -> Any:
+        asked.append(len(args[1]))
+        return really(*args)
+
+    monkeypatch.setattr(mover.context.small_files, "copy", asking)
+    publish(mover, copied(mover, items_of(source)))
+    assert asked == [8]  # none of the first ones was ordinary: no more are tried
+    assert {(p.stat().st_gid, stat.S_IMODE(p.stat().st_mode)) for p in target.iterdir()} == {(os.getegid(), 0o640)}
+
+
+def test_an_acl_that_comes_later_changes_no_mode(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(mode=0o700)
+    for name in "ab":
+        (source / name).write_bytes(b"x")
+        (source / name).chmod(0o664)
+    mover = Mover(source, target, machine_code=True)
+    mover.copier._targets.look(0, b"")
+    try:
+        trees.acl(target, default=True)
+    except OSError as e:
+        pytest.skip(f"no ACLs here: {e}")
+    publish(mover, copied(mover, items_of(source)))
+    assert {stat.S_IMODE((target / name).stat().st_mode) for name in "ab"} == {0o664}
