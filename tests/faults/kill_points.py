@@ -100,15 +100,23 @@ class KillPoints:
                 execution = _start(daemon, point, case)
                 movers = _until_it_dies(daemon, execution)
             detach(tracer)
-            hit, found = not daemon.running, []
-            if hit:
-                wait_gone(list(movers))
-                states = written(daemon.home / "state", execution).states()
-                self.meddle(case, states)
-                found = at_the_fault(case, states)
-                daemon.start()
-            found += brought_to_an_end(daemon, _start(daemon, point, case), case)
-        return Trial(str(point), hit, found)
+            hit, found = False, list[Finding]()
+            while True:
+                if not daemon.running:
+                    hit = True
+                    wait_gone(list(movers))
+                    states = written(daemon.home / "state", execution).states()
+                    self.meddle(case, states)
+                    found += at_the_fault(case, states)
+                    daemon.start()
+                try:
+                    execution = _start(daemon, point, case)
+                    found += brought_to_an_end(daemon, execution, case)
+                except ClientError:
+                    if hit or daemon.running:
+                        raise
+                    continue  # the kill was on its way when the tracer left
+                return Trial(str(point), hit, found)
 
 
 def _start(daemon: ForkedDaemon, point: Point, case: Case) -> str:

@@ -34,6 +34,7 @@ DETACH_S = 5.0
 
 _CALL = re.compile(r"^(\d+) +([a-z_0-9]+)\(")
 _ATTACH_S = 20.0
+ATTEMPTS = 3
 
 
 class TracedMovers:
@@ -143,6 +144,13 @@ def attach(pid: int, output: Path, *arguments: str) -> subprocess.Popen[bytes]:
     Raises:
         RuntimeError: strace would not.
     """
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(RuntimeError):  # on a busy machine it gives up now and then, and says nothing
+            return _attached(pid, output, *arguments)
+    return _attached(pid, output, *arguments)
+
+
+def _attached(pid: int, output: Path, *arguments: str) -> subprocess.Popen[bytes]:
     with open(os.devnull, "wb") as nowhere:
         tracer = subprocess.Popen(
             ["strace", "-f", "-qq", "-o", output, "-p", str(pid), *arguments],
