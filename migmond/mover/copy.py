@@ -22,8 +22,7 @@ from migmond.fsys.facts import mount_of
 from migmond.fsys.mapped import write_protect
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.rename import link, rename_noreplace, stat_or_none
-from migmond.fsys.reread import digest_of
-from migmond.mover.adoption import digest_on_device
+from migmond.fsys.reread import digest_of, digest_past_cache
 from migmond.mover.aside import NameTaken, put_back
 from migmond.mover.conflict import before_copy, give_free_name, keep_beside, standing_name
 from migmond.mover.context import Context, fault_of
@@ -118,7 +117,7 @@ class Copier:
             return self._gone(job)
         target = self._targets.look(job.root, job.path)
         job.target_dir, job.bare = target.fd, target.bare
-        if not target.fresh:
+        if not target.fresh or item.earlier_inode:
             job.existing = stat_or_none(job.target_dir, job.name)
         if item.earlier_inode and (item.as_found or item.leader_root >= 0):
             return self._again(job)
@@ -379,12 +378,23 @@ class Copier:
             if not context.moving and not reads_back(context.options) and not job.item.earlier_inode:
                 return self._unchanged(job, existing.st_ino, None)
             digest, _ = digest_of(source_fd, context.controls.step)
-            if digest_on_device(job.target_dir, job.name, context.controls.step) == digest:
+            if self._on_device(job) == digest:
                 return self._unchanged(job, existing.st_ino, digest)
         if job.ours:
             return None
         decided = before_copy(context.options.conflict, job.item.mtime_ns, existing)
         return None if decided is None else job.left(decided.outcome, decided.fault)
+
+    def _on_device(self, job: Job) -> bytes:
+        """Make what has the name durable and hash it from its device, before it is counted for the copy: perhaps its
+        maker never synced it, or a write to it has failed, though the cache shows it; and not every file system passes
+        the sync of all of it on."""
+        fd = os.open(job.name, _READ, dir_fd=job.target_dir)
+        try:
+            _sync(fd)
+            return digest_past_cache(fd, self._context.controls.step)[0]
+        finally:
+            close_unwritten(fd)
 
     def _gone(self, job: Job) -> Copied:
         """The source is not there: before a crash we renamed it, set it aside or deleted it, or somebody removed it."""

@@ -37,7 +37,7 @@ def test_the_bench_runs_and_every_copy_is_identical(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     runs = json.loads((tmp_path / "figures").read_text())["runs"]
-    assert {r["workload"] for r in runs} == {"small", "mixed", "large", "sparse+links"}
+    assert {r["workload"] for r in runs} == {"small", "mixed", "large", "sparse+links", "wide"}
     assert all(r["results"]["migmond"]["differences"] == 0 for r in runs)
     assert all(r["results"]["migmond"]["seconds"] for r in runs)
 
