@@ -87,7 +87,7 @@ def test_in_power_cuts(tmp_path: Path) -> None:
 def found_by_hand(laboratory: power_cut.PowerCuts | torn.TornWrites, number: int) -> None:
     """Delete a source by hand in a trial of that layout, and see it found."""
     laboratory.meddle = hand = Hand()
-    for again in range(12):
+    for again in range(60):  # the cut has to come while something is under way
         trial = laboratory.trial(number + again * len(LAYOUTS))
         if hand.moved:
             break
