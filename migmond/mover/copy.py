@@ -119,6 +119,10 @@ class Copier:
         job.target_dir, job.bare = target.fd, target.bare
         if not target.fresh or item.earlier_inode:
             job.existing = stat_or_none(job.target_dir, job.name)
+        if item.earlier_inode and item.earlier_name:  # the policy RENAME chose that, and would choose one more
+            earlier = stat_or_none(job.target_dir, item.earlier_name)
+            if earlier is not None and earlier.st_ino == item.earlier_inode:
+                job.standing, job.existing = item.earlier_name, earlier
         if item.earlier_inode and (item.as_found or item.leader_root >= 0):
             return self._again(job)
         return self._anew(job)
@@ -128,13 +132,12 @@ class Copier:
         room and stays beside the new one. Another migration may have found it equal to its own source, and have deleted
         that."""
         item = job.item
-        name = item.earlier_name or job.name
-        earlier = stat_or_none(job.target_dir, name)
+        name, earlier = job.standing, stat_or_none(job.target_dir, job.standing)
         as_we_left_it = earlier is not None and is_earlier(item, earlier)
         if as_we_left_it and item.earlier_digest and item.type is EntryType.FILE:
             # Somebody may have written to it and set its time back: then it is his, and stays.
             as_we_left_it = Place(job.target_dir, name).digest(self._context.controls.step) == item.earlier_digest
-        job.ours = as_we_left_it and name == job.name
+        job.ours = as_we_left_it
         copied = self._anew(job)
         if as_we_left_it and copied.arrival is not None and copied.arrival.temporary:
             keep_beside(job.target_dir, name, name)
@@ -314,7 +317,7 @@ class Copier:
         if existing is not None:
             same = entry_type(existing.st_mode) is item.type and existing.st_rdev == source.st_rdev
             if same and text:
-                same = os.readlink(job.name, dir_fd=job.target_dir) == text
+                same = os.readlink(job.standing, dir_fd=job.target_dir) == text
             if same and not os.path.samestat(existing, source):
                 return self._unchanged(job, existing.st_ino, digest)
             decided = None if job.ours else before_copy(context.options.conflict, item.mtime_ns, existing)
@@ -389,7 +392,7 @@ class Copier:
         """Make what has the name durable and hash it from its device, before it is counted for the copy: perhaps its
         maker never synced it, or a write to it has failed, though the cache shows it; and not every file system passes
         the sync of all of it on."""
-        fd = os.open(job.name, _READ, dir_fd=job.target_dir)
+        fd = os.open(job.standing, _READ, dir_fd=job.target_dir)
         try:
             _sync(fd)
             return digest_past_cache(fd, self._context.controls.step)[0]
@@ -424,7 +427,7 @@ class Copier:
     def _unchanged(self, job: Job, inode: int, digest: bytes | None) -> Copied:
         if not self._context.moving and not job.item.earlier_inode:
             return job.left(Outcome.UNCHANGED)
-        return job.member(Outcome.UNCHANGED, inode, digest=digest, placed=job.name)
+        return job.member(Outcome.UNCHANGED, inode, digest=digest, placed=job.standing)
 
 
 def _check_unchanged(item: WorkItem, st: os.stat_result) -> None:

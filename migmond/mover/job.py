@@ -40,6 +40,7 @@ class Job:
         "seen",
         "source_dir",
         "source_name",
+        "standing",
         "target_dir",
     )
 
@@ -49,7 +50,7 @@ class Job:
         self.path = path
         self.group = group
         self.source_name = source_name
-        self.name = name
+        self.name = self.standing = name
         self.source_dir = self.target_dir = -1
         self.bare = False
         self.birth_ns = 0
@@ -58,6 +59,7 @@ class Job:
         self.broken = False
         """It is a further name of a file, and becomes a file of its own."""
         self.existing: os.stat_result | None = None
+        """What has the name `standing`: its own, or the one that an earlier copy of it was given."""
         self.seen: Seen | None = None
         """The source's version that is copied, when it is another one than was promised."""
         self.ours = False

@@ -95,6 +95,18 @@ def test_a_copy_whose_name_may_not_last_is_looked_at_and_waits_for_the_next_sync
         assert (again.outcome, again.group) == (Outcome.UNCHANGED, 1)
 
 
+@pytest.mark.parametrize("move", [False, True])
+def test_a_copy_in_doubt_is_found_under_the_name_that_was_chosen_for_it(tmp_path: Path, *, move: bool) -> None:
+    put(tmp_path / "one" / "f", "version 1")
+    put(tmp_path / "target" / "f", "somebody else's")
+    mover = Mover(tmp_path / "one", tmp_path / "target", ConflictPolicy.RENAME, move=move)
+    mover.context.no_rename(0)
+    (arrival,) = mover.publish(1, "f").arrivals
+    found = copied(mover, "f", earlier_inode=arrival.inode, earlier_name=b"f (1)", earlier_digest=arrival.digest)
+    assert (found.outcome, found.group) == (Outcome.UNCHANGED, 1)
+    assert names(tmp_path / "target") == ["f", "f (1)"]
+
+
 def test_an_earlier_copy_of_ours_makes_room_and_stays(tmp_path: Path) -> None:
     """Another migration may have counted on it since."""
     put(tmp_path / "one" / "f", "version 1")
