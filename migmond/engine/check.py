@@ -11,7 +11,8 @@ from migmond.domain.errors import MoverError, NotPermitted, PlanInfeasible
 from migmond.domain.identity import Identity
 from migmond.domain.plan import Plan
 from migmond.domain.preflight import Promise, TargetFacts
-from migmond.engine.crew import open_mover
+from migmond.domain.preflight import Survey as Report
+from migmond.engine.crew import open_mover, refused
 from migmond.engine.opening import fresh_opening, roots_of
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
@@ -35,17 +36,14 @@ async def check_plan(
     opening = msgspec.structs.replace(opening, make_targets=False)
     try:
         process, opened = await open_mover(surroundings.pool, 0, identity, opening)
+        try:
+            targets = await probe(process)
+            survey = await _surveyed(process, Survey(plan.selector, surroundings.clock.wall()))
+        finally:
+            await process.end()
     except (PlanInfeasible, NotPermitted) as e:
         return _refused(plan, api.Finding("blocker", e.kind, e.message, e.hint))
-    try:
-        targets = await probe(process)
-        await process.send(Survey(plan.selector, surroundings.clock.wall()))
-        answer = await process.receive()
-        if not isinstance(answer, Surveyed):
-            raise MoverError("a mover ended while it looked at the source")
-    finally:
-        await process.end()
-    survey, roots = answer.report, opened.roots
+    roots = opened.roots
     same = [r.source_device == r.target_device for r in roots]
     findings, accounts = judge(
         Facts(
@@ -73,6 +71,16 @@ async def check_plan(
         seconds_elapsed=surroundings.clock.monotonic() - started,
         targets=tuple(accounts),
     )
+
+
+async def _surveyed(process: MoverProcess, question: Survey) -> Report:
+    await process.send(question)
+    answer = await process.receive()
+    if isinstance(answer, OpenFailed):
+        raise refused(answer)
+    if not isinstance(answer, Surveyed):
+        raise MoverError("a mover ended while it looked at the source")
+    return answer.report
 
 
 async def probe(process: MoverProcess) -> tuple[TargetFacts, ...]:

@@ -298,6 +298,11 @@ async def open_mover(pool: MoverPool, slot: int, identity: Identity, opening: Op
         return process, answer
     ended = await process.end()
     if isinstance(answer, OpenFailed):
-        kind = NotPermitted if answer.fault.kind in ("EACCES", "EPERM") else PlanInfeasible
-        raise kind(answer.message, hint=answer.hint, path=answer.path, errno=answer.fault.errno or None)
+        raise refused(answer)
     raise MoverError(f"a mover ended before it had opened the plan's roots: {ended}")
+
+
+def refused(answer: OpenFailed) -> NotPermitted | PlanInfeasible:
+    """Return what a mover's refusal of the roots means to whoever asked."""
+    kind = NotPermitted if answer.fault.kind in ("EACCES", "EPERM") else PlanInfeasible
+    return kind(answer.message, hint=answer.hint, path=answer.path, errno=answer.fault.errno or None)

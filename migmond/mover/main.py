@@ -174,7 +174,7 @@ class Worker:
             case Probe():
                 self._context.send(self._probe())
             case Survey():
-                survey(self._context, message)
+                self._survey(message)
             case _:
                 raise ValueError(f"unexpected message {type(message).__name__}")
 
@@ -207,6 +207,12 @@ class Worker:
             self._committer.seal(group)
         else:
             self._committer.seal(Group(0))
+
+    def _survey(self, message: Survey) -> None:
+        try:
+            survey(self._context, message)
+        except Refused as e:  # something else has a root's name since it was opened
+            self._context.send(e.answer)
 
     def _probe(self) -> Probed | OpenFailed:
         facts = []

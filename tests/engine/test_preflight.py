@@ -16,7 +16,7 @@ import pytest
 
 import trees
 from as_user import NOBODY
-from engine_harness import Laboratory, laboratory, plan
+from engine_harness import ME, Laboratory, laboratory, plan
 from loopfs import missing, mounted, tmpfs
 from migmond.domain import api
 from migmond.domain.errors import NotPermitted
@@ -26,9 +26,11 @@ from migmond.domain.hold import HoldReason
 from migmond.domain.identity import Identity
 from migmond.domain.limits import Limits
 from migmond.domain.plan import ConflictPolicy, Operation, Plan, Source
-from migmond.domain.preflight import Folding
+from migmond.domain.preflight import Folding, TargetFacts
 from migmond.domain.selector import Selector
 from migmond.domain.states import ExecutionState
+from migmond.engine import check
+from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
 from migmond.fsys.facts import target_facts
 
@@ -480,3 +482,27 @@ async def test_what_may_be_there_already_is_not_held(tmp_path: Path) -> None:
                 done = await lab.run(plan(source, mount / "target"))
                 assert done.state is ExecutionState.COMPLETED
             assert not [e for e in lab.events if isinstance(e, HoldChanged)]
+
+
+@needs_root
+async def test_a_destination_that_becomes_somebodys_symlink_meanwhile_is_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was a mover's bug."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    really = check.probe
+
+    async def late(process: MoverProcess) -> tuple[TargetFacts, ...]:
+        facts = await really(process)
+        target.rename(tmp_path / "away")
+        target.symlink_to("away")
+        os.lchown(target, 65534, 65534)
+        return facts
+
+    monkeypatch.setattr(check, "probe", late)
+    async with laboratory(tmp_path / "state") as lab:
+        verdict = await check.check_plan(lab.surroundings, plan(source, target), ME)
+    assert not verdict.feasible
+    assert "symlink" in verdict.findings[0].message
