@@ -122,7 +122,7 @@ class Watch:
     def _hands(self) -> Counter[int]:
         hands: Counter[int] = Counter()
         assert self.lab is not None
-        for run in self.lab.engine._runs.values():
+        for run in self.lab.engine._roster.runs():
             scope = run._scope
             assert scope is not None
             for station in scope.crew.stations.values():

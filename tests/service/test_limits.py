@@ -179,7 +179,8 @@ async def a_service(nursery: trio.Nursery, *executions: Execution) -> tuple[Serv
     journal = _Journal()
     surroundings = cast("Surroundings", _Surroundings(journal))
     engine = Engine(surroundings, nursery)
-    engine._executions.update({e.id: e for e in executions})
+    for execution in executions:
+        engine._roster.add(execution)
     return Service(engine, surroundings, cast("Facts", None)), journal
 
 
