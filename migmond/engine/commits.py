@@ -54,6 +54,8 @@ class Commits:
                 group = groups.get(result.group)
                 if group is None:
                     group = groups[result.group] = Group(scope.next_group(), scope.mover_name(station.number))
+                if task.lost and result.inode == task.target_inode:  # it is the copy that an earlier attempt made
+                    result = msgspec.structs.replace(result, lost=result.lost | task.lost)
                 if result.seen is not None:
                     task = self._refreshed(task, result.seen)
                 group.add(task, result)
@@ -272,4 +274,6 @@ class Commits:
 
 def _stands(task: Task, member: Member, name: bytes | None) -> Task:
     """The task with its copy, which may not last."""
-    return msgspec.structs.replace(task, target_inode=member.inode, target_name=name, digest=member.digest)
+    return msgspec.structs.replace(
+        task, target_inode=member.inode, target_name=name, digest=member.digest, lost=member.lost
+    )

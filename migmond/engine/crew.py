@@ -113,7 +113,7 @@ class Handler(msgspec.Struct, frozen=True):
 class Crew:
     """Keeps movers running. `serve` is run once per slot.
 
-    One mover begins; the others come when it is busy and there is more to do (`reinforced`). Each takes a process, and
+    One mover begins; the others come when it is busy and there is more to do (`call_all`). Each takes a process, and
     some of the CPU that the first ones need, and a small migration is over before it has come.
 
     Args:
@@ -170,9 +170,9 @@ class Crew:
         finally:
             self._serving -= 1
 
-    def reinforced(self) -> bool:
-        """Whoever is there is busy, and there is more to do: let all others come. False while some are on their way:
-        what is given to a busy mover meanwhile, they cannot have."""
+    def call_all(self) -> bool:
+        """Whoever is there is busy, and there is more to do: let all others come. Returns whether they are here: what
+        is given to a busy mover before, they cannot have."""
         self._more.set()
         return len(self.stations) >= self._serving
 

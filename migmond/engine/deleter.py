@@ -86,7 +86,7 @@ class Deleter:
             station = min(scope.crew.stations.values(), key=lambda s: len(s.flight.deletes), default=None)
             if station is not None:
                 out = len(station.flight.deletes)
-                if not out or (scope.crew.reinforced() and out < MAX_OUT):
+                if not out or (scope.crew.call_all() and out < MAX_OUT):
                     return station
             with trio.move_on_after(1.0):
                 await scope.progress.wait()

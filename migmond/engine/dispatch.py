@@ -205,7 +205,7 @@ class Dispatcher:
                 out = len(station.flight.batches)
                 if not out:
                     return station
-                enough = _is_one_batch(waiting, station.sizer.limit) or scope.crew.reinforced()
+                enough = _is_one_batch(waiting, station.sizer.limit) or scope.crew.call_all()
                 if enough and out < BATCHES_OUT:
                     return station
             with trio.move_on_after(1.0):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 import trio
 
+from migmond.domain.entry import Lost
 from migmond.domain.events import TaskFailed
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
@@ -161,8 +162,10 @@ class Scope:
         """
         ours = task.target_inode if task.outcome is not Outcome.UNCHANGED else 0
         name = task.target_name if ours else None
-        digest = task.digest if ours else None
-        result = self.account.settle(task, TaskState.FAILED, digest=digest, target_name=name, target_inode=ours)
+        digest, lost = (task.digest, task.lost) if ours else (None, Lost.NOTHING)
+        result = self.account.settle(
+            task, TaskState.FAILED, lost=lost, digest=digest, target_name=name, target_inode=ours
+        )
         self.ledger.record(
             [Record(self.key, (result,)), AddFault(self.key, task.number, self.wall(), fault)],
         )

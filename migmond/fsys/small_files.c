@@ -1,5 +1,5 @@
 /* Small files of one directory, many in one call: what `migmond.mover.copy` and `migmond.mover.commit` do for each of
- * them in Python, by the same system calls in the same order, without the interpreter between them.
+ * them in Python, by the same system calls, without the interpreter between them.
  *
  * Only what is ordinary is done here. Whatever is not - an attribute, a flag, an owner that cannot be given, a name that
  * is taken, a source that changed, any call that fails - leaves nothing behind and is left to the Python side, which does
@@ -239,7 +239,8 @@ static int copy_one(struct copies *c, struct record *r, const char *name, const 
                                ns(st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec)) ||
                  ns(st.stx_atime.tv_sec, st.stx_atime.tv_nsec) == NO_TIME ||
                  (int64_t)(st.stx_blocks * 512) < r->size || /* sparse */
-                 (st.stx_mode & 07000) || (st.stx_uid != c->uid && !(c->flags & MAY_CHOWN)) || has_attributes(source) || has_flags(source) ||
+                 (st.stx_mode & 07000) || (st.stx_uid != c->uid && !(c->flags & MAY_CHOWN)) ||
+                 has_attributes(source) || has_flags(source) ||
                  fill(c, r, source, &st, temporary, to);
     close(source);
     if (failed) return -1;

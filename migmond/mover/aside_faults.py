@@ -17,15 +17,19 @@ def kept_aside(private: bytes, why: str = "its name has been given to another fi
 
 
 def left_aside(private: bytes, error: OSError, it: str = "it is") -> Fault:
-    """The fault of a source that could not be given its name back, or not for certain."""
-    fault = fault_of(Phase.DELETE, error)
-    text = f"{fault.message}; {it} beside its place as {private.decode()}"
-    return Fault(Phase.DELETE, "left_aside", fault.errno, text)
+    """The fault of a source that could not be given its name back, or not for certain: `it` says so."""
+    return msgspec.structs.replace(_beside(private, error, it), kind="left_aside")
 
 
 def not_seen(private: bytes, error: OSError) -> Fault:
     """The fault of a source of which nobody can say whether it has its private name."""
-    return msgspec.structs.replace(left_aside(private, error, "it may be"), kind=fault_of(Phase.DELETE, error).kind)
+    return _beside(private, error, "it may be")
+
+
+def _beside(private: bytes, error: OSError, it: str) -> Fault:
+    fault = fault_of(Phase.DELETE, error)
+    text = f"{fault.message}; {it} beside its place as {private.decode()}"
+    return msgspec.structs.replace(fault, message=text)
 
 
 def unreachable(private: bytes) -> Fault:
@@ -43,9 +47,7 @@ def of_unsafe(error: Unsafe, private: Place) -> Fault:
 
 def of_error(error: OSError, private: Place) -> Fault:
     """Return the fault that `error` means; it says so when the source could not even be put back."""
-    fault = fault_of(Phase.DELETE, error)
     with contextlib.suppress(OSError):
         if private.stat() is not None:
-            text = f"{fault.message}; it is beside its place as {private.name.decode()}"
-            return msgspec.structs.replace(fault, message=text)
-    return fault
+            return _beside(private.name, error, "it is")
+    return fault_of(Phase.DELETE, error)

@@ -421,11 +421,14 @@ class Copier:
                 name = item.earlier_name or job.name
                 earlier = stat_or_none(self._targets.get(job.root, job.path), name)
                 if earlier is not None and is_earlier(item, earlier):  # its delete was not answered for
-                    return job.member(Outcome.UNCHANGED, earlier.st_ino, digest=item.earlier_digest, placed=name)
+                    return job.member(job.made, earlier.st_ino, digest=item.earlier_digest, placed=name)
         return job.left(Outcome.SOURCE_GONE)
 
     def _unchanged(self, job: Job, inode: int, digest: bytes | None) -> Copied:
-        if not self._context.moving and not job.item.earlier_inode:
+        """It is there already and stays: as our own copy, or somebody's that a move counts on."""
+        if inode == job.item.earlier_inode:
+            return job.member(job.made, inode, digest=digest, placed=job.standing)
+        if not self._context.moving:
             return job.left(Outcome.UNCHANGED)
         return job.member(Outcome.UNCHANGED, inode, digest=digest, placed=job.standing)
 

@@ -65,6 +65,13 @@ class Job:
         self.ours = False
         """What has the name is our own copy of an earlier version."""
 
+    @property
+    def made(self) -> Outcome:
+        """How a copy of it comes to be."""
+        if self.item.leader_root >= 0 and not self.broken:
+            return Outcome.LINKED
+        return Outcome.COPIED if self.item.type is EntryType.FILE else Outcome.CREATED
+
     def take(self, source: os.stat_result) -> None:
         """The source is looked at: when any version of it will do, this one is what is promised from now on."""
         if self.item.as_found:

@@ -14,7 +14,7 @@ from migmond.fsys.times import FIRST_NS, LAST_NS
 from migmond.mover.context import Context
 from migmond.mover.directory_cache import DirectoryCache
 from migmond.mover.group import Arrival, Copied
-from migmond.mover.temporaries import around_numbers
+from migmond.mover.temporaries import around_numbers, numbered
 from migmond.wire.items import CopyResult, WorkItem
 
 # Looking a member up in its class takes as long as a function call.
@@ -99,7 +99,7 @@ class Quick:
 
     def _copied(self, item: WorkItem, copy: Copy, root: int, path: bytes, group: int, where: Where) -> Copied:
         digest = xxhash.xxh3_128_digest(copy.content) if where.keep else None
-        temporary = b"%s%d%s%d.part" % (where.prefix, item.number, where.tag, copy.attempt)
+        temporary = numbered((where.prefix, where.tag), item.number, copy.attempt)
         return Copied(
             CopyResult(
                 item.number, group, _COPIED, _NOTHING, digest, copy.inode, item.size, None, None,

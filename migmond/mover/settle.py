@@ -59,7 +59,10 @@ class Settler:
             except OSError as e:
                 # What stands may not last. It stays, for others may count on it, and is looked at again.
                 fault = fault_of(Phase.SYNC, e)
-                published = [PublishResult(p.number, Outcome.NONE, p.target_name, fault) for p in published]
+                published = [
+                    msgspec.structs.replace(p, fault=fault) if p.fault is None and p.outcome is Outcome.NONE else p
+                    for p in published
+                ]
         targets.clear()
         context.controls.slot.ended()
         context.send(Settled(message.batch, tuple(published), tuple(lost)))

@@ -22,6 +22,11 @@ def around_numbers(execution: str, mover: bytes) -> tuple[bytes, bytes]:
     return b".migmond-%s-" % execution.encode(), b"-%s-" % mover
 
 
+def numbered(around: tuple[bytes, bytes], number: int, attempt: int) -> bytes:
+    """Return the temporary name of task `number` in a mover's `attempt`; `around`: see `around_numbers`."""
+    return b"%s%d%s%d.part" % (around[0], number, around[1], attempt)
+
+
 def exchange_name(temporary: bytes) -> bytes:
     """Return what a copy is called while it exchanges names with what has its own. It is no temporary's name: what has
     it may be somebody else's, and is never swept."""

@@ -392,6 +392,10 @@ async def test_a_source_whose_directory_got_another_name_is_not_taken_for_delete
         assert f".migmond-{done.id}-" in group.fault.message
         if ending == "resume":
             assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
+            await lab.engine.resume(done, "me", "")
+            done = await lab.ended(done)
+            (group,) = await lab.journal.fault_groups(done.key)
+            assert (group.fault.kind, group.count) == ("source_unreachable", len(DOCS))  # not that it has vanished
             (source / "e").rename(source / "d")
             await lab.engine.resume(done, "me", "")
             done = await lab.ended(done)

@@ -266,4 +266,4 @@ def test_a_source_that_was_deleted_without_an_answer_has_not_vanished(
     if touched:
         assert result.outcome is Outcome.SOURCE_GONE
     else:
-        assert (result.outcome, result.digest) == (Outcome.UNCHANGED, b"16 bytes of hash")
+        assert (result.outcome, result.digest) == (Outcome.COPIED, b"16 bytes of hash")

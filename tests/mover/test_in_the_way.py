@@ -92,7 +92,7 @@ def test_a_copy_whose_name_may_not_last_is_looked_at_and_waits_for_the_next_sync
     if damaged:
         assert again.fault.kind == "exists"
     else:
-        assert (again.outcome, again.group) == (Outcome.UNCHANGED, 1)
+        assert (again.outcome, again.group) == (Outcome.COPIED, 1)
 
 
 @pytest.mark.parametrize("move", [False, True])
@@ -103,7 +103,7 @@ def test_a_copy_in_doubt_is_found_under_the_name_that_was_chosen_for_it(tmp_path
     mover.context.no_rename(0)
     (arrival,) = mover.publish(1, "f").arrivals
     found = copied(mover, "f", earlier_inode=arrival.inode, earlier_name=b"f (1)", earlier_digest=arrival.digest)
-    assert (found.outcome, found.group) == (Outcome.UNCHANGED, 1)
+    assert (found.outcome, found.group) == (Outcome.COPIED, 1)
     assert names(tmp_path / "target") == ["f", "f (1)"]
 
 
