@@ -292,7 +292,7 @@ class Service:
         checks = [*await self._doctor.get()]
         checks += _plugin_checks(self._facts.plugins())
         checks.append(self._facts.config.check())
-        checks.append(_machine_code_check())
+        checks.append(_small_files_check(wanted=self._facts.config.started.settings.movers.machine_code))
         checks.append(_space_check(self._facts.state_directory))
         lag = self._facts.loop_lag_max_s()
         checks.append(
@@ -440,13 +440,15 @@ def _plugin_checks(plugins: tuple[api.PluginView, ...]) -> list[api.Check]:
     return checks or [api.Check("plugins", "ok", f"{len(plugins)} loaded or disabled, none in trouble")]
 
 
-def _machine_code_check() -> api.Check:
+def _small_files_check(*, wanted: bool) -> api.Check:
+    if not wanted:
+        return api.Check("small files", "ok", "copied by Python, as movers.machine_code says")
     if machine_code.built():
         return api.Check("small files", "ok", "copied by machine code")
     return api.Check(
         "small files",
         "warning",
-        "copied by Python, which is slower: no C compiler was there when migmond was installed",
+        "copied by Python, which is slower: the machine code was not built, or from other sources than are installed",
         "apt-get install gcc libc6-dev, then install migmond again",
     )
 

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from daemon import EmbeddedDaemon, wait_gone
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.fsys import machine_code
 
 TIMEOUT_S = 30
 
@@ -57,3 +59,14 @@ def test_none_is_kept_where_none_is_wanted(tmp_path: Path) -> None:
         (tmp_path / "source").mkdir()
         daemon.migmon("run", "-q", str(tmp_path / "source"), str(tmp_path / "target"))
         until(lambda: daemon.children() == [])
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_doctor_says_what_copies_small_files(tmp_path: Path, *, wanted: bool) -> None:
+    settings = f"[movers]\nmachine_code = {str(wanted).lower()}\n"
+    with EmbeddedDaemon(tmp_path / "daemon", settings) as daemon:
+        said = next(line for line in daemon.migmon("doctor").stdout.splitlines() if "small files" in line)
+    if not wanted:
+        assert "movers.machine_code" in said
+    else:
+        assert ("copied by machine code" in said) is machine_code.built()
