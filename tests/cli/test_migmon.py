@@ -240,11 +240,26 @@ def test_status_doctor_config_plugins_completion_rpc(daemon: EmbeddedDaemon) -> 
     assert "B/s" in daemon.migmon("top").stdout
 
 
-def test_watch_json_is_a_line_per_event(daemon: EmbeddedDaemon, source: Path, tmp_path: Path) -> None:
-    started = daemon.migmon("run", str(source), str(tmp_path / "t"), "--detach").stdout.strip()
-    lines = daemon.migmon("watch", started, "--json").stdout.splitlines()
-    kinds = {json.loads(line)["data"]["type"] for line in lines}
-    assert not lines or "execution.state" in kinds
+def test_watch_json_is_a_line_per_event(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
+    source = large(tmp_path / "source")
+    started = daemon.migmon("run", str(source), str(tmp_path / "t"), "--io", "1MiB/s", "--detach").stdout.strip()
+    command = [sys.executable, "-m", "migmond.cli", "watch", started, "--json"]
+    with subprocess.Popen(command, env=daemon.environment, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        lines = [watching.stdout.readline()]  # it is subscribed
+        daemon.migmon("cancel", started, "-y")
+        lines += watching.stdout.read().splitlines()
+    assert watching.returncode == 1
+    events = [json.loads(line) for line in lines]
+    assert {e["kind"] for e in events} == {"event"}
+    assert events[-1]["data"]["type"] == "execution.state"
+    assert events[-1]["data"]["after"] == "cancelled"
+
+
+def test_watch_json_of_one_that_has_ended_is_itself(daemon: EmbeddedDaemon, source: Path, tmp_path: Path) -> None:
+    ended = json.loads(daemon.migmon("run", str(source), str(tmp_path / "t"), "--json").stdout)["data"]["id"]
+    (line,) = daemon.migmon("watch", ended, "--json").stdout.splitlines()
+    assert (json.loads(line)["kind"], json.loads(line)["data"]["state"]) == ("execution", "completed")
 
 
 def test_a_daemon_is_started_when_there_is_none(tmp_path: Path, source: Path) -> None:
