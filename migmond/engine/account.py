@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -16,13 +16,13 @@ from migmond.domain.states import (
     TaskState,
     advance,
 )
-from migmond.domain.task import Listing, Task, TaskResult
+from migmond.domain.task import Listing, Member, Task, TaskResult
 from migmond.engine.in_hand import InHand
 
 # Looking a member up in its class takes as long as a function call.
 _FILE, _DIRECTORY = EntryType.FILE, EntryType.DIRECTORY
 _PENDING, _DURABLE, _DONE, _SKIPPED = TaskState.PENDING, TaskState.DURABLE, TaskState.DONE, TaskState.SKIPPED
-_NOTHING, _NO_TALLY = Lost.NOTHING, Tally()
+_NOTHING, _RENAMED = Lost.NOTHING, Outcome.RENAMED
 _TALLY_OF = {
     TaskState.DONE: "done",
     TaskState.SKIPPED: "skipped",
@@ -43,8 +43,9 @@ class Account:
     def __init__(self, execution: Execution, in_hand: InHand) -> None:
         self._execution = execution
         self._in_hand = in_hand
-        self._uncounted: dict[str, Tally] = {}
-        """What was settled since anybody looked at the totals, by their fields: thousands between two looks."""
+        self._uncounted: dict[str, list[int]] = {}
+        """Entries and bytes that were settled since anybody looked at the totals, by their fields: thousands between
+        two looks."""
 
     @property
     def execution(self) -> Execution:
@@ -157,6 +158,43 @@ class Account:
             self._add("imperfect", now - was, 0)
         return TaskResult(task.number, state, outcome, lost, digest, target_name, target_inode, birth_ns)
 
+    def settle_copies(
+        self, tasks: Mapping[int, Task], members: Mapping[int, Member], names: Mapping[int, bytes], *, moving: bool
+    ) -> list[TaskResult]:
+        """Settle the members of a commit group: as `settle` does, in one go for those that are pending, as nearly all
+        are.
+
+        Args:
+            names: those that got another name than their own.
+            moving: what was copied is DURABLE, its source is to be deleted.
+        """
+        results: list[TaskResult] = []
+        entries = size_bytes = imperfect = 0
+        for number, task in tasks.items():
+            member = members[number]
+            outcome, lost = member.outcome, member.lost
+            state = _DURABLE if moving and outcome is not _RENAMED else _DONE
+            name = names.get(number) if names else None
+            if name == task.name:
+                name = None
+            if task.state is not _PENDING or task.type is _DIRECTORY:
+                results.append(
+                    self.settle(
+                        task, state, outcome, lost=lost, digest=member.digest, target_name=name,
+                        target_inode=member.inode, birth_ns=member.birth_ns,
+                    )
+                )  # fmt: skip
+                continue
+            self._in_hand.settle(number)
+            if state is _DONE:
+                entries += 1
+                size_bytes += task_bytes(task)
+            imperfect += lost is not _NOTHING
+            results.append(TaskResult(number, state, outcome, lost, member.digest, name, member.inode, member.birth_ns))
+        self._add("done", entries, size_bytes)
+        self._add("imperfect", imperfect, 0)
+        return results
+
     def reopen(self, directory: Task) -> TaskResult:
         """A finished directory is to be finished again; returns what the journal is to record."""
         assert directory.type is EntryType.DIRECTORY
@@ -199,15 +237,17 @@ class Account:
         return ExecutionState.COMPLETED, ""
 
     def _add(self, field: str, entries: int, size_bytes: int) -> None:
-        self._uncounted[field] = self._uncounted.get(field, _NO_TALLY).plus(entries, size_bytes)
+        sums = self._uncounted.setdefault(field, [0, 0])
+        sums[0] += entries
+        sums[1] += size_bytes
 
     def _count(self) -> None:
         uncounted, self._uncounted = self._uncounted, {}
         totals = self._execution.totals
-        fields: dict[str, object] = {"imperfect": totals.imperfect + uncounted.pop("imperfect", _NO_TALLY).entries}
-        for field, more in uncounted.items():
+        fields: dict[str, object] = {"imperfect": totals.imperfect + uncounted.pop("imperfect", (0, 0))[0]}
+        for field, (entries, size_bytes) in uncounted.items():
             tally: Tally = getattr(totals, field)
-            fields[field] = tally.plus(more.entries, more.bytes)
+            fields[field] = tally.plus(entries, size_bytes)
         self._execution = msgspec.structs.replace(self._execution, totals=msgspec.structs.replace(totals, **fields))
 
     def _set_totals(self, **fields: object) -> None:

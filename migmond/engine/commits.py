@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from migmond.domain.entry import EntryType
+from migmond.domain.entry import EntryType, Lost
 from migmond.domain.errors import MoverError
 from migmond.domain.execution import Tally
 from migmond.domain.fault import Fault, Phase
@@ -13,16 +13,17 @@ from migmond.domain.task import Member, Task, TaskResult
 from migmond.engine.crew import Station
 from migmond.engine.deleter import Deleter
 from migmond.engine.faults import FaultDesk
-from migmond.engine.flight import Group, GroupState
+from migmond.engine.flight import Batch, Group, GroupState
 from migmond.engine.scope import Orphan, Scope
 from migmond.ports import Change, CloseGroup, OpenGroup, Record, Refresh
 from migmond.wire.items import ItemFault, Seen, SettleItem
 from migmond.wire.mover import Copied, Publish, Published, Settle, Settled, Synced
+from migmond.wire.work import COPY, PlainCopies
 
 _LEFT_ALONE = frozenset({Outcome.EXISTS, Outcome.OLDER, Outcome.UNCHANGED})
 _COPIES = frozenset({Outcome.COPIED, Outcome.REFLINKED, Outcome.LINKED, Outcome.CREATED})
 """What is at the target is ours, and the source is there as well."""
-_DURABLE, _DONE = TaskState.DURABLE, TaskState.DONE
+_COPIED, _NOTHING = Outcome.COPIED, Lost.NOTHING
 
 
 class Commits:
@@ -41,7 +42,8 @@ class Commits:
         station.last_answer_at = now
         station.answered_for = Tally(message.entries_total, message.bytes_total)
         left_alone: list[TaskResult] = []
-        groups = station.flight.groups
+        for copies in message.plain:
+            self._plain(station, batch, copies)
         for result in message.results:
             task = batch.tasks.pop(result.number)
             if result.fault is not None:
@@ -51,19 +53,38 @@ class Commits:
             else:
                 if result.size:
                     self._faults.went_well()
-                group = groups.get(result.group)
-                if group is None:
-                    group = groups[result.group] = Group(scope.next_group(), scope.mover_name(station.number))
                 if task.lost and result.inode == task.target_inode:  # it is the copy that an earlier attempt made
                     result = msgspec.structs.replace(result, lost=result.lost | task.lost)
                 if result.seen is not None:
                     task = self._refreshed(task, result.seen)
-                group.add(task, result)
+                self._group(station, result.group).add(task, result)
         for task in batch.tasks.values():
             self._faults.meet(task, Fault(Phase.MOVER, "mover_died", 0, "the mover gave no answer for it"))
         if left_alone:
             scope.ledger.record([Record(scope.key, tuple(left_alone))])
         scope.progress.set()
+
+    def _plain(self, station: Station, batch: Batch, copies: PlainCopies) -> None:
+        group, size_bytes = self._group(station, copies.group), 0
+        tasks, members, hashed, take = group.tasks, group.members, copies.hashed, batch.tasks.pop
+        for number, inode, size, birth_ns, attempt, digest in COPY.iter_unpack(copies.copies):
+            tasks[number] = take(number)
+            members[number] = Member(
+                number, inode, _COPIED, _NOTHING, digest if hashed else None, size, birth_ns, attempt
+            )
+            size_bytes += size
+        group.size_bytes += size_bytes
+        if size_bytes:
+            self._faults.went_well()
+
+    def _group(self, station: Station, number: int) -> Group:
+        """Return the commit group that a mover calls so."""
+        groups = station.flight.groups
+        group = groups.get(number)
+        if group is None:
+            scope = self._scope
+            group = groups[number] = Group(scope.next_group(), scope.mover_name(station.number))
+        return group
 
     def _refreshed(self, task: Task, seen: Seen) -> Task:
         """The source changed after the scan and was copied as it was found: that version is now the promised one."""
@@ -238,37 +259,22 @@ class Commits:
         names: dict[int, bytes],
         deletable: list[Task],
     ) -> list[Change]:
-        scope, results = self._scope, []
-        settle, moving = scope.account.settle, scope.moving
-        for number, task in tasks.items():
-            member = members[number]
-            delete = moving and member.outcome is not Outcome.RENAMED
-            name = names.get(number) if names else None
-            if name == task.name:
-                name = None
-            result = settle(
-                task,
-                _DURABLE if delete else _DONE,
-                member.outcome,
-                lost=member.lost,
-                digest=member.digest,
-                target_name=name,
-                target_inode=member.inode,
-                birth_ns=member.birth_ns,
-            )
-            results.append(result)
-            if delete and task.links == 1:
-                deletable.append(
-                    msgspec.structs.replace(
-                        task,
-                        state=result.state,
-                        outcome=result.outcome,
-                        lost=result.lost,
-                        digest=result.digest,
-                        target_name=name,
-                        target_inode=result.target_inode,
-                    )
+        scope = self._scope
+        results = scope.account.settle_copies(tasks, members, names, moving=scope.moving)
+        if scope.moving:
+            deletable += [
+                msgspec.structs.replace(
+                    tasks[result.number],
+                    state=result.state,
+                    outcome=result.outcome,
+                    lost=result.lost,
+                    digest=result.digest,
+                    target_name=result.target_name,
+                    target_inode=result.target_inode,
                 )
+                for result in results
+                if result.state is TaskState.DURABLE and tasks[result.number].links == 1
+            ]
         return [Record(scope.key, tuple(results)), CloseGroup(scope.key, journal_id)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict, deque
+from collections.abc import Callable
 
 import msgspec
 import trio
@@ -19,8 +20,9 @@ from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
 from migmond.planning.batching import BatchLimit
 from migmond.ports import DirectoriesTouched, Promote
-from migmond.wire.items import WorkDirectory, WorkItem
+from migmond.wire.items import WorkItem
 from migmond.wire.mover import Flush, Work
+from migmond.wire.work import WorkDirectory, is_plain, plain_files, plain_item
 
 PAGE_TASKS = 4000
 BATCHES_OUT = 2
@@ -152,24 +154,23 @@ class Dispatcher:
         while waiting and (station := await self._free_station(waiting)) is not None:
             limit = station.sizer.limit
             tasks: dict[int, Task] = {}
-            directories: list[tuple[int, bytes, list[WorkItem]]] = []
-            size = 0
-            current = None
-            while (
-                waiting and len(tasks) < limit.entries and (not tasks or size + task_bytes(waiting[0]) <= limit.bytes)
-            ):
+            packing = _Packing()
+            size, room, most = 0, limit.bytes, limit.entries
+            changed = self._faults.changed
+            while waiting and len(tasks) < most and (not tasks or size + task_bytes(waiting[0]) <= room):
                 task = waiting.popleft()
-                item = self._item(task, leaders)
-                if item is None:
-                    scope.in_hand.leave(task.number)
-                    continue
-                scope.in_hand.send(task.number)
-                place = places[task.number]
-                if current is None or (place.root, place.path) != current:
-                    current = (place.root, place.path)
-                    directories.append((place.root, place.path, []))
-                directories[-1][2].append(item)
-                tasks[task.number] = task
+                number = task.number
+                packing.enter(places[number])
+                if is_plain(task) and number not in changed:
+                    packing.add_plain(task)
+                else:
+                    item = self._item(task, leaders)
+                    if item is None:
+                        scope.in_hand.leave(number)
+                        continue
+                    packing.add(item)
+                scope.in_hand.send(number)
+                tasks[number] = task
                 size += task_bytes(task)
             if not tasks:
                 continue
@@ -177,7 +178,7 @@ class Dispatcher:
             batch = scope.next_batch()
             station.flight.batches[batch] = Batch(tasks, size, scope.now())
             scope.share_limits()  # before it begins: no two may take the whole of it
-            work = tuple(WorkDirectory(r, p, tuple(i), tidy=self._untidy(r, p)) for r, p, i in directories)
+            work = packing.directories(self._untidy)
             await station.send(Work(batch, work, scope.mover_name(station.number), tuple(scope.dead_movers)))
 
     def _untidy(self, root: int, path: bytes) -> bool:
@@ -233,11 +234,6 @@ class Dispatcher:
 
     def _item(self, task: Task, leaders: dict[int, _Leader]) -> WorkItem | None:
         leader, as_found = _NO_LEADER, task.number in self._faults.changed
-        if not (task.leader or task.target_inode or as_found):  # nearly all of them: the rest of the fields take longer
-            return WorkItem(
-                task.number, task.name, task.type, task.size, task.mtime_ns, task.ctime_ns, task.inode, task.device,
-                task.links,
-            )  # fmt: skip
         if task.leader:
             found = leaders.get(task.leader)
             if found is None:
@@ -262,6 +258,46 @@ class Dispatcher:
             leader_lost=leader.lost,
             earlier_digest=task.digest if task.target_inode else None,
         )
+
+
+class _Packing:
+    """Puts a batch together, by directory."""
+
+    def __init__(self) -> None:
+        self._places: list[tuple[Directory, list[WorkItem], list[Task]]] = []
+        self._last: Directory | None = None
+
+    def enter(self, place: Directory) -> None:
+        """What is added from now on lies there."""
+        last = self._last
+        if place is last:
+            return
+        if last is None or (place.root, place.path) != (last.root, last.path):
+            self._places.append((place, [], []))
+        self._last = place
+
+    def add(self, item: WorkItem) -> None:
+        self._places[-1][1].append(item)
+
+    def add_plain(self, task: Task) -> None:
+        """Add what `is_plain`."""
+        plain = self._places[-1][2]
+        if plain and plain[0].device != task.device:
+            self.add(plain_item(task))
+        else:
+            plain.append(task)
+
+    def directories(self, untidy: Callable[[int, bytes], bool]) -> tuple[WorkDirectory, ...]:
+        """Return what was added."""
+        found: list[WorkDirectory] = []
+        for place, items, tasks in self._places:
+            root, path = place.root, place.path
+            plain = plain_files(tasks) if tasks else None
+            if plain is None:
+                items += [plain_item(task) for task in tasks]
+            if items or plain is not None:
+                found.append(WorkDirectory(root, path, tuple(items), untidy(root, path), plain))
+        return tuple(found)
 
 
 def _is_one_batch(waiting: deque[Task], limit: BatchLimit) -> bool:

@@ -53,42 +53,44 @@ struct slot {
 };
 _Static_assert(sizeof(struct slot) == 8192, "migmond.wire.slots.SLOT_BYTES");
 
-struct record {
+/* The records of migmond.wire.work. */
+struct file {
     uint64_t number, inode;
     int64_t size, mtime_ns, ctime_ns;
-    uint32_t links;
-    uint32_t done;        /* out, as all that follows; 0 is left to the caller */
-    uint64_t target_inode;
-    int64_t birth_ns;
-    uint64_t offset;      /* of its content in the arena */
+    uint32_t links, unused;
 };
+struct copy {
+    uint64_t number, inode; /* the copy's */
+    int64_t size, birth_ns;
+    uint64_t attempt;       /* 0: nothing was done, and nothing is left */
+    char digest[16];        /* the caller's to fill in */
+};
+_Static_assert(sizeof(struct file) == 48 && sizeof(struct copy) == 56, "migmond.wire.work");
 
 struct copies {
     int32_t source_dir, target_dir;
     uint32_t uid, gid, flags, count;
     uint64_t first_attempt;
     int64_t first_time_ns, last_time_ns; /* times between these two are kept by every file system */
-    struct record *records;
+    const struct file *files;
+    struct copy *copies;        /* out */
     const char *names;          /* one after the other, each ended by NUL */
     const char *prefix, *tag;   /* of temporary names */
     const char *path;           /* of the directory, for people */
     struct slot *slot;
-    char *arena;
+    char *arena;                /* out: contents, one after the other */
     uint64_t arena_size;
+    int64_t largest;
+    uint64_t names_used;        /* out: bytes of the names that were dealt with */
     uint64_t exact;             /* out: a time with nanoseconds was kept */
-};
-
-struct publication {
-    uint64_t inode;
-    int64_t size;
-    uint64_t done; /* out */
 };
 
 struct publications {
     int32_t directory;
     uint32_t count;
-    struct publication *records;
-    const char *temporaries, *names;
+    const struct copy *copies;
+    const char *names, *prefix, *tag;
+    char *done; /* out: one for each */
     struct slot *slot;
 };
 
@@ -114,7 +116,7 @@ static struct timespec timespec_of(int64_t at) {
 }
 
 /* Tell the daemon which file is at hand; see MoverSide.file. */
-static void show(struct slot *slot, const char *path, size_t path_length, const char *name, const struct record *r) {
+static void show(struct slot *slot, const char *path, size_t path_length, const char *name, const struct file *r) {
     size_t name_length = strlen(name), whole = path_length ? path_length + 1 + name_length : name_length;
     size_t length = whole < sizeof slot->name ? whole : sizeof slot->name;
     uint64_t sequence = slot->name_sequence + 2;
@@ -137,7 +139,7 @@ static void show(struct slot *slot, const char *path, size_t path_length, const 
     __atomic_store_n(&slot->name_sequence, sequence, __ATOMIC_RELEASE);
 }
 
-static int same_version(const struct record *r, uint64_t inode, int64_t size, int64_t mtime_ns, int64_t ctime_ns) {
+static int same_version(const struct file *r, uint64_t inode, int64_t size, int64_t mtime_ns, int64_t ctime_ns) {
     return inode == r->inode && size == r->size && mtime_ns == r->mtime_ns && (r->links != 1 || ctime_ns == r->ctime_ns);
 }
 
@@ -201,7 +203,8 @@ static int set_times(struct copies *c, int fd, int64_t atime_ns, int64_t mtime_n
 }
 
 /* From an open source to a complete, closed copy under the temporary name; 0 when it is one. */
-static int fill(struct copies *c, struct record *r, int source, const struct statx *st, const char *temporary, char *to) {
+static int fill(struct copies *c, const struct file *r, int source, const struct statx *st, const char *temporary, char *to,
+                struct copy *made) {
     int ours = st->stx_uid == c->uid && st->stx_gid == c->gid;
     int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     int target = openat(c->target_dir, temporary, flags, ours ? st->stx_mode & 07777 : 0600);
@@ -221,12 +224,16 @@ static int fill(struct copies *c, struct record *r, int source, const struct sta
         unlinkat(c->target_dir, temporary, 0);
         return -1;
     }
-    r->target_inode = now.st_ino;
+    made->inode = now.st_ino;
     return 0;
 }
 
-static int copy_one(struct copies *c, struct record *r, const char *name, const char *temporary, char *to) {
+static int copy_one(struct copies *c, const struct file *r, const char *name, const char *temporary, char *to,
+                    struct copy *made) {
     struct stat there;
+    if (r->size < 0 || r->size > c->largest) return -1;
+    if (r->mtime_ns < c->first_time_ns || r->mtime_ns > c->last_time_ns) return -1;
+    if (r->ctime_ns < c->first_time_ns || r->ctime_ns > c->last_time_ns) return -1;
     if (c->flags & LOOK && (!fstatat(c->target_dir, name, &there, AT_SYMLINK_NOFOLLOW) || errno != ENOENT)) return -1;
     int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     int source = openat(c->source_dir, name, flags | O_NOATIME);
@@ -241,54 +248,66 @@ static int copy_one(struct copies *c, struct record *r, const char *name, const 
                  (int64_t)(st.stx_blocks * 512) < r->size || /* sparse */
                  (st.stx_mode & 07000) || (st.stx_uid != c->uid && !(c->flags & MAY_CHOWN)) ||
                  has_attributes(source) || has_flags(source) ||
-                 fill(c, r, source, &st, temporary, to);
+                 fill(c, r, source, &st, temporary, to, made);
     close(source);
     if (failed) return -1;
     int64_t born = ns(st.stx_btime.tv_sec, st.stx_btime.tv_nsec);
-    r->birth_ns = st.stx_mask & STATX_BTIME && born != NO_TIME ? born : 0;
+    made->birth_ns = st.stx_mask & STATX_BTIME && born != NO_TIME ? born : 0;
     return 0;
+}
+
+/* The temporary name of a task's copy in an attempt (migmond.mover.temporaries); -1 when that is too long for a name. */
+static int temporary_name(char name[256], const char *prefix, uint64_t number, const char *tag, uint64_t attempt) {
+    int length = snprintf(name, 256, "%s%llu%s%llu.part", prefix, (unsigned long long)number, tag,
+                          (unsigned long long)attempt);
+    return length < 0 || length >= 256 ? -1 : 0;
 }
 
 /* Copies until all are done, somebody wants something else (the slot's control half), or the arena is full.
  *
- * Returns how many records were dealt with: those with `done` have a copy under PREFIX NUMBER TAG ATTEMPT ".part", the
- * attempts counted from `first_attempt`; nothing is left of the others, nor of those that come after. */
+ * Returns how many files were dealt with: those with an `attempt` have a copy under PREFIX NUMBER TAG ATTEMPT ".part",
+ * the attempts counted from `first_attempt`; nothing is left of the others, nor of those that come after. */
 uint32_t migmond_copy(struct copies *c) {
     struct slot *slot = c->slot;
     size_t path_length = strlen(c->path);
     uint64_t used = 0;
     const char *name = c->names;
-    for (uint32_t i = 0; i < c->count; i++, name += strlen(name) + 1) {
-        struct record *r = &c->records[i];
+    uint32_t i = 0;
+    for (; i < c->count; i++, name += strlen(name) + 1) {
+        const struct file *r = &c->files[i];
+        struct copy *made = &c->copies[i];
         char temporary[256];
-        if (__atomic_load_n(&slot->control, __ATOMIC_ACQUIRE) || slot->bytes_per_s || slot->ops_per_s > 0) return i;
-        if (c->arena_size - used < (uint64_t)r->size + 1) return i;
-        int length = snprintf(temporary, sizeof temporary, "%s%llu%s%llu.part", c->prefix, (unsigned long long)r->number,
-                              c->tag, (unsigned long long)(c->first_attempt + i));
-        if (length < 0 || length >= (int)sizeof temporary) return i;
+        if (__atomic_load_n(&slot->control, __ATOMIC_ACQUIRE) || slot->bytes_per_s || slot->ops_per_s > 0) break;
+        if (r->size >= 0 && r->size <= c->largest && c->arena_size - used < (uint64_t)r->size + 1) break;
+        if (temporary_name(temporary, c->prefix, r->number, c->tag, c->first_attempt + i)) break;
+        made->number = r->number;
+        made->size = r->size;
+        made->attempt = 0;
         show(slot, c->path, path_length, name, r);
-        r->offset = used;
-        if (copy_one(c, r, name, temporary, c->arena + used)) continue;
-        r->done = 1;
+        if (copy_one(c, r, name, temporary, c->arena + used, made)) continue;
+        made->attempt = c->first_attempt + i;
         if (c->flags & KEEP) used += r->size;
         slot->file_done = r->size;
         slot->bytes_total += r->size;
         slot->entries_total += 1;
     }
-    return c->count;
+    c->names_used = name - c->names;
+    return i;
 }
 
 /* Gives copies their names where these are free; `done` tells which. Nothing has happened to the others. */
 void migmond_publish(struct publications *p) {
-    const char *temporary = p->temporaries, *name = p->names;
-    for (uint32_t i = 0; i < p->count; i++, temporary += strlen(temporary) + 1, name += strlen(name) + 1) {
-        struct publication *r = &p->records[i];
+    const char *name = p->names;
+    for (uint32_t i = 0; i < p->count; i++, name += strlen(name) + 1) {
+        const struct copy *r = &p->copies[i];
         struct stat st;
+        char temporary[256];
+        if (!r->attempt || temporary_name(temporary, p->prefix, r->number, p->tag, r->attempt)) continue;
         p->slot->commit_doing = PUBLISHING;
         p->slot->commit_started_ns = now_ns();
         if (fstatat(p->directory, temporary, &st, AT_SYMLINK_NOFOLLOW) || st.st_ino != r->inode) continue;
-        if (S_ISREG(st.st_mode) && st.st_size != r->size) continue;
-        r->done = !renameat2(p->directory, temporary, p->directory, name, NOREPLACE);
+        if (!S_ISREG(st.st_mode) || st.st_size != r->size) continue;
+        p->done[i] = !renameat2(p->directory, temporary, p->directory, name, NOREPLACE);
     }
 }
 

@@ -8,22 +8,15 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import struct
-from collections.abc import Sequence
-from typing import Protocol
 
 import msgspec
 
 from migmond.fsys.machine_code import address
 from migmond.fsys.times import FIRST_NS, LAST_NS
+from migmond.wire.work import COPY, LARGEST_BYTES, PlainFiles
 
-LARGEST_BYTES = 256 * 1024
-_ARENA_BYTES = 1 << 20
+_ARENA_BYTES = LARGEST_BYTES + 4096
 _MAY_CHOWN, _LOOK, _PROTECT, _KEEP, _TIMES_EXACT = 1, 2, 4, 8, 16
-_RECORD = struct.Struct("=QQqqqIIQqQ")
-_COPIED = struct.Struct("=44xIQqQ")
-_PUBLICATION = struct.Struct("=QqQ")
-_PUBLISHED = struct.Struct("=16xQ")
 
 
 class _Copies(ctypes.Structure):
@@ -34,9 +27,10 @@ class _Copies(ctypes.Structure):
         ("uid", ctypes.c_uint32), ("gid", ctypes.c_uint32), ("flags", ctypes.c_uint32), ("count", ctypes.c_uint32),
         ("first_attempt", ctypes.c_uint64),
         ("first_time_ns", ctypes.c_int64), ("last_time_ns", ctypes.c_int64),
-        ("records", ctypes.c_void_p), ("names", ctypes.c_char_p), ("prefix", ctypes.c_char_p), ("tag", ctypes.c_char_p),
-        ("path", ctypes.c_char_p), ("slot", ctypes.c_void_p), ("arena", ctypes.c_void_p),
-        ("arena_size", ctypes.c_uint64), ("exact", ctypes.c_uint64),
+        ("files", ctypes.c_char_p), ("copies", ctypes.c_void_p), ("names", ctypes.c_char_p),
+        ("prefix", ctypes.c_char_p), ("tag", ctypes.c_char_p), ("path", ctypes.c_char_p),
+        ("slot", ctypes.c_void_p), ("arena", ctypes.c_void_p), ("arena_size", ctypes.c_uint64),
+        ("largest", ctypes.c_int64), ("names_used", ctypes.c_uint64), ("exact", ctypes.c_uint64),
     )  # fmt: skip
 
 
@@ -44,41 +38,10 @@ class _Publications(ctypes.Structure):
     """`struct publications` of small_files.c."""
 
     _fields_ = (
-        ("directory", ctypes.c_int32), ("count", ctypes.c_uint32), ("records", ctypes.c_void_p),
-        ("temporaries", ctypes.c_char_p), ("names", ctypes.c_char_p), ("slot", ctypes.c_void_p),
+        ("directory", ctypes.c_int32), ("count", ctypes.c_uint32), ("copies", ctypes.c_char_p),
+        ("names", ctypes.c_char_p), ("prefix", ctypes.c_char_p), ("tag", ctypes.c_char_p),
+        ("done", ctypes.c_void_p), ("slot", ctypes.c_void_p),
     )  # fmt: skip
-
-
-class Expected(Protocol):
-    """What a file is to be copied as: the version that was promised. `links` 1: a moved ctime counts."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def name(self) -> bytes: ...
-    @property
-    def inode(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def mtime_ns(self) -> int: ...
-    @property
-    def ctime_ns(self) -> int: ...
-    @property
-    def links(self) -> int: ...
-
-
-class Copy(msgspec.Struct, frozen=True, gc=False):
-    """A complete copy under its temporary name.
-
-    Attributes:
-        content: what was read and written, valid until the next call; empty where nobody wanted it.
-    """
-
-    attempt: int
-    inode: int
-    birth_ns: int
-    content: memoryview
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -106,6 +69,25 @@ class Where(msgspec.Struct, frozen=True):
     tag: bytes
 
 
+class Made(msgspec.Struct, frozen=True, gc=False):
+    """What one call came to.
+
+    Attributes:
+        count: how many files were dealt with.
+        copies: a `wire.work.COPY` for each, without digests; attempt 0 where nothing was done and nothing is left,
+            because there is something about it that the caller has to look at.
+        names_used: bytes of the names of those that were dealt with.
+        content: of the copies that were made, one after the other, where it was wanted; valid until the next call.
+        exact: times were seen to be kept exactly.
+    """
+
+    count: int
+    copies: bytearray
+    names_used: int
+    content: memoryview
+    exact: bool
+
+
 class SmallFiles:
     """The machine code. Its two methods may be called by a thread each.
 
@@ -123,24 +105,14 @@ class SmallFiles:
         self._arena = ctypes.c_char.from_buffer(arena)
         self._content = memoryview(arena)
 
-    def copy(self, where: Where, files: Sequence[Expected], first_attempt: int) -> tuple[list[Copy | None], bool]:
-        """Copy as many of `files`, in order, as there is room for; fewer when the daemon wants something else or limits
-        the speed.
+    def copy(self, where: Where, files: PlainFiles, first_attempt: int, count: int) -> Made:
+        """Copy the first `count` of `files`, in order, as many as there is room for; fewer when the daemon wants
+        something else or limits the speed.
 
         Args:
+            files: checked, and at least `count`.
             first_attempt: number of the first file's attempt; each further file has the next one.
-
-        Returns:
-            What became of each that was dealt with: None where nothing was done and nothing is left, because there is
-            something about it that its caller has to look at. And whether times were seen to be kept exactly.
         """
-        names = _joined([f.name for f in files])
-        if names is None:
-            return [None] * len(files), False
-        pack = _RECORD.pack
-        records = bytearray().join(
-            [pack(f.number, f.inode, f.size, f.mtime_ns, f.ctime_ns, f.links, 0, 0, 0, 0) for f in files]
-        )
         flags = (
             _MAY_CHOWN * where.may_chown
             | _LOOK * where.look
@@ -148,44 +120,31 @@ class SmallFiles:
             | _KEEP * where.keep
             | _TIMES_EXACT * where.times_exact
         )
+        copies = bytearray(count * COPY.size)
         call = _Copies(
-            where.source_dir, where.target_dir, os.geteuid(), os.getegid(), flags, len(files),
-            first_attempt, FIRST_NS, LAST_NS, address(records), names, where.prefix, where.tag, where.path,
-            ctypes.addressof(self._slot), ctypes.addressof(self._arena), _ARENA_BYTES, 0,
+            where.source_dir, where.target_dir, os.geteuid(), os.getegid(), flags, count,
+            first_attempt, FIRST_NS, LAST_NS, files.files, address(copies), files.names, where.prefix, where.tag,
+            where.path, ctypes.addressof(self._slot), ctypes.addressof(self._arena), _ARENA_BYTES, LARGEST_BYTES, 0, 0,
         )  # fmt: skip
-        count = self._library.migmond_copy(ctypes.byref(call))
-        copies: list[Copy | None] = []
-        content, keep = self._content, where.keep
-        for i, (done, inode, birth_ns, offset) in enumerate(_COPIED.iter_unpack(records[: count * _RECORD.size])):
-            if not done:
-                copies.append(None)
-                continue
-            end = offset + files[i].size if keep else offset
-            copies.append(Copy(first_attempt + i, inode, birth_ns, content[offset:end]))
-        return copies, bool(call.exact)
+        done = self._library.migmond_copy(ctypes.byref(call))
+        return Made(done, copies[: done * COPY.size], call.names_used, self._content, bool(call.exact))
 
-    def publish(self, directory: int, files: Sequence[tuple[bytes, bytes, int, int]]) -> list[bool]:
+    def publish(self, directory: int, around: tuple[bytes, bytes], names: bytes, copies: bytes) -> bytes:
         """Give copies in one directory their names.
 
         Args:
-            files: of each its temporary name, its name, its inode and its size.
+            around: of their temporary names, see `Where`: prefix and tag.
+            names: each ended by NUL.
+            copies: a `wire.work.COPY` for each; attempt 0 where there is none.
 
         Returns:
-            Which have it now. Nothing has happened to the others: another entry has the name, the temporary is not that
-            inode with that size any more, or a call failed.
+            A byte for each: 1 where it has its name now. Nothing has happened to the others: another entry has the
+            name, the temporary is not that inode with that size any more, or a call failed.
         """
-        temporaries, names = _joined([f[0] for f in files]), _joined([f[1] for f in files])
-        if temporaries is None or names is None:
-            return [False] * len(files)
-        records = bytearray().join([_PUBLICATION.pack(inode, size, 0) for _, _, inode, size in files])
+        count = len(copies) // COPY.size
+        done = bytearray(count)
         call = _Publications(
-            directory, len(files), address(records), temporaries, names, ctypes.addressof(self._slot)
-        )  # fmt: skip
+            directory, count, copies, names, around[0], around[1], address(done), ctypes.addressof(self._slot)
+        )
         self._library.migmond_publish(ctypes.byref(call))
-        return [bool(done) for (done,) in _PUBLISHED.iter_unpack(records)]
-
-
-def _joined(names: list[bytes]) -> bytes | None:
-    """One after the other, each ended by NUL; None when one has a NUL in it: it would be another name there."""
-    joined = b"\0".join([*names, b""])
-    return joined if joined.count(b"\0") == len(names) else None
+        return bytes(done)

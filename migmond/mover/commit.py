@@ -18,7 +18,7 @@ from migmond.fsys.reread import digest_past_cache
 from migmond.fsys.times import same_time
 from migmond.mover.conflict import place
 from migmond.mover.context import Context, fault_of
-from migmond.mover.group import Arrival, Group, reads_back
+from migmond.mover.group import Arrival, Block, Group, reads_back
 from migmond.mover.temporaries import remove_temporary
 from migmond.wire.items import ItemFault, PublishResult
 from migmond.wire.mover import Publish, Published, Synced
@@ -36,6 +36,22 @@ _TAKEN_MEANWHILE = Fault(
 )
 
 
+class _Named:
+    """A group whose names wait for a sync: its members that have names, each with its own, and whole blocks of them."""
+
+    def __init__(self) -> None:
+        self.members: list[tuple[Arrival, bytes]] = []
+        self.blocks: list[Block] = []
+
+    def directories(self) -> set[tuple[int, bytes]]:
+        return {(m.root, m.path) for m in self.blocks} | {(a.root, a.path) for a, _ in self.members}
+
+    def numbers(self) -> Iterator[int]:
+        for block in self.blocks:
+            yield from block.numbers()
+        yield from (a.number for a, _ in self.members)
+
+
 class Committer:
     """Runs in a thread of its own; `seal`, `publish` and `sync` only queue."""
 
@@ -45,8 +61,7 @@ class Committer:
         self._targets = context.target_directories(make=False)
         self._jobs: queue.SimpleQueue[Group | Publish | None] = queue.SimpleQueue()
         self._groups: dict[int, Group] = {}
-        self._published: dict[int, list[tuple[Arrival, bytes]]] = {}
-        """Groups whose names wait for a sync: their members, each with the name that it got."""
+        self._published: dict[int, _Named] = {}
         self.last_publish_at = 0.0
 
     @property
@@ -84,8 +99,8 @@ class Committer:
             # group is copied again (design page HAZARDS 4, 5). What waited with its names stays where it is, for others
             # may count on it; whoever takes it up again reads it from its device.
             fault = Fault.from_oserror(Phase.SYNC, e)
-            failures = [ItemFault(a.number, fault) for a in group.arrivals]
-            doubtful = {n: tuple(ItemFault(a.number, fault) for a, _ in members) for n, members in published.items()}
+            failures = [ItemFault(a.number, fault) for a in group.each()]
+            doubtful = {g: tuple(ItemFault(n, fault) for n in named.numbers()) for g, named in published.items()}
             durable = ()
         else:
             if reads_back(context.options):
@@ -95,14 +110,14 @@ class Committer:
             self._groups[group.number] = group
         context.send(Synced(group.number, tuple(failures), durable, doubtful))
 
-    def _directories_of(self, published: dict[int, list[tuple[Arrival, bytes]]]) -> Iterator[int]:
-        for root, path in sorted({(a.root, a.path) for members in published.values() for a, _ in members}):
+    def _directories_of(self, published: dict[int, _Named]) -> Iterator[int]:
+        for root, path in sorted({where for named in published.values() for where in named.directories()}):
             yield self._targets.get(root, path)
 
     def _read_back(self, group: Group) -> list[ItemFault]:
         """What was there already and is equal counts for a copy: its source is deleted as well."""
         failures: list[ItemFault] = []
-        for arrival in group.arrivals:
+        for arrival in group.each():
             if arrival.digest is None:
                 continue
             self._lane.began(Doing.VERIFYING, time.monotonic_ns())
@@ -128,12 +143,11 @@ class Committer:
         group = self._groups.pop(message.group)
         skip = frozenset(message.skip)
         results: list[PublishResult] = []
-        members: list[tuple[Arrival, bytes]] = []
-        named = self._name_quickly([a for a in group.arrivals if a.temporary and a.number not in skip])
-        for arrival in group.arrivals:
-            if arrival.number in named:
-                members.append((arrival, arrival.name))
-                continue
+        named = _Named()
+        one_by_one: list[Arrival] = []
+        for block in group.blocks:
+            one_by_one += self._name_block(block, skip, named)
+        for arrival in itertools.chain(one_by_one, group.arrivals):
             self._lane.began(Doing.PUBLISHING, time.monotonic_ns())
             if arrival.number in skip:
                 self._discard(arrival)
@@ -142,37 +156,42 @@ class Committer:
             if result is not None:
                 results.append(result)
             if result is None or result.target_name is not None:
-                members.append((arrival, arrival.name if result is None else result.target_name or b""))
+                named.members.append((arrival, arrival.name if result is None else result.target_name or b""))
         self._lane.ended()
-        self._published[group.number] = members
+        self._published[group.number] = named
         self.last_publish_at = time.monotonic()
-        self._context.send(Published(group.number, tuple(results), self._given_at(members)))
+        self._context.send(Published(group.number, tuple(results), self._given_at(named)))
 
-    def _name_quickly(self, arrivals: list[Arrival]) -> set[int]:
-        """Give what is whole its name where that is free, a directory's members in one go; returns whose is given."""
-        small_files, named = self._context.small_files, set[int]()
-        if small_files is None:
-            return named
-        for (root, path), members in itertools.groupby(arrivals, key=lambda a: (a.root, a.path)):
-            together = list(members)
-            try:
-                directory = self._targets.get(root, path)
-            except OSError:  # told for each of them
-                continue
-            given = small_files.publish(directory, [(a.temporary, a.name, a.inode, a.size) for a in together])
-            named.update(a.number for a, has_it in zip(together, given, strict=True) if has_it)
-        return named
+    def _name_block(self, block: Block, skip: frozenset[int], named: _Named) -> list[Arrival]:
+        """Give what is whole its name where that is free, in one go; returns what has to be looked at one by one."""
+        small_files = self._context.small_files
+        if small_files is None or (skip and not skip.isdisjoint(block.numbers())):
+            return list(block.arrivals())
+        try:
+            directory = self._targets.get(block.root, block.path)
+        except OSError:  # told for each of them
+            return list(block.arrivals())
+        given = small_files.publish(directory, block.around, block.files.names, block.copies)
+        if all(given):
+            named.blocks.append(block)
+            return []
+        each = list(zip(block.arrivals(), given, strict=True))
+        named.members += [(arrival, arrival.name) for arrival, has_it in each if has_it]
+        return [arrival for arrival, has_it in each if not has_it]
 
-    def _given_at(self, members: list[tuple[Arrival, bytes]]) -> int:
+    def _given_at(self, named: _Named) -> int:
         """Return when the last name was given: a rename moves ctime. It is the file system's clock that counts, which
         may be another machine's."""
-        for arrival, name in reversed(members):
-            if arrival.temporary:
-                with contextlib.suppress(OSError):
-                    st = stat_or_none(self._targets.get(arrival.root, arrival.path), name)
-                    return 0 if st is None else st.st_ctime_ns
-                return 0
-        return time.time_ns()
+        last = [(a.root, a.path, name) for a, name in named.members if a.temporary][-1:]
+        last += [(b.root, b.path, b.files.names.rsplit(b"\0", 2)[-2]) for b in named.blocks[-1:]]
+        if not last:
+            return time.time_ns()
+        times: list[int] = []
+        for root, path, name in last:
+            with contextlib.suppress(OSError):
+                st = stat_or_none(self._targets.get(root, path), name)
+                times.append(0 if st is None else st.st_ctime_ns)
+        return max(times, default=0)
 
     def _publish_one(self, arrival: Arrival) -> PublishResult | None:
         """Give it its name; None when it simply got its own."""

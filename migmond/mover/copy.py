@@ -27,13 +27,14 @@ from migmond.mover.aside import NameTaken, put_back
 from migmond.mover.conflict import before_copy, give_free_name, keep_beside, standing_name
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
-from migmond.mover.group import Copied, reads_back
+from migmond.mover.group import Block, Copied, reads_back
 from migmond.mover.job import Failed, Job
 from migmond.mover.quick import Quick
 from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
 from migmond.mover.versions import alike, is_earlier, is_leaders, same_looks
-from migmond.wire.items import WorkDirectory, WorkItem
+from migmond.wire.items import WorkItem
+from migmond.wire.work import WorkDirectory
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -72,13 +73,18 @@ class Copier:
             remove_leftovers(directories.get(root, path), context.options.execution, context.mover, dead)
         directories.clear()
 
-    def copy_directory(self, directory: WorkDirectory, group: int) -> Iterator[Copied]:
+    def copy_directory(self, directory: WorkDirectory, group: int) -> Iterator[Copied | Block]:
         """Do what the plan asks of each of a directory's items, in any order; see `copy`."""
         root, path = directory.root, directory.path
         items: Sequence[WorkItem] = directory.items
-        if self._quick is not None:
-            copied, items = self._quick.copy(items, root, path, group)
-            yield from copied
+        if directory.plain is not None:
+            directory.plain.check()
+            if self._quick is not None:
+                blocks, left = self._quick.copy(directory.plain, root, path)
+                yield from blocks
+            else:
+                left = directory.plain.items()
+            items = [*left, *items]
         for item in items:
             yield self.copy(item, root, path, group)
 

@@ -26,7 +26,7 @@ from migmond.mover.control import Controls
 from migmond.mover.copy import Copier
 from migmond.mover.delete import Remover
 from migmond.mover.directories import DirectoryWorker
-from migmond.mover.group import Group
+from migmond.mover.group import Block, Group
 from migmond.mover.identity import become
 from migmond.mover.root import Refused
 from migmond.mover.roots import open_roots
@@ -64,6 +64,7 @@ from migmond.wire.mover import (
     Work,
 )
 from migmond.wire.slots import SLOT_BYTES, MoverSide
+from migmond.wire.work import PlainCopies
 
 NICENESS = 19
 _RECEIVE_BYTES = 1 << 20
@@ -143,7 +144,7 @@ class Worker:
 
     @property
     def _waiting(self) -> bool:
-        return bool(self._group.arrivals) or self._committer.waiting_for_sync
+        return bool(self._group.entries) or self._committer.waiting_for_sync
 
     def _handle(self, message: ToMover) -> None:
         match message:
@@ -180,21 +181,27 @@ class Worker:
 
     def _work(self, message: Work) -> None:
         results: list[CopyResult] = []
+        plain: list[PlainCopies] = []
+        group = self._group
         self._context.mover = message.mover
         for directory in message.directories:
             if directory.tidy:
                 self._copier.tidy(directory.root, directory.path, frozenset(message.dead))
-            for copied in self._copier.copy_directory(directory, self._group.number):
+            for copied in self._copier.copy_directory(directory, group.number):
+                if isinstance(copied, Block):
+                    plain.append(PlainCopies(group.number, copied.copies, copied.hashed))
+                    group.add_block(copied)
+                    continue
                 results.append(copied.result)
                 if copied.arrival is not None:
-                    self._group.add(copied.arrival)
+                    group.add(copied.arrival)
         self._context.controls.slot.no_file()
         # Before the group is sealed: the daemon must know all members when it hears that they are synced.
-        self._context.send(Copied(message.batch, tuple(results), *self._context.controls.totals))
+        self._context.send(Copied(message.batch, tuple(results), *self._context.controls.totals, tuple(plain)))
 
     def _seal_if_due(self, *, idle: bool) -> None:
         now = time.monotonic()
-        lone = idle and not self._group.arrivals and self._committer.waiting_for_sync
+        lone = idle and not self._group.entries and self._committer.waiting_for_sync
         if self._group.due(self._context.options, now, idle=idle) or (
             lone and now - self._committer.last_publish_at >= _LONE_SYNC_S
         ):
@@ -202,7 +209,7 @@ class Worker:
 
     def _seal(self) -> None:
         group = self._group
-        if group.arrivals:
+        if group.entries:
             self._group = Group(group.number + 1)
             self._committer.seal(group)
         else:

@@ -1,26 +1,21 @@
-"""Small ordinary files, a directory's worth in one call of machine code; what is not ordinary goes the long way."""
+"""Plain files, a directory's worth in one call of machine code; what turns out not to be ordinary goes the long way."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 import xxhash
 
-from migmond.domain.entry import EntryType, Lost
-from migmond.domain.states import Outcome
-from migmond.fsys.small_files import LARGEST_BYTES, Copy, SmallFiles, Where
-from migmond.fsys.times import FIRST_NS, LAST_NS
+from migmond.fsys.small_files import Made, SmallFiles, Where
 from migmond.mover.context import Context
 from migmond.mover.directory_cache import DirectoryCache
-from migmond.mover.group import Arrival, Copied
-from migmond.mover.temporaries import around_numbers, numbered
-from migmond.wire.items import CopyResult, WorkItem
+from migmond.mover.group import Block
+from migmond.mover.temporaries import around_numbers
+from migmond.wire.items import WorkItem
+from migmond.wire.work import COPY, PlainFiles, set_digest
 
-# Looking a member up in its class takes as long as a function call.
 _PROBE = 8
 """So many are tried first: where none of them is ordinary, none is."""
-_FILE, _COPIED, _NOTHING = EntryType.FILE, Outcome.COPIED, Lost.NOTHING
 
 
 class Quick:
@@ -38,35 +33,28 @@ class Quick:
         self._sources = sources
         self._targets = targets
 
-    def copy(
-        self, items: Sequence[WorkItem], root: int, path: bytes, group: int
-    ) -> tuple[list[Copied], Sequence[WorkItem]]:
-        """Copy what can be copied so; returns that, and the items that are still to be looked at."""
-        ordinary = [item for item in items if _is_ordinary(item)]
-        if not ordinary or (where := self._where(root, path)) is None:
-            return [], items
-        context, found, done = self._context, list[Copied](), set[int]()
-        left: Sequence[WorkItem] = ordinary
-        while left:
-            some = left if done else left[:_PROBE]
-            copies, exact = self._small_files.copy(where, some, context.next_attempts(len(some)))
-            if not any(copies) and not done:
+    def copy(self, files: PlainFiles, root: int, path: bytes) -> tuple[list[Block], list[WorkItem]]:
+        """Copy what can be copied so; returns that, and what is still to be looked at."""
+        where = self._where(root, path)
+        if where is None:
+            return [], files.items()
+        context, blocks, left = self._context, list[Block](), list[WorkItem]()
+        rest = files
+        while len(rest):
+            count = len(rest) if blocks else min(len(rest), _PROBE)
+            made = self._small_files.copy(where, rest, context.next_attempts(count), count)
+            block, others, rest = self._took(made, rest, root, path, where)
+            left += others
+            if made.exact:
+                context.times.learn_exact(os.fstat(where.target_dir).st_dev)
+            if block is not None:
+                blocks.append(block)
+                context.controls.took(len(block), block.size)
+            elif not blocks or not made.count:
                 # The daemon wants something else, or what is not ordinary here concerns all of them (the group of the
                 # directory, a coarse clock): the long way knows what.
                 break
-            entries = size = 0
-            for item, copy in zip(some, copies, strict=False):
-                if copy is not None:
-                    found.append(self._copied(item, copy, root, path, group, where))
-                    done.add(item.number)
-                    entries, size = entries + 1, size + item.size
-            context.controls.took(entries, size)
-            if exact:
-                context.times.learn_exact(os.fstat(where.target_dir).st_dev)
-            if not copies:
-                break
-            left = left[len(copies) :]
-        return found, [item for item in items if item.number not in done]
+        return blocks, left + rest.items()
 
     def _where(self, root: int, path: bytes) -> Where | None:
         """What is common to a directory's files; None when all of them need a closer look."""
@@ -97,27 +85,29 @@ class Quick:
             tag=tag,
         )
 
-    def _copied(self, item: WorkItem, copy: Copy, root: int, path: bytes, group: int, where: Where) -> Copied:
-        digest = xxhash.xxh3_128_digest(copy.content) if where.keep else None
-        temporary = numbered((where.prefix, where.tag), item.number, copy.attempt)
-        return Copied(
-            CopyResult(
-                item.number, group, _COPIED, _NOTHING, digest, copy.inode, item.size, None, None,
-                copy.birth_ns, copy.attempt,
-            ),
-            Arrival(
-                item.number, root, path, item.name, temporary, b"", item.mtime_ns, item.size, digest, copy.inode
-            ),
-        )  # fmt: skip
-
-
-def _is_ordinary(item: WorkItem) -> bool:
-    return (
-        item.type is _FILE
-        and item.size <= LARGEST_BYTES
-        and item.leader_root < 0
-        and not item.as_found
-        and not item.earlier_inode
-        and FIRST_NS <= item.mtime_ns <= LAST_NS
-        and FIRST_NS <= item.ctime_ns <= LAST_NS
-    )
+    def _took(
+        self, made: Made, files: PlainFiles, root: int, path: bytes, where: Where
+    ) -> tuple[Block | None, list[WorkItem], PlainFiles]:
+        """Return what has been copied, hashed; what was left out between; and what was not come to."""
+        here, rest = files.split(made.count, made.names_used)
+        left, start, size, copies, content = list[int](), 0, 0, made.copies, made.content
+        digest = xxhash.xxh3_128_digest
+        for position, (_, _, length, _, attempt, _) in enumerate(COPY.iter_unpack(bytes(copies))):
+            if not attempt:
+                left.append(position)
+                continue
+            size += length
+            if where.keep:
+                set_digest(copies, position, digest(content[start : start + length]))
+                start += length
+        others: list[WorkItem] = []
+        if left:
+            out = set(left)
+            taken = [i for i in range(made.count) if i not in out]
+            others = here.pick(left).items()
+            copies = bytearray().join([copies[i * COPY.size : (i + 1) * COPY.size] for i in taken])
+            here = here.pick(taken)
+        if not copies:
+            return None, others, rest
+        around = (where.prefix, where.tag)
+        return Block(root, path, here, bytes(copies), where.keep, around, size), others, rest

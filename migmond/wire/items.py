@@ -104,18 +104,6 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True):
     earlier_digest: bytes | None = None
 
 
-class WorkDirectory(msgspec.Struct, frozen=True, array_like=True):
-    """Items that lie in one directory. `path` is below root `root`; the same relative path at the target.
-
-    `tidy`: attempts that are over may have left temporaries there; they are removed first, to make room.
-    """
-
-    root: int
-    path: bytes
-    items: tuple[WorkItem, ...]
-    tidy: bool = False
-
-
 class Seen(msgspec.Struct, frozen=True, array_like=True):
     """The version of a source that was copied, when it is another one than the scan saw."""
 

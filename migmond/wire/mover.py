@@ -53,8 +53,8 @@ from migmond.wire.items import (
     ScanDirectory,
     SettleItem,
     VerifyDirectory,
-    WorkDirectory,
 )
+from migmond.wire.work import PlainCopies, WorkDirectory
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 """A mover is ours and trusted to be well-formed; the limit catches bugs."""
@@ -276,13 +276,14 @@ class ScanFinished(_Message, frozen=True):
 
 
 class Copied(_Message, frozen=True):
-    """Every item of the batch appears once. `entries_total` and `bytes_total` are the slot's at its end: what the slot
-    shows beyond them is of batches that were not answered yet."""
+    """Every item of the batch appears once: in `results`, or packed in `plain`. `entries_total` and `bytes_total` are
+    the slot's at its end: what the slot shows beyond them is of batches that were not answered yet."""
 
     batch: int
     results: tuple[CopyResult, ...]
     entries_total: int = 0
     bytes_total: int = 0
+    plain: tuple[PlainCopies, ...] = ()
 
 
 class Synced(_Message, frozen=True):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import random
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,17 @@ import msgspec
 import pytest
 
 import trees
+from migmond.domain.entry import EntryType, Lost
 from migmond.domain.plan import ConflictPolicy, VerifyLevel
 from migmond.domain.states import Outcome
+from migmond.domain.task import Task
 from migmond.fsys import machine_code, small_files
-from migmond.mover.group import Copied, Group
-from migmond.wire.items import CopyResult, WorkDirectory, WorkItem
-from migmond.wire.mover import Publish, Published
+from migmond.mover.group import Block, Copied, Group
+from migmond.wire import work
+from migmond.wire.items import CopyResult, WorkItem
+from migmond.wire.mover import Publish, Published, Synced
 from migmond.wire.slots import Control, ControlSide, Doing
+from migmond.wire.work import COPY, FILE, PlainFiles, WorkDirectory
 from oracle import differences
 from parts import Mover, item_of
 
@@ -43,8 +47,43 @@ def items_of(directory: Path) -> tuple[WorkItem, ...]:
     return tuple(item_of(number, name, st) for number, (name, st) in enumerate(found, start=2))
 
 
+def packed(items: Sequence[WorkItem]) -> PlainFiles:
+    return PlainFiles(
+        b"".join(i.name + b"\0" for i in items),
+        b"".join(FILE.pack(i.number, i.inode, i.size, i.mtime_ns, i.ctime_ns, i.links, 0) for i in items),
+        items[0].device if items else 0,
+    )
+
+
+def is_plain(item: WorkItem) -> bool:
+    """As the daemon decides it for a task of which nothing else is known."""
+    as_task = Task(
+        item.number, 2, item.name, item.type, item.size, item.mtime_ns, item.ctime_ns, item.inode, item.device,
+        item.links,
+    )  # fmt: skip
+    return work.is_plain(as_task)
+
+
+def work_of(items: Sequence[WorkItem], path: bytes = b"") -> WorkDirectory:
+    plain = [item for item in items if is_plain(item)]
+    return WorkDirectory(0, path, tuple(i for i in items if not is_plain(i)), plain=packed(plain) if plain else None)
+
+
+def results_of(block: Block) -> Iterator[CopyResult]:
+    """What the daemon makes of a block."""
+    for number, inode, size, birth_ns, attempt, digest in COPY.iter_unpack(block.copies):
+        known = digest if block.hashed else None
+        yield CopyResult(number, 1, Outcome.COPIED, Lost.NOTHING, known, inode, size, None, None, birth_ns, attempt)
+
+
 def copied(mover: Mover, items: tuple[WorkItem, ...]) -> list[Copied]:
-    return sorted(mover.copier.copy_directory(WorkDirectory(0, b"", items), 1), key=lambda c: c.result.number)
+    found: list[Copied] = []
+    for made in mover.copier.copy_directory(work_of(items), 1):
+        if isinstance(made, Block):
+            found += [Copied(r, a) for r, a in zip(results_of(made), made.arrivals(), strict=True)]
+        else:
+            found.append(made)
+    return sorted(found, key=lambda c: c.result.number)
 
 
 def plain(results: list[Copied]) -> list[CopyResult]:
@@ -53,12 +92,28 @@ def plain(results: list[Copied]) -> list[CopyResult]:
 
 
 def publish(mover: Mover, results: list[Copied]) -> Published:
+    """Publish them, in a block what machine code made."""
     group = Group(1)
     for result in results:
         if result.arrival is not None:
             group.add(result.arrival)
+    return publish_group(mover, group)
+
+
+def publish_blocks(mover: Mover, items: tuple[WorkItem, ...], skip: tuple[int, ...] = ()) -> Published:
+    """Copy and publish as a mover does."""
+    group = Group(1)
+    for made in mover.copier.copy_directory(work_of(items), 1):
+        if isinstance(made, Block):
+            group.add_block(made)
+        elif made.arrival is not None:
+            group.add(made.arrival)
+    return publish_group(mover, group, skip)
+
+
+def publish_group(mover: Mover, group: Group, skip: tuple[int, ...] = ()) -> Published:
     mover.committer._sync(group)
-    mover.committer._publish(Publish(1))
+    mover.committer._publish(Publish(1, skip))
     published = mover.said[-1]
     assert isinstance(published, Published)
     return published
@@ -120,8 +175,8 @@ def test_ordinary_files_do_not_go_the_long_way(tmp_path: Path, monkeypatch: pyte
     (directory,) = [d for d in source.iterdir() if d.is_dir()]
     directory.chmod(0o700)  # as a target is until it is finished
     (directory / "empty").touch()
-    (directory / "largest").write_bytes(os.urandom(small_files.LARGEST_BYTES))
-    (directory / "one more").write_bytes(os.urandom(small_files.LARGEST_BYTES + 1))
+    (directory / "largest").write_bytes(os.urandom(work.LARGEST_BYTES))
+    (directory / "one more").write_bytes(os.urandom(work.LARGEST_BYTES + 1))
     for name in ("first name", "further name"):
         with contextlib.suppress(FileNotFoundError):
             os.link(directory / "first name", directory / name)
@@ -273,7 +328,7 @@ def test_the_daemon_sees_what_is_at_hand(tmp_path: Path) -> None:
     (tmp_path / "target" / deep.name).mkdir()
     look = ControlSide(mover.page).look
     items = items_of(deep)
-    list(mover.copier.copy_directory(WorkDirectory(0, os.fsencode(deep.name), items), 1))
+    list(mover.copier.copy_directory(work_of(items, os.fsencode(deep.name)), 1))
     glimpse = look()
     assert glimpse.name == os.fsencode(deep.name) + b"/file 4"
     assert (glimpse.task, glimpse.file_bytes, glimpse.file_done) == (items[-1].number, 1000, 1000)
@@ -296,8 +351,7 @@ def test_a_path_longer_than_the_page_is_cut_from_the_front(tmp_path: Path) -> No
             fds[0], fds[1], path, look=True, protect=False, keep=False, may_chown=False, times_exact=False,
             prefix=b".t-", tag=b"-%d-" % length,
         )  # fmt: skip
-        copies, _ = machine.copy(where, items_of(tmp_path / "source"), 1)
-        assert copies[0] is not None
+        assert attempts(machine.copy(where, packed(items_of(tmp_path / "source")), 1, 1)) == [1]
         whole = path + b"/name"
         assert ControlSide(page).look().name == whole[-8032:]
         assert (tmp_path / "target" / f".t-2-{length}-1.part").read_bytes() == b"x"
@@ -305,12 +359,16 @@ def test_a_path_longer_than_the_page_is_cut_from_the_front(tmp_path: Path) -> No
         os.close(fd)
 
 
+def attempts(made: small_files.Made) -> list[int]:
+    return [copy[4] for copy in COPY.iter_unpack(bytes(made.copies))]
+
+
 @pytest.mark.parametrize("control", [Control.PAUSE, Control.ABANDON, Control.DRAIN])
 def test_it_begins_nothing_that_the_daemon_does_not_want(tmp_path: Path, control: Control) -> None:
     mover, where = _somewhere(tmp_path)
     assert mover.context.small_files is not None
     ControlSide(mover.page).set_control(control)
-    assert mover.context.small_files.copy(where, items_of(mover.source), 1) == ([], False)
+    assert attempts(mover.context.small_files.copy(where, packed(items_of(mover.source)), 1, 1)) == []
     assert os.listdir(tmp_path / "target") == []
 
 
@@ -319,11 +377,9 @@ def test_speed_limits_are_the_long_ways_business(tmp_path: Path, limits: tuple[i
     mover, where = _somewhere(tmp_path)
     assert mover.context.small_files is not None
     ControlSide(mover.page).set_limits(*limits)
-    assert mover.context.small_files.copy(where, items_of(mover.source), 1) == ([], False)
+    assert attempts(mover.context.small_files.copy(where, packed(items_of(mover.source)), 1, 1)) == []
     ControlSide(mover.page).set_limits(0, 0.0)
-    copies, _ = mover.context.small_files.copy(where, items_of(mover.source), 1)
-    assert None not in copies
-    assert len(copies) == 1
+    assert attempts(mover.context.small_files.copy(where, packed(items_of(mover.source)), 1, 1)) == [1]
 
 
 def _somewhere(tmp_path: Path) -> tuple[Mover, small_files.Where]:
@@ -340,13 +396,70 @@ def _somewhere(tmp_path: Path) -> tuple[Mover, small_files.Where]:
 
 
 def test_a_name_with_a_nul_is_no_other_name(tmp_path: Path) -> None:
-    mover, where = _somewhere(tmp_path)
+    mover, _ = _somewhere(tmp_path)
     (item,) = items_of(mover.source)
-    assert mover.context.small_files is not None
-    hostile = msgspec.structs.replace(item, name=b"name\0x")
-    assert mover.context.small_files.copy(where, (hostile, item), 1) == ([None, None], False)
-    assert mover.context.small_files.publish(where.target_dir, [(b"a\0", b"b", 1, 1)]) == [False]
+    hostile = Task(
+        2, 1, b"name\0x", EntryType.FILE, item.size, item.mtime_ns, item.ctime_ns, item.inode, item.device, 1
+    )  # fmt: skip
+    assert work.plain_files([hostile]) is None
+    for wrong in (
+        msgspec.structs.replace(packed([item]), names=b"name\0x\0"),
+        msgspec.structs.replace(packed([item]), names=b"name"),
+        msgspec.structs.replace(packed([item]), names=b""),
+        msgspec.structs.replace(packed([item]), files=b"x" * 47),
+        msgspec.structs.replace(packed([item, item]), names=b"\0name"),
+    ):
+        with pytest.raises(ValueError, match="plain files"):
+            list(mover.copier.copy_directory(WorkDirectory(0, b"", (), plain=wrong), 1))
     assert os.listdir(tmp_path / "target") == []
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+def test_a_block_is_published_as_its_members_are(tmp_path: Path, skip: int) -> None:
+    seen = []
+    for way, quick in enumerate((False, True)):
+        source, target = tmp_path / f"source-{way}", tmp_path / f"target-{way}"
+        source.mkdir(mode=0o700)
+        for number in range(30):
+            (source / f"{number:02}").write_bytes(b"%d" % number)
+            os.utime(source / f"{number:02}", ns=(10**18, 10**18))
+        mover = Mover(source, target, ConflictPolicy.RENAME, machine_code=quick)
+        items = items_of(source)
+        group = Group(1)
+        for made in mover.copier.copy_directory(work_of(items), 1):
+            if isinstance(made, Block):
+                group.add_block(made)
+            elif made.arrival is not None:
+                group.add(made.arrival)
+        assert (len(group.blocks) > 1) == quick  # the first ones are tried by themselves
+        assert group.entries == 30
+        (target / "20").write_bytes(b"theirs")
+        said = publish_group(mover, group, (items[5].number,) * skip)
+        assert len(os.listdir(target)) == 31 - skip
+        assert (target / "20 (1)").read_bytes() == b"20"
+        last = max(os.stat(target / n).st_ctime_ns for n in os.listdir(target))
+        assert said.at_ns == last
+        mover.committer._sync(Group(0))
+        durable = mover.said[-1]
+        assert isinstance(durable, Synced)
+        seen.append((said.results, durable.durable, {p.name: p.read_bytes() for p in target.iterdir()}))
+    assert seen[0] == seen[1]
+
+
+def test_a_failed_sync_puts_all_of_a_block_in_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    source.mkdir(mode=0o700)
+    for number in range(20):
+        (source / f"{number}").write_bytes(b"%d" % number)
+    mover = Mover(source, tmp_path / "target", machine_code=True)
+    items = items_of(source)
+    publish_blocks(mover, items)
+    mover.fail_next_sync(monkeypatch)
+    mover.committer._sync(Group(0))
+    said = mover.said[-1]
+    assert isinstance(said, Synced)
+    assert said.durable == ()
+    assert sorted(f.number for f in said.doubtful[1]) == [i.number for i in items]
 
 
 @pytest.mark.parametrize("policy", list(ConflictPolicy))
@@ -442,7 +555,7 @@ def test_a_directory_that_gives_its_group_is_the_long_ways(tmp_path: Path, monke
     really = mover.context.small_files.copy
 
     def asking(*args: Any) -> Any:
-        asked.append(len(args[1]))
+        asked.append(args[3])
         return really(*args)
 
     monkeypatch.setattr(mover.context.small_files, "copy", asking)
