@@ -29,8 +29,9 @@ class _Copies(ctypes.Structure):
         ("first_time_ns", ctypes.c_int64), ("last_time_ns", ctypes.c_int64),
         ("files", ctypes.c_char_p), ("copies", ctypes.c_void_p), ("names", ctypes.c_char_p),
         ("prefix", ctypes.c_char_p), ("tag", ctypes.c_char_p), ("path", ctypes.c_char_p),
-        ("slot", ctypes.c_void_p), ("arena", ctypes.c_void_p), ("arena_size", ctypes.c_uint64),
-        ("largest", ctypes.c_int64), ("names_used", ctypes.c_uint64), ("exact", ctypes.c_uint64),
+        ("slot", ctypes.c_void_p), ("arena", ctypes.c_void_p), ("last_ns", ctypes.c_uint64),
+        ("arena_size", ctypes.c_uint64), ("largest", ctypes.c_int64),
+        ("names_used", ctypes.c_uint64), ("exact", ctypes.c_uint64),
     )  # fmt: skip
 
 
@@ -124,7 +125,8 @@ class SmallFiles:
         call = _Copies(
             where.source_dir, where.target_dir, os.geteuid(), os.getegid(), flags, count,
             first_attempt, FIRST_NS, LAST_NS, files.files, address(copies), files.names, where.prefix, where.tag,
-            where.path, ctypes.addressof(self._slot), ctypes.addressof(self._arena), _ARENA_BYTES, LARGEST_BYTES, 0, 0,
+            where.path, ctypes.addressof(self._slot), ctypes.addressof(self._arena), 0, _ARENA_BYTES, LARGEST_BYTES,
+            0, 0,
         )  # fmt: skip
         done = self._library.migmond_copy(ctypes.byref(call))
         return Made(done, copies[: done * COPY.size], call.names_used, self._content, bool(call.exact))

@@ -22,7 +22,7 @@ from migmond.mover.group import Arrival, Block, Group, reads_back
 from migmond.mover.temporaries import remove_temporary
 from migmond.wire.items import ItemFault, PublishResult
 from migmond.wire.mover import Publish, Published, Synced
-from migmond.wire.slots import Doing
+from migmond.wire.slots import Activity, Doing
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Without waiting for the writer of a fifo that somebody put in a copy's place."""
@@ -78,12 +78,15 @@ class Committer:
 
     def run(self) -> None:
         """Work until the process ends."""
+        meter = self._context.controls.slot.commit_meter
         while True:
             job = self._jobs.get()
+            meter.lap(Activity.WAITING)
             if isinstance(job, Group):
                 self._sync(job)
             elif job is not None:
                 self._publish(job)
+                meter.lap(Activity.PUBLISH)
 
     def _sync(self, group: Group) -> None:
         context = self._context
@@ -103,8 +106,10 @@ class Committer:
             doubtful = {g: tuple(ItemFault(n, fault) for n in named.numbers()) for g, named in published.items()}
             durable = ()
         else:
+            context.controls.slot.commit_meter.lap(Activity.SYNC)
             if reads_back(context.options):
                 failures = self._read_back(group)
+                context.controls.slot.commit_meter.lap(Activity.VERIFY)
         self._lane.ended()
         if group.number:
             self._groups[group.number] = group

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from migmond.mover.throttle import Throttle
-from migmond.wire.slots import Control, Doing, MoverSide
+from migmond.wire.slots import Activity, Control, Doing, MoverSide
 
 _POLL_S = 0.01
 """How often a waiting mover looks at its control word: pause and cancel are effective well within 100 ms."""
@@ -43,12 +43,14 @@ class Controls:
     def _held(self, *, beginning: bool) -> None:
         control = self.slot.control
         if control is Control.PAUSE:
+            self.slot.meter.lap(Activity.METADATA)
             self.slot.set_paused(1)
             try:
                 while (control := self.slot.control) is Control.PAUSE:
                     time.sleep(_POLL_S)
             finally:
                 self.slot.set_paused(0)
+                self.slot.meter.lap(Activity.HELD)
             self.slot.began(Doing.COPYING, time.monotonic_ns())
         if control is Control.ABANDON or (control is Control.DRAIN and beginning):
             raise Abandoned
@@ -100,9 +102,11 @@ class Controls:
             slot.began(Doing.COPYING, time.monotonic_ns())
 
     def _wait(self, seconds: float, *, beginning: bool) -> None:
+        self.slot.meter.lap(Activity.METADATA)
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.slot.began(Doing.COPYING, time.monotonic_ns())  # throttled is not stalled
             time.sleep(min(left, _POLL_S * 2))
+            self.slot.meter.lap(Activity.THROTTLED)
             if not self.slot.running:
                 self._held(beginning=beginning)

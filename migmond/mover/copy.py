@@ -288,6 +288,7 @@ class Copier:
                     reflink_wanted=context.options.reflink,
                     memory=context.memory,
                     step=context.controls.step,
+                    meter=context.controls.slot.meter,
                 )
                 lost = self._metadata(source_fd, target_fd, source, target, bare=job.bare)
                 if not content.holes_kept:

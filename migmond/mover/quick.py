@@ -12,6 +12,7 @@ from migmond.mover.directory_cache import DirectoryCache
 from migmond.mover.group import Block
 from migmond.mover.temporaries import around_numbers
 from migmond.wire.items import WorkItem
+from migmond.wire.slots import Activity
 from migmond.wire.work import COPY, PlainFiles, set_digest
 
 _PROBE = 8
@@ -39,11 +40,15 @@ class Quick:
         if where is None:
             return [], files.items()
         context, blocks, left = self._context, list[Block](), list[WorkItem]()
+        meter = context.controls.slot.meter
         rest = files
         while len(rest):
             count = len(rest) if blocks else min(len(rest), _PROBE)
+            meter.lap(Activity.METADATA)
             made = self._small_files.copy(where, rest, context.next_attempts(count), count)
+            meter.counted()
             block, others, rest = self._took(made, rest, root, path, where)
+            meter.lap(Activity.HASH)
             left += others
             if made.exact:
                 context.times.learn_exact(os.fstat(where.target_dir).st_dev)

@@ -21,7 +21,10 @@ be hidden by a sync that ends.
        136  mover   doing           of the committing thread
        144  mover   name_sequence
        152  mover   name_length     0 for no file
-       160  mover   name            path below the source root, cut to NAME_BYTES from the front
+       160  mover   spent           16 words: nanoseconds that the copying thread has spent since the mover started, by
+                                    Activity
+       288  mover   spent           the same of the committing thread
+       416  mover   name            path below the source root, cut to NAME_BYTES from the front
 """
 
 from __future__ import annotations
@@ -29,11 +32,13 @@ from __future__ import annotations
 import enum
 import mmap
 import struct
+import time
 
 import msgspec
 
 SLOT_BYTES = 8192
-_NAME = 160
+_SPENT, _SPENT_COMMITTING, _ACTIVITIES = 20, 36, 16
+_NAME = 416
 NAME_BYTES = SLOT_BYTES - _NAME
 _CONTROL, _BYTES_PER_S, _OPS_PER_S = 0, 1, 2
 _STARTED, _FILE_DONE, _BYTES_TOTAL, _ENTRIES_TOTAL, _PAUSED, _COMMIT_STARTED, _SEQUENCE, _LENGTH = (
@@ -68,6 +73,54 @@ class Doing(enum.IntEnum):
     VERIFYING = 6
     DIRECTORIES = 7
     PAUSED = 8
+
+
+class Activity(enum.IntEnum):
+    """What a mover's thread spends its time with. Each nanosecond since it began belongs to one of them; what is in
+    hand is counted when it is over."""
+
+    WAITING = 0
+    """For something to do."""
+    SOURCE_READ = 1
+    TARGET_WRITE = 2
+    HASH = 3
+    METADATA = 4
+    """Everything else about an entry: opening, looking, making, owners, attributes, times, closing."""
+    SYNC = 5
+    PUBLISH = 6
+    """Giving names."""
+    DELETE = 7
+    THROTTLED = 8
+    HELD = 9
+    SCAN = 10
+    VERIFY = 11
+    DIRECTORIES = 12
+    OTHER = 13
+    """Settling what others left, sweeping, surveys."""
+
+
+class Meter:
+    """Divides a thread's time among its activities. For that thread only.
+
+    Args:
+        words: its counters.
+        activities: the first of them within `words`.
+    """
+
+    def __init__(self, words: memoryview, activities: int) -> None:
+        self._words = words
+        self._activities = activities
+        self._last = time.monotonic_ns()
+
+    def lap(self, activity: Activity) -> None:
+        """The time since the last lap was spent with `activity`."""
+        now = time.monotonic_ns()
+        self._words[self._activities + activity] += now - self._last
+        self._last = now
+
+    def counted(self) -> None:
+        """The time since the last lap has been counted by somebody else (the machine code)."""
+        self._last = time.monotonic_ns()
 
 
 class Glimpse(msgspec.Struct, frozen=True):
@@ -123,6 +176,15 @@ class ControlSide:
             commit_started, Doing(commit_doing),
         )  # fmt: skip
 
+    def spent(self) -> tuple[dict[Activity, int], dict[Activity, int]]:
+        """Return the nanoseconds that its copying thread has spent since it started, and its committing thread, by
+        activity."""
+        copying, committing = (
+            dict(zip(Activity, struct.unpack_from(f"={len(Activity)}Q", self._memory, 8 * first), strict=True))
+            for first in (_SPENT, _SPENT_COMMITTING)
+        )
+        return copying, committing
+
     def close(self) -> None:
         self._memory.close()
 
@@ -145,7 +207,8 @@ class Lane:
 
 
 class MoverSide(Lane):
-    """The mover's end of a slot. Its own lane is the copying thread's; `commit` is the committing thread's."""
+    """The mover's end of a slot. Its own lane is the copying thread's, as is `meter`; `commit` and `commit_meter` are
+    the committing thread's."""
 
     def __init__(self, memory: mmap.mmap) -> None:
         self.memory = self._memory = memory
@@ -153,6 +216,8 @@ class MoverSide(Lane):
         super().__init__(self.words, _STARTED)
         self.commit = Lane(self.words, _COMMIT_STARTED)
         self._rates = memoryview(memory).cast("d")
+        self.meter = Meter(self.words, _SPENT)
+        self.commit_meter = Meter(self.words, _SPENT_COMMITTING)
 
     @property
     def control(self) -> Control:
