@@ -166,15 +166,17 @@ static int has_flags(int fd) {
     return (flags & TELLING_FLAGS) != 0;
 }
 
-static int64_t read_whole(int fd, char *to, int64_t size) {
+/* Whether a file is as long as it says, as far as reading tells: one byte more is asked for than there should be. Pseudo
+ * files say 0, and what grows meanwhile is noticed afterwards by its size. */
+static int read_whole(int fd, char *to, int64_t size) {
     int64_t have = 0;
-    while (have <= size) { /* one byte more than there should be: a read that comes back short of it has met the end */
+    do {
         ssize_t got = read(fd, to + have, size + 1 - have);
         if (got < 0) return -1;
         if (got == 0) break;
         have += got;
-    }
-    return have;
+    } while (have < size);
+    return have == size ? 0 : -1;
 }
 
 static int write_whole(int fd, const char *from, int64_t size) {
@@ -224,7 +226,7 @@ static int fill(struct copies *c, const struct file *r, int source, const struct
     /* In this order: each step relies on those before it. */
     int failed = fstat(target, &now) || give_owner(target, st, &now, ours);
     lap(c, METADATA);
-    failed = failed || read_whole(source, to, r->size) != r->size;
+    failed = failed || read_whole(source, to, r->size);
     lap(c, SOURCE_READ);
     failed = failed || write_whole(target, to, r->size);
     lap(c, TARGET_WRITE);

@@ -13,7 +13,7 @@ from migmond.wire.items import CopyResult, MoverOptions
 from migmond.wire.work import COPY, FILE, PlainFiles
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A member on its way to its final name.
 
     Attributes:
@@ -38,7 +38,7 @@ class Arrival(msgspec.Struct, frozen=True):
     inode: int
 
 
-class Copied(msgspec.Struct, frozen=True):
+class Copied(msgspec.Struct, frozen=True, gc=False):
     """Result for the daemon and, for a member of a group, how it goes on."""
 
     result: CopyResult
