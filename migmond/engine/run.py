@@ -14,6 +14,7 @@ from migmond.domain.events import ExecutionStateChanged, HoldChanged, MoverDied,
 from migmond.domain.execution import Execution, Stage
 from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.names import to_text
+from migmond.domain.observation import Observation
 from migmond.domain.preflight import Promise
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.engine.causes import why
@@ -108,6 +109,10 @@ class Run:
     @property
     def live(self) -> Live | None:
         return self._observer.live if self._observer is not None else None
+
+    def observation(self) -> Observation | None:
+        """Return what the monitor sees of it, None before there is anything."""
+        return self._observer.observation() if self._observer is not None else None
 
     def running_tasks(self) -> set[int]:
         """Return the numbers of the tasks that movers have in hand."""

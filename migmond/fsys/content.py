@@ -10,11 +10,12 @@ from collections.abc import Callable
 import msgspec
 import xxhash
 
+from migmond.domain.activity import Activity
 from migmond.fsys import libc
 from migmond.fsys.holes import data_ranges, looks_sparse
 from migmond.fsys.read_write import CHUNK_BYTES, Hasher, Writer, copy_range
 from migmond.fsys.reflink import Clone, clone
-from migmond.wire.slots import Activity, Meter
+from migmond.wire.slots import Meter
 
 SMALL_BYTES = 256 * 1024
 """Up to here a file is one read and one write: no fallocate, no hints."""

@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 import xxhash
 
+from migmond.domain.activity import Activity
 from migmond.fsys import libc
-from migmond.wire.slots import Activity, Meter
+from migmond.wire.slots import Meter
 
 CHUNK_BYTES = 1 << 20
 _RWF_DONTCACHE = 0x80

@@ -30,7 +30,7 @@
 #define COPYING 2                                      /* migmond.wire.slots.Doing */
 #define PUBLISHING 4
 
-enum activity { SOURCE_READ = 1, TARGET_WRITE = 2, METADATA = 4 }; /* migmond.wire.slots.Activity */
+enum activity { SOURCE_READ = 1, TARGET_WRITE = 2, METADATA = 4 }; /* migmond.domain.activity.Activity */
 
 #ifndef MIGMOND_SOURCES
 #define MIGMOND_SOURCES ""

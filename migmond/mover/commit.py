@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Iterator
 
+from migmond.domain.activity import Activity
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
@@ -22,7 +23,7 @@ from migmond.mover.group import Arrival, Block, Group, reads_back
 from migmond.mover.temporaries import remove_temporary
 from migmond.wire.items import ItemFault, PublishResult
 from migmond.wire.mover import Publish, Published, Synced
-from migmond.wire.slots import Activity, Doing
+from migmond.wire.slots import Doing
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Without waiting for the writer of a fifo that somebody put in a copy's place."""

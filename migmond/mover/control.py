@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+from migmond.domain.activity import Activity
 from migmond.mover.throttle import Throttle
-from migmond.wire.slots import Activity, Control, Doing, MoverSide
+from migmond.wire.slots import Control, Doing, MoverSide
 
 _POLL_S = 0.01
 """How often a waiting mover looks at its control word: pause and cancel are effective well within 100 ms."""

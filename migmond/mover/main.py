@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+from migmond.domain.activity import Activity
 from migmond.domain.fault import Phase
 from migmond.domain.names import to_text
 from migmond.domain.packing import Unpacker, pack
@@ -63,7 +64,7 @@ from migmond.wire.mover import (
     Verify,
     Work,
 )
-from migmond.wire.slots import SLOT_BYTES, Activity, MoverSide
+from migmond.wire.slots import SLOT_BYTES, MoverSide
 from migmond.wire.work import PlainCopies
 
 _ACTIVITY_OF: dict[type, Activity] = {

@@ -6,13 +6,13 @@ import os
 
 import xxhash
 
+from migmond.domain.activity import Activity
 from migmond.fsys.small_files import Made, SmallFiles, Where
 from migmond.mover.context import Context
 from migmond.mover.directory_cache import DirectoryCache
 from migmond.mover.group import Block
 from migmond.mover.temporaries import around_numbers
 from migmond.wire.items import WorkItem
-from migmond.wire.slots import Activity
 from migmond.wire.work import COPY, PlainFiles, set_digest
 
 _PROBE = 8

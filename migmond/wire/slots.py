@@ -36,6 +36,8 @@ import time
 
 import msgspec
 
+from migmond.domain.activity import Activity, Spent
+
 SLOT_BYTES = 8192
 _SPENT, _SPENT_COMMITTING, _ACTIVITIES = 20, 36, 16
 _NAME = 416
@@ -73,30 +75,6 @@ class Doing(enum.IntEnum):
     VERIFYING = 6
     DIRECTORIES = 7
     PAUSED = 8
-
-
-class Activity(enum.IntEnum):
-    """What a mover's thread spends its time with. Each nanosecond since it began belongs to one of them; what is in
-    hand is counted when it is over."""
-
-    WAITING = 0
-    """For something to do."""
-    SOURCE_READ = 1
-    TARGET_WRITE = 2
-    HASH = 3
-    METADATA = 4
-    """Everything else about an entry: opening, looking, making, owners, attributes, times, closing."""
-    SYNC = 5
-    PUBLISH = 6
-    """Giving names."""
-    DELETE = 7
-    THROTTLED = 8
-    HELD = 9
-    SCAN = 10
-    VERIFY = 11
-    DIRECTORIES = 12
-    OTHER = 13
-    """Settling what others left, sweeping, surveys."""
 
 
 class Meter:
@@ -176,14 +154,10 @@ class ControlSide:
             commit_started, Doing(commit_doing),
         )  # fmt: skip
 
-    def spent(self) -> tuple[dict[Activity, int], dict[Activity, int]]:
-        """Return the nanoseconds that its copying thread has spent since it started, and its committing thread, by
-        activity."""
-        copying, committing = (
-            dict(zip(Activity, struct.unpack_from(f"={len(Activity)}Q", self._memory, 8 * first), strict=True))
-            for first in (_SPENT, _SPENT_COMMITTING)
-        )
-        return copying, committing
+    def spent(self) -> tuple[Spent, Spent]:
+        """Return what its copying thread has spent its time with since it started, and its committing thread."""
+        words = struct.unpack_from(f"={2 * _ACTIVITIES}Q", self._memory, 8 * _SPENT)
+        return Spent(words[: len(Activity)]), Spent(words[_ACTIVITIES : _ACTIVITIES + len(Activity)])
 
     def close(self) -> None:
         self._memory.close()
