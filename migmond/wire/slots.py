@@ -43,7 +43,7 @@ _SPENT, _SPENT_COMMITTING, _ACTIVITIES = 20, 36, 16
 _NAME = 416
 NAME_BYTES = SLOT_BYTES - _NAME
 _CONTROL, _BYTES_PER_S, _OPS_PER_S = 0, 1, 2
-_STARTED, _FILE_DONE, _BYTES_TOTAL, _ENTRIES_TOTAL, _PAUSED, _COMMIT_STARTED, _SEQUENCE, _LENGTH = (
+STARTED_WORD, _FILE_DONE, _BYTES_TOTAL, _ENTRIES_TOTAL, _PAUSED, _COMMIT_STARTED, _SEQUENCE, _LENGTH = (
     8, 12, 13, 14, 15, 16, 18, 19,
 )  # fmt: skip
 """Fields as indexes of 8-byte words: storing one is one machine store, and takes a tenth of a struct's time."""
@@ -142,7 +142,7 @@ class ControlSide:
         """Return the mover's present state. A name caught while it was written is left out (None)."""
         m = self._memory
         started, doing, task, size, done, total, entries, paused, commit_started, commit_doing, sequence, length = (
-            _LOOK.unpack_from(m, 8 * _STARTED)
+            _LOOK.unpack_from(m, 8 * STARTED_WORD)
         )
         name: bytes | None = None
         if length and not sequence & 1:
@@ -187,7 +187,7 @@ class MoverSide(Lane):
     def __init__(self, memory: mmap.mmap) -> None:
         self.memory = self._memory = memory
         self.words = memoryview(memory).cast("Q")
-        super().__init__(self.words, _STARTED)
+        super().__init__(self.words, STARTED_WORD)
         self.commit = Lane(self.words, _COMMIT_STARTED)
         self._rates = memoryview(memory).cast("d")
         self.meter = Meter(self.words, _SPENT)
@@ -221,7 +221,7 @@ class MoverSide(Lane):
         words[_SEQUENCE] = sequence - 1
         words[_LENGTH] = length
         self._memory[_NAME : _NAME + length] = name
-        _BEGIN.pack_into(self._memory, 8 * _STARTED, now_ns, doing, task, size, 0)
+        _BEGIN.pack_into(self._memory, 8 * STARTED_WORD, now_ns, doing, task, size, 0)
         words[_SEQUENCE] = sequence
 
     def no_file(self) -> None:
@@ -232,7 +232,7 @@ class MoverSide(Lane):
         """Say how much is copied, and that the next operation begins at `now_ns`."""
         self.words[_FILE_DONE] = file_done
         self.words[_BYTES_TOTAL] = bytes_total
-        self.words[_STARTED] = now_ns
+        self.words[STARTED_WORD] = now_ns
 
     def count(self, entries_total: int) -> None:
         self.words[_ENTRIES_TOTAL] = entries_total
