@@ -138,7 +138,9 @@ async def _serve_clients(
         subscriptions=lambda: server.subscriptions,
         loop_lag_max_s=lambda: lag.max_s,
         plugins=host.views,
+        metrics=host.metrics,
         samples=host.samples,
+        notes=host.notes,
         config=setup.config,
     )
     service = Service(engine, surroundings, facts)

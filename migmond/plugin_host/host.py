@@ -11,7 +11,7 @@ import trio
 
 from migmond.domain import api
 from migmond.domain.errors import PluginError
-from migmond.domain.samples import SampleView
+from migmond.domain.samples import MetricList, MetricView, NoteKindView, NoteView, SampleView
 from migmond.plugin_api.specs import AlertActionSpec, AlertNotice, Proposal, Snapshot, StorageSpec, StrategySpec
 from migmond.plugin_host.collecting import Collecting
 from migmond.plugin_host.discovery import Loaded, load_all
@@ -80,6 +80,29 @@ class PluginHost:
     def samples(self) -> tuple[SampleView, ...]:
         """Return the newest sample of every series."""
         return tuple(sample for collecting in self._collecting for sample in collecting.latest)
+
+    def notes(self) -> tuple[NoteView, ...]:
+        """Return the notes that are kept, oldest first."""
+        found = [note for collecting in self._collecting for note in collecting.notes]
+        return tuple(sorted(found, key=lambda note: note.at))
+
+    def metrics(self) -> MetricList:
+        """Return what every metric and kind of note of the active plugins means, by name."""
+        metrics = [
+            MetricView(m.name, m.unit, m.kind.value, m.help, m.labels, p.name, c.name, c.interval_s)
+            for p in self._loaded
+            for c in p.collectors
+            for m in c.metrics
+        ]
+        kinds = [
+            NoteKindView(kind, text, p.name, c.name)
+            for p in self._loaded
+            for c in p.collectors
+            for kind, text in c.note_kinds.items()
+        ]
+        return MetricList(
+            tuple(sorted(metrics, key=lambda m: (m.name, m.plugin))), tuple(sorted(kinds, key=lambda k: k.kind))
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
