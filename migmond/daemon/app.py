@@ -44,7 +44,7 @@ from migmond.rpc.methods import standard_registry
 from migmond.rpc.peer import RoleGroups
 from migmond.rpc.server import Server, bind_socket
 
-BUILTIN_PLUGINS = {"sqlite": "migmond_sqlite"}
+BUILTIN_PLUGINS = {name: f"migmond_{name}" for name in ("filesystems", "kernel", "psutil", "smart", "sqlite")}
 EVENT_IDS_PER_START = 1 << 32
 """Event ids reserved at each start: enough for a start's life, and 2**21 starts stay exact in a browser's numbers."""
 

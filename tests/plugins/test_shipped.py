@@ -1,0 +1,53 @@
+"""The plugins that come with migmond: found like anybody's, and their metrics named as Prometheus wants them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from migmond.daemon.app import BUILTIN_PLUGINS
+from migmond.domain.samples import MetricView
+from migmond.plugin_host.discovery import installed
+from migmond.plugin_host.host import PluginHost
+
+ROOT = Path(__file__).parents[2]
+UNITS = {"bytes", "seconds", "celsius", "ratio"}
+"""Base units (https://prometheus.io/docs/practices/naming/#base-units); numbers of things have none."""
+
+
+def shipped() -> PluginHost:
+    return PluginHost(installed(BUILTIN_PLUGINS), {}, lambda: 0.0)
+
+
+def test_they_are_active_and_packaged() -> None:
+    states = {v.name: (v.state, v.reason) for v in shipped().views() if v.name in BUILTIN_PLUGINS}
+    assert states == dict.fromkeys(BUILTIN_PLUGINS, ("active", ""))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"]["migmond"] == BUILTIN_PLUGINS
+    packaged = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert set(packaged) == {"migmond", *(f"plugins/{module}" for module in BUILTIN_PLUGINS.values())}
+    contracts = {c["name"]: c for c in project["tool"]["importlinter"]["contracts"]}
+    held = contracts["a plugin imports plugin_api, ports and domain only"]["source_modules"]
+    assert set(held) == set(BUILTIN_PLUGINS.values())
+    assert set(project["tool"]["importlinter"]["root_packages"]) == {"migmond", *BUILTIN_PLUGINS.values()}
+    assert {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()} == set(
+        BUILTIN_PLUGINS.values()
+    )
+
+
+@pytest.mark.parametrize("metric", shipped().metrics().metrics, ids=lambda m: m.name)
+def test_names_follow_prometheus(metric: MetricView) -> None:
+    assert metric.name.startswith("migmond_")
+    assert metric.unit in UNITS | {""}
+    assert metric.name.endswith("_total") is (metric.kind == "counter")
+    name = metric.name.removesuffix("_total")
+    assert [unit for unit in UNITS if name.endswith(f"_{unit}")] == ([metric.unit] if metric.unit else [])
+    assert metric.help.endswith(".")
+    assert not {"le", "quantile"} & set(metric.labels)
+
+
+def test_no_metric_is_described_twice() -> None:
+    names = [m.name for m in shipped().metrics().metrics]
+    assert len(names) == len(set(names)) > 40
