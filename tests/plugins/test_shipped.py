@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from migmond.daemon.app import BUILTIN_PLUGINS
 from migmond.domain.samples import MetricView
 from migmond.plugin_host.discovery import installed
 from migmond.plugin_host.host import PluginHost
+from migmond.plugin_host.reference import reference
 
 ROOT = Path(__file__).parents[2]
 UNITS = {"bytes", "seconds", "celsius", "ratio"}
@@ -51,3 +55,26 @@ def test_names_follow_prometheus(metric: MetricView) -> None:
 def test_no_metric_is_described_twice() -> None:
     names = [m.name for m in shipped().metrics().metrics]
     assert len(names) == len(set(names)) > 40
+
+
+def test_the_page_has_every_metric_and_every_kind_of_note_once() -> None:
+    found = shipped().metrics()
+    lines = reference(found).splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| `")]
+    assert sorted(row[0] for row in rows) == sorted(
+        f"| `{name}`" for name in [*(m.name for m in found.metrics), *(k.kind for k in found.note_kinds)]
+    )
+    busy = next(row for row in rows if row[0] == "| `migmond_disk_busy_ratio`")
+    assert busy[1:4] == ["gauge", "ratio", "`device`"]
+    collectors = [line for line in lines if line.startswith("## ")]
+    assert collectors == [
+        "## filesystems", "## kernel", "## system", "## smart-health", "## smart-temperature", "## Notes",
+    ]  # fmt: skip
+
+
+def test_the_page_is_printed_from_what_is_installed() -> None:
+    command = [sys.executable, "-m", "migmond.plugin_host.reference"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
+    out = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
+    for metric in shipped().metrics().metrics:
+        assert f"`{metric.name}`" in out
