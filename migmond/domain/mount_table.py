@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -73,6 +74,23 @@ def mount_over(mounts: tuple[MountLine, ...], path: bytes) -> MountLine | None:
         if below and (found is None or len(mount.point) >= len(found.point)):
             found = mount
     return found
+
+
+def visible(mounts: tuple[MountLine, ...]) -> tuple[MountLine, ...]:
+    """Return the mounts that their mount point leads to: nothing was mounted on it, or above it, later."""
+    last = {mount.point: number for number, mount in enumerate(mounts)}
+    return tuple(
+        mount
+        for number, mount in enumerate(mounts)
+        if all(last.get(above, -1) <= number for above in _itself_and_above(mount.point))
+    )
+
+
+def _itself_and_above(point: bytes) -> Iterator[bytes]:
+    while point not in (b"", b"/"):
+        yield point
+        point = point.rpartition(b"/")[0]
+    yield b"/"
 
 
 def unescape(field: bytes) -> bytes:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from migmond.domain.device import Chain, Disk, Layer
-from migmond.domain.mount_table import MountLine, mount_over, parse_mounts
+from migmond.domain.mount_table import MountLine, mount_over, parse_mounts, visible
 from migmond.fsys.block_devices import BlockDevices, listed, text
 
 T = TypeVar("T")
@@ -58,9 +58,9 @@ class DeviceGraph:
         for mount in mounts:
             self._by_device.setdefault(mount.device, mount)
         if device_of is not None:
-            for mount in mounts:
+            for mount in visible(mounts):
                 number = device_of(mount.point) if mount.kind == "btrfs" else None
-                if number is not None and mount_over(mounts, mount.point) is mount:
+                if number is not None:
                     self._by_device.setdefault(number, mount)
 
     @property

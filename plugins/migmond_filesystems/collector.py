@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import trio
 
-from migmond.domain.mount_table import MountLine, mount_over, parse_mounts
+from migmond.domain.mount_table import MountLine, parse_mounts, visible
 from migmond.domain.names import to_text
 from migmond.plugin_api import MetricDesc, NoData, Sample
 from migmond_filesystems import metrics as m
@@ -83,9 +83,9 @@ class FileSystems:
     def _chosen(self, table: tuple[MountLine, ...]) -> list[MountLine]:
         """Of every file system the mount with the shortest path, unless something is mounted over it."""
         found: dict[int, MountLine] = {}
-        for mount in table:
+        for mount in visible(table):
             wanted = mount.kind in self._kinds if self._kinds else mount.holds_files
-            if not wanted or self._is_left_out(mount.point) or mount_over(table, mount.point) is not mount:
+            if not wanted or self._is_left_out(mount.point):
                 continue
             other = found.get(mount.device)
             if other is None or len(mount.point) < len(other.point):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migmond.domain.mount_table import mount_over, parse_mounts
+from migmond.domain.mount_table import mount_over, parse_mounts, visible
 
 LINE = b"86 27 7:2 /sub /srv/a\\040b rw,noatime shared:5 master:1 - fuse.sshfs ana@box:\\134x ro,subvol=/@,size=5k"
 names = st.binary(min_size=1, max_size=6).filter(lambda name: b"/" not in name and b"\0" not in name)
@@ -51,3 +52,21 @@ def test_a_path_is_on_the_last_of_the_deepest_mounts_above_it(points: list[bytes
     expected = next((i for point in above for i in reversed(range(len(points))) if points[i] == point), None)
     found = mount_over(table, wanted)
     assert (found.id if found else None) == expected
+
+
+@given(points=st.lists(paths, max_size=7))
+def test_visible_are_those_that_nothing_was_mounted_over(points: list[bytes]) -> None:
+    table = parse_mounts(b"\n".join(line(i, point) for i, point in enumerate(points)))
+
+    def covers(later: bytes, earlier: bytes) -> bool:
+        return later == b"/" or later == earlier or earlier.startswith(later + b"/")
+
+    expected = [i for i, p in enumerate(points) if not any(covers(later, p) for later in points[i + 1 :])]
+    assert [mount.id for mount in visible(table)] == expected
+
+
+def test_thousands_of_mounts_take_milliseconds() -> None:
+    table = parse_mounts(b"\n".join(line(i, b"/var/lib/x/%d/merged" % i) for i in range(5000)))
+    started = time.thread_time()
+    assert len(visible(table)) == 5000
+    assert time.thread_time() - started < 0.5
