@@ -59,38 +59,45 @@ class MountLine(msgspec.Struct, frozen=True):
 
 
 def parse_mounts(table: bytes) -> tuple[MountLine, ...]:
-    """Return the mounts in the table's order: what is mounted over something comes after it.
-
-    Lines that are not understood are left out.
-    """
+    """Return the mounts in the table's order; lines that are not understood are left out."""
     return tuple(mount for line in table.split(b"\n") if (mount := _parsed(line)) is not None)
 
 
-def mount_over(mounts: tuple[MountLine, ...], path: bytes) -> MountLine | None:
-    """Return the mount that an absolute path without symlinks is on, None when nothing is mounted there or above."""
-    found: MountLine | None = None
-    for mount in mounts:
-        below = mount.point == b"/" or path == mount.point or path.startswith(mount.point + b"/")
-        if below and (found is None or len(mount.point) >= len(found.point)):
-            found = mount
-    return found
+class MountTree:
+    """Which mount a path leads to. The table's order does not tell: `/` may come after what is mounted in it.
+
+    In a chroot the table may not have what is mounted on `/`, or above a mount.
+    """
+
+    def __init__(self, mounts: tuple[MountLine, ...]) -> None:
+        known = {mount.id for mount in mounts}
+        self._mounts = mounts
+        self._on: dict[tuple[int | None, bytes], MountLine] = {}
+        for mount in mounts:
+            seen = mount.parent in known and mount.parent != mount.id
+            self._on[mount.parent if seen else None, mount.point] = mount
+
+    def over(self, path: bytes) -> MountLine | None:
+        """Return the mount that an absolute path without symlinks is on, None when that is not in the table."""
+        current: MountLine | None = None
+        for point in _from_root(path):
+            while (above := self._on.get((current.id if current else None, point))) is not None:
+                current = above
+        return current
+
+    def visible(self) -> tuple[MountLine, ...]:
+        """Return the mounts that their mount points lead to: nothing was mounted on them, or above them, later."""
+        return tuple(mount for mount in self._mounts if self.over(mount.point) is mount)
 
 
-def visible(mounts: tuple[MountLine, ...]) -> tuple[MountLine, ...]:
-    """Return the mounts that their mount point leads to: nothing was mounted on it, or above it, later."""
-    last = {mount.point: number for number, mount in enumerate(mounts)}
-    return tuple(
-        mount
-        for number, mount in enumerate(mounts)
-        if all(last.get(above, -1) <= number for above in _itself_and_above(mount.point))
-    )
-
-
-def _itself_and_above(point: bytes) -> Iterator[bytes]:
-    while point not in (b"", b"/"):
-        yield point
-        point = point.rpartition(b"/")[0]
+def _from_root(path: bytes) -> Iterator[bytes]:
     yield b"/"
+    end = path.find(b"/", 1)
+    while end != -1:
+        yield path[:end]
+        end = path.find(b"/", end + 1)
+    if path != b"/":
+        yield path
 
 
 def unescape(field: bytes) -> bytes:

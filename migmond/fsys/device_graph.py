@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from migmond.domain.device import Chain, Disk, Layer
-from migmond.domain.mount_table import MountLine, mount_over, parse_mounts, visible
+from migmond.domain.mount_table import MountLine, MountTree, parse_mounts
 from migmond.fsys.block_devices import BlockDevices, listed, text
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class DeviceGraph:
     """What is mounted and what it is kept on, as of one moment: make a new one when mounts have changed.
 
     Args:
-        mounts: in the table's order.
+        mounts: everything that is mounted.
         devices: the block devices.
         sys: where /sys is.
         device_of: returns st_dev of a mount point, None when it does not answer; asked for those of btrfs only.
@@ -51,6 +51,7 @@ class DeviceGraph:
         device_of: Callable[[bytes], int | None] | None = None,
     ) -> None:
         self._mounts = mounts
+        self._tree = MountTree(mounts)
         self._devices = devices
         self._sys = sys
         self._by_id = {mount.id: mount for mount in mounts}
@@ -58,7 +59,7 @@ class DeviceGraph:
         for mount in mounts:
             self._by_device.setdefault(mount.device, mount)
         if device_of is not None:
-            for mount in visible(mounts):
+            for mount in self._tree.visible():
                 number = device_of(mount.point) if mount.kind == "btrfs" else None
                 if number is not None:
                     self._by_device.setdefault(number, mount)
@@ -152,7 +153,7 @@ class DeviceGraph:
     def _below_overlay(self, mount: MountLine, found: _Below, depth: int) -> None:
         upper = mount.option("upperdir") or mount.option("lowerdir").partition(":")[0]
         found.layers.append(Layer("overlay", os.fsdecode(mount.point), upper))
-        lower = mount_over(self._mounts, os.fsencode(upper)) if upper.startswith("/") else None
+        lower = self._tree.over(os.fsencode(upper)) if upper.startswith("/") else None
         if lower is None or lower is mount or depth >= MAX_DEPTH:
             found.unknown.append("the directory below the overlay is in no mount that is seen here")
         else:
@@ -182,7 +183,7 @@ class DeviceGraph:
     def _below_loop(self, name: str, found: _Below, depth: int) -> None:
         backing = os.fsencode(self._devices.read(name, "loop/backing_file"))
         found.layers.append(Layer("loop", name, os.fsdecode(backing)))
-        mount = mount_over(self._mounts, backing.removesuffix(_DELETED)) if backing.startswith(b"/") else None
+        mount = self._tree.over(backing.removesuffix(_DELETED)) if backing.startswith(b"/") else None
         if mount is None:
             found.unknown.append(f"{name} has no backing file in a mount that is seen here")
         else:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import trio
 
-from migmond.domain.mount_table import MountLine, parse_mounts, visible
+from migmond.domain.mount_table import MountLine, MountTree, parse_mounts
 from migmond.domain.names import to_text
 from migmond.plugin_api import MetricDesc, NoData, Sample
 from migmond_filesystems import metrics as m
@@ -83,7 +83,7 @@ class FileSystems:
     def _chosen(self, table: tuple[MountLine, ...]) -> list[MountLine]:
         """Of every file system the mount with the shortest path, unless something is mounted over it."""
         found: dict[int, MountLine] = {}
-        for mount in visible(table):
+        for mount in MountTree(table).visible():
             wanted = mount.kind in self._kinds if self._kinds else mount.holds_files
             if not wanted or self._is_left_out(mount.point):
                 continue

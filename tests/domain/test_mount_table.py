@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migmond.domain.mount_table import mount_over, parse_mounts, visible
+from migmond.domain.mount_table import MountTree, parse_mounts
 
 LINE = b"86 27 7:2 /sub /srv/a\\040b rw,noatime shared:5 master:1 - fuse.sshfs ana@box:\\134x ro,subvol=/@,size=5k"
 names = st.binary(min_size=1, max_size=6).filter(lambda name: b"/" not in name and b"\0" not in name)
@@ -20,8 +21,8 @@ def escaped(path: bytes) -> bytes:
     return b"".join(b"\\%03o" % c if c in b" \t\n\\#" else bytes((c,)) for c in path)
 
 
-def line(number: int, point: bytes, kind: bytes = b"ext4") -> bytes:
-    return b"%d 1 8:%d / %s rw - %s /dev/sda rw" % (number, number, escaped(point), kind)
+def line(number: int, point: bytes, kind: bytes = b"ext4", parent: int = 1) -> bytes:
+    return b"%d %d 8:%d / %s rw - %s /dev/sda rw" % (number, parent, number, escaped(point), kind)
 
 
 def test_one_line() -> None:
@@ -43,30 +44,58 @@ def test_kinds_that_hold_files_of_people() -> None:
     assert [m.kind for m in table if m.holds_files] == ["ext4", "nfs4", "fuse.rclone", "overlay", "tmpfs"]
 
 
-@given(points=st.lists(paths, max_size=6), wanted=paths)
-def test_a_path_is_on_the_last_of_the_deepest_mounts_above_it(points: list[bytes], wanted: bytes) -> None:
-    table = parse_mounts(b"\n".join(line(i, point) for i, point in enumerate(points)))
-    assert [mount.point for mount in table] == points
-    parts = [part for part in wanted.split(b"/") if part]
-    above = [b"/" + b"/".join(parts[:depth]) for depth in range(len(parts), -1, -1)]
-    expected = next((i for point in above for i in reversed(range(len(points))) if points[i] == point), None)
-    found = mount_over(table, wanted)
-    assert (found.id if found else None) == expected
+def covers(upper: bytes, lower: bytes) -> bool:
+    return upper in (b"/", lower) or lower.startswith(upper + b"/")
 
 
-@given(points=st.lists(paths, max_size=7))
-def test_visible_are_those_that_nothing_was_mounted_over(points: list[bytes]) -> None:
-    table = parse_mounts(b"\n".join(line(i, point) for i, point in enumerate(points)))
+def seen(points: list[bytes]) -> list[int]:
+    """By what mounting means: what was mounted on something, or above it, later hides it."""
+    return [i for i, p in enumerate(points) if not any(covers(later, p) for later in points[i + 1 :])]
 
-    def covers(later: bytes, earlier: bytes) -> bool:
-        return later == b"/" or later == earlier or earlier.startswith(later + b"/")
 
-    expected = [i for i, p in enumerate(points) if not any(covers(later, p) for later in points[i + 1 :])]
-    assert [mount.id for mount in visible(table)] == expected
+def leads_to(points: list[bytes], path: bytes) -> int:
+    above = [i for i in seen(points) if covers(points[i], path)]
+    return max(above, key=lambda i: len(points[i]), default=-1)
+
+
+@given(points=st.lists(paths, max_size=6), wanted=paths, data=st.data())
+def test_where_paths_lead_after_mounting_in_any_order_of_the_table(
+    points: list[bytes], wanted: bytes, data: st.DataObject
+) -> None:
+    points = [b"/", *points]
+    lines = [line(i, point, parent=leads_to(points[:i], point)) for i, point in enumerate(points)]
+    table = parse_mounts(b"\n".join(data.draw(st.permutations(lines))))
+    assert sorted((m.id, m.point) for m in table) == list(enumerate(points))
+    tree = MountTree(table)
+    assert sorted(mount.id for mount in tree.visible()) == seen(points)
+    for path in (wanted, *points):
+        found = tree.over(path)
+        assert found is not None
+        assert found.id == leads_to(points, path)
+
+
+def test_a_table_without_its_root_as_in_a_chroot() -> None:
+    tree = MountTree(parse_mounts(b"\n".join([line(5, b"/x", parent=77), line(6, b"/x/y", parent=5)])))
+    found = [tree.over(path) for path in (b"/", b"/a", b"/x", b"/x/a", b"/x/y/z")]
+    assert [mount.id if mount else None for mount in found] == [None, None, 5, 5, 6]
+    assert [mount.id for mount in tree.visible()] == [5, 6]
 
 
 def test_thousands_of_mounts_take_milliseconds() -> None:
-    table = parse_mounts(b"\n".join(line(i, b"/var/lib/x/%d/merged" % i) for i in range(5000)))
+    below = (line(i, b"/var/lib/x/%d/merged" % i, parent=0) for i in range(1, 5000))
+    table = parse_mounts(b"\n".join([line(0, b"/", parent=-1), *below]))
     started = time.thread_time()
-    assert len(visible(table)) == 5000
+    assert len(MountTree(table).visible()) == 5000
     assert time.thread_time() - started < 0.5
+
+
+def test_the_mounts_of_this_machine_lead_to_themselves() -> None:
+    with open("/proc/self/mountinfo", "rb") as file:
+        tree = MountTree(parse_mounts(file.read()))
+    root = tree.over(b"/")
+    assert root is not None
+    for mount in tree.visible():
+        assert mount.point == b"/" or mount is not root
+        with contextlib.suppress(OSError):
+            device = os.stat(mount.point).st_dev
+            assert device == mount.device or mount.kind in ("btrfs", "overlay", "nfs", "nfs4", "autofs")

@@ -214,8 +214,8 @@ def test_what_has_no_disk_says_so(
 
 def test_an_overlay_is_on_the_disk_of_its_upper_directory(machine: RecordedMachine) -> None:
     machine.disk("sda", "8:0", SATA.format(1, 0))
-    machine.mount("8:0", "/var", "ext4", "/dev/sda")
     machine.mount("0:70", "/", "overlay", "overlay", "rw,lowerdir=/l,upperdir=/var/lib/u,workdir=/w")
+    machine.mount("8:0", "/var", "ext4", "/dev/sda")
     machine.mount("0:71", "/x", "overlay", "overlay", "rw,lowerdir=/somewhere/else,workdir=/w")
     found = graph(machine)
     assert (names(found.chain(number("0:70"))), kinds(found.chain(number("0:70")))) == (["sda"], ["overlay"])

@@ -20,6 +20,8 @@ class RecordedMachine:
         self._mounts = root / "proc/self/mountinfo"
         self._mounts.write_text("")
         self._numbers = 0
+        self._points: list[str] = []
+        self.mount("0:1", "/", "rootfs", "rootfs")
 
     def device(self, name: str, number: str, where: str = "virtual", **attributes: str) -> Path:
         """Add a whole device.
@@ -61,9 +63,13 @@ class RecordedMachine:
     def mount(self, number: str, point: str, kind: str, source: str, options: str = _SUPER) -> int:
         """Mount something; return the mount's id."""
         self._numbers += 1
+        parent = parent_of(self._points, point)
+        self._points.append(point)
         point = point.replace("\\", "\\134").replace(" ", "\\040")
         with self._mounts.open("a") as table:
-            table.write(f"{self._numbers} 1 {number} / {point} rw,relatime shared:1 - {kind} {source} {options}\n")
+            table.write(
+                f"{self._numbers} {parent} {number} / {point} rw,relatime shared:1 - {kind} {source} {options}\n"
+            )
         return self._numbers
 
     def _fill(self, directory: Path, number: str, attributes: dict[str, str]) -> None:
@@ -78,6 +84,20 @@ class RecordedMachine:
     def _link(self, link: Path, target: Path) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(target, link.parent))
+
+
+def parent_of(points: list[str], point: str) -> int:
+    """Return the id of the mount that a path is on after things were mounted on `points`, ids from 1; 0 is none.
+
+    By what mounting means: what was mounted on something, or above it, later hides it.
+    """
+
+    def covers(upper: str, lower: str) -> bool:
+        return upper in ("/", lower) or lower.startswith(f"{upper}/")
+
+    seen = [i for i, p in enumerate(points) if not any(covers(later, p) for later in points[i + 1 :])]
+    above = [i for i in seen if covers(points[i], point)]
+    return max(above, key=lambda i: len(points[i]), default=-1) + 1
 
 
 def number(major_minor: str) -> int:
