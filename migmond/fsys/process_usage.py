@@ -26,6 +26,7 @@ _STATES = {
 _STATE, _USER_TICKS, _SYSTEM_TICKS, _STARTED, _RESIDENT_PAGES = 0, 11, 12, 19, 21
 """Of the fields that follow the command's name, which may have spaces and brackets in it."""
 GONE = NoData("the process has ended")
+HIDDEN = NoData("/proc does not show it: ProtectProc=invisible, or hidepid, and no CAP_SYS_PTRACE")
 
 Figure = float | NoData
 
@@ -53,7 +54,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 def process_usage(pid: int, started: int = 0, proc: str = "/proc") -> Usage | NoData:
-    """Return what a process has taken; NoData when it has ended.
+    """Return what a process has taken; NoData when it has ended, or is not to be seen.
 
     Args:
         started: `Usage.started` of an earlier look, so that another process that has got the pid is not taken for it;
@@ -64,7 +65,7 @@ def process_usage(pid: int, started: int = 0, proc: str = "/proc") -> Usage | No
         fields = _read(f"{base}/stat").rpartition(")")[2].split()
         began = int(fields[_STARTED])
     except (OSError, IndexError, ValueError):
-        return GONE
+        return HIDDEN if _lives(pid) else GONE
     if (started and began != started) or fields[_STATE] in "ZX":
         return GONE
     io, status = _pairs(f"{base}/io"), _pairs(f"{base}/status")
@@ -100,6 +101,16 @@ def cgroup_usage(directory: str) -> Usage | NoData:
     except (OSError, ValueError) as e:
         resident = _uncounted(e)
     return Usage(used if isinstance(used, NoData) else used / 1e6, resident, read, written, no_switches, no_switches)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _io_of(path: str) -> tuple[Figure, Figure]:

@@ -153,11 +153,10 @@ class SystemCollector:
 
     def _network(self) -> Iterator[Sample]:
         found = psutil.net_io_counters(pernic=True, nowrap=False) or {}
+        found.pop("lo", None)  # what a machine sends itself takes no network
         if not found:
-            yield from _nothing(_NETWORK_METRICS, NoData("there is no network interface here"))
+            yield from _nothing(_NETWORK_METRICS, NoData("no network is seen here (PrivateNetwork=yes hides it)"))
         for name, counters in found.items():
-            if name == "lo":  # what a machine sends itself takes no network
-                continue
             received, sent = {"interface": name, "direction": "receive"}, {"interface": name, "direction": "send"}
             yield Sample(m.NETWORK_BYTES.name, counters.bytes_recv, received)
             yield Sample(m.NETWORK_BYTES.name, counters.bytes_sent, sent)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from as_user import as_user
 from migmond.domain.samples import NoData
 from migmond.fsys.facts import mount_of
-from migmond.fsys.process_usage import GONE, Usage, cgroup_usage, process_usage
+from migmond.fsys.process_usage import GONE, HIDDEN, Usage, cgroup_usage, process_usage
 
 HZ, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
@@ -115,6 +115,13 @@ def test_any_command_name_and_numbers(
     assert process_usage(7, proc=str(directory.parent)) == Usage(
         (user + system) / HZ, float(pages * PAGE), 10.0, 20.0, 5.0, 6.0, "sleeping", started
     )
+
+
+def test_one_that_lives_but_is_not_shown_has_not_ended(tmp_path: Path) -> None:
+    assert process_usage(os.getpid(), proc=str(tmp_path)) == HIDDEN
+    with child("pass") as process:
+        process.wait()
+        assert process_usage(process.pid, proc=str(tmp_path)) == GONE
 
 
 def test_a_cgroup(tmp_path: Path) -> None:

@@ -158,6 +158,15 @@ async def test_this_machine_while_one_thread_of_it_computes() -> None:
     assert not any(k[0].startswith("network") and k[1] == "lo" for k in found)
 
 
+async def test_without_a_network_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    only_loopback = {"lo": psutil.net_io_counters()}
+    monkeypatch.setattr(psutil, "net_io_counters", lambda pernic, nowrap: dict(only_loopback))
+    found = series(await SystemCollector().collect())
+    network = {k: v for k, v in found.items() if k[0].startswith("network")}
+    assert len(network) == 3
+    assert set(network.values()) == {NoData("no network is seen here (PrivateNetwork=yes hides it)")}
+
+
 async def test_a_tick_takes_less_than_a_millisecond_of_processor_time() -> None:
     collector, rounds = SystemCollector(), 100
     await collector.collect()
