@@ -54,9 +54,10 @@ class BlockDevices:
 
     def named(self, source: str) -> str:
         """Return the kernel's name for what a mount's source says (`/dev/sda1`, `/dev/mapper/vg-home`), "" for none."""
-        name = os.path.basename(source)
+        name = source.removeprefix("/dev/")
         if name and os.path.exists(self._class(name)):
-            return name
+            return name.replace("/", "!")
+        name = os.path.basename(name)
         mapped = (n for n in self.names() if n.startswith("dm-") and self.read(n, "dm/name") == name)
         return next(mapped, "") if name else ""
 

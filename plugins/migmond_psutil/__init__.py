@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 
-from migmond.domain.errors import PluginError
 from migmond.domain.units import parse_duration
 from migmond.plugin_api import CollectorSpec, hookimpl
 from migmond_psutil.collector import SystemCollector
@@ -31,12 +30,9 @@ class SETTINGS(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @hookimpl
 def migmond_collectors(settings: SETTINGS) -> Iterable[CollectorSpec]:
     """Register the collector `system`."""
-    interval_s = parse_duration(settings.interval)
-    if interval_s <= 0:
-        raise PluginError(f"interval is {settings.interval}")
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[SystemCollector]:
         yield SystemCollector(partitions=settings.partitions, virtual=settings.virtual)
 
-    return [CollectorSpec("system", interval_s, METRICS, opened)]
+    return [CollectorSpec("system", parse_duration(settings.interval), METRICS, opened)]

@@ -109,9 +109,24 @@ def test_what_the_kernel_names_in_its_messages(machine: RecordedMachine) -> None
     machine.disk("sdc", "8:32", USB.format(2, 7))
     machine.disk("nvme0n1", "259:0", "pci0000:00/0000:03:00.0/nvme/nvme0")
     machine.partition("sdb", "sdb1", "8:17")
+    machine.disk("cciss!c0d0", "104:0", "pci0000:00/0000:09:00.0")
     found = graph(machine)
-    asked = ("sdb1", "sdb", "ata1", "2-1", "2-1.2", "nvme0", "ata9", "", "0000:03:00.0")
+    asked = (
+        "/dev/cciss/c0d0",
+        "cciss/c0d0",
+        "sdb1",
+        "sdb",
+        "ata1",
+        "2-1",
+        "2-1.2",
+        "nvme0",
+        "ata9",
+        "",
+        "0000:03:00.0",
+    )
     assert {name: names_of(found, name) for name in asked} == {
+        "/dev/cciss/c0d0": ["cciss!c0d0"],
+        "cciss/c0d0": ["cciss!c0d0"],
         "sdb1": ["sdb"],
         "sdb": ["sdb"],
         "ata1": ["sda"],

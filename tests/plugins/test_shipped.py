@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from migmond.daemon.app import BUILTIN_PLUGINS
@@ -39,6 +42,17 @@ def test_they_are_active_and_packaged() -> None:
     assert {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()} == set(
         BUILTIN_PLUGINS.values()
     )
+
+
+def test_the_drop_in_says_what_the_defaults_are() -> None:
+    text = (ROOT / "conf.d" / "90-plugins.toml").read_text()
+    tables = tomllib.loads(re.sub(r"^#(?=\S)", "", text, flags=re.MULTILINE))["plugins"]
+    assert set(tables) == set(BUILTIN_PLUGINS)
+    for name, table in tables.items():
+        assert table.pop("enabled") is True
+        kind = getattr(importlib.import_module(BUILTIN_PLUGINS[name]), "SETTINGS", None)
+        assert set(table) == (set(kind.__struct_fields__) if kind else set())
+        assert kind is None or msgspec.convert(table, kind) == kind()
 
 
 @pytest.mark.parametrize("metric", shipped().metrics().metrics, ids=lambda m: m.name)
