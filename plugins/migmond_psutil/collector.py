@@ -60,6 +60,7 @@ class SystemCollector:
         self._pressure = Pressure(f"{proc}/pressure")
         self._at: float | None = None
         self._cpus: list[Any] = []
+        self._told_s: dict[str, float] = {}
         self._disks: Mapping[str, Any] = {}
         self._whole: frozenset[str] = frozenset()
         self._known: frozenset[str] = frozenset()
@@ -93,7 +94,9 @@ class SystemCollector:
         shares = _shares(past, total) if before else {}
         for mode, seconds in total.items():
             if mode not in _ALREADY_IN_OTHERS:
-                yield Sample(m.CPU_SECONDS.name, seconds, {"mode": mode})
+                # iowait may fall a little (proc_stat(5)), and a processor that goes takes its time with it.
+                self._told_s[mode] = max(seconds, self._told_s.get(mode, 0.0))
+                yield Sample(m.CPU_SECONDS.name, self._told_s[mode], {"mode": mode})
                 yield Sample(m.CPU_MODE.name, shares.get(mode, _FIRST), {"mode": mode})
 
     def _pressures(self) -> Iterator[Sample]:

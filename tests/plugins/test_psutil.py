@@ -158,6 +158,42 @@ async def test_this_machine_while_one_thread_of_it_computes() -> None:
     assert not any(k[0].startswith("network") and k[1] == "lo" for k in found)
 
 
+class CpuTimes(NamedTuple):
+    """What psutil tells of a processor."""
+
+    user: float
+    idle: float
+    iowait: float
+    guest: float = 0.0
+
+
+cpu_steps = st.lists(st.tuples(*[st.floats(0, 100)] * 2, st.floats(-5, 100)), min_size=1, max_size=6)
+
+
+@given(steps=cpu_steps)
+def test_random_processors_against_plain_arithmetic(steps: list[tuple[float, float, float]]) -> None:
+    """Whatever iowait does, shares are those of what has passed, and no counter falls."""
+    told = {"user": 10.0, "idle": 10.0, "iowait": 10.0}
+    now = [CpuTimes(10.0, 10.0, 10.0)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psutil, "cpu_times", lambda percpu: list(now))
+        collector = SystemCollector(block="/nonexistent")
+        trio.run(collector.collect)
+        for step in steps:
+            old = now[0]
+            now = [CpuTimes(*(max(0.0, had + more) for had, more in zip(old[:3], step, strict=True)))]
+            passed = {mode: max(0.0, getattr(now[0], mode) - getattr(old, mode)) for mode in told}
+            total = sum(passed.values())
+            found = series(trio.run(collector.collect))
+            for mode in told:
+                seconds, share = found["cpu_seconds_total", mode], found["cpu_mode_ratio", mode]
+                assert isinstance(seconds, float)
+                assert seconds == max(told[mode], getattr(now[0], mode))
+                told[mode] = seconds
+                assert share == (pytest.approx(passed[mode] / total) if total else NoData("it takes two looks to tell"))
+            assert found["cpu_busy_ratio", "0"] == found["cpu_mode_ratio", "user"]
+
+
 async def test_without_a_network_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     only_loopback = {"lo": psutil.net_io_counters()}
     monkeypatch.setattr(psutil, "net_io_counters", lambda pernic, nowrap: dict(only_loopback))
