@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import trio
 
@@ -31,10 +31,18 @@ class Collecting:
 
     Args:
         wall: wall clock seconds, for people.
+        collected: told the samples of each look, and the notes that are new; after a failure that there are none.
     """
 
-    def __init__(self, spec: CollectorSpec, health: Health, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        spec: CollectorSpec,
+        health: Health,
+        wall: Callable[[], float],
+        collected: Callable[[tuple[SampleView, ...], Sequence[NoteView]], None] = lambda samples, notes: None,
+    ) -> None:
         self._spec = spec
+        self._collected = collected
         self._health = health
         self._wall = wall
         self._what = f"collector {spec.name}"
@@ -86,6 +94,7 @@ class Collecting:
             if found is not None:
                 self.latest = found[0]
                 self.notes.extend(found[1])
+                self._collected(*found)
             elif self._health.failures > failures:
                 self._missing(self._health.reason or self._health.last_failure)
             await trio.sleep_until(next_at)
@@ -110,6 +119,7 @@ class Collecting:
     def _missing(self, reason: str) -> None:
         at = self._now()
         self.latest = tuple(SampleView(m.name, m.unit, {}, None, reason, at) for m in self._spec.metrics)
+        self._collected(self.latest, ())
 
     def _checked(self, told: Iterable[Sample | Note]) -> tuple[tuple[SampleView, ...], list[NoteView]]:
         at, samples, notes = self._now(), [], []

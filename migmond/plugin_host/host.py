@@ -31,6 +31,11 @@ class PluginHost:
         settings: `[plugins.NAME]` tables by name.
         wall: wall clock seconds, for people.
         root_owned: refuse plugins whose files others than root could change.
+
+    Attributes:
+        on_quarantine: told the name of a plugin and why, once.
+        on_collected: told the samples of each look of a collector, and its new notes; after a failure each of its
+            metrics once, without a value. It must not take long: it is called in the collector's task.
     """
 
     def __init__(
@@ -43,11 +48,17 @@ class PluginHost:
     ) -> None:
         self._loaded = load_all(found, settings, root_owned=root_owned)
         self.on_quarantine: Callable[[str, str], None] = lambda name, reason: None
+        self.on_collected: Callable[[tuple[SampleView, ...], Sequence[NoteView]], None] = lambda samples, notes: None
         self._health = {p.name: Health(p.name, self._quarantined) for p in self._loaded}
-        self._collecting = [Collecting(c, self._health[p.name], wall) for p in self._loaded for c in p.collectors]
+        self._collecting = [
+            Collecting(c, self._health[p.name], wall, self._collected) for p in self._loaded for c in p.collectors
+        ]
 
     def _quarantined(self, name: str, reason: str) -> None:
         self.on_quarantine(name, reason)
+
+    def _collected(self, samples: tuple[SampleView, ...], notes: Sequence[NoteView]) -> None:
+        self.on_collected(samples, notes)
 
     def views(self) -> tuple[api.PluginView, ...]:
         """Return every plugin with its state, and why when it is not active."""

@@ -357,6 +357,21 @@ async def test_notes_are_kept_in_order_one_line_each_and_bounded(autojump_clock:
         assert len(loaded.notes()) == 2 * MAX_NOTES
 
 
+async def test_each_look_is_passed_on_once_and_a_failure_as_well(autojump_clock: trio.testing.MockClock) -> None:
+    seen: list[tuple[list[float | None], list[str]]] = []
+    loaded = host(a=plugin(Counting(1.0, RuntimeError("gone"), 2.0), "a"))
+    loaded.on_collected = lambda samples, notes: seen.append(([s.value for s in samples], [n.kind for n in notes]))
+    async with loaded.running():
+        await trio.sleep(2.5)
+    assert seen == [([1.0], []), ([None], []), ([2.0], [])]
+    seen.clear()
+    telling_host = host(b=telling(Note(0.0, "io_error", "x"), name="b"))
+    telling_host.on_collected = loaded.on_collected
+    async with telling_host.running():
+        await trio.sleep(1.5)
+    assert seen == [([1.0], ["io_error"])] * 2
+
+
 async def test_a_note_that_was_not_described_is_a_failure(autojump_clock: trio.testing.MockClock) -> None:
     loaded = host(c=telling(Note(0.0, "surprise", "boo")))
     async with loaded.running():
