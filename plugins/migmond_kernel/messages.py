@@ -28,7 +28,7 @@ KINDS: Mapping[str, str] = {
 _DEVICE = r"(?P<device>[\w!./-]{1,64}?)"
 _PATTERNS: tuple[tuple[str, str], ...] = (
     # A file system that gives up comes before its errors: the more serious of two kinds counts.
-    ("read_only", rf"EXT[234]-fs \({_DEVICE}\): Remounting filesystem read-only"),
+    ("read_only", rf"EXT[234]-fs \({_DEVICE}\): (?:Remounting filesystem read-only|shut down requested)"),
     ("read_only", rf"XFS \({_DEVICE}\): .*(Shutting down filesystem|has been shut down|Filesystem has been shut)"),
     ("read_only", rf"BTRFS\b.*\(device {_DEVICE}(?: state \S+)?\).*: forced readonly"),
     ("read_only", rf"(?:FAT-fs|exFAT-fs|F2FS-fs) \({_DEVICE}\):.*set read-only"),

@@ -54,6 +54,8 @@ def test_a_partition_of_a_sata_disk(machine: RecordedMachine) -> None:
     assert (disk.model, disk.transport, disk.rotational, disk.size_bytes) == ("WDC WD20EFRX", "sata", True, 1 << 30)
     assert disk.path == ("0000:00:17.0", "ata1", "host0")
     assert chain.rotational is True
+    assert graph(machine).chain_at(b"/srv/my disk") == graph(machine).chain_at(b"/srv/my disk/a/b") == chain
+    assert graph(machine).chain_at(b"/srv").mount != chain.mount
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import re
 import subprocess
@@ -18,7 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from as_user import as_user
-from loopfs import ENVIRONMENT
+from loopfs import ENVIRONMENT, LoopFs, missing, mounted
+from migmond.fsys.device_graph import read_graph
+from migmond.fsys.facts import mount_id
 from migmond.plugin_api import NoData, Note, Sample
 from migmond_kernel import SETTINGS, migmond_collectors
 from migmond_kernel.collector import MAX_DEVICES, KernelLog
@@ -54,6 +57,7 @@ MESSAGES = [
     ("sd 2:0:0:0: rejecting I/O to offline device", "offline", "2:0:0:0"),
     ("device offline error, dev sdd, sector 5 op 0x1:(WRITE)", "offline", "sdd"),
     ("EXT4-fs (sda1): Remounting filesystem read-only", "read_only", "sda1"),
+    ("EXT4-fs (loop3): shut down requested (2)", "read_only", "loop3"),
     ("EXT4-fs error (device sda1): ext4_find_entry:1455: inode #2: comm ls: reading directory lblock 0", "ext4_error",
      "sda1"),
     ("EXT4-fs warning (device dm-1): htree_dirblock_to_tree:1083: error -5 reading directory block", "ext4_error",
@@ -289,3 +293,66 @@ async def test_a_real_disk_that_fails_is_seen(failing_disk: str) -> None:
         count = counts(told_now)[name, "io_error"]
         assert isinstance(count, float)
         assert count >= 1
+
+
+async def noted(log: KernelLog, device: str, kind: str) -> Note:
+    """Wait for such a note."""
+    with trio.fail_after(20):
+        while True:
+            for note in notes(await log.collect()):
+                if (note.device, note.kind) == (device, kind):
+                    return note
+            await trio.sleep(0.02)
+
+
+def device_of(fs: LoopFs) -> str:
+    table = read_graph().chain(os.stat(fs.root).st_dev, mount_id_of(fs.root))
+    return next(layer.name for layer in table.layers if layer.kind == "loop")
+
+
+def mount_id_of(directory: Path) -> int:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return mount_id(fd)
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+async def test_a_real_file_system_that_is_cut_off_is_told_as_read_only(tmp_path: Path, kind: str) -> None:
+    if reason := missing(kind):
+        pytest.skip(reason)
+    with mounted(tmp_path, kind) as fs, contextlib.closing(KernelLog()) as log:
+        if isinstance(counts(await log.collect())["", "io_error"], NoData):
+            pytest.skip("the kernel's log cannot be read here")
+        device = device_of(fs)
+        fs.shut_down()
+        with contextlib.suppress(OSError):
+            (fs.root / "late").write_bytes(b"x")
+        note = await noted(log, device, "read_only")
+        assert abs(note.at - time.time()) < 60
+
+
+@pytest.mark.parametrize(("kind", "told", "times"), [("btrfs", "btrfs_error", 2), ("ext4", "ext4_error", 1)])
+async def test_real_damage_is_told_with_its_device(tmp_path: Path, kind: str, told: str, times: int) -> None:
+    """btrfs finds by its checksums that contents were overwritten, ext4 that a directory was."""
+    if reason := missing(kind):
+        pytest.skip(reason)
+    mark = b"a-name-that-is-nowhere-else"
+    with mounted(tmp_path, kind) as fs, contextlib.closing(KernelLog()) as log:
+        if isinstance(counts(await log.collect())["", "io_error"], NoData):
+            pytest.skip("the kernel's log cannot be read here")
+        (fs.root / os.fsdecode(mark)).write_bytes(mark * 1000)
+        fs.unmount()
+        with fs.image.open("r+b") as image, mmap.mmap(image.fileno(), 0) as content:
+            at = content.find(mark * times)
+            while at != -1:
+                content[at : at + 5] = b"WRONG"
+                at = content.find(mark * times, at + 1)
+        fs.mount()
+        device = device_of(fs)
+        with contextlib.suppress(OSError):
+            for name in os.listdir(fs.root):
+                if name != "lost+found":
+                    (fs.root / name).read_bytes()
+        assert (await noted(log, device, told)).message
