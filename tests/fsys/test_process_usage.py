@@ -47,9 +47,31 @@ def test_ourselves_as_the_kernel_tells_us() -> None:
     assert usage.cpu_s == pytest.approx(own.ru_utime + own.ru_stime, abs=0.1)
     assert isinstance(usage.resident_bytes, float)
     assert 1 << 20 < usage.resident_bytes <= own.ru_maxrss * 1024 * 1.1
-    assert isinstance(usage.given_up, float)
-    assert abs(usage.given_up - resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw) < 50
     assert usage.state == "running"
+
+
+THREADS = """
+import resource, sys, threading, time
+def nap():
+    for _ in range(50): time.sleep(0.001)
+    done.release()
+    end.wait()
+done, end = threading.Semaphore(0), threading.Event()
+for _ in range(4): threading.Thread(target=nap, daemon=True).start()
+for _ in range(4): done.acquire()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_switches_are_those_of_all_threads() -> None:
+    with child(THREADS) as process:
+        assert process.stdout is not None
+        told = int(process.stdout.readline())
+        usage = figures(process_usage(process.pid))
+        assert isinstance(usage.given_up, float)
+        assert told >= 4 * 50
+        assert abs(usage.given_up - told) < 20
 
 
 def test_what_is_written_is_counted(tmp_path: Path) -> None:
@@ -110,7 +132,10 @@ def test_any_command_name_and_numbers(
     directory.mkdir(parents=True, exist_ok=True)
     after = [b"S", *[b"1"] * 10, b"%d" % user, b"%d" % system, *[b"2"] * 6, b"%d" % started, b"3", b"%d" % pages, b"4"]
     (directory / "stat").write_bytes(b"7 (" + name + b") " + b" ".join(after) + b"\n")
-    (directory / "status").write_text("Name:\tx\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t6\n")
+    for thread, counts in (("7", (5, 0)), ("8", (0, 6))):
+        (directory / "task" / thread).mkdir(parents=True, exist_ok=True)
+        status = [f"voluntary_ctxt_switches:\t{counts[0]}", f"nonvoluntary_ctxt_switches:\t{counts[1]}"]
+        (directory / "task" / thread / "status").write_text("\n".join(["Name:\tx", "State:\tS (sleeping)", *status]))
     (directory / "io").write_text("rchar: 1\nread_bytes: 10\nwrite_bytes: 20\ncancelled_write_bytes: 3\n")
     assert process_usage(7, proc=str(directory.parent)) == Usage(
         (user + system) / HZ, float(pages * PAGE), 10.0, 20.0, 5.0, 6.0, "sleeping", started
@@ -122,6 +147,24 @@ def test_one_that_lives_but_is_not_shown_has_not_ended(tmp_path: Path) -> None:
     with child("pass") as process:
         process.wait()
         assert process_usage(process.pid, proc=str(tmp_path)) == GONE
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ("SS", "sleeping"),
+        ("SR", "running"),
+        ("RD", "waiting for a disk"),
+        ("SD", "waiting for a disk"),
+        ("TT", "stopped"),
+    ],
+)
+def test_the_state_is_that_of_the_thread_that_matters(tmp_path: Path, states: str, told: str) -> None:
+    for thread, state in enumerate(states):
+        (tmp_path / "7" / "task" / str(thread)).mkdir(parents=True)
+        (tmp_path / "7" / "task" / str(thread) / "status").write_text(f"State:\t{state} (some)\n")
+    (tmp_path / "7" / "stat").write_text(f"7 (x) {states[0]} " + " ".join(["1"] * 30))
+    assert figures(process_usage(7, proc=str(tmp_path))).state == told
 
 
 def test_a_cgroup(tmp_path: Path) -> None:
