@@ -29,8 +29,8 @@ _TRANSPORTS = (
 """The first that a path has; USB comes first because what is behind a bridge is behind it."""
 _OVER_NETWORK = re.compile(r"(nbd|rbd|drbd)\d+")
 _TRUE_OF = frozenset({"sata", "sas", "nvme", "mmc"})
-"""Transports where a 1 in `queue/rotational` was told by the disk. It is the kernel's default (blk_set_default_limits
-and what sd makes of a missing VPD page B1h), and USB bridges and virtio leave it at that for solid state as well."""
+"""Transports where a 1 in `queue/rotational` was told by the disk. It is what the kernel assumes of SCSI and virtio
+disks that do not say otherwise, and USB bridges and virtual disks do not, whatever is behind them."""
 
 
 class BlockDevices:

@@ -30,7 +30,7 @@ _NETWORK = frozenset(
 _DM_KINDS = (("LVM-", "lvm"), ("CRYPT-", "crypt"), ("mpath-", "multipath"), ("part", "partition"))
 """By how the device mapper's uuid begins; each program that makes such devices has a prefix of its own."""
 MAX_DEPTH = 16
-"""Layers over each other; the kernel itself ends at 8 file systems, and a broken table must not lead round for ever."""
+"""Layers over each other, more than anybody has: a table that contradicts itself must not lead round for ever."""
 
 
 class DeviceGraph:

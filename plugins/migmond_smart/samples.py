@@ -75,8 +75,7 @@ def _ata(device: str, report: Report) -> Iterator[Sample]:
 
 
 def _raw(attribute: Attribute) -> int:
-    # Three counters of 16 bits: all, those above 5 s, those above 7.5 s (Seagate; smartmontools ticket 1159). Older
-    # databases print the 48 bits as one number.
+    # Seagate packs three counters of 16 bits into it, all timeouts lowest; older databases print one number of 48 bits.
     return attribute.raw.value & 0xFFFF if attribute.id == _COMMAND_TIMEOUT else attribute.number
 
 
