@@ -27,6 +27,7 @@ _COMMANDS = {
     "receipt": ("receipt",),
     "steer": ("pause", "resume", "cancel", "drain", "verify"),
     "daemon": ("status", "doctor", "backup", "config", "plugins", "rpc", "completion"),
+    "metrics": ("metrics",),
 }
 
 

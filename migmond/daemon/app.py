@@ -44,7 +44,7 @@ from migmond.rpc.methods import standard_registry
 from migmond.rpc.peer import RoleGroups
 from migmond.rpc.server import Server, bind_socket
 
-BUILTIN_PLUGINS = {"sqlite": "migmond_sqlite"}
+BUILTIN_PLUGINS = {name: f"migmond_{name}" for name in ("filesystems", "kernel", "psutil", "smart", "sqlite")}
 EVENT_IDS_PER_START = 1 << 32
 """Event ids reserved at each start: enough for a start's life, and 2**21 starts stay exact in a browser's numbers."""
 
@@ -138,7 +138,9 @@ async def _serve_clients(
         subscriptions=lambda: server.subscriptions,
         loop_lag_max_s=lambda: lag.max_s,
         plugins=host.views,
+        metrics=host.metrics,
         samples=host.samples,
+        notes=host.notes,
         config=setup.config,
     )
     service = Service(engine, surroundings, facts)

@@ -22,7 +22,7 @@ from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
-from migmond.domain.samples import Samples, SampleView
+from migmond.domain.samples import MetricList, Notes, NotesParams, NoteView, Samples, SamplesParams, SampleView
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.breath import Breath
@@ -72,7 +72,9 @@ class Facts(msgspec.Struct, frozen=True):
     subscriptions: Callable[[], int]
     loop_lag_max_s: Callable[[], float]
     plugins: Callable[[], tuple[api.PluginView, ...]]
+    metrics: Callable[[], MetricList]
     samples: Callable[[], tuple[SampleView, ...]]
+    notes: Callable[[], tuple[NoteView, ...]]
     config: LiveConfig
 
 
@@ -324,8 +326,21 @@ class Service:
             values = [_without_secret(v) for v in values]
         return api.ConfigValues(tuple(values))
 
-    async def samples(self, peer: Peer) -> Samples:
-        return Samples(self._facts.samples())
+    async def metrics(self, peer: Peer) -> MetricList:
+        return self._facts.metrics()
+
+    async def samples(self, peer: Peer, params: SamplesParams) -> Samples:
+        if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        wanted = params.labels.items()
+        found = [s for s in self._facts.samples() if s.metric.startswith(params.prefix) and wanted <= s.labels.items()]
+        return Samples(tuple(found[params.offset : params.offset + params.limit]), len(found))
+
+    async def notes(self, peer: Peer, params: NotesParams) -> Notes:
+        if not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        found = [n for n in self._facts.notes() if params.device in ("", n.device) and params.kind in ("", n.kind)]
+        return Notes(tuple(found[-params.limit :]))
 
 
 class _FilePager:

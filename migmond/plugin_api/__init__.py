@@ -4,6 +4,7 @@ A plugin is a module (or object) found through the entry-point group `migmond`. 
 typed specs; the work is done later by what the specs carry, each supervised on its own. See `example.py`, which runs.
 """
 
+from migmond.domain.samples import NoData
 from migmond.plugin_api.hooks import PROJECT, hookimpl
 from migmond.plugin_api.specs import (
     AlertActionSpec,
@@ -11,7 +12,7 @@ from migmond.plugin_api.specs import (
     CollectorSpec,
     MetricDesc,
     MetricKind,
-    NoData,
+    Note,
     Proposal,
     Sample,
     Snapshot,
@@ -32,6 +33,7 @@ __all__ = [
     "MetricDesc",
     "MetricKind",
     "NoData",
+    "Note",
     "Proposal",
     "Sample",
     "Snapshot",

@@ -67,7 +67,9 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "events.unsubscribe": {**dict.fromkeys(EVERYBODY, HIDDEN), "nobody": NO},
     "plugin.list": EVERYBODY,
     "config.get": EVERYBODY,
+    "metrics.list": EVERYBODY,
     "metrics.latest": EVERYBODY,
+    "metrics.notes": THEIR_OWN,
 }
 NAMES_AN_EXECUTION = [m.name for m in standard_registry().all() if "id" in m.params.__struct_fields__]
 CONFIGURATION = ROLES + '[plugins.sqlite]\nenabled = true\n[plugins.hook]\nenabled = false\ntoken = "sesame"\n'
