@@ -71,7 +71,7 @@ class LoopLag(trio.abc.Instrument):
 
     A round begins when the loop has learnt who can go on and ends when it asks again; whoever comes meanwhile waits
     for its end. Every round counts, where a timer that is late sees only what happens to lie across its end. Costs
-    0.3 µs a step of a task and 1.5 µs a round.
+    0.2 µs a step of a task and 3 µs a round, and what trio takes to call it.
 
     Attributes:
         waited: by the clock: what clients had to wait.

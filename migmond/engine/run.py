@@ -48,8 +48,8 @@ CANCEL_GRACE_S = 10.0
 """How long a cancel waits for movers to give up what they have in hand before it kills them."""
 
 CANCELLED_AT_ONCE = 10_000
-"""Pending entries that become cancelled in one transaction: 50 to 100 ms for which nobody else can journal anything.
-All of 10^7 in one took a minute, and as much memory and log as they have rows."""
+"""Pending entries that become cancelled in one transaction, for which nobody else can journal anything: 10^7 of them,
+1,000 pieces, took 56 s on a busy machine."""
 
 FIRST_SLOT = 1
 _LEFT_THERE = "copies on their way there, and sources that were being deleted, have names that begin with .migmond-"
