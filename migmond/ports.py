@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from migmond.domain.entry import EntryType
 from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
@@ -133,6 +134,15 @@ class CancelPending(msgspec.Struct, frozen=True):
     key: int
 
 
+class CancelSome(msgspec.Struct, frozen=True):
+    """Those tasks with `after` < number <= `last` that are pending become cancelled: a part of what CancelPending does,
+    so small that whoever else wants to write does not wait long."""
+
+    key: int
+    after: int
+    last: int
+
+
 class Promote(msgspec.Struct, frozen=True):
     """Followers whose leader has no target: the first pending one loses its leader, the other pending ones get it as
     leader, and so do those that failed, the old leader among them: when they are tried again, they are further names
@@ -180,6 +190,7 @@ Change: TypeAlias = (
     | SealReceipt
     | Retry
     | CancelPending
+    | CancelSome
     | Promote
     | AddFault
     | AddIntervention
@@ -195,6 +206,21 @@ class FaultRecord(msgspec.Struct, frozen=True):
     number: int
     at: float
     fault: Fault
+
+
+class Sift(msgspec.Struct, frozen=True):
+    """What a storage can tell of tasks without their paths: one that it passes over costs it nearly nothing.
+
+    Attributes:
+        last: the highest number that is looked at: one that finds little ends in time.
+        types: only these; empty for all.
+        larger_than, smaller_than: bytes, exclusive; None for any size.
+    """
+
+    last: int
+    types: tuple[EntryType, ...] = ()
+    larger_than: int | None = None
+    smaller_than: int | None = None
 
 
 class FaultGroup(msgspec.Struct, frozen=True):
@@ -265,6 +291,7 @@ class Journal(Protocol):
         states: tuple[TaskState, ...] = (),
         followers: bool | None = None,
         directories: bool | None = None,
+        sift: Sift | None = None,
     ) -> list[Task]:
         """Return tasks with number > `after` in ascending order, at most `limit`.
 
@@ -272,6 +299,7 @@ class Journal(Protocol):
             states: only these; empty for all.
             followers: True only tasks with a leader, False only those without.
             directories: True only directories, False everything else.
+            sift: only what it lets pass.
         """
 
     async def directories_backwards(self, key: int, *, before: int, limit: int) -> list[Task]:

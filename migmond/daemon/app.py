@@ -6,6 +6,7 @@ Stops from the outside in: accept loop, connections, movers to a safe boundary, 
 from __future__ import annotations
 
 import contextlib
+import gc
 import grp
 import os
 import random
@@ -99,7 +100,6 @@ async def serve(setup: Setup) -> None:
     host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, clock.wall, root_owned=setup.root_owned)
     storage = host.storage(config.settings.daemon.storage)
     async with trio.open_nursery() as background:
-        background.start_soon(lag.run)
         if setup.watchdog_s is not None:
             background.start_soon(feed, setup.notifier, setup.watchdog_s)
         async with storage.open(storage_context(setup.state_directory, config)) as journal:
@@ -136,7 +136,8 @@ async def _serve_clients(
         started_at=surroundings.clock.monotonic(),
         clients=lambda: server.clients,
         subscriptions=lambda: server.subscriptions,
-        loop_lag_max_s=lambda: lag.max_s,
+        loop_waited=lambda: lag.waited.at(surroundings.clock.monotonic()),
+        loop_worked=lambda: lag.worked.at(surroundings.clock.monotonic()),
         plugins=host.views,
         metrics=host.metrics,
         samples=host.samples,
@@ -171,10 +172,13 @@ async def _serve_clients(
         )
         if setup.exit_when_idle_s is not None:
             nursery.start_soon(_stop_when_idle, server, engine, lifecycle, setup.exit_when_idle_s)
+        # What there is now stays: looking for garbage in it again and again took the loop 25 ms at a time.
+        gc.freeze()
         setup.notifier.ready("serving")
         setup.ready()
         setup.log("serving", socket=setup.socket_path, state=str(setup.state_directory))
-        await lifecycle.stopping.wait()
+        with lag.watching():  # from now on somebody may wait for it
+            await lifecycle.stopping.wait()
         await _stop(
             setup, surroundings, engine, server, lifecycle, setup.config.newest.seconds("daemon", "drain_timeout")
         )

@@ -78,7 +78,7 @@ _ACTIVITY_OF: dict[type, Activity] = {
 }
 """What the rest of the time belongs to that a message takes; all others are OTHER."""
 
-NICENESS = 19
+NICENESS = 5
 _RECEIVE_BYTES = 1 << 20
 _IDLE_POLL_S = 0.02
 _LONE_SYNC_S = 0.2

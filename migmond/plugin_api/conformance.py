@@ -31,6 +31,7 @@ from migmond.ports import (
     AddListing,
     AddRoot,
     CancelPending,
+    CancelSome,
     CloseGroup,
     DirectoriesTouched,
     Journal,
@@ -44,6 +45,7 @@ from migmond.ports import (
     Retry,
     SavePlan,
     SealReceipt,
+    Sift,
 )
 
 PLAN = Plan("photos", (Source(b"/src/\xff"),), b"/dst")
@@ -328,6 +330,32 @@ class JournalConformance:
             assert [t.state.name for t in await journal.tasks(1)] == [
                 "CANCELLED", "DONE", "SKIPPED", "CANCELLED", "CANCELLED", "CANCELLED",
             ]  # fmt: skip
+
+    async def test_cancelling_a_part(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            entries = [entry(b"%d" % i) for i in range(5)]
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries)])
+            await journal.apply([Record(1, (TaskResult(3, TaskState.DONE), TaskResult(4, TaskState.FAILED)))])
+            await journal.apply([CancelSome(1, 1, 5), CancelSome(2, 0, 9)])
+            assert [t.state.name for t in await journal.tasks(1)] == [
+                "PENDING", "CANCELLED", "DONE", "FAILED", "CANCELLED", "PENDING",
+            ]  # fmt: skip
+
+    async def test_sifting(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            entries = [entry(b"%d" % n, DIRECTORY if n == 3 else FILE, size=n) for n in range(6)]
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries)])
+            sifts = {
+                Sift(4): [1, 2, 3, 4],
+                Sift(9, (DIRECTORY,)): [1, 5],
+                Sift(9, (FILE,), larger_than=1): [4, 6, 7],
+                Sift(6, (FILE,), larger_than=1, smaller_than=9): [4, 6],
+            }
+            for sift, numbers in sifts.items():
+                assert [t.number for t in await journal.tasks(1, sift=sift)] == numbers
+                assert [t.number for t in await journal.tasks(1, after=1, sift=sift, limit=1)] == [
+                    n for n in numbers if n > 1
+                ][:1]
 
     async def test_plans_and_interventions(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:

@@ -23,6 +23,7 @@ from migmond.ports import (
     AddListing,
     AddRoot,
     CancelPending,
+    CancelSome,
     Change,
     CloseGroup,
     DirectoriesTouched,
@@ -40,6 +41,7 @@ from migmond.ports import (
     Retry,
     SavePlan,
     SealReceipt,
+    Sift,
 )
 
 V = TypeVar("V")
@@ -115,6 +117,7 @@ class MemoryJournal:
         states: tuple[TaskState, ...] = (),
         followers: bool | None = None,
         directories: bool | None = None,
+        sift: Sift | None = None,
     ) -> list[Task]:
         found = [
             t
@@ -123,6 +126,7 @@ class MemoryJournal:
             and (not states or t.state in states)
             and (followers is None or (t.leader > 0) is followers)
             and (directories is None or (t.type is EntryType.DIRECTORY) is directories)
+            and (sift is None or _passes(t, sift))
         ]
         return found[:limit]
 
@@ -272,6 +276,10 @@ def _apply(state: _State, change: Change) -> None:
         case CancelPending():
             states = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
             _set_state(state, change.key, states, TaskState.CANCELLED)
+        case CancelSome():
+            for at, task in state.of(change.key):
+                if task.state is TaskState.PENDING and change.after < task.number <= change.last:
+                    state.update(at, state=TaskState.CANCELLED)
         case Promote():
             names = [(at, t.state) for at, t in state.of(change.key) if t.leader == change.leader]
             followers = [at for at, its in names if its is TaskState.PENDING]
@@ -295,6 +303,15 @@ def _apply(state: _State, change: Change) -> None:
             state.plans[change.uid, change.plan.name] = (change.plan, change.at)
         case RemovePlan():
             state.plans.pop((change.uid, change.name), None)
+
+
+def _passes(task: Task, sift: Sift) -> bool:
+    return (
+        task.number <= sift.last
+        and (not sift.types or task.type in sift.types)
+        and (sift.larger_than is None or task.size > sift.larger_than)
+        and (sift.smaller_than is None or task.size < sift.smaller_than)
+    )
 
 
 def _add_listing(state: _State, key: int, listing: Listing) -> None:

@@ -19,7 +19,7 @@ from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
-from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition, ReceiptSeal
+from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition, ReceiptSeal, Sift
 from migmond_sqlite import backup, reading, writing
 from migmond_sqlite.ballast import Ballast
 from migmond_sqlite.checksums import page_count
@@ -145,8 +145,9 @@ class SqliteJournal:
         states: tuple[TaskState, ...] = (),
         followers: bool | None = None,
         directories: bool | None = None,
+        sift: Sift | None = None,
     ) -> list[Task]:
-        query = functools.partial(reading.tasks, followers=followers, directories=directories)
+        query = functools.partial(reading.tasks, followers=followers, directories=directories, sift=sift)
         return await self._read(query, key, after, limit, states)
 
     async def directories_backwards(self, key: int, *, before: int, limit: int) -> list[Task]:

@@ -15,7 +15,7 @@ from migmond.domain.packing import Unpacker
 from migmond.domain.plan import Plan
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
-from migmond.ports import FaultGroup, FaultRecord, ReceiptSeal
+from migmond.ports import FaultGroup, FaultRecord, ReceiptSeal, Sift
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import INT64_MAX, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 
@@ -79,8 +79,10 @@ def tasks(
     *,
     followers: bool | None,
     directories: bool | None,
+    sift: Sift | None = None,
 ) -> list[Task]:
     base, end = _range(key)
+    sifted: list[int] = []
     where = ["id > ?", "id <= ?"]
     if states:
         marks = ",".join(str(int(s)) for s in states)
@@ -91,8 +93,16 @@ def tasks(
         where.append("leader > 0" if followers else "leader = 0")
     if directories is not None:
         where.append(f"type {'=' if directories else '<>'} {int(EntryType.DIRECTORY)}")
+    if sift is not None:
+        end = base | min(sift.last, NUMBER_MASK)
+        if sift.types:
+            where.append(f"type IN ({','.join(str(int(t)) for t in sift.types)})")
+        for bound, is_so in ((sift.larger_than, "size > ?"), (sift.smaller_than, "size < ?")):
+            if bound is not None:
+                where.append(is_so)
+                sifted.append(bound)
     sql = f"SELECT * FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
-    return [_task(row) for row in db.execute(sql, (base | after, end, limit))]
+    return [_task(row) for row in db.execute(sql, (base | after, end, *sifted, limit))]
 
 
 def directories_backwards(db: apsw.Connection, key: int, before: int, limit: int) -> list[Task]:

@@ -13,6 +13,7 @@ from migmond.ports import (
     AddListing,
     AddRoot,
     CancelPending,
+    CancelSome,
     Change,
     CloseGroup,
     DirectoriesTouched,
@@ -106,6 +107,13 @@ def apply(connection: apsw.Connection, change: Change) -> None:
         case CancelPending():
             states = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
             _set_state(connection, change.key, states, TaskState.CANCELLED)
+        case CancelSome():
+            base = change.key << NUMBER_BITS
+            run(
+                connection,
+                f"UPDATE task SET state={int(TaskState.CANCELLED)} WHERE id > ? AND id <= ? AND state=0",
+                (base | change.after, base | change.last),
+            )
         case Promote():
             _promote(connection, change)
         case AddIntervention():
