@@ -29,6 +29,7 @@
 #define ACCESS_NS (2 * 86400 * SECOND_NS)
 #define COPYING 2                                      /* migmond.wire.slots.Doing */
 #define PUBLISHING 4
+#define AT_ONCE_NS 1000000                             /* as in migmond.mover.commit */
 
 enum activity { SOURCE_READ = 1, TARGET_WRITE = 2, METADATA = 4 }; /* migmond.domain.activity.Activity */
 
@@ -94,7 +95,8 @@ struct publications {
     uint32_t count;
     const struct copy *copies;
     const char *names, *prefix, *tag;
-    char *done; /* out: one for each */
+    char *done;        /* out: one for each */
+    int64_t *given_ns; /* out: when, 0: unknown; not asked for when it is NULL */
     struct slot *slot;
 };
 
@@ -328,6 +330,11 @@ void migmond_publish(struct publications *p) {
         if (fstatat(p->directory, temporary, &st, AT_SYMLINK_NOFOLLOW) || st.st_ino != r->inode) continue;
         if (!S_ISREG(st.st_mode) || st.st_size != r->size) continue;
         p->done[i] = !renameat2(p->directory, temporary, p->directory, name, NOREPLACE);
+        if (!p->given_ns) continue;
+        /* A rename moves ctime. Somebody who writes to it right afterwards moves it too: that must not be taken for it. */
+        int seen = p->done[i] && !fstatat(p->directory, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == r->inode;
+        int at_once = now_ns() - p->slot->commit_started_ns <= AT_ONCE_NS;
+        p->given_ns[i] = seen && at_once ? ns(st.st_ctim.tv_sec, st.st_ctim.tv_nsec) : 0;
     }
 }
 

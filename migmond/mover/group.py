@@ -24,6 +24,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
         mtime_ns: of the source, for the policy NEWER.
         digest: to be compared with a read-back, None when there is nothing to compare.
         inode: its copy's at the target.
+        as_of_ns: of one that has its name already: its ctime before it was looked at and found to be right, 0 for
+            unknown.
     """
 
     number: int
@@ -36,6 +38,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     size: int
     digest: bytes | None
     inode: int
+    as_of_ns: int = 0
 
 
 class Copied(msgspec.Struct, frozen=True, gc=False):

@@ -21,9 +21,9 @@ from migmond.domain.plan import ConflictPolicy, VerifyLevel
 from migmond.domain.states import Outcome
 from migmond.domain.task import Task
 from migmond.fsys import machine_code, small_files
-from migmond.mover.group import Block, Copied, Group
+from migmond.mover.group import Arrival, Block, Copied, Group
 from migmond.wire import work
-from migmond.wire.items import CopyResult, WorkItem
+from migmond.wire.items import CopyResult, PublishResult, WorkItem
 from migmond.wire.mover import Publish, Published, Synced
 from migmond.wire.slots import NAME_BYTES, Control, ControlSide, Doing
 from migmond.wire.work import COPY, FILE, PlainFiles, WorkDirectory
@@ -439,13 +439,45 @@ def test_a_block_is_published_as_its_members_are(tmp_path: Path, skip: int) -> N
         said = publish_group(mover, group, (items[5].number,) * skip)
         assert len(os.listdir(target)) == 31 - skip
         assert (target / "20 (1)").read_bytes() == b"20"
-        last = max(os.stat(target / n).st_ctime_ns for n in os.listdir(target))
-        assert said.at_ns == last
+        assert said.as_of_ns == {}  # nobody asks for it in a copy
         mover.committer._sync(Group(0))
         durable = mover.said[-1]
         assert isinstance(durable, Synced)
         seen.append((said.results, durable.durable, {p.name: p.read_bytes() for p in target.iterdir()}))
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_each_copy_of_a_move_is_told_with_the_ctime_that_it_was_published_with(tmp_path: Path, quick: bool) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(mode=0o700)
+    for number in range(30):
+        (source / f"{number:02}").write_bytes(b"%d" % number)
+    mover = Mover(source, target, ConflictPolicy.RENAME, move=True, machine_code=quick)
+    mover.context.no_rename(0)
+    items = items_of(source)
+    said = publish_blocks(mover, items)
+    there = {i.number: os.stat(target / os.fsdecode(i.name)).st_ctime_ns for i in items}
+    assert said.as_of_ns.items() <= there.items()
+    assert len(said.as_of_ns) > 15  # a machine that is busy with other things may leave some out
+
+
+def test_a_ctime_that_may_be_of_something_later_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir(mode=0o700)
+    (source / "slow").write_bytes(b"x")
+    mover = Mover(source, target, move=True)
+    mover.context.no_rename(0)
+    really = mover.committer._publish_one
+
+    def slowly(arrival: Arrival) -> PublishResult | None:
+        result = really(arrival)
+        time.sleep(0.003)  # somebody saves meanwhile
+        (target / "slow").write_bytes(b"y")
+        return result
+
+    monkeypatch.setattr(mover.committer, "_publish_one", slowly)
+    assert publish_blocks(mover, items_of(source)).as_of_ns == {}
 
 
 def test_a_failed_sync_puts_all_of_a_block_in_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
