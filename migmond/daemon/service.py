@@ -12,12 +12,14 @@ import psutil
 import trio
 
 import migmond
+from migmond.daemon.history import Telemetry
 from migmond.daemon.journal_care import journal_checks
 from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.shared import Shared
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
+from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
@@ -74,6 +76,7 @@ class Facts(msgspec.Struct, frozen=True):
     plugins: Callable[[], tuple[api.PluginView, ...]]
     samples: Callable[[], tuple[SampleView, ...]]
     config: LiveConfig
+    telemetry: Telemetry
 
 
 class Service:
@@ -290,6 +293,7 @@ class Service:
 
     async def doctor(self, peer: Peer) -> api.Checks:
         checks = [*await self._doctor.get()]
+        checks += await self._facts.telemetry.checks()
         checks += _plugin_checks(self._facts.plugins())
         checks.append(self._facts.config.check())
         checks.append(_small_files_check(wanted=self._facts.config.started.settings.movers.machine_code))
@@ -326,6 +330,20 @@ class Service:
 
     async def samples(self, peer: Peer) -> Samples:
         return Samples(self._facts.samples())
+
+    async def query_history(self, peer: Peer, params: HistoryParams) -> HistoryView:
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.telemetry.query(params, self._seen_by(peer))
+
+    async def list_series(self, peer: Peer, params: HistorySeriesParams) -> SeriesPage:
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.telemetry.series(params, self._seen_by(peer))
+
+    def _seen_by(self, peer: Peer) -> frozenset[str] | None:
+        """The ids of the executions that `peer` may see; None for all, those of which nothing else is left as well."""
+        if peer.role is not Role.OPERATOR:
+            return None
+        return frozenset(e.id for e in self._engine.all() if _sees(peer, e))
 
 
 class _FilePager:

@@ -6,6 +6,7 @@ import msgspec
 
 import migmond
 from migmond.domain import api
+from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Role
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
 from migmond.domain.samples import Samples
@@ -147,6 +148,14 @@ async def _samples(ctx: Context, params: api.Nothing) -> Samples:
     return await ctx.backend.samples(ctx.session.peer)
 
 
+async def _history(ctx: Context, params: HistoryParams) -> HistoryView:
+    return await ctx.backend.query_history(ctx.session.peer, params)
+
+
+async def _series(ctx: Context, params: HistorySeriesParams) -> SeriesPage:
+    return await ctx.backend.list_series(ctx.session.peer, params)
+
+
 def standard_registry() -> Registry:
     """Return a registry with all of migmond's own methods."""
     registry = Registry()
@@ -211,5 +220,10 @@ def standard_registry() -> Registry:
                "Effective settings with the file and line that set each.", _config),
         Method("metrics.latest", _VIEWER, api.Nothing, Samples,
                "The newest sample of every metric that collectors provide.", _samples),
+        Method("history.query", _VIEWER, HistoryParams, HistoryView,
+               "What was measured over a time, at most so many points of each series, with gaps where nothing was.",
+               _history),
+        Method("history.series", _VIEWER, HistorySeriesParams, SeriesPage,
+               "Page through the series that the history has.", _series),
     )  # fmt: skip
     return registry
