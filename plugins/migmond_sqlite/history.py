@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 from collections import defaultdict
@@ -110,15 +111,8 @@ class SqliteHistory:
         def call(files: _Files) -> None:
             writer = files.writer
             sql = "SELECT id, first_at, last_at FROM series WHERE execution = ?"
-            for number, first_at, last_at in run(writer, sql, (execution,)):
-
-                def series(number: int = number, first_at: float = first_at, last_at: float = last_at) -> None:
-                    for tier, kept in enumerate(files.marks.kept):
-                        rows.remove(writer, tier, number, max(first_at, kept), last_at + SEEN_S)
-                    files.register.remove([number])
-                    files.register.carry()
-
-                self._transaction(files, series)
+            for found in run(writer, sql, (execution,)):
+                self._transaction(files, functools.partial(_remove_series, files, *found))
             self._transaction(
                 files, lambda: run(writer, "DELETE FROM annotation WHERE execution = ?", (execution,)) and None
             )
@@ -136,6 +130,8 @@ class SqliteHistory:
 
         def rest(files: _Files) -> None:
             self._transaction(files, lambda: _prune_series(files, now))
+            for found in files.register.excess(now):
+                self._transaction(files, functools.partial(_remove_series, files, *found))
             unused, pages = (run(files.writer, f"PRAGMA {p}")[0][0] for p in ("freelist_count", "page_count"))
             if unused * _VACUUM_AT > pages:
                 run(files.writer, f"PRAGMA incremental_vacuum({_VACUUMED_PAGES})")
@@ -349,6 +345,13 @@ def _book(files: _Files, batches: Sequence[Batch], annotations: Sequence[Annotat
         else:
             left_out += 1
     return left_out
+
+
+def _remove_series(files: _Files, number: int, first_at: float, last_at: float) -> None:
+    for tier, kept in enumerate(files.marks.kept):
+        rows.remove(files.writer, tier, number, max(first_at, kept), last_at + SEEN_S)
+    files.register.remove([number])
+    files.register.carry()
 
 
 def _prune_series(files: _Files, now: float) -> None:

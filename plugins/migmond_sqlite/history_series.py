@@ -16,8 +16,13 @@ from migmond_sqlite.history_rows import MAX_NUMBER
 
 SEEN_S = 600.0
 """The time of the last reading is written so often only: else every append wrote a row of every series."""
-MAX_SERIES = 100_000
+MAX_SERIES = 200_000
 """A collector that puts something unbounded into a label must not fill the disk."""
+_ROOM = 0.9
+"""When more of them are there than this part, those that were not read for longest make room for new ones: years of
+executions have many series, and the limit is not for them."""
+_IDLE_S = 86_400.0
+_MADE_ROOM_AT_ONCE = 500
 
 _COLUMNS = "id, metric, labels, kind, unit, every_s, first_at, last_at"
 
@@ -85,6 +90,18 @@ class Register:
             raise ValueError("it has had more series than it can number")
         self._count += 1
         return Known(number, series.kind is MetricKind.COUNTER, series.unit, every_s, at, at)
+
+    def excess(self, now: float) -> list[tuple[int, float, float]]:
+        """Return number, first and last time of some series that should make room, those read last the last.
+
+        Args:
+            now: wall clock seconds; what was read within a day stays.
+        """
+        count = min(_MADE_ROOM_AT_ONCE, self._count - int(MAX_SERIES * _ROOM))
+        if count <= 0:
+            return []
+        sql = "SELECT id, first_at, last_at FROM series WHERE last_at < ? ORDER BY last_at LIMIT ?"
+        return run(self._connection, sql, (now - _IDLE_S, count))
 
     def carry(self) -> None:
         """Write the totals of counters; within the transaction that books what they have counted."""

@@ -303,3 +303,10 @@ async def test_labels_without_bounds_do_not_fill_the_disk(tmp_path: Path, monkey
         assert await history.append([batch(T0, *((s, 1.0) for s in many))]) == 5
         assert await history.append([batch(T0 + 2, *((s, 1.0) for s in many))]) == 5
         assert len(await history.series()) == 10
+        # A day later, those that nobody reads any more make room, with all they have; those that are read stay.
+        later = T0 + 2 * 86_400
+        await history.append([batch(later, *((s, 1.0) for s in many[:9]))])
+        await history.prune(later)
+        assert [i.series for i in await history.series()] == many[:9]
+        assert await history.append([batch(later + 2, (many[9], 2.0))]) == 0
+        assert await ask(history, many[9], T0, T0 + 4) is None

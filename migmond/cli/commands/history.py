@@ -42,9 +42,9 @@ def history(
     points: int,
     height: int | None,
 ) -> None:
-    """Plot what was measured over time; without METRIC, list what there is.
+    """Plot what was measured over time.
 
-    A dot is a gap: nothing was recorded though it was due. Counters are shown as rates.
+    Without METRIC, list what there is. A dot is a gap: nothing was recorded though it was due. Counters are shown as rates.
     """
     wanted = dict(_pair(text) for text in labels)
     with connect(state) as client:
