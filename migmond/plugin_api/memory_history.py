@@ -38,6 +38,9 @@ MAX_SERIES = 100_000
 class MemoryHistory:
     """Implements `migmond.ports.History`.
 
+    Attributes:
+        kept_from: wall clock seconds from which on each tier, by its width, has everything.
+
     Args:
         keep_s: seconds that each tier is kept, by its width.
     """
@@ -47,7 +50,7 @@ class MemoryHistory:
         self._series: dict[Series, SeriesInfo] = {}
         self._number = 0
         self._buckets: dict[tuple[int, int], dict[int, rollup.Stat]] = {}
-        self._kept_from = dict.fromkeys(tiers.WIDTHS_S, 0.0)
+        self.kept_from = dict.fromkeys(tiers.WIDTHS_S, 0.0)
         self._newest = 0.0
         self._counters: Counters[int] = Counters()
         self._annotations: list[Annotation] = []
@@ -110,7 +113,7 @@ class MemoryHistory:
         ]
         if len(found) > most_series:
             raise LimitExceeded(f"{len(found)} series match", hint=f"name labels: at most {most_series} at a time")
-        kept = [self._kept_from[w] for w in tiers.WIDTHS_S]
+        kept = [self.kept_from[w] for w in tiers.WIDTHS_S]
         width = tiers.WIDTHS_S[tiers.choose(start, end, points, tiers.WIDTHS_S, kept)]
         on = tiers.grid(start, end, points, width)
         curves = []
@@ -162,11 +165,11 @@ class MemoryHistory:
     async def prune(self, now: float) -> None:
         for width in tiers.WIDTHS_S:
             # If the clock was ahead when this was last done: from now on, at least, everything is there.
-            self._kept_from[width] = max(min(self._kept_from[width], now), now - self._keep_s[width])
+            self.kept_from[width] = max(min(self.kept_from[width], now), now - self._keep_s[width])
         for (width, _), buckets in self._buckets.items():
-            for index in [i for i in buckets if (i + 1) * width <= self._kept_from[width]]:
+            for index in [i for i in buckets if (i + 1) * width <= self.kept_from[width]]:
                 del buckets[index]
-        longest = self._kept_from[tiers.WIDTHS_S[-1]]
+        longest = self.kept_from[tiers.WIDTHS_S[-1]]
         self._drop({s: info.number for s, info in self._series.items() if info.last_at < longest})
         self._annotations = [a for a in self._annotations if a.at >= longest]
         self._counters.drop_older(now - CARRY_S)

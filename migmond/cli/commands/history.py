@@ -44,7 +44,8 @@ def history(
 ) -> None:
     """Plot what was measured over time.
 
-    Without METRIC, list what there is. A dot is a gap: nothing was recorded though it was due. Counters are shown as rates.
+    Without METRIC, list what there is. A dot is a gap: nothing was recorded though it was due. Counters are shown as
+    rates.
     """
     wanted = dict(_pair(text) for text in labels)
     with connect(state) as client:
