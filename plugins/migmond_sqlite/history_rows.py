@@ -77,11 +77,12 @@ def add(connection: apsw.Connection, tier: int, number: int, points: Points, *, 
         number: of the series.
     """
     width, per_slot = WIDTHS_S[tier], SPANS_S[tier] // WIDTHS_S[tier]
-    while points.index:
-        slot = points.index[0] // per_slot
+    at = 0
+    while at < len(points):
+        slot = points.index[at] // per_slot
         base = slot * per_slot
         mine = points.between(base, base + per_slot)
-        points = points.between(base + per_slot, points.index[-1] + 1) if mine is not points else Points()
+        at += len(mine)
         key = slot << SERIES_BITS | number
         old = run(connection, f"SELECT body FROM tier_{width} WHERE key = ?", (key,))
         if old:
