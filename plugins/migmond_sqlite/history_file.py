@@ -20,13 +20,15 @@ import msgspec
 
 from migmond.analytics.tiers import WIDTHS_S
 from migmond.domain.errors import HistoryError, JournalError
-from migmond_sqlite.checksums import PAGE_BYTES, RESERVED_BYTES, VFS, Header, load
+from migmond_sqlite.checksums import RESERVED_BYTES, VFS, Header, load
 
 APPLICATION_ID = 0x6D696774  # "migt"
 SCHEMA_VERSION = 1
 
+_PAGE_BYTES = 8192
+"""Rows of the coarser tiers have 1 to 3 KiB: of smaller pages a third would stay empty."""
 _CACHE_KIB = 8 * 1024
-_WAL_PAGES = 1000
+_WAL_PAGES = 500
 _WAL_KEPT_BYTES = 8 << 20
 
 TABLES = (
@@ -172,7 +174,7 @@ def _refuse_at_first_sight(path: Path) -> None:
 def _create(connection: apsw.Connection) -> None:
     # The daemon waits for this when it starts. A power cut now leaves something that is damaged, or nothing.
     run(connection, "PRAGMA synchronous = OFF")
-    run(connection, f"PRAGMA page_size = {PAGE_BYTES}")
+    run(connection, f"PRAGMA page_size = {_PAGE_BYTES}")
     connection.reserve_bytes("main", RESERVED_BYTES)
     # Retention that is made shorter shall make the file smaller.
     run(connection, "PRAGMA auto_vacuum = INCREMENTAL")

@@ -196,8 +196,8 @@ async def test_a_full_disk_costs_telemetry_and_nothing_else(tmp_path: Path) -> N
 
 @needs_root
 async def test_one_that_cannot_be_made_at_the_start_is_made_when_there_is_room(tmp_path: Path) -> None:
-    with tmpfs(tmp_path, "size=200k") as disk:
-        (disk / "filler").write_bytes(bytes(196 << 10))
+    with tmpfs(tmp_path, "size=600k") as disk:
+        (disk / "filler").write_bytes(bytes(596 << 10))
         async with open_history(disk) as history:
             assert history.condition().trouble
             with pytest.raises(HistoryError):
