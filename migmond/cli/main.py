@@ -24,6 +24,7 @@ _COMMANDS = {
     "migrate": ("plan", "run"),
     "look": ("ls", "show", "files", "errors", "interventions"),
     "live": ("watch", "top"),
+    "history": ("history",),
     "receipt": ("receipt",),
     "steer": ("pause", "resume", "cancel", "drain", "verify"),
     "daemon": ("status", "doctor", "backup", "config", "plugins", "rpc", "completion"),

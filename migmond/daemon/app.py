@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import grp
+import itertools
 import os
 import random
 import socket
@@ -19,8 +20,10 @@ from pathlib import Path
 import msgspec
 import trio
 
+from migmond.analytics.tiers import WIDTHS_S
 from migmond.config.load import DEFAULT_ORIGIN, Config
 from migmond.daemon.descriptors import clients_allowed, raise_limit, reserved_for
+from migmond.daemon.history import Telemetry, opened
 from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
 from migmond.daemon.live_config import LiveConfig
@@ -36,7 +39,7 @@ from migmond.engine.manager import Engine
 from migmond.engine.pool import MoverPool
 from migmond.engine.settings import EngineSettings, Surroundings
 from migmond.planning.turns import TurnLimits
-from migmond.plugin_api.specs import StorageContext
+from migmond.plugin_api.specs import HistoryContext, StorageContext
 from migmond.plugin_host.discovery import installed
 from migmond.plugin_host.host import PluginHost
 from migmond.rpc.budget import Budget
@@ -102,7 +105,10 @@ async def serve(setup: Setup) -> None:
     async with trio.open_nursery() as background:
         if setup.watchdog_s is not None:
             background.start_soon(feed, setup.notifier, setup.watchdog_s)
-        async with storage.open(storage_context(setup.state_directory, config)) as journal:
+        async with (
+            storage.open(storage_context(setup.state_directory, config)) as journal,
+            opened(storage, history_context(setup.state_directory, config), config, clock, setup.log) as telemetry,
+        ):
             bus = EventBus(await journal.next_event(EVENT_IDS_PER_START), clock.wall)
 
             def tell_quarantine(name: str, why: str) -> None:
@@ -116,7 +122,7 @@ async def serve(setup: Setup) -> None:
             surroundings = Surroundings(journal, bus, clock, rng, settings, setup.log, own, pool)
             background.start_soon(pool.run)
             async with Engine.serving(surroundings) as engine, host.running(), _listening(setup) as sockets:
-                await _serve_clients(setup, surroundings, engine, host, lag, sockets)
+                await _serve_clients(setup, surroundings, engine, host, lag, telemetry, sockets)
         background.cancel_scope.cancel()
 
 
@@ -126,6 +132,7 @@ async def _serve_clients(
     engine: Engine,
     host: PluginHost,
     lag: LoopLag,
+    telemetry: Telemetry,
     sockets: Sequence[socket.socket],
 ) -> None:
     config, registry = setup.config.started, standard_registry()
@@ -143,6 +150,7 @@ async def _serve_clients(
         samples=host.samples,
         notes=host.notes,
         config=setup.config,
+        telemetry=telemetry,
     )
     service = Service(engine, surroundings, facts)
     limits = Limits(
@@ -279,6 +287,13 @@ async def _listening(setup: Setup) -> AsyncIterator[Sequence[socket.socket]]:
 def storage_context(state_directory: Path, config: Config) -> StorageContext:
     """Return what the storage is told."""
     return StorageContext(state_directory, config.size("journal", "ballast"))
+
+
+def history_context(state_directory: Path, config: Config) -> HistoryContext:
+    """Return what the history is told. A finer tier is never kept for longer than a coarser one: it answers for it."""
+    keys = ("keep_2s", "keep_10s", "keep_1min", "keep_1h")
+    kept = itertools.accumulate((config.seconds("history", key) for key in keys), max)
+    return HistoryContext(state_directory, dict(zip(WIDTHS_S, kept, strict=True)), config.size("history", "spare"))
 
 
 def backup_settings(config: Config) -> tuple[float, int]:

@@ -13,6 +13,7 @@ import trio
 
 import migmond
 from migmond.daemon.file_pager import FilePager, places_of
+from migmond.daemon.history import Telemetry
 from migmond.daemon.journal_care import journal_checks
 from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.shared import Shared
@@ -20,6 +21,7 @@ from migmond.daemon.watchdog import Blocked
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
+from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
@@ -76,6 +78,7 @@ class Facts(msgspec.Struct, frozen=True):
     samples: Callable[[], tuple[SampleView, ...]]
     notes: Callable[[], tuple[NoteView, ...]]
     config: LiveConfig
+    telemetry: Telemetry
 
 
 class Service:
@@ -299,6 +302,7 @@ class Service:
 
     async def doctor(self, peer: Peer) -> api.Checks:
         checks = [*await self._doctor.get()]
+        checks += await self._facts.telemetry.checks()
         checks += _plugin_checks(self._facts.plugins())
         checks.append(self._facts.config.check())
         checks.append(_small_files_check(wanted=self._facts.config.started.settings.movers.machine_code))
@@ -349,6 +353,20 @@ class Service:
             raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
         found = [n for n in self._facts.notes() if params.device in ("", n.device) and params.kind in ("", n.kind)]
         return Notes(tuple(found[-params.limit :]))
+
+    async def query_history(self, peer: Peer, params: HistoryParams) -> HistoryView:
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.telemetry.query(params, self._seen_by(peer))
+
+    async def list_series(self, peer: Peer, params: HistorySeriesParams) -> SeriesPage:
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.telemetry.series(params, self._seen_by(peer))
+
+    def _seen_by(self, peer: Peer) -> frozenset[str] | None:
+        """The ids of the executions that `peer` may see; None for all, those of which nothing else is left as well."""
+        if peer.role is not Role.OPERATOR:
+            return None
+        return frozenset(e.id for e in self._engine.all() if _sees(peer, e))
 
 
 async def _parsed(spec: api.PlanSpec, peer: Peer) -> Plan:

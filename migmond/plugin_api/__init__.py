@@ -5,13 +5,14 @@ typed specs; the work is done later by what the specs carry, each supervised on 
 """
 
 from migmond.domain.samples import NoData
+from migmond.domain.telemetry import MetricKind
 from migmond.plugin_api.hooks import PROJECT, hookimpl
 from migmond.plugin_api.specs import (
     AlertActionSpec,
     AlertNotice,
     CollectorSpec,
+    HistoryContext,
     MetricDesc,
-    MetricKind,
     Note,
     Proposal,
     Sample,
@@ -30,6 +31,7 @@ __all__ = [
     "AlertActionSpec",
     "AlertNotice",
     "CollectorSpec",
+    "HistoryContext",
     "MetricDesc",
     "MetricKind",
     "NoData",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -11,14 +10,10 @@ from typing import Any, Protocol
 import msgspec
 
 from migmond.domain.samples import NoData
-from migmond.ports import Journal
+from migmond.domain.telemetry import MetricKind
+from migmond.ports import History, Journal
 
 MAX_INTERVAL_S = 86_400.0
-
-
-class MetricKind(enum.StrEnum):
-    GAUGE = "gauge"
-    COUNTER = "counter"
 
 
 class MetricDesc(msgspec.Struct, frozen=True):
@@ -154,11 +149,27 @@ class StorageContext(msgspec.Struct, frozen=True):
     ballast_bytes: int = 0
 
 
+class HistoryContext(msgspec.Struct, frozen=True):
+    """Where a history may keep its files, for how long, and what it must leave to others.
+
+    Attributes:
+        keep_s: seconds that each tier is kept, by its width in seconds (`migmond.analytics.tiers.WIDTHS_S`).
+        spare_bytes: so much of the file system must stay free; with less, nothing is recorded.
+    """
+
+    state_directory: Path
+    keep_s: Mapping[int, float]
+    spare_bytes: int = 0
+
+
 class StorageSpec(msgspec.Struct, frozen=True):
     """A journal. `open(context)` yields one that keeps every promise of `migmond.ports.Journal`
     (`migmond.plugin_api.conformance` checks them). `restore(context, backup)`, called while no daemon runs, puts a
-    backup in its place, holds what ran, and returns what it did as text; None when there are no backups."""
+    backup in its place, holds what ran, and returns what it did as text; None when there are no backups.
+    `open_history(context)` yields a `migmond.ports.History` (`migmond.plugin_api.history_conformance`); None when this
+    storage keeps no telemetry. It is opened after the journal and closed before it."""
 
     name: str
     open: Callable[[StorageContext], AbstractAsyncContextManager[Journal]]
     restore: Callable[[StorageContext, Path], str] | None = None
+    open_history: Callable[[HistoryContext], AbstractAsyncContextManager[History]] | None = None

@@ -6,6 +6,7 @@ import msgspec
 
 import migmond
 from migmond.domain import api
+from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Role
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
 from migmond.domain.samples import MetricList, Notes, NotesParams, Samples, SamplesParams
@@ -155,6 +156,14 @@ async def _notes(ctx: Context, params: NotesParams) -> Notes:
     return await ctx.backend.notes(ctx.session.peer, params)
 
 
+async def _history(ctx: Context, params: HistoryParams) -> HistoryView:
+    return await ctx.backend.query_history(ctx.session.peer, params)
+
+
+async def _series(ctx: Context, params: HistorySeriesParams) -> SeriesPage:
+    return await ctx.backend.list_series(ctx.session.peer, params)
+
+
 def standard_registry() -> Registry:
     """Return a registry with all of migmond's own methods."""
     registry = Registry()
@@ -223,5 +232,10 @@ def standard_registry() -> Registry:
                "The newest sample of every series that collectors provide, by pages.", _samples),
         Method("metrics.notes", _OPERATOR, NotesParams, Notes,
                "What collectors were told in words of late, such as the kernel's messages about disks.", _notes),
+        Method("history.query", _VIEWER, HistoryParams, HistoryView,
+               "What was measured over a time, at most so many points of each series, with gaps where nothing was.",
+               _history),
+        Method("history.series", _VIEWER, HistorySeriesParams, SeriesPage,
+               "Page through the series that the history has.", _series),
     )  # fmt: skip
     return registry

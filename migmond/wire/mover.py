@@ -302,9 +302,9 @@ class Synced(_Message, frozen=True):
 
 
 class Published(_Message, frozen=True):
-    """`as_of_ns`: by task number, in moves: the ctime that the copy had when it was published, or before it was found to
-    be right, in nanoseconds since the epoch by the clock of its file system. What changes it from then on has a later
-    one. Those left out are not known."""
+    """`as_of_ns`: by task number, in moves: the ctime that the copy had when it was published, or before it was found
+    to be right, in nanoseconds since the epoch by the clock of its file system. What changes it from then on has a
+    later one. Those left out are not known."""
 
     group: int
     results: tuple[PublishResult, ...]

@@ -1,0 +1,1 @@
+"""Floor 1: what measurements mean. Pure: `now` is an argument."""
