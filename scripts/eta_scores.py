@@ -45,9 +45,12 @@ def score(predictions: Predictions, end: float, last_action: float = 0.0) -> Sco
     """Return the score of the predictions of a run that took `end` active seconds.
 
     At each point counts the latest prediction that was there then. Points up to the operator's last action do not
-    count: nobody can foresee it.
+    count: nobody can foresee it. If it is so late that no point is left (a worker that ends when the queue is empty
+    looks like one), all count.
     """
     found = Score()
+    if last_action > POINTS[-1] * end:
+        last_action = 0.0
     times = [t for t, _ in predictions]
     before: float | None = None
     for point in POINTS:

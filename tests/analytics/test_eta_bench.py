@@ -38,6 +38,7 @@ def plain(
 ) -> tuple[list[float], list[bool], float]:
     """The score as anybody would compute it who has read the help."""
     errors, inside, jitter, before = [], [], 0.0, None
+    last_action = last_action if last_action <= 0.9 * end else 0.0
     for percent in range(10, 91, 5):
         at = percent / 100 * end
         if at < last_action:
@@ -68,7 +69,7 @@ def test_scores_are_what_anybody_computes(said: list[tuple[float, Prediction]], 
     assert found.errors == pytest.approx(errors)
     assert found.inside == inside
     assert found.jitter == pytest.approx(jitter)
-    due = sum(point * end >= action * end for point in POINTS)
+    due = sum(point * end >= action * end for point in POINTS) or len(POINTS)
     assert found.unknown + len(errors) == due
 
 
