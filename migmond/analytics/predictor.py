@@ -74,6 +74,7 @@ class PredictorState(msgspec.Struct):
     passed_cliff: bool = False
     shown_end: float = 0.0
     usual_end: float = 0.0
+    width: float = FIRST_WINDOW_S
 
 
 class Predictor:
@@ -99,8 +100,9 @@ class Predictor:
             msgspec.MsgspecError: these bytes are no snapshot of this version; begin anew then.
         """
         self = cls.__new__(cls)
-        self._state = msgspec.msgpack.decode(snapshot, type=PredictorState)
-        self._recompute()
+        self._state = s = msgspec.msgpack.decode(snapshot, type=PredictorState)
+        # Not computed anew: the width is of when the open window began, and the same ticks must give the same answers.
+        self._a, self._b, self._width = math.exp(s.costs.log_a), math.exp(s.costs.log_b), s.width
         return self
 
     def snapshot(self) -> bytes:
@@ -225,6 +227,7 @@ class Predictor:
         self._width = max(MIN_WINDOW_S, WINDOW_SHARE * (s.t + for_files + for_bytes))
         if s.costs.windows == 0 and s.prior.runs == 0:
             self._width = FIRST_WINDOW_S
+        s.width = self._width
 
     def _close(self, file_s: float, byte_s: float) -> SpeedChange | None:
         s = self._state

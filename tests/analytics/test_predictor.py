@@ -76,9 +76,9 @@ def test_costs_are_found_from_any_guess_that_is_as_good_as_it_claims(off_a: floa
         t, files, size = t + n * a + length * b, files + n, size + length
         predictor.tick(Tick(t, files, size))
     true = sum(n * a + length * b for n, length in work[200:])
-    assert told(predictor).remaining_s == pytest.approx(true, rel=0.15)
-    assert predictor.cost.a == pytest.approx(a, rel=0.5)
-    assert predictor.cost.b == pytest.approx(b, rel=0.5)
+    assert told(predictor).remaining_s == pytest.approx(true, rel=0.2)
+    assert 0.45 < predictor.cost.a / a < 2.2
+    assert 0.45 < predictor.cost.b / b < 2.2
 
 
 def test_history_is_the_first_guess() -> None:
