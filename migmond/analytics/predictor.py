@@ -18,7 +18,7 @@ from migmond.domain.units import show_duration
 
 MIN_WINDOW_S, WINDOW_SHARE = 0.3, 0.005
 """A window closes on predicted work of 0.5 % of the run (design page ETA, 2). Its least is 0.3 s where the design has
-1 s: for runs of seconds (simulated, 50 times as fast) the mean error is 17 % instead of 20 %, for others the same."""
+1 s: for runs of seconds (simulated, 50 times as fast) the mean error is 17 % instead of 19 %, for others the same."""
 
 FIRST_WINDOW_S = 0.1
 """Until something was measured on devices of which nothing is known: the guess may be too long by far."""

@@ -19,7 +19,8 @@ CLASS_SD = 1.5
 
 CLASS_CORRELATION, RUN_CORRELATION = 0.5, 0.4
 """A device, or a day, that is slow for files is likelier slow for bytes as well: of a guess, and of earlier runs. An
-assumption that a few windows outweigh; with 0 a history that was wrong by 3 cost 28 % instead of 26 % of error."""
+assumption that a few windows outweigh. With 0 for earlier runs, 76 simulated ones whose history was 3 times too slow
+had a mean error of 28 % instead of 25 %; with a right history it makes no difference."""
 
 LEAST_COST, MOST_COST = 1e-15, 1e9
 """Seconds for a file or a byte: nothing on earth costs less or more, and sums and powers stay finite."""
