@@ -104,6 +104,52 @@ def differences(figures: Sequence[Figure]) -> tuple[Difference, ...]:
     return tuple(rows)
 
 
+class Summary(msgspec.Struct, frozen=True):
+    """What is known of one execution in figures; None is unknown."""
+
+    bytes: float | None = None
+    entries: float | None = None
+    active_s: float | None = None
+    held_s: float | None = None
+    average_bytes_per_s: float | None = None
+    peak_bytes_per_s: float | None = None
+    entries_per_s: float | None = None
+    failed_entries: float | None = None
+    retries: float | None = None
+    score: float | None = None
+    speed: float | None = None
+    resources: float | None = None
+    success: float | None = None
+    cpu_s_per_gb: float | None = None
+    energy_j: float | None = None
+    workers: float | None = None
+
+
+def figures(summaries: Sequence[Summary]) -> tuple[Figure, ...]:
+    """Return the rows that every comparison has, without those that nobody knows."""
+    higher, lower = Better.HIGHER, Better.LOWER
+    rows: tuple[tuple[str, str, Better], ...] = (
+        ("bytes", "bytes", Better.NEITHER),
+        ("entries", "", Better.NEITHER),
+        ("workers", "", Better.NEITHER),
+        ("active_s", "seconds", lower),
+        ("held_s", "seconds", Better.NEITHER),
+        ("average_bytes_per_s", "bytes per second", higher),
+        ("peak_bytes_per_s", "bytes per second", higher),
+        ("entries_per_s", "per second", higher),
+        ("failed_entries", "", lower),
+        ("retries", "", lower),
+        ("score", "", higher),
+        ("speed", "", higher),
+        ("resources", "", higher),
+        ("success", "", higher),
+        ("cpu_s_per_gb", "seconds", lower),
+        ("energy_j", "joules", lower),
+    )
+    made = (Figure(name, unit, tuple(getattr(s, name) for s in summaries), better) for name, unit, better in rows)
+    return tuple(f for f in made if any(v is not None for v in f.values))
+
+
 def _verdict(better: Better, first: float | None, value: float | None) -> str:
     if first is None or value is None:
         return ""

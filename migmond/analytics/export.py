@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -16,6 +17,9 @@ _GUARD = "'"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", _GUARD)
 """A cell that begins with one of these may run as a formula in a spreadsheet (OWASP, "CSV Injection"; East Asian
 editions read the wide forms as the narrow ones). The guard itself is one of them so that it can be taken off again."""
+
+_QUOTED = re.compile(r'[,"\r\n]|^\s|\s$')
+"""What needs quotes; space at either end does because readers may strip it."""
 
 MAX_INTEGER = 2**63 - 1
 
@@ -86,7 +90,7 @@ def _csv_field(value: Value) -> str:
 
 
 def _csv_text(text: str) -> str:
-    if any(c in text for c in ',"\r\n') or text != text.strip():
+    if _QUOTED.search(text):
         return '"' + text.replace('"', '""') + '"'
     return text
 

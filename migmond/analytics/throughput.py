@@ -14,7 +14,7 @@ import msgspec
 
 from migmond.analytics.robust import quantile, trend
 from migmond.analytics.times import time_text
-from migmond.domain.analysis import PeakView, RatesView, RateView, TrendView
+from migmond.domain.analysis import KeyRateView, PeakView, RatesView, RateView, TrendView
 
 RECENT_S = 20.0
 """What "now" means: as the pace that percent and ETA use."""
@@ -29,9 +29,13 @@ _GRAIN_S = 0.25
 
 TREND_FROM = 8
 """Fewer buckets say nothing about a trend: with 8, Mann-Kendall reaches p = 0.05 at 22 of 28 pairs."""
+TREND_POINTS = 64
+"""Buckets are put together until there are no more: 2,000 pairs take a millisecond."""
 SIGNIFICANT = 0.05
 WORTH_TELLING = 0.05
 """A change over the whole span below this share of the rate is called steady, however sure it is."""
+UNCLEAR = 0.25
+"""A change above this share that may be chance (a few steps up and down look like one) is not called steady either."""
 TOP_SHARE, TOP_FACTOR = 0.9, 1.1
 """Peak periods are runs of buckets in the best decile, where that is at least this much above the average."""
 
@@ -209,24 +213,30 @@ class Throughput:
     def trend(self) -> TrendView:
         """Return whether it gets faster or slower over the whole run.
 
-        Theil-Sen over the buckets' rates, its p by Mann-Kendall with allowance for neighbours that are alike; percent
-        per hour are of the median rate.
+        Theil-Sen over means of equal active time, its p by Mann-Kendall with allowance for neighbours that are alike;
+        percent per hour are of the median rate.
         """
         whole = self._whole()
-        if len(whole) < TREND_FROM:
-            return TrendView("unknown", None, None, len(whole), "not measured long enough")
-        rates = [b.bytes / b.seconds for _, b in whole]
+        each = -(-len(whole) // TREND_POINTS)
+        groups = [whole[i : i + each] for i in range(0, len(whole), each)] if whole else []
+        if len(groups) < TREND_FROM:
+            return TrendView("unknown", None, None, len(groups), "not measured long enough")
+        rates = [sum(b.bytes for _, b in g) / sum(b.seconds for _, b in g) for g in groups]
         middle = quantile(rates, 0.5)
         if middle <= 0:
-            return TrendView("unknown", None, None, len(whole), "nothing moved for most of the time")
-        line = trend([(i + 0.5) * self._width for i, _ in whole], rates, neighbours_alike=True)
+            return TrendView("unknown", None, None, len(groups), "nothing moved for most of the time")
+        centres = [(g[0][0] + g[-1][0] + 1) / 2 * self._width for g in groups]
+        line = trend(centres, rates, neighbours_alike=True)
         if line is None:
-            return TrendView("unknown", None, None, len(whole), "not measured long enough")
-        over_all = abs(line.per_unit) * (whole[-1][0] - whole[0][0]) * self._width / middle
+            return TrendView("unknown", None, None, len(groups), "not measured long enough")
+        over_all = abs(line.per_unit) * (centres[-1] - centres[0]) / middle
         direction = "steady"
+        reason = ""
         if line.p < SIGNIFICANT and over_all >= WORTH_TELLING:
             direction = "rising" if line.per_unit > 0 else "falling"
-        return TrendView(direction, 100 * line.per_unit * 3600 / middle, line.p, line.points, "")
+        elif over_all >= UNCLEAR:
+            direction, reason = "unknown", "it varies too much to tell a trend"
+        return TrendView(direction, 100 * line.per_unit * 3600 / middle, line.p, line.points, reason)
 
     def peak_periods(self, at_most: int = 3) -> list[Peak]:
         """Return when it went best, in order of time: see `TOP_SHARE`. None of them when it went evenly."""
@@ -251,9 +261,6 @@ class Throughput:
     def view(self, wall_minus_monotonic: float) -> RatesView:
         """Return all of it for clients."""
 
-        def shown(rate: Rate | None) -> RateView | None:
-            return None if rate is None else RateView(rate.seconds, rate.bytes_per_s, rate.entries_per_s)
-
         def peak_view(peak: Peak) -> PeakView:
             return PeakView(
                 time_text(peak.start + wall_minus_monotonic), time_text(peak.end + wall_minus_monotonic),
@@ -262,14 +269,18 @@ class Throughput:
 
         means = (self.mean(s) for s in WINDOWS_S if s <= self.active_s)
         return RatesView(
-            current=shown(self.current()),
+            current=_shown(self.current()),
             windows=tuple(RateView(r.seconds, r.bytes_per_s, r.entries_per_s) for r in means if r is not None),
-            average=shown(self.average()),
+            average=_shown(self.average()),
             peak=None if self._peak is None else peak_view(self._peak),
             peak_periods=tuple(peak_view(p) for p in self.peak_periods()),
             trend=self.trend(),
             active_s=self.active_s,
         )
+
+
+def _shown(rate: Rate | None) -> RateView | None:
+    return None if rate is None else RateView(rate.seconds, rate.bytes_per_s, rate.entries_per_s)
 
 
 def _between(a: Point, b: Point) -> Rate | None:
@@ -318,3 +329,16 @@ class KeyedThroughput:
 
     def of(self, key: str) -> Throughput | None:
         return self._of.get(key)
+
+    def view(self) -> tuple[KeyRateView, ...]:
+        """Return current and average rate of each, with its share of all that was moved, the largest first."""
+        moved = {key: (one.average(), one.current()) for key, one in self._of.items()}
+        total = sum(a.bytes_per_s * a.seconds for a, _ in moved.values() if a is not None)
+        found = [
+            KeyRateView(
+                key, _shown(current), _shown(average), average.bytes_per_s * average.seconds / total if total else None
+            )
+            for key, (average, current) in moved.items()
+            if average is not None
+        ]
+        return tuple(sorted(found, key=lambda v: (-(v.share or 0.0), v.key)))

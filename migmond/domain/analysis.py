@@ -52,6 +52,15 @@ class RatesView(Result, frozen=True):
     active_s: float
 
 
+class KeyRateView(Result, frozen=True):
+    """Rates of one type of files or size class. `share`: of all bytes moved so far, null before there were any."""
+
+    key: str
+    current: RateView | None
+    average: RateView | None
+    share: float | None
+
+
 # --- where the time goes ---------------------------------------------------------------------------
 
 
@@ -87,6 +96,31 @@ class TimeView(Result, frozen=True):
     reason: str
     why: str
     suggestions: tuple[SuggestionView, ...]
+
+
+class IssueView(Result, frozen=True):
+    """Something that is not as it should be while an execution runs. `severity`: `note` or `warning`.
+
+    `value` and `threshold` in `unit`; `evidence`: the figures it rests on.
+    """
+
+    kind: str
+    severity: str
+    title: str
+    value: float
+    threshold: float
+    unit: str
+    evidence: str
+
+
+class PerformanceView(Result, frozen=True):
+    """How an execution performs: its rates, by type and size class, where the time goes, and what is wrong."""
+
+    rates: RatesView
+    by_type: tuple[KeyRateView, ...]
+    by_size: tuple[KeyRateView, ...]
+    time: TimeView
+    issues: tuple[IssueView, ...]
 
 
 class TaskWhy(Result, frozen=True):

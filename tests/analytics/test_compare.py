@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migmond.analytics.compare import Better, Course, Figure, compare, differences, resample
+from migmond.analytics.compare import Better, Course, Figure, Summary, compare, differences, figures, resample
 from migmond.analytics.similar import (
     SAME_CLASS,
     Run,
@@ -119,6 +119,18 @@ def test_differences_know_what_is_better() -> None:
     assert seconds.verdicts == ("", "worse", "better", "better")
     assert files.verdicts == ("", "", "same", "")
     assert files.changes == (None, None, None, None)
+
+
+def test_the_table_has_a_row_for_every_figure_that_is_known() -> None:
+    one, other = Summary(active_s=100.0, score=60.0, retries=0.0), Summary(active_s=50.0, retries=4.0)
+    rows = {d.name: d for d in differences(figures([one, other]))}
+    assert list(rows) == ["active_s", "retries", "score"]
+    assert rows["active_s"].verdicts == ("", "better")
+    assert rows["retries"].verdicts == ("", "worse")
+    assert rows["score"].values == (60.0, None)
+    assert rows["score"].verdicts == ("", "")
+    everything = Summary(*[1.0] * len(Summary.__struct_fields__))
+    assert {f.name for f in figures([everything])} == set(Summary.__struct_fields__)
 
 
 def test_a_comparison_has_two_to_five() -> None:

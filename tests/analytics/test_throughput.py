@@ -123,6 +123,10 @@ def test_trends_are_told_from_noise() -> None:
     assert told(1e8, 5e7) == "falling"
     assert told(5e7, 1e8) == "rising"
     assert told(1e8, 1e8) == "steady"
+    stairs = Throughput()
+    feed(stairs, [(2.0, size, 1, False) for size in (3000, 900, 2500, 700) for _ in range(200)])
+    assert stairs.trend().direction == "unknown"
+    assert "varies" in stairs.trend().reason
     short = Throughput()
     feed(short, [(2.0, 100, 1, False)] * 5)
     assert (short.trend().direction, short.trend().p) == ("unknown", None)
@@ -191,3 +195,16 @@ def test_keys_are_bounded_and_lose_nothing() -> None:
     # What the first observation had is where counting starts.
     assert sum(bytes_of.values()) == pytest.approx(sum(b for b, _ in totals.values()) - 1000)
     assert keyed.of("never") is None
+
+
+def test_keys_are_shown_with_their_shares() -> None:
+    keyed = KeyedThroughput()
+    for step in range(31):
+        keyed.observe(float(step), {"video": (step * 300, step), "text": (step * 100, step * 5), "none": (0, 0)})
+    video, text, none = keyed.view()
+    assert [v.key for v in (video, text, none)] == ["video", "text", "none"]
+    assert [video.share, text.share, none.share] == pytest.approx([0.75, 0.25, 0])
+    assert video.current is not None
+    assert video.current.bytes_per_s == pytest.approx(300)
+    assert text.average is not None
+    assert text.average.entries_per_s == pytest.approx(5)
