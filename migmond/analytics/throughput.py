@@ -24,6 +24,8 @@ BUCKETS = 256
 FIRST_WIDTH_S = 2.0
 """Narrowest bucket: what is sampled every 2 s says nothing about less."""
 WINDOWS_S = (60.0, 300.0, 900.0, 3600.0)
+_ROUNDING_S = 1e-6
+"""Sums of floats miss a span of ten seconds by less; nobody measures that finely."""
 _GRAIN_S = 0.25
 """Points of the recent window closer than this become one: 80 of them, however fast it is sampled."""
 
@@ -124,19 +126,19 @@ class Throughput:
             recent[-1] = point
         else:
             recent.append(point)
-        while len(recent) > 2 and recent[1].active <= point.active - RECENT_S:
+        while len(recent) > 2 and point.active - recent[1].active >= RECENT_S - _ROUNDING_S:
             recent.popleft()
         start = self._back(PEAK_S)
-        if point.active - start.active >= PEAK_S:
+        if point.active - start.active >= PEAK_S - _ROUNDING_S:
             rate = (point.bytes - start.bytes) / (point.active - start.active)
             if self._peak is None or rate > self._peak.bytes_per_s:
                 self._peak = Peak(start.at, point.at, rate)
 
     def _back(self, seconds: float) -> Point:
         """Return the newest point that is at least so far back, or the oldest."""
-        limit = self._recent[-1].active - seconds
+        now = self._recent[-1].active
         for point in reversed(self._recent):
-            if point.active <= limit:
+            if now - point.active >= seconds - _ROUNDING_S:
                 return point
         return self._recent[0]
 
@@ -243,7 +245,10 @@ class Throughput:
         whole, average = self._whole(), self.average()
         if len(whole) < TREND_FROM or average is None:
             return []
-        bar = max(quantile([b.bytes / b.seconds for _, b in whole], TOP_SHARE), TOP_FACTOR * average.bytes_per_s)
+        # A bucket that is as fast as the bar is one of the best; its sums may be rounded down.
+        bar = (1 - 1e-9) * max(
+            quantile([b.bytes / b.seconds for _, b in whole], TOP_SHARE), TOP_FACTOR * average.bytes_per_s
+        )
         runs: list[list[_Bucket]] = []
         previous = -2
         for index, bucket in whole:

@@ -94,6 +94,12 @@ def test_no_text_in_csv_runs_as_a_formula(text: str, path: bytes) -> None:
     assert unguarded(guarded(text)) == text
 
 
+@pytest.mark.parametrize("first", list("=+-@\t\r\n＝＋－＠'"))
+def test_each_way_to_begin_a_formula_is_guarded(first: str) -> None:
+    assert guarded(first + "1") == "'" + first + "1"
+    assert guarded("1" + first) == "1" + first
+
+
 def test_csv_by_hand() -> None:
     rows: list[tuple[Value, ...]] = [('say "hi", you', b"=cmd|' /C calc'!A0\n\xff", -5, 0.1, True, 1.5e9)]
     assert b"".join(csv_lines(EVERY, rows)).split(b"\r\n") == [

@@ -55,18 +55,18 @@ def test_average_recent_and_peak_are_those_of_all_observations(steps: list[tuple
     assert average.seconds == pytest.approx(total)
     assert average.bytes_per_s == pytest.approx(curve[-1][1] / total)
     assert average.entries_per_s == pytest.approx(curve[-1][2] / total)
-    back = max((c for c in curve if c[0] <= total - RECENT_S + 1e-9), default=curve[0])
+    back = max((c for c in curve if total - c[0] >= RECENT_S - 1e-6), default=curve[0])
     assert current.bytes_per_s == pytest.approx((curve[-1][1] - back[1]) / (total - back[0]), rel=1e-6)
     spans = []
     for i, (b, y, _) in enumerate(curve):
-        starts = [c for c in curve[:i] if b - c[0] >= PEAK_S]
+        starts = [c for c in curve[:i] if b - c[0] >= PEAK_S - 1e-6]
         if starts:
             spans.append((y - starts[-1][1]) / (b - starts[-1][0]))
     if spans:
         assert peak is not None
         assert peak.bytes_per_s == pytest.approx(max(spans), rel=1e-6)
     else:
-        assert peak is None or total == pytest.approx(PEAK_S, rel=1e-9)
+        assert peak is None
 
 
 @given(STEPS, st.floats(1, 2000))
@@ -151,6 +151,11 @@ def test_peak_periods_are_where_it_went_fast() -> None:
     (period,) = rates.peak_periods()
     assert period.bytes_per_s == pytest.approx(1000)
     assert [period.start, period.end] == pytest.approx([1200, 1220])
+    # Buckets that became wider have the end of what is in them.
+    coarse = Throughput(buckets=52)  # 400 s: buckets of 8 s
+    feed(coarse, [(2.0, 2000 if 20 <= i < 28 else 200, 1, False) for i in range(200)])
+    (period,) = coarse.peak_periods()
+    assert [period.start, period.end] == pytest.approx([1040, 1056])
     even = Throughput()
     feed(even, [(2.0, 200, 1, False)] * 200)
     assert even.peak_periods() == []
