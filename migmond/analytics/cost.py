@@ -126,7 +126,7 @@ def wear(disk: DiskUse) -> WearView:
     Vendors rate host bytes at their own workload (JESD 218/219): with another WAF configured the share is an estimate.
     """
     media = None if disk.write_amplification is None else disk.written_bytes * disk.write_amplification
-    if disk.rated_bytes is None or disk.rated_bytes <= 0:
+    if disk.rated_bytes is None or disk.rated_bytes < 1:
         return WearView(disk.device, disk.written_bytes, media, None, "no rated endurance (TBW) is configured")
     if media is None:
         share = disk.written_bytes / disk.rated_bytes

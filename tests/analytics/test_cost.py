@@ -88,7 +88,7 @@ def test_money_is_the_sum_of_its_parts_and_has_none_without_a_price(
     parts = {} if found.money is None else found.money.parts
     assert ("energy" in parts) == (per_kwh is not None and busy is not None and watts is not None)
     assert ("transfer" in parts) == (per_gb is not None)
-    assert ("wear of sdb" in parts) == (price is not None and bool(rated))
+    assert ("wear of sdb" in parts) == (price is not None and rated is not None and rated >= 1)
     if found.money is not None:
         assert found.money.amount == pytest.approx(sum(parts.values()))
     assert all(v >= 0 for v in parts.values())
