@@ -13,7 +13,8 @@ from collections.abc import Iterable
 import trio
 
 from migmond.domain.samples import NoData
-from migmond.plugin_api.specs import CollectorSpec, MetricDesc, MetricKind, Note, Sample
+from migmond.domain.telemetry import MetricKind
+from migmond.plugin_api.specs import CollectorSpec, MetricDesc, Note, Sample
 
 _Series = tuple[str, tuple[tuple[str, str], ...]]
 
