@@ -13,6 +13,7 @@ from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
+from migmond.domain.session import SessionRecord
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Listing, Task, TaskResult
 from migmond.domain.telemetry import (
@@ -131,6 +132,12 @@ class SealReceipt(msgspec.Struct, frozen=True):
     seal: ReceiptSeal
 
 
+class PutSession(msgspec.Struct, frozen=True):
+    """Insert or replace what is kept of how an execution went."""
+
+    record: SessionRecord
+
+
 class Retry(msgspec.Struct, frozen=True):
     """Failed tasks are pending again, with all their attempts; their faults stay on record."""
 
@@ -197,6 +204,7 @@ Change: TypeAlias = (
     | Record
     | Refresh
     | SealReceipt
+    | PutSession
     | Retry
     | CancelPending
     | CancelSome
@@ -341,6 +349,12 @@ class Journal(Protocol):
 
     async def seals(self, key: int) -> list[ReceiptSeal]:
         """Return what is on record of an execution's receipts, oldest first; nothing of what was never asked for."""
+
+    async def sessions(self, *, after: int = 0, limit: int = 1000) -> list[SessionRecord]:
+        """Return how executions went that have a key > `after`, in ascending order, at most `limit`."""
+
+    async def session(self, key: int) -> SessionRecord | None:
+        """Return how one execution went; None when nothing is on record."""
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         """Return the latest fault of each of these tasks that has one."""

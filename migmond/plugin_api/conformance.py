@@ -23,6 +23,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.identity import Identity
 from migmond.domain.intervention import Intervention, InterventionKind
 from migmond.domain.plan import Plan, Source
+from migmond.domain.session import CoursePoint, SessionRecord
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Entry, Listing, Member, Task, TaskResult
 from migmond.ports import (
@@ -38,6 +39,7 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    PutSession,
     ReceiptSeal,
     Record,
     Refresh,
@@ -204,6 +206,19 @@ class JournalConformance:
             found = await journal.get_tasks(1, [2, 3])
             assert found[2].target_inode == inodes[-1]
             assert (found[3].mtime_ns, found[3].ctime_ns, found[3].inode) == (times[-1], times[0], inodes[2])
+
+    async def test_how_executions_went_is_kept(self, tmp_path: Path) -> None:
+        point = CoursePoint(1.5, Tally(1, 2), Tally(3, 4))
+        first = SessionRecord(1, "a" * 12, 5.0, course=(point,), sizes={"tiny": Tally(1, 2)}, cpu_s=0.25)
+        async with self.open(tmp_path) as journal:
+            assert (await journal.session(1), await journal.sessions()) == (None, [])
+            await journal.apply([PutSession(first), PutSession(SessionRecord(2, "b" * 12, 6.0))])
+            await journal.apply([PutSession(SessionRecord(2, "b" * 12, 7.0))])
+        async with self.open(tmp_path) as journal:
+            assert await journal.session(1) == first
+            assert [s.at for s in await journal.sessions()] == [5.0, 7.0]
+            assert [s.key for s in await journal.sessions(after=1)] == [2]
+            assert [s.key for s in await journal.sessions(limit=1)] == [1]
 
     async def test_seals_of_receipts_stay_as_they_were(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:

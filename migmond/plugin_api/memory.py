@@ -15,6 +15,7 @@ from migmond.domain.errors import JournalDamaged, JournalError
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
+from migmond.domain.session import SessionRecord
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Listing, Task
 from migmond.ports import (
@@ -34,6 +35,7 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    PutSession,
     ReceiptSeal,
     Record,
     Refresh,
@@ -60,6 +62,7 @@ class _State:
         self.groups: dict[tuple[int, int], CommitGroup] = {}
         self.births: dict[tuple[int, int], int] = {}
         self.seals: dict[tuple[int, bytes], ReceiptSeal] = {}
+        self.sessions: dict[int, SessionRecord] = {}
         self.faults: dict[tuple[int, int], tuple[FaultRecord, float]] = {}
         self.interventions: list[Intervention] = []
         self.plans: dict[tuple[int, str], tuple[Plan, float]] = {}
@@ -166,6 +169,12 @@ class MemoryJournal:
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return {n: self._state.births[key, n] for n in numbers if (key, n) in self._state.births}
 
+    async def sessions(self, *, after: int = 0, limit: int = 1000) -> list[SessionRecord]:
+        return [record for key, record in sorted(self._state.sessions.items()) if key > after][:limit]
+
+    async def session(self, key: int) -> SessionRecord | None:
+        return self._state.sessions.get(key)
+
     async def seals(self, key: int) -> list[ReceiptSeal]:
         return sorted((s for (k, _), s in self._state.seals.items() if k == key), key=lambda s: (s.at, s.sha256))
 
@@ -267,6 +276,8 @@ def _apply(state: _State, change: Change) -> None:
                 inode=change.inode,
                 links=change.links,
             )
+        case PutSession():
+            state.sessions[change.record.key] = change.record
         case SealReceipt():
             state.seals.setdefault((change.key, change.seal.sha256), change.seal)
         case Retry():

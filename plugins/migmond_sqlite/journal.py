@@ -17,6 +17,7 @@ from migmond.domain.errors import JournalDamaged, JournalFull
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
+from migmond.domain.session import SessionRecord
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition, ReceiptSeal, Sift
@@ -176,6 +177,12 @@ class SqliteJournal:
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return await self._read(reading.births, key, numbers)
+
+    async def sessions(self, *, after: int = 0, limit: int = 1000) -> list[SessionRecord]:
+        return await self._read(reading.sessions, after, limit)
+
+    async def session(self, key: int) -> SessionRecord | None:
+        return await self._read(reading.session, key)
 
     async def seals(self, key: int) -> list[ReceiptSeal]:
         return await self._read(reading.seals, key)

@@ -13,6 +13,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.intervention import Intervention
 from migmond.domain.packing import Unpacker
 from migmond.domain.plan import Plan
+from migmond.domain.session import SessionRecord
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.ports import FaultGroup, FaultRecord, ReceiptSeal, Sift
@@ -172,6 +173,17 @@ def births(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, i
         for id_, at_ns in db.execute(f"SELECT id, at_ns FROM birth WHERE id IN ({marks})", ids):
             found[id_ & NUMBER_MASK] = _time(at_ns)
     return found
+
+
+def sessions(db: apsw.Connection, after: int, limit: int) -> list[SessionRecord]:
+    decoder = Unpacker[SessionRecord](SessionRecord)
+    rows = db.execute("SELECT body FROM session WHERE key > ? ORDER BY key LIMIT ?", (after, limit))
+    return [decoder.unpack(body) for (body,) in rows]
+
+
+def session(db: apsw.Connection, key: int) -> SessionRecord | None:
+    found = run(db, "SELECT body FROM session WHERE key=?", (key,))
+    return Unpacker[SessionRecord](SessionRecord).unpack(found[0][0]) if found else None
 
 
 def seals(db: apsw.Connection, key: int) -> list[ReceiptSeal]:

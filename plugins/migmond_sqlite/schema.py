@@ -59,6 +59,8 @@ ADDED_TABLES = (
     """CREATE TABLE IF NOT EXISTS receipt_seal (
         key INTEGER NOT NULL, sha256 BLOB NOT NULL, format INTEGER NOT NULL, at REAL NOT NULL, ended_at REAL,
         PRIMARY KEY (key, sha256)) WITHOUT ROWID""",
+    # How executions went, by their key.
+    """CREATE TABLE IF NOT EXISTS session (key INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
 )
 """Made whenever one is missing: a journal that had none yet only knows less, and an older migmond does not mind."""
 

@@ -20,6 +20,7 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    PutSession,
     Record,
     Refresh,
     RemovePlan,
@@ -89,6 +90,8 @@ def apply(connection: apsw.Connection, change: Change) -> None:
                     change.key << NUMBER_BITS | change.number,
                 ),
             )
+        case PutSession():
+            run(connection, "INSERT OR REPLACE INTO session VALUES (?,?)", (change.record.key, pack(change.record)))
         case SealReceipt():
             seal = change.seal
             run(
