@@ -214,7 +214,6 @@ class JournalConformance:
             assert (await journal.session(1), await journal.sessions()) == (None, [])
             await journal.apply([PutSession(first), PutSession(SessionRecord(2, "b" * 12, 6.0))])
             await journal.apply([PutSession(SessionRecord(2, "b" * 12, 7.0))])
-        async with self.open(tmp_path) as journal:
             assert await journal.session(1) == first
             assert [s.at for s in await journal.sessions()] == [5.0, 7.0]
             assert [s.key for s in await journal.sessions(after=1)] == [2]
