@@ -17,6 +17,7 @@ from migmond.domain.execution import Execution, Tally
 from migmond.domain.hold import HoldReason
 from migmond.domain.identity import Identity
 from migmond.domain.intervention import Intervention, InterventionKind
+from migmond.domain.observation import Observation
 from migmond.domain.plan import Plan
 from migmond.domain.preflight import Promise
 from migmond.domain.states import (
@@ -293,6 +294,13 @@ class Engine:
         """End a verification; see `Verifications.cancel`."""
         await self._verifications.cancel(execution, author)
         return self._roster.now(execution)
+
+    def observations(self, *, learn: bool = False) -> tuple[list[Observation], list[Observation]]:
+        """Return what the monitor sees of all that is at work, and the last looks at what has ended since it asked
+        before; `learn`: see `Forecasting.outlook`."""
+        ended = [self._roster.ended.popleft() for _ in range(len(self._roster.ended))]
+        seen = [run.observation(learn=learn) for run in self._roster.runs()]
+        return [o for o in seen if o is not None], ended
 
     async def suspend(self) -> None:
         """The daemon stops: bring every run to a safe boundary and wait for it. Cancel this to stop waiting."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 import trio
 
+from migmond.analytics.measures import Unknown
 from migmond.domain import api
 from migmond.domain.events import ExecutionProgress, MoverRecovered, MoverStalled
 from migmond.domain.execution import Tally
@@ -14,10 +15,12 @@ from migmond.domain.names import to_text
 from migmond.domain.observation import MoverAtWork, Observation
 from migmond.domain.states import ExecutionState
 from migmond.engine.crew import Station
+from migmond.engine.forecasting import Forecasting
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
+from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
-from migmond.planning.pace import Pace, percent
+from migmond.planning.pace import Estimate, Pace, percent
 from migmond.wire.slots import Doing, Glimpse
 
 TICK_S = 0.25
@@ -41,6 +44,8 @@ class Observer:
         self._active_s = 0.0
         self._last_look = scope.now()
         self._movers: tuple[api.MoverView, ...] = ()
+        self._workers = crew_size(scope.account.execution, scope.surroundings.settings)
+        self.forecasting = Forecasting()
         self.note = ""
 
     @property
@@ -50,7 +55,7 @@ class Observer:
         Totals are as of now as well: what was in flight a quarter of a second ago may be among what is done.
         """
         scope, totals = self._scope, self._scope.account.totals
-        estimate = self._pace.estimate(totals.planned, growing=totals.growing)
+        estimate = self._with_forecast(self._pace.estimate(totals.planned, growing=totals.growing))
         if scope.account.execution.state is ExecutionState.PAUSED:
             estimate = type(estimate)(0.0, 0.0, None, "paused")
         done = None if totals.growing else max(self._percent, percent(totals.there, totals.planned))
@@ -61,8 +66,18 @@ class Observer:
         """Seconds in which work was done, over all scopes that the execution has had."""
         return self._active_before_s + self._active_s
 
-    def observation(self) -> Observation:
-        """Return what the monitor sees."""
+    def _with_forecast(self, estimate: Estimate) -> Estimate:
+        """What the predictor says counts, as soon as there is one; the recent rates stay."""
+        if not self.forecasting.begun:
+            return estimate
+        found = self.forecasting.forecast()
+        rates = estimate.bytes_per_s, estimate.entries_per_s
+        if isinstance(found, Unknown):
+            return Estimate(*rates, None, found.reason)
+        return Estimate(*rates, found.remaining_s, "", found.low_s, found.high_s)
+
+    def observation(self, *, learn: bool) -> Observation:
+        """Return what the monitor sees; `learn`: see `Forecasting.outlook`."""
         scope, now = self._scope, self._scope.now()
         crew, roots = scope.crew, scope.roots
         copying, committing = crew.spent()
@@ -78,6 +93,7 @@ class Observer:
             sum(batches) / len(batches) if batches else 0.0,
             tuple(r.source_device for r in roots),
             tuple(r.target_device for r in roots),
+            self.forecasting.outlook(self.active_s, learn=learn),
         )
 
     async def run(self) -> None:
@@ -101,7 +117,11 @@ class Observer:
         in_flight = self._in_flight()
         totals = scope.account.totals
         if working:
-            self._pace.observe(now, totals.settled.plus(in_flight.entries, in_flight.bytes))
+            settled = totals.settled.plus(in_flight.entries, in_flight.bytes)
+            self._pace.observe(now, settled)
+            self.forecasting.tick(
+                self.active_s, settled, totals, self._workers, scope.account.execution.limits.io_bytes_per_s
+            )
         if not totals.growing:
             flying = totals.there.plus(in_flight.entries, in_flight.bytes)
             self._percent = max(self._percent, percent(flying, totals.planned))

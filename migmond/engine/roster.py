@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import msgspec
 import trio
 
@@ -9,6 +11,7 @@ from migmond.domain import api
 from migmond.domain.errors import MigmondError
 from migmond.domain.events import ExecutionStateChanged
 from migmond.domain.execution import Execution
+from migmond.domain.observation import Observation
 from migmond.domain.states import (
     EXECUTION_TRANSITIONS,
     LIVE_EXECUTION_STATES,
@@ -25,12 +28,16 @@ from migmond.engine.views import execution_view
 from migmond.planning.turns import Work
 from migmond.ports import Change, PutExecution
 
+ENDED_KEPT = 1000
+"""Last looks that wait for the monitor; it comes every two seconds."""
+
 
 class Roster:
     """Who decides what an execution is to do asks for it here; each state is journaled before it is told.
 
     Attributes:
         turns: who may work now, and who waits.
+        ended: the last look at each run that has ended lately, for the monitor to take.
     """
 
     def __init__(self, surroundings: Surroundings, nursery: trio.Nursery) -> None:
@@ -39,6 +46,7 @@ class Roster:
         self._executions: dict[str, Execution] = {}
         self._runs: dict[str, Run] = {}
         self.turns = Turns(surroundings.settings.turns)
+        self.ended: deque[Observation] = deque(maxlen=ENDED_KEPT)
 
     async def load(self) -> None:
         """Take up every live execution of the journal."""
@@ -133,6 +141,8 @@ class Roster:
             await self._mark_failed(run, why)
         finally:
             self._executions[execution_id] = run.execution
+            if (last := run.observation(learn=True)) is not None:
+                self.ended.append(last)
             if self._runs.get(execution_id) is run:
                 del self._runs[execution_id]
                 self.turns.end(execution_id)

@@ -25,6 +25,7 @@ from migmond.engine.deleter import Deleter
 from migmond.engine.dispatch import Dispatcher
 from migmond.engine.faults import FaultDesk
 from migmond.engine.finish import Finisher
+from migmond.engine.forecasting import begin
 from migmond.engine.gate import Gate, Mode
 from migmond.engine.hanging import Hanging
 from migmond.engine.hold_ends import HoldEnds
@@ -116,9 +117,9 @@ class Run:
     def live(self) -> Live | None:
         return self._observer.live if self._observer is not None else None
 
-    def observation(self) -> Observation | None:
-        """Return what the monitor sees of it, None before there is anything."""
-        return self._observer.observation() if self._observer is not None else None
+    def observation(self, *, learn: bool = False) -> Observation | None:
+        """Return what the monitor sees of it, None before there is anything; `learn`: see `Forecasting.outlook`."""
+        return self._observer.observation(learn=learn) if self._observer is not None else None
 
     def running_tasks(self) -> set[int]:
         """Return the numbers of the tasks that movers have in hand."""
@@ -400,7 +401,10 @@ class Run:
     async def _on_joined(self, station: Station, opened: Opened) -> None:
         scope = self._scope
         assert scope is not None
-        scope.roots = scope.roots or opened.roots
+        if not scope.roots and opened.roots:
+            scope.roots = opened.roots
+            assert self._observer is not None
+            scope.nursery.start_soon(begin, scope, self._observer.forecasting)
         if scope.orphans:
             await self._commits.settle(station)
         pid, slot = station.process.pid, station.slot
