@@ -9,8 +9,8 @@ from migmond.config.load import toml_value
 from migmond.config.model import Kind, help_of, sections
 
 _NUMBERS = {
-    "daemon": 10, "journal": 15, "history": 17, "socket": 20, "roles": 30, "executions": 35, "movers": 40, "commit": 50,
-    "retries": 60,
+    "daemon": 10, "journal": 15, "history": 17, "monitor": 18, "socket": 20, "roles": 30, "executions": 35,
+    "movers": 40, "commit": 50, "retries": 60,
 }  # fmt: skip
 _UNITS = {Kind.SIZE: " (a size with unit)", Kind.DURATION: " (a duration with unit)", Kind.PLAIN: ""}
 

@@ -16,9 +16,11 @@ from migmond.daemon.file_pager import FilePager, places_of
 from migmond.daemon.history import Telemetry
 from migmond.daemon.journal_care import journal_checks
 from migmond.daemon.live_config import LiveConfig
+from migmond.daemon.monitoring import Monitoring
 from migmond.daemon.shared import Shared
 from migmond.daemon.watchdog import Blocked
 from migmond.domain import api
+from migmond.domain.analysis import SessionView, WhyParams, WhyView
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
 from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
@@ -79,6 +81,7 @@ class Facts(msgspec.Struct, frozen=True):
     notes: Callable[[], tuple[NoteView, ...]]
     config: LiveConfig
     telemetry: Telemetry
+    monitoring: Monitoring
 
 
 class Service:
@@ -353,6 +356,16 @@ class Service:
             raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
         found = [n for n in self._facts.notes() if params.device in ("", n.device) and params.kind in ("", n.kind)]
         return Notes(tuple(found[-params.limit :]))
+
+    async def session(self, peer: Peer, execution_id: str) -> SessionView:
+        execution = self._find(peer, execution_id, newest=True)
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.monitoring.session(execution)
+
+    async def why(self, peer: Peer, params: WhyParams) -> WhyView:
+        execution = self._find(peer, params.id, newest=True)
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.monitoring.why(execution, params.path)
 
     async def query_history(self, peer: Peer, params: HistoryParams) -> HistoryView:
         async with self._reads[peer.identity.uid]:

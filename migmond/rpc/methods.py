@@ -6,6 +6,7 @@ import msgspec
 
 import migmond
 from migmond.domain import api
+from migmond.domain.analysis import SessionView, WhyParams, WhyView
 from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Role
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
@@ -156,6 +157,14 @@ async def _notes(ctx: Context, params: NotesParams) -> Notes:
     return await ctx.backend.notes(ctx.session.peer, params)
 
 
+async def _session(ctx: Context, params: api.ExecutionParams) -> SessionView:
+    return await ctx.backend.session(ctx.session.peer, params.id)
+
+
+async def _why(ctx: Context, params: WhyParams) -> WhyView:
+    return await ctx.backend.why(ctx.session.peer, params)
+
+
 async def _history(ctx: Context, params: HistoryParams) -> HistoryView:
     return await ctx.backend.query_history(ctx.session.peer, params)
 
@@ -232,6 +241,11 @@ def standard_registry() -> Registry:
                "The newest sample of every series that collectors provide, by pages.", _samples),
         Method("metrics.notes", _OPERATOR, NotesParams, Notes,
                "What collectors were told in words of late, such as the kernel's messages about disks.", _notes),
+        Method("execution.session", _VIEWER, api.ExecutionParams, SessionView,
+               "How an execution performs: rates and their trend, where the time goes, what it takes, the forecast's "
+               "reasons; of an ended one what was kept.", _session),
+        Method("execution.why", _VIEWER, WhyParams, WhyView,
+               "Why an execution is not faster, or why one of its entries is where it is, in a sentence.", _why),
         Method("history.query", _VIEWER, HistoryParams, HistoryView,
                "What was measured over a time, at most so many points of each series, with gaps where nothing was.",
                _history),

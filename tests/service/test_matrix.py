@@ -71,6 +71,8 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "metrics.latest": EVERYBODY,
     "metrics.notes": THEIR_OWN,
     "history.query": EVERYBODY,
+    "execution.session": LOOK,
+    "execution.why": LOOK,
     "history.series": EVERYBODY,
 }
 NAMES_AN_EXECUTION = [m.name for m in standard_registry().all() if "id" in m.params.__struct_fields__]

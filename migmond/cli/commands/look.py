@@ -12,10 +12,12 @@ from migmond.cli.connect import connect
 from migmond.cli.meant import meant
 from migmond.cli.parse import execution_argument, global_options, selector_from, selector_options
 from migmond.cli.render.execution import details, listing, worst_first
+from migmond.cli.render.monitoring import session_lines, why_lines
 from migmond.cli.render.other import error_lines, intervention_lines, task_lines
 from migmond.cli.state import State, terminal_columns
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.domain.analysis import SessionView, WhyParams, WhyView
 from migmond.domain.states import LIVE_EXECUTION_STATES, TERMINAL_EXECUTION_STATES, ExecutionState
 
 _PAGE = 1000
@@ -80,10 +82,31 @@ def show(state: State, id_: str) -> None:
     """Show one migration: how far, how fast, what is in the way."""
     with connect(state) as client:
         view = meant(state, client, id_)
+        lines = [] if state.json else session_lines(client.call("execution.session", _this(view), SessionView))
     if state.json:
         state.emit("execution", view)
     else:
-        state.show(details(view))
+        state.show([*details(view), *lines])
+
+
+def _this(view: api.ExecutionView) -> api.ExecutionParams:
+    return api.ExecutionParams(view.id)
+
+
+@click.command()
+@execution_argument()
+@click.argument("path", default="")
+@global_options
+@click.pass_obj
+def why(state: State, id_: str, path: str) -> None:
+    """Say why a migration is not faster, or why PATH (below its source) waits, is held, or failed."""
+    with connect(state) as client:
+        view = meant(state, client, id_)
+        found = client.call("execution.why", WhyParams(view.id, path), WhyView)
+    if state.json:
+        state.emit("why", found)
+    else:
+        state.show(why_lines(found))
 
 
 @click.command()
