@@ -14,6 +14,7 @@ from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Listing, Task, TaskResult
+from migmond.domain.timeline import Milestone
 
 
 class Clock(Protocol):
@@ -121,6 +122,20 @@ class SealReceipt(msgspec.Struct, frozen=True):
     seal: ReceiptSeal
 
 
+class KeepBreakdown(msgspec.Struct, frozen=True):
+    """Keep what the engine knows of an execution's progress by parts in place of what is kept; b"" keeps nothing."""
+
+    key: int
+    body: bytes
+
+
+class AddMilestone(msgspec.Struct, frozen=True):
+    """Keep what happened to an execution, after what is kept already."""
+
+    key: int
+    milestone: Milestone
+
+
 class Retry(msgspec.Struct, frozen=True):
     """Failed tasks are pending again, with all their attempts; their faults stay on record."""
 
@@ -178,6 +193,8 @@ Change: TypeAlias = (
     | Record
     | Refresh
     | SealReceipt
+    | KeepBreakdown
+    | AddMilestone
     | Retry
     | CancelPending
     | Promote
@@ -304,6 +321,12 @@ class Journal(Protocol):
 
     async def seals(self, key: int) -> list[ReceiptSeal]:
         """Return what is on record of an execution's receipts, oldest first; nothing of what was never asked for."""
+
+    async def breakdown(self, key: int) -> bytes:
+        """Return what was kept last by KeepBreakdown; b"" when nothing is."""
+
+    async def milestones(self, key: int) -> list[Milestone]:
+        """Return what happened to an execution, in the order in which it was added."""
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         """Return the latest fault of each of these tasks that has one."""

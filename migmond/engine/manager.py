@@ -26,6 +26,7 @@ from migmond.domain.states import (
     ExecutionState,
     advance,
 )
+from migmond.engine.breakdowns import Breakdowns, Counted
 from migmond.engine.entrance import Entrance, first_tasks, fresh_execution
 from migmond.engine.finding import named
 from migmond.engine.rivals import with_rival
@@ -45,6 +46,7 @@ class Engine:
     def __init__(self, surroundings: Surroundings, nursery: trio.Nursery) -> None:
         self._surroundings = surroundings
         self._roster = Roster(surroundings, nursery)
+        self._breakdowns = Breakdowns(surroundings, nursery)
         self._verifications = Verifications(surroundings, nursery, self._roster.turns, self._roster.replace)
         self._entrance = Entrance(surroundings, self._roster.turns)
         self._requests: defaultdict[tuple[int, str], trio.Lock] = defaultdict(trio.Lock)
@@ -123,6 +125,10 @@ class Engine:
         if busy_with:
             now = msgspec.structs.replace(now, reason=busy_with)
         return execution_view(now, run.live if run is not None else None, self._wall())
+
+    async def parts(self, execution: Execution) -> Counted:
+        """Return the progress of an execution by parts; see `Breakdowns.of`."""
+        return await self._breakdowns.of(self._roster.now(execution), self._roster.run_of(execution.id))
 
     def movers(self) -> int:
         """How many mover processes there are."""

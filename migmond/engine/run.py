@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
+from migmond.analytics.recount import Recount
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import JournalError, MigmondError, MoverError
 from migmond.domain.events import ExecutionStateChanged, HoldChanged, MoverDied, MoverStarted
@@ -29,6 +30,7 @@ from migmond.engine.hold_ends import HoldEnds
 from migmond.engine.leftovers import copies_beside_sources
 from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
+from migmond.engine.parts import Parts, agrees, load_parts, recount
 from migmond.engine.process import MoverProcess
 from migmond.engine.promises import promises_of
 from migmond.engine.root_renames import remark_on_renames, rename_roots
@@ -56,6 +58,7 @@ class Run:
 
     Attributes:
         ready: set when it can be controlled.
+        counted: set when progress by parts is known.
         finished: set when the scope has ended.
 
     Args:
@@ -92,6 +95,7 @@ class Run:
         self._hold_number = 0
         self._hold_ends = HoldEnds()
         self.ready = trio.Event()
+        self.counted = trio.Event()
         self.finished = trio.Event()
 
     @property
@@ -104,6 +108,11 @@ class Run:
         if self._scope is not None:
             self._scope.account.execution = execution
         self._execution = execution
+
+    @property
+    def parts(self) -> Parts | None:
+        """Progress by parts; None before it is known where to begin."""
+        return self._scope.parts if self._scope is not None else None
 
     @property
     def live(self) -> Live | None:
@@ -174,7 +183,8 @@ class Run:
         """Work until the execution ends, is drained, or is cancelled from outside (then it is resumable)."""
         try:
             async with trio.open_nursery() as nursery:
-                scope = Scope(self._surroundings, self._execution, self._gate, nursery, resumed=self._resumed)
+                parts = await load_parts(self._surroundings.journal, self._execution, fresh=not self._resumed)
+                scope = Scope(self._surroundings, self._execution, self._gate, nursery, parts, resumed=self._resumed)
                 scope.ledger.on_full = self._journal_is_full
                 scope.ledger.on_room = self._journal_has_room
                 async with self._serving(scope, nursery):
@@ -200,7 +210,9 @@ class Run:
         self._observer = Observer(scope, self._expire_holds)
         self._scanner = Scanner(scope, opening, SpaceWatch(scope, self._hold_for, self._observer, opening))
         self._scope = scope
+        scope.ledger.record([scope.parts.working(scope.account.totals)])  # before anything changes
         nursery.start_soon(scope.ledger.run)
+        nursery.start_soon(self._count, scope)
         nursery.start_soon(stop_when_damaged, self._surroundings.journal, scope.crew)
         nursery.start_soon(self._observer.run)
         nursery.start_soon(self._deleter.run)
@@ -225,6 +237,16 @@ class Run:
             self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
             self._end(ExecutionState.FAILED, self._failure)
         await scope.ledger.settled()
+        await scope.ledger.commit([scope.parts.ended(scope.account.totals)])
+
+    async def _count(self, scope: Scope) -> None:
+        """Count the parts anew if need be; the execution goes on meanwhile."""
+        counts, ledger = scope.parts.counts, scope.ledger
+        if isinstance(counts, Recount):
+            await recount(counts, self._surroundings.journal, scope.key, lambda: ledger.commit([]), scope.now)
+            if counts.complete and not agrees(counts.cube, scope.account.totals):
+                self._surroundings.log("parts of the progress do not add up", execution=scope.id)
+        self.counted.set()
 
     async def _cancel_rest(self, scope: Scope) -> None:
         await scope.ledger.settled()  # what is durable is so in the journal

@@ -23,6 +23,7 @@ from migmond.engine.gate import Gate
 from migmond.engine.in_hand import InHand
 from migmond.engine.ledger import Ledger
 from migmond.engine.leftovers import Leftovers
+from migmond.engine.parts import Parts
 from migmond.engine.places import Places
 from migmond.engine.pulse import Pulse
 from migmond.engine.requeue import Requeue
@@ -54,6 +55,7 @@ class Scope:
         key, id, plan: the execution's, for ever.
         moving: sources are deleted.
         in_hand: which entries are waiting, at work or being settled: each once.
+        parts: progress by kind, size and directory, and what is kept with it.
         requeue: tasks to be dispatched again.
         orphans: groups that the next mover has to settle before it gets work.
         settling: how many groups a mover is settling right now.
@@ -70,13 +72,21 @@ class Scope:
     """
 
     def __init__(
-        self, surroundings: Surroundings, execution: Execution, gate: Gate, nursery: trio.Nursery, *, resumed: bool
+        self,
+        surroundings: Surroundings,
+        execution: Execution,
+        gate: Gate,
+        nursery: trio.Nursery,
+        parts: Parts,
+        *,
+        resumed: bool,
     ) -> None:
         self.surroundings = surroundings
         self.key, self.id, self.plan = execution.key, execution.id, execution.plan
         self.moving = execution.plan.operation is Operation.MOVE
         self.in_hand = InHand()
-        self.account = Account(execution, self.in_hand)
+        self.parts = parts
+        self.account = Account(execution, self.in_hand, parts.counts)
         self.gate = gate
         self.nursery = nursery
         self.ledger = Ledger(surroundings.journal, self._closing, self.in_hand.written)
