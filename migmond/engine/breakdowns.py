@@ -61,6 +61,16 @@ class Breakdowns:
             await job.ended.wait()
         return Counted(None if job.reason else job.parts.cube, job.parts.counted, job.reason)
 
+    async def parts(self, execution: Execution, run: Run | None) -> Parts:
+        """Return what is kept with an execution, or what its run knows by now; its cube may not be counted yet.
+
+        Raises:
+            JournalError: the journal cannot be read.
+        """
+        if run is not None and run.parts is not None:
+            return run.parts
+        return (await self._job(execution)).parts
+
     async def _job(self, execution: Execution) -> _Job:
         key = (execution.id, execution.finished_at, execution.totals)
         async with self._loading:

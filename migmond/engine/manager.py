@@ -29,6 +29,7 @@ from migmond.domain.states import (
 from migmond.engine.breakdowns import Breakdowns, Counted
 from migmond.engine.entrance import Entrance, first_tasks, fresh_execution
 from migmond.engine.finding import named
+from migmond.engine.parts import Parts
 from migmond.engine.rivals import with_rival
 from migmond.engine.roster import Roster
 from migmond.engine.run import Run
@@ -126,9 +127,13 @@ class Engine:
             now = msgspec.structs.replace(now, reason=busy_with)
         return execution_view(now, run.live if run is not None else None, self._wall())
 
-    async def parts(self, execution: Execution) -> Counted:
-        """Return the progress of an execution by parts; see `Breakdowns.of`."""
+    async def counted(self, execution: Execution) -> Counted:
+        """Return the progress of an execution by kind, size and directory; see `Breakdowns.of`."""
         return await self._breakdowns.of(self._roster.now(execution), self._roster.run_of(execution.id))
+
+    async def parts(self, execution: Execution) -> Parts:
+        """Return what is known of its batches and files; see `Breakdowns.parts`."""
+        return await self._breakdowns.parts(self._roster.now(execution), self._roster.run_of(execution.id))
 
     def movers(self) -> int:
         """How many mover processes there are."""

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from migmond.analytics.batches import Batches, BatchesState
 from migmond.analytics.cube import Cube, CubeState
+from migmond.analytics.files_at_hand import EndedFile, FilesAtHand
 from migmond.analytics.recount import Recount
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.packing import Unpacker, pack
@@ -23,6 +25,8 @@ class Kept(msgspec.Struct, frozen=True):
 
     totals: Totals
     cube: CubeState | None
+    slowest: tuple[EndedFile, ...] = ()
+    batches: BatchesState = BatchesState()
 
 
 class Parts:
@@ -30,11 +34,15 @@ class Parts:
 
     Attributes:
         counts: for the Account; a Recount until it is complete, which it is at once if what is kept may be taken.
+        batches: compared.
+        files: large ones, and the slowest.
     """
 
-    def __init__(self, key: int, counts: Cube | Recount) -> None:
+    def __init__(self, key: int, counts: Cube | Recount, kept: Kept | None = None) -> None:
         self._key = key
         self.counts = counts
+        self.batches = Batches(kept.batches if kept is not None else None)
+        self.files = FilesAtHand(kept.slowest if kept is not None else ())
 
     @property
     def cube(self) -> Cube | None:
@@ -50,13 +58,16 @@ class Parts:
         return self.counts.counted if isinstance(self.counts, Recount) else 0
 
     def working(self, totals: Totals) -> KeepBreakdown:
-        """Return what is to be recorded before a run changes anything."""
-        return KeepBreakdown(self._key, pack(Kept(totals, None)))
+        """Return what is to be recorded before a run changes anything, and now and then."""
+        return self._keep(totals, None)
 
     def ended(self, totals: Totals) -> KeepBreakdown:
         """Return what is to be recorded when a run has changed everything that it will."""
-        cube = self.cube
-        return KeepBreakdown(self._key, pack(Kept(totals, cube.state() if cube is not None else None)))
+        return self._keep(totals, self.cube)
+
+    def _keep(self, totals: Totals, cube: Cube | None) -> KeepBreakdown:
+        state = cube.state() if cube is not None else None
+        return KeepBreakdown(self._key, pack(Kept(totals, state, self.files.slowest(), self.batches.state())))
 
 
 async def load_parts(journal: Journal, execution: Execution, *, fresh: bool) -> Parts:
@@ -76,19 +87,19 @@ async def load_parts(journal: Journal, execution: Execution, *, fresh: bool) -> 
         return Parts(key, cube if agrees(cube, totals) else Recount())
     kept = _unpacked(await journal.breakdown(key))
     if kept is None or kept.cube is None:
-        return Parts(key, Recount())
+        return Parts(key, Recount(), kept)
     before = kept.totals
     if not totals.failed.entries and before.failed.entries:
         before = msgspec.structs.replace(before, failed=Tally())
     if _tallies(before) != _tallies(totals):
-        return Parts(key, Recount())
+        return Parts(key, Recount(), kept)
     try:
         cube = Cube.of(kept.cube)
     except ValueError:
-        return Parts(key, Recount())
+        return Parts(key, Recount(), kept)
     if not totals.failed.entries:
         cube.retry()
-    return Parts(key, cube if agrees(cube, totals) else Recount())
+    return Parts(key, cube if agrees(cube, totals) else Recount(), kept)
 
 
 def agrees(cube: Cube, totals: Totals) -> bool:

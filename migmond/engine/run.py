@@ -17,6 +17,7 @@ from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.names import to_text
 from migmond.domain.preflight import Promise
 from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.domain.timeline import MilestoneKind
 from migmond.engine.causes import why
 from migmond.engine.commits import Commits
 from migmond.engine.crew import Crew, Handler, Station
@@ -183,8 +184,12 @@ class Run:
         """Work until the execution ends, is drained, or is cancelled from outside (then it is resumable)."""
         try:
             async with trio.open_nursery() as nursery:
-                parts = await load_parts(self._surroundings.journal, self._execution, fresh=not self._resumed)
-                scope = Scope(self._surroundings, self._execution, self._gate, nursery, parts, resumed=self._resumed)
+                journal, key = self._surroundings.journal, self._execution.key
+                parts = await load_parts(journal, self._execution, fresh=not self._resumed)
+                before = await journal.milestones(key) if self._resumed else ()
+                scope = Scope(
+                    self._surroundings, self._execution, self._gate, nursery, parts, before, resumed=self._resumed
+                )
                 scope.ledger.on_full = self._journal_is_full
                 scope.ledger.on_room = self._journal_has_room
                 async with self._serving(scope, nursery):
@@ -350,23 +355,23 @@ class Run:
 
     async def _rest(self, scope: Scope, dispatcher: Dispatcher, finisher: Finisher) -> None:
         if not self._gate.ending:
-            scope.account.stage(Stage.LINK)
+            scope.stage(Stage.LINK)
         while not self._gate.ending and await dispatcher.followers():
             await dispatcher.entries()
         await dispatcher.quiet()
         if scope.moving and await self._gate.passed():
-            scope.account.stage(Stage.DELETE)
+            scope.stage(Stage.DELETE)
             await finisher.deletes()
         if scope.moving and scope.untidy and await self._gate.passed_or_cancelling():
             await finisher.put_back()
         if await self._gate.passed_or_cancelling():
-            scope.account.stage(Stage.DIRECTORIES)
+            scope.stage(Stage.DIRECTORIES)
             await finisher.directories()
         if scope.untidy and await self._gate.passed_or_cancelling():
-            scope.account.stage(Stage.CLEAN_UP)
+            scope.stage(Stage.CLEAN_UP)
             await finisher.sweep()
         if scope.moving and await self._gate.passed():
-            scope.account.stage(Stage.CLEAN_UP)
+            scope.stage(Stage.CLEAN_UP)
             await finisher.remove_source_directories()
         if self._gate.mode is Mode.CANCEL:
             await self._cancel_rest(scope)
@@ -419,6 +424,7 @@ class Run:
         self._surroundings.log("mover died", execution=scope.id, slot=station.slot, why=why, file=file)
         pid, slot = station.process.pid, station.slot
         self._surroundings.bus.publish(lambda i, at: MoverDied(i, at, scope.id, slot, pid, why, file, returned))
+        scope.timeline.tell(MilestoneKind.MOVER_DIED, _sentence(f"mover {slot}: {why}", file or ""))
         scope.progress.set()
 
     def _on_failing(self, why: str, final: bool) -> None:  # noqa: FBT001 (called by the crew only)
@@ -472,6 +478,7 @@ class Run:
         assert scope is not None
         before = scope.account.execution.state
         scope.account.enter(state, reason)
+        scope.timeline.tell(MilestoneKind.STATE, _sentence(state.value, reason))
 
         def durable() -> None:
             view = execution_view(scope.account.execution, self.live, scope.wall())
@@ -492,6 +499,10 @@ class Run:
 
     def _tell_hold(self, hold: Hold, change: str) -> None:
         id_ = self.execution.id
+        if self._scope is not None:
+            kind = MilestoneKind.HOLD if change == "set" else MilestoneKind.LIFTED
+            told = f"{hold.reason.value} by {hold.author}" if change == "set" else f"{hold.reason.value} {change}"
+            self._scope.timeline.tell(kind, _sentence(told, hold.note if change == "set" else ""))
         self._surroundings.bus.publish(
             lambda i, at: HoldChanged(i, at, id_, hold.id, change, hold.reason.value, hold.note)
         )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -12,7 +11,7 @@ import pytest
 import trio
 
 from engine_harness import Laboratory, laboratory, plan
-from migmond.analytics.classes import SIZE_BOUNDS, SIZES, TYPES
+from migmond.analytics.classes import SIZES, TYPES
 from migmond.analytics.cube import Cube
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Execution, Tally
@@ -22,48 +21,13 @@ from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.engine import parts
 from migmond.engine.parts import agrees
 from migmond.engine.settings import EngineSettings
-
-KINDS = {".jpg": "image", ".MP4": "video", ".txt": "code or text", ".odd": "other", "": "other"}
-
-
-def random_tree(root: Path, files: int, seed: int = 5) -> None:
-    """Files of several kinds and sizes in directories up to five deep, some of them with a further name."""
-    rng = random.Random(seed)
-    directories = [root]
-    root.mkdir(parents=True)
-    for number in range(files // 8):
-        directory = rng.choice(directories) / f"d{number}"
-        if len(directory.relative_to(root).parts) < 6:
-            directory.mkdir()
-            directories.append(directory)
-    for number in range(files):
-        path = rng.choice(directories) / f"f{number}{rng.choice(list(KINDS))}"
-        path.write_bytes(rng.randbytes(rng.choice([0, 1, 4096, 4097, 70_000])))
-        if number % 9 == 0:
-            os.link(path, rng.choice(directories) / f"l{number}{path.suffix}")
-    (root / "symlink.jpg").symlink_to("nowhere")
-
-
-def naive(root: Path) -> dict[tuple[str, str, str], Tally]:
-    """Count a tree by kind, size class and directory, one entry after the other; bytes once for each inode."""
-    found: dict[tuple[str, str, str], Tally] = defaultdict(Tally)
-    seen: set[int] = set()
-    for path in sorted([root, *root.rglob("*")]):
-        st, file = path.lstat(), path.is_file() and not path.is_symlink()
-        kind = KINDS[path.suffix] if file else ("symlink" if path.is_symlink() else "directory")
-        size = SIZES[sum(st.st_size > bound for bound in SIZE_BOUNDS)] if file else SIZES[0]
-        steps = () if path == root else path.parent.relative_to(root).parts
-        counted = st.st_size if file and st.st_ino not in seen else 0
-        seen |= {st.st_ino} if file else set()
-        key = (kind, size, "/".join(steps[:2]))
-        found[key] = found[key].plus(1, counted)
-    return found
+from part_trees import naive, random_tree
 
 
 async def cells(lab: Laboratory, execution: Execution, field: str) -> dict[tuple[str, str, str], Tally]:
     """What migmond says, with the paths of directories."""
     now = lab.engine.find(execution.id)
-    cube = (await lab.engine.parts(now)).cube
+    cube = (await lab.engine.counted(now)).cube
     assert cube is not None
     assert agrees(cube, now.totals)
     rows = cube.rows(kind=True, size=True, directory=True)
@@ -95,7 +59,7 @@ def by_class(cube: Cube) -> dict[tuple[int | None, int | None], Counter[str]]:
 async def agree(lab: Laboratory, execution: Execution) -> Execution:
     """Totals, parts and journal say the same."""
     now = lab.engine.find(execution.id)
-    cube = (await lab.engine.parts(now)).cube
+    cube = (await lab.engine.counted(now)).cube
     assert cube is not None
     assert agrees(cube, now.totals), (cube.sums(), now.totals)
     assert by_class(cube) == await from_journal(lab, now)
@@ -206,6 +170,6 @@ async def test_what_does_not_belong_to_the_totals_is_not_taken(tmp_path: Path) -
         assert not isinstance((await parts.load_parts(lab.journal, changed, fresh=False)).counts, Cube)
         await lab.journal.apply([kept.working(done.totals)])
         assert not isinstance((await parts.load_parts(lab.journal, done, fresh=False)).counts, Cube)
-        counted = await lab.engine.parts(done)
+        counted = await lab.engine.counted(done)
         assert counted.cube is not None
         assert agrees(counted.cube, done.totals)
