@@ -262,6 +262,14 @@ class Cube:
                 found[position] += field[cell]
         return [Row(*key, *map(_tally, found)) for key, found in sums.items()]
 
+    def snapshot(self) -> Cube:
+        """Return the sums as they are now, for a thread to look through: 45,000 cells may take 0.1 s."""
+        copy = Cube(self._most)
+        copy._fields = tuple(field[:] for field in self._fields)
+        copy._planned, copy._done, copy._failed, copy._skipped, copy._cancelled = copy._fields
+        copy._slots = dict(self._slots)
+        return copy
+
     # --- keeping -----------------------------------------------------------------------------------
 
     def state(self) -> CubeState:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
+import trio
+
 from migmond.analytics.batches import STEPS, BatchesState, BatchRecord
 from migmond.analytics.classes import SIZES, TYPES
-from migmond.analytics.cube import OTHER, Row
+from migmond.analytics.cube import OTHER, Cube, Row
 from migmond.analytics.files_at_hand import EndedFile, FileAtHand, FilesAtHand
 from migmond.domain.breakdown import (
     Batches,
@@ -43,12 +45,7 @@ async def breakdown_view(
     if cube is None:
         why = counted.reason or f"it is being counted from the journal, up to entry {counted.counted:,} so far"
         return Breakdown(execution.id, by, complete=False, reason=why, growing=growing, rows=(), left_out=0, sum=None)
-    rows = cube.rows(kind="type" in by, size="size" in by, directory="directory" in by)
-    total = cube.sums()
-    if by == ("size",):
-        rows.sort(key=lambda r: r.size or 0)
-    else:
-        rows.sort(key=lambda r: (-r.planned.bytes, -r.planned.entries, r.kind or 0, r.size or 0, r.directory or 0))
+    rows, total = await trio.to_thread.run_sync(_sorted_rows, cube.snapshot(), by)
     shown = rows[: params.limit]
     numbers = sorted({r.directory for r in shown if r.directory})
     places = await journal.places(execution.key, numbers)
@@ -59,6 +56,15 @@ async def breakdown_view(
         execution.id, by, complete=True, reason="", growing=growing, rows=views, left_out=len(rows) - len(shown),
         sum=_row(total, {}),
     )  # fmt: skip
+
+
+def _sorted_rows(cube: Cube, by: tuple[str, ...]) -> tuple[list[Row], Row]:
+    rows = cube.rows(kind="type" in by, size="size" in by, directory="directory" in by)
+    if by == ("size",):
+        rows.sort(key=lambda r: r.size or 0)
+    else:
+        rows.sort(key=lambda r: (-r.planned.bytes, -r.planned.entries, r.kind or 0, r.size or 0, r.directory or 0))
+    return rows, cube.sums()
 
 
 def _full(execution: Execution, place: Directory) -> str:

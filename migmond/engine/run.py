@@ -242,7 +242,8 @@ class Run:
             self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
             self._end(ExecutionState.FAILED, self._failure)
         await scope.ledger.settled()
-        await scope.ledger.commit([scope.parts.ended(scope.account.totals)])
+        # Nothing changes any more, so a thread may look through all of it.
+        await scope.ledger.commit([await trio.to_thread.run_sync(scope.parts.ended, scope.account.totals)])
 
     async def _count(self, scope: Scope) -> None:
         """Count the parts anew if need be; the execution goes on meanwhile."""

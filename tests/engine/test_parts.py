@@ -173,3 +173,42 @@ async def test_what_does_not_belong_to_the_totals_is_not_taken(tmp_path: Path) -
         counted = await lab.engine.counted(done)
         assert counted.cube is not None
         assert agrees(counted.cube, done.totals)
+
+
+async def test_what_a_daemon_that_stops_in_order_kept_is_taken(tmp_path: Path, other_fs: Path) -> None:
+    source, target = tmp_path / "source", other_fs / "target"
+    random_tree(source, 300)
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await lab.start(plan(source, target, limits=Limits(io_bytes_per_s=1_000_000)))
+        await lab.until(lambda: lab.engine.find(execution.id).totals.done.entries > 5)
+        await lab.engine.suspend()
+        assert lab.engine.find(execution.id).state is ExecutionState.RUNNING
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        run = lab.engine.run_of(execution.id)
+        assert run is not None
+        await run.counted.wait()
+        assert run.parts is not None
+        assert isinstance(run.parts.counts, Cube)
+        done = await agree(lab, await lab.ended(execution))
+        assert done.state is ExecutionState.COMPLETED, done.reason
+
+
+async def test_a_cancel_while_it_is_counted_anew_is_counted_afterwards(
+    tmp_path: Path, other_fs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PAGE_TASKS", 2)
+    source, target = tmp_path / "source", other_fs / "target"
+    random_tree(source, 400)
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await lab.start(plan(source, target, limits=Limits(io_bytes_per_s=500_000)))
+        await lab.until(lambda: lab.engine.find(execution.id).totals.done.entries > 5)
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        run = lab.engine.run_of(execution.id)
+        assert run is not None
+        await run.ready.wait()
+        await lab.engine.cancel(lab.engine.find(execution.id), "ana", "")
+        cancelled = await lab.ended(execution)
+        assert cancelled.totals.cancelled.entries > 10
+        while (await lab.engine.counted(cancelled)).cube is None:
+            pass
+        await agree(lab, cancelled)

@@ -17,6 +17,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.intervention import Intervention, InterventionKind
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Entry, Member, TaskResult
+from migmond.domain.timeline import Milestone, MilestoneKind
 from migmond.plugin_api.conformance import (
     PLAN,
     DurableJournalConformance,
@@ -31,11 +32,13 @@ from migmond.ports import (
     AddFault,
     AddIntervention,
     AddListing,
+    AddMilestone,
     CancelPending,
     Change,
     CloseGroup,
     DirectoriesTouched,
     Journal,
+    KeepBreakdown,
     OpenGroup,
     Promote,
     PutExecution,
@@ -119,6 +122,10 @@ def steps() -> st.SearchStrategy[Step]:
         st.builds(Retry, KEYS),
         st.builds(CancelPending, KEYS),
         st.builds(AddIntervention, done),
+        st.builds(KeepBreakdown, KEYS, st.sampled_from([b"", b"one", b"two"])),
+        st.builds(
+            AddMilestone, KEYS, st.builds(Milestone, NUMBERS.map(float), st.sampled_from(MilestoneKind), st.just("x"))
+        ),
         st.builds(SavePlan, st.integers(0, 1), plan, NUMBERS.map(float)),
         st.builds(RemovePlan, st.integers(0, 1), st.sampled_from(["a", "b"])),
         st.builds(lambda k, s, r: PutExecution(execution(k, state=s), r), KEYS, states, st.sampled_from(["", "later"])),
@@ -170,6 +177,7 @@ async def answers(journal: Journal) -> list[Any]:
                 found.append(await journal.tasks(key, states=(state,), followers=flag, directories=False, after=3))
                 found.append(await journal.tasks(key, states=(state, TaskState.DONE), directories=flag, after=2))
                 found.append(await journal.tasks(key, states=(state, TaskState.FAILED), directories=flag))
+        found += [await journal.breakdown(key), await journal.milestones(key)]
         found += [await journal.faults(key, range(25)), await journal.touched_directories(key)]
         found += [await journal.unread_directories(key, after=1), await journal.unread_directories(key, limit=2)]
         found += [await journal.directories_backwards(key, before=9, limit=4), await journal.last_number(key)]
