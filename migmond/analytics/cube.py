@@ -24,7 +24,7 @@ from __future__ import annotations
 import sys
 import zlib
 from array import array
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -348,14 +348,10 @@ class Cube:
         owner = self._owner(directory)
         if owner <= 0:
             owner = owner - 1 if -owner < _DEEPEST else directory
-        starts, owners = self._starts, self._owners
-        if first > starts[-1]:
-            if owners[-1] != owner:
-                starts.append(first)
-                owners.append(owner)
-        elif starts[position := bisect_left(starts, first)] != first:
-            insort(starts, first)
-            owners.insert(position, owner)
+        # Numbers ascend; what is told again is known, and what follows one of the same directory goes with it.
+        if first > self._starts[-1] and self._owners[-1] != owner:
+            self._starts.append(first)
+            self._owners.append(owner)
 
     def _base(self, directory: int) -> int:
         """Return the first cell of whom `directory` counts with."""

@@ -59,12 +59,13 @@ class Recount:
             if task.number not in self._touched:
                 self._again.discard(task.number)
                 self.cube.count((task,))
-        for task in page:
-            if task.number in self._touched:
-                self._again.add(task.number)
+        if self._touched:
+            for task in page:  # also those that are not counted yet: others lie in them
                 self.cube.note(task)
-            else:
-                self.cube.count((task,))
+            self._again.update(task.number for task in page if task.number in self._touched)
+            self.cube.count([task for task in page if task.number not in self._touched])
+        else:
+            self.cube.count(page)
         if page:
             self.counted = page[-1].number
         if more or self._again or any(number > self.counted for number in self._touched):
