@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from migmond.domain.entry import EntryType
 from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
+from migmond.domain.session import SessionRecord
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Listing, Task, TaskResult
+from migmond.domain.telemetry import (
+    Annotation,
+    Batch,
+    Chart,
+    HistoryCondition,
+    HistorySize,
+    Selection,
+    SeriesInfo,
+)
 from migmond.domain.timeline import Milestone
 
 
@@ -136,6 +147,12 @@ class AddMilestone(msgspec.Struct, frozen=True):
     milestone: Milestone
 
 
+class PutSession(msgspec.Struct, frozen=True):
+    """Insert or replace what is kept of how an execution went."""
+
+    record: SessionRecord
+
+
 class Retry(msgspec.Struct, frozen=True):
     """Failed tasks are pending again, with all their attempts; their faults stay on record."""
 
@@ -146,6 +163,15 @@ class CancelPending(msgspec.Struct, frozen=True):
     """Every task that is pending, durable or failed becomes cancelled (`apply` does it in bulk)."""
 
     key: int
+
+
+class CancelSome(msgspec.Struct, frozen=True):
+    """Those tasks with `after` < number <= `last` that are pending become cancelled: a part of what CancelPending does,
+    so small that whoever else wants to write does not wait long."""
+
+    key: int
+    after: int
+    last: int
 
 
 class Promote(msgspec.Struct, frozen=True):
@@ -195,8 +221,10 @@ Change: TypeAlias = (
     | SealReceipt
     | KeepBreakdown
     | AddMilestone
+    | PutSession
     | Retry
     | CancelPending
+    | CancelSome
     | Promote
     | AddFault
     | AddIntervention
@@ -212,6 +240,21 @@ class FaultRecord(msgspec.Struct, frozen=True):
     number: int
     at: float
     fault: Fault
+
+
+class Sift(msgspec.Struct, frozen=True):
+    """What a storage can tell of tasks without their paths: one that it passes over costs it nearly nothing.
+
+    Attributes:
+        last: the highest number that is looked at: one that finds little ends in time.
+        types: only these; empty for all.
+        larger_than, smaller_than: bytes, exclusive; None for any size.
+    """
+
+    last: int
+    types: tuple[EntryType, ...] = ()
+    larger_than: int | None = None
+    smaller_than: int | None = None
 
 
 class FaultGroup(msgspec.Struct, frozen=True):
@@ -282,6 +325,7 @@ class Journal(Protocol):
         states: tuple[TaskState, ...] = (),
         followers: bool | None = None,
         directories: bool | None = None,
+        sift: Sift | None = None,
     ) -> list[Task]:
         """Return tasks with number > `after` in ascending order, at most `limit`.
 
@@ -289,6 +333,7 @@ class Journal(Protocol):
             states: only these; empty for all.
             followers: True only tasks with a leader, False only those without.
             directories: True only directories, False everything else.
+            sift: only what it lets pass.
         """
 
     async def directories_backwards(self, key: int, *, before: int, limit: int) -> list[Task]:
@@ -327,6 +372,12 @@ class Journal(Protocol):
 
     async def milestones(self, key: int) -> list[Milestone]:
         """Return what happened to an execution, in the order in which it was added."""
+
+    async def sessions(self, *, after: int = 0, limit: int = 1000) -> list[SessionRecord]:
+        """Return how executions went that have a key > `after`, in ascending order, at most `limit`."""
+
+    async def session(self, key: int) -> SessionRecord | None:
+        """Return how one execution went; None when nothing is on record."""
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         """Return the latest fault of each of these tasks that has one."""
@@ -367,3 +418,86 @@ class Journal(Protocol):
 
     def changed_since_backup(self) -> bool:
         """Whether anything was applied since this daemon's last backup, or it made none yet."""
+
+
+class History(Protocol):
+    """Telemetry: what was measured, in tiers that are coarser and kept longer (`migmond.analytics.tiers`).
+
+    It is worth less than the work that it tells of. What is appended may be lost by a power cut; a history that is
+    damaged is set aside and begun afresh (`condition` says so); when its disk has not much room left it takes nothing
+    more and says why, long before the journal beside it is short.
+
+    Times are wall clock seconds. A clock that is set back makes later readings lie beside or upon earlier ones: they
+    are booked where they say they are, in all tiers, merged with what is there; nothing earlier is changed or lost, and
+    no query fails. Where counters meet that, see `migmond.analytics.rates`.
+
+    All methods are coroutines of trio and may be called from several tasks at once; a cancelled `append` has either
+    fully happened or not at all. Queries see every append that has returned. Every method may raise HistoryError.
+    """
+
+    async def append(self, batches: Sequence[Batch], annotations: Sequence[Annotation] = ()) -> int:
+        """Record all of them in one transaction.
+
+        Returns:
+            How many of the readings and annotations cannot be kept and were left out: no finite number, a time that is
+            none (`Batch.has_time`), a series that is not sound (`is_sound`) or one more than there may be.
+        """
+
+    async def query(
+        self,
+        selections: Sequence[Selection],
+        start: float,
+        end: float,
+        points: int,
+        *,
+        most_series: int,
+        executions: Container[str] | None = None,
+    ) -> Chart:
+        """Return the selected series over a range, each once, with at most `points` buckets each.
+
+        Args:
+            start, end: start < end; both within 0 and MAX_AT.
+            points: at least 2.
+            executions: leave out the series of all other executions; None for everybody's. Those of no execution are
+                always there.
+
+        Raises:
+            LimitExceeded: more than `most_series` have readings in about that range.
+        """
+
+    async def series(
+        self,
+        *,
+        metric: str = "",
+        execution: str = "",
+        after: int = 0,
+        limit: int = 1000,
+        executions: Container[str] | None = None,
+    ) -> list[SeriesInfo]:
+        """Return what is on record by ascending number, from those with number > `after` at most `limit`.
+
+        Args:
+            metric, execution: only its; "" for all.
+            executions: as in `query`.
+        """
+
+    async def annotations(
+        self, start: float, end: float, *, limit: int, executions: Container[str] | None = None
+    ) -> list[Annotation]:
+        """Return those with start <= at < end, of more than `limit` the newest, the oldest first."""
+
+    async def forget(self, execution: str) -> None:
+        """Remove all series and annotations of an execution."""
+
+    async def prune(self, now: float) -> None:
+        """Remove from every tier what is older than it is to be kept.
+
+        Args:
+            now: wall clock seconds. Whoever calls this makes sure that the clock is right.
+        """
+
+    async def size(self) -> HistorySize:
+        """Return how much there is."""
+
+    def condition(self) -> HistoryCondition:
+        """Return how it is, as far as is known without looking."""

@@ -1,1 +1,1 @@
-"""Floor 1: figures about executions, pure: `now` is an argument, nothing is read or written."""
+"""Floor 1: what measurements mean: how runs went, go and will go on. Pure: `now` is an argument."""

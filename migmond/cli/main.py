@@ -24,9 +24,11 @@ _COMMANDS = {
     "migrate": ("plan", "run"),
     "look": ("ls", "show", "files", "errors", "interventions"),
     "live": ("watch", "top"),
+    "history": ("history",),
     "receipt": ("receipt",),
     "steer": ("pause", "resume", "cancel", "drain", "verify"),
     "daemon": ("status", "doctor", "backup", "config", "plugins", "rpc", "completion"),
+    "metrics": ("metrics",),
 }
 
 

@@ -65,6 +65,34 @@ class JournalSection(_Section, frozen=True):
     ] = 3
 
 
+class HistorySection(_Section, frozen=True):
+    """Telemetry: what was measured, at four resolutions that are kept for different times."""
+
+    enabled: Annotated[bool, Help("Whether what is measured is kept, by the same plugin as the journal.")] = True
+    flush_every: Annotated[str, Help("How often it is written; a crash loses so much.", Kind.DURATION, 1, 600)] = "10s"
+    keep_2s: Annotated[str, Help("How long values every 2 s are kept,", Kind.DURATION, 3600, 30 * 86400)] = "6h"
+    keep_10s: Annotated[str, Help("every 10 s,", Kind.DURATION, 3600, 365 * 86400)] = "3d"
+    keep_1min: Annotated[str, Help("every minute,", Kind.DURATION, 86400, 3650 * 86400)] = "60d"
+    keep_1h: Annotated[
+        str,
+        Help(
+            "and every hour; each at least as long as those before.",
+            Kind.DURATION,
+            86400,
+            36500 * 86400,
+        ),
+    ] = "1095d"
+    spare: Annotated[
+        str,
+        Help(
+            "With less room than this where it is, telemetry is dropped: the rest is for the journal.",
+            Kind.SIZE,
+            0,
+            1 << 50,
+        ),
+    ] = "64MiB"
+
+
 class SocketSection(_Section, frozen=True):
     """The socket that clients connect to."""
 
@@ -167,6 +195,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     daemon: DaemonSection = DaemonSection()
     journal: JournalSection = JournalSection()
+    history: HistorySection = HistorySection()
     socket: SocketSection = SocketSection()
     roles: RolesSection = RolesSection()
     executions: ExecutionsSection = ExecutionsSection()

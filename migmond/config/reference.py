@@ -9,7 +9,8 @@ from migmond.config.load import toml_value
 from migmond.config.model import Kind, help_of, sections
 
 _NUMBERS = {
-    "daemon": 10, "journal": 15, "socket": 20, "roles": 30, "executions": 35, "movers": 40, "commit": 50, "retries": 60,
+    "daemon": 10, "journal": 15, "history": 17, "socket": 20, "roles": 30, "executions": 35, "movers": 40, "commit": 50,
+    "retries": 60,
 }  # fmt: skip
 _UNITS = {Kind.SIZE: " (a size with unit)", Kind.DURATION: " (a duration with unit)", Kind.PLAIN: ""}
 
@@ -26,10 +27,53 @@ def default_files() -> dict[str, str]:
             when = "" if help_.restart else " Reloaded by SIGHUP."
             lines += ["", f"# {sentence}{unit}{help_.text[len(sentence) :]}{when}", f"#{key} = {shown}"]
         files[f"{_NUMBERS[name]}-{name}.toml"] = "\n".join(lines) + "\n"
-    files["90-plugins.toml"] = (
-        "# One table per plugin: whether it is loaded, and its own settings.\n\n#[plugins.sqlite]\n#enabled = true\n"
-    )
+    files["90-plugins.toml"] = _PLUGINS
     return files
+
+
+_PLUGINS = """\
+# One table per plugin: whether it is loaded, and its own settings.
+# Uncomment what you change; these are the defaults.
+
+#[plugins.sqlite]
+#enabled = true
+
+# Processors, pressure, memory, disks, network.
+#[plugins.psutil]
+#enabled = true
+#interval = "2s"
+# Partitions as well as whole disks; loop devices and disks in memory as well.
+#partitions = false
+#virtual = false
+
+# Room, inodes, quotas of what is mounted. One that takes longer than answer_within does not answer.
+#[plugins.filesystems]
+#enabled = true
+#interval = "10s"
+#answer_within = "2s"
+# Types to look at, such as ["ext4", "nfs4"]; empty for all that hold files.
+#kinds = []
+#leave_out = ["/dev", "/proc", "/sys", "/run/user", "/var/lib/containers", "/var/lib/docker"]
+# Users whose quotas are told, by number; empty for the daemon's own.
+#quota_uids = []
+
+# Health and temperature of disks, through smartctl (package smartmontools). Sleeping disks are not woken.
+#[plugins.smart]
+#enabled = true
+#interval = "5m"
+#temperature_interval = "60s"
+#answer_within = "30s"
+# Device files to ask, such as ["/dev/sda"]; empty for all disks.
+#devices = []
+# Types that smartctl does not find out by itself, such as { "/dev/sdb" = "sat" }.
+#types = {}
+#smartctl = ""
+
+# The kernel's messages about disks and file systems.
+#[plugins.kernel]
+#enabled = true
+#interval = "2s"
+"""
 
 
 if __name__ == "__main__":

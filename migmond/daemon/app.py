@@ -6,7 +6,9 @@ Stops from the outside in: accept loop, connections, movers to a safe boundary, 
 from __future__ import annotations
 
 import contextlib
+import gc
 import grp
+import itertools
 import os
 import random
 import socket
@@ -18,8 +20,10 @@ from pathlib import Path
 import msgspec
 import trio
 
+from migmond.analytics.tiers import WIDTHS_S
 from migmond.config.load import DEFAULT_ORIGIN, Config
 from migmond.daemon.descriptors import clients_allowed, raise_limit, reserved_for
+from migmond.daemon.history import Telemetry, opened
 from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
 from migmond.daemon.live_config import LiveConfig
@@ -35,7 +39,7 @@ from migmond.engine.manager import Engine
 from migmond.engine.pool import MoverPool
 from migmond.engine.settings import EngineSettings, Surroundings
 from migmond.planning.turns import TurnLimits
-from migmond.plugin_api.specs import StorageContext
+from migmond.plugin_api.specs import HistoryContext, StorageContext
 from migmond.plugin_host.discovery import installed
 from migmond.plugin_host.host import PluginHost
 from migmond.rpc.budget import Budget
@@ -44,7 +48,7 @@ from migmond.rpc.methods import standard_registry
 from migmond.rpc.peer import RoleGroups
 from migmond.rpc.server import Server, bind_socket
 
-BUILTIN_PLUGINS = {"sqlite": "migmond_sqlite"}
+BUILTIN_PLUGINS = {name: f"migmond_{name}" for name in ("filesystems", "kernel", "psutil", "smart", "sqlite")}
 EVENT_IDS_PER_START = 1 << 32
 """Event ids reserved at each start: enough for a start's life, and 2**21 starts stay exact in a browser's numbers."""
 
@@ -99,10 +103,12 @@ async def serve(setup: Setup) -> None:
     host = PluginHost(installed(BUILTIN_PLUGINS), config.settings.plugins, clock.wall, root_owned=setup.root_owned)
     storage = host.storage(config.settings.daemon.storage)
     async with trio.open_nursery() as background:
-        background.start_soon(lag.run)
         if setup.watchdog_s is not None:
             background.start_soon(feed, setup.notifier, setup.watchdog_s)
-        async with storage.open(storage_context(setup.state_directory, config)) as journal:
+        async with (
+            storage.open(storage_context(setup.state_directory, config)) as journal,
+            opened(storage, history_context(setup.state_directory, config), config, clock, setup.log) as telemetry,
+        ):
             bus = EventBus(await journal.next_event(EVENT_IDS_PER_START), clock.wall)
 
             def tell_quarantine(name: str, why: str) -> None:
@@ -116,7 +122,7 @@ async def serve(setup: Setup) -> None:
             surroundings = Surroundings(journal, bus, clock, rng, settings, setup.log, own, pool)
             background.start_soon(pool.run)
             async with Engine.serving(surroundings) as engine, host.running(), _listening(setup) as sockets:
-                await _serve_clients(setup, surroundings, engine, host, lag, sockets)
+                await _serve_clients(setup, surroundings, engine, host, lag, telemetry, sockets)
         background.cancel_scope.cancel()
 
 
@@ -126,6 +132,7 @@ async def _serve_clients(
     engine: Engine,
     host: PluginHost,
     lag: LoopLag,
+    telemetry: Telemetry,
     sockets: Sequence[socket.socket],
 ) -> None:
     config, registry = setup.config.started, standard_registry()
@@ -136,10 +143,14 @@ async def _serve_clients(
         started_at=surroundings.clock.monotonic(),
         clients=lambda: server.clients,
         subscriptions=lambda: server.subscriptions,
-        loop_lag_max_s=lambda: lag.max_s,
+        loop_waited=lambda: lag.waited.at(surroundings.clock.monotonic()),
+        loop_worked=lambda: lag.worked.at(surroundings.clock.monotonic()),
         plugins=host.views,
+        metrics=host.metrics,
         samples=host.samples,
+        notes=host.notes,
         config=setup.config,
+        telemetry=telemetry,
     )
     service = Service(engine, surroundings, facts)
     limits = Limits(
@@ -169,10 +180,13 @@ async def _serve_clients(
         )
         if setup.exit_when_idle_s is not None:
             nursery.start_soon(_stop_when_idle, server, engine, lifecycle, setup.exit_when_idle_s)
+        # What there is now stays: looking for garbage in it again and again took the loop 25 ms at a time.
+        gc.freeze()
         setup.notifier.ready("serving")
         setup.ready()
         setup.log("serving", socket=setup.socket_path, state=str(setup.state_directory))
-        await lifecycle.stopping.wait()
+        with lag.watching():  # from now on somebody may wait for it
+            await lifecycle.stopping.wait()
         await _stop(
             setup, surroundings, engine, server, lifecycle, setup.config.newest.seconds("daemon", "drain_timeout")
         )
@@ -273,6 +287,13 @@ async def _listening(setup: Setup) -> AsyncIterator[Sequence[socket.socket]]:
 def storage_context(state_directory: Path, config: Config) -> StorageContext:
     """Return what the storage is told."""
     return StorageContext(state_directory, config.size("journal", "ballast"))
+
+
+def history_context(state_directory: Path, config: Config) -> HistoryContext:
+    """Return what the history is told. A finer tier is never kept for longer than a coarser one: it answers for it."""
+    keys = ("keep_2s", "keep_10s", "keep_1min", "keep_1h")
+    kept = itertools.accumulate((config.seconds("history", key) for key in keys), max)
+    return HistoryContext(state_directory, dict(zip(WIDTHS_S, kept, strict=True)), config.size("history", "spare"))
 
 
 def backup_settings(config: Config) -> tuple[float, int]:

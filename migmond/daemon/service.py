@@ -12,9 +12,12 @@ import psutil
 import trio
 
 import migmond
+from migmond.daemon.file_pager import FilePager, places_of
+from migmond.daemon.history import Telemetry
 from migmond.daemon.journal_care import journal_checks
 from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.shared import Shared
+from migmond.daemon.watchdog import Blocked
 from migmond.domain import api
 from migmond.domain.breakdown import (
     Batches,
@@ -27,13 +30,14 @@ from migmond.domain.breakdown import (
 )
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
+from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
+from migmond.domain.plan import Plan
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
-from migmond.domain.samples import Samples, SampleView
-from migmond.domain.states import ExecutionState, TaskState
-from migmond.domain.task import Directory, Task
+from migmond.domain.samples import MetricList, Notes, NotesParams, NoteView, Samples, SamplesParams, SampleView
+from migmond.domain.states import ExecutionState
 from migmond.engine.breath import Breath
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
@@ -42,10 +46,10 @@ from migmond.engine.part_views import batches_view, breakdown_view, large_files_
 from migmond.engine.places import Places
 from migmond.engine.receipt import receipt_page, seal
 from migmond.engine.settings import Surroundings
-from migmond.engine.views import error_group, intervention_views, task_view, time_text
+from migmond.engine.views import error_group, intervention_views, time_text
 from migmond.fsys import machine_code
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
-from migmond.planning.selection import Candidate, Matcher, selector_of
+from migmond.planning.selection import takes_long
 from migmond.ports import RemovePlan, SavePlan
 
 MAX_PAGE = 10_000
@@ -60,12 +64,9 @@ _VIEW_BYTES = 2_000
 """Of one without its paths and holds."""
 _MAX_PAGE_BYTES = 4 << 20
 _MAX_REQUEST_ID = 200
+_BLOCKED_TOO_LONG_S = 0.5
 _FOR_ADMINS = '"(shown to admins)"'
 _ANOTHERS = "another user's migration"
-_SCAN_PAGE = 1_000
-"""Tasks that are matched in one go, 10 ms or so."""
-_MAX_SCANNED = 50_000
-"""Tasks that one request looks through before it returns what it has found, however little."""
 _STATES = frozenset(s.value for s in ExecutionState)
 _STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "waiting", "created")
 """Worst first; all others come after."""
@@ -80,10 +81,14 @@ class Facts(msgspec.Struct, frozen=True):
     started_at: float
     clients: Callable[[], int]
     subscriptions: Callable[[], int]
-    loop_lag_max_s: Callable[[], float]
+    loop_waited: Callable[[], Blocked]
+    loop_worked: Callable[[], Blocked]
     plugins: Callable[[], tuple[api.PluginView, ...]]
+    metrics: Callable[[], MetricList]
     samples: Callable[[], tuple[SampleView, ...]]
+    notes: Callable[[], tuple[NoteView, ...]]
     config: LiveConfig
+    telemetry: Telemetry
 
 
 class Service:
@@ -124,7 +129,7 @@ class Service:
     # --- plans -------------------------------------------------------------------------------------
 
     async def check_plan(self, peer: Peer, plan: api.PlanSpec) -> api.PlanVerdict:
-        parsed, uid = plan_of(plan, peer), peer.identity.uid
+        parsed, uid = await _parsed(plan, peer), peer.identity.uid
         if self._checks[uid] >= MAX_CHECKS:
             raise LimitExceeded(f"{MAX_CHECKS} of your plans are being checked already", hint="wait for one of them")
         self._checks[uid] += 1
@@ -138,7 +143,7 @@ class Service:
     async def save_plan(self, peer: Peer, plan: api.PlanSpec) -> api.SavedPlan:
         if not plan.name:
             raise InvalidInput("a saved plan needs a name", hint="migmon plan SRC DST --save NAME")
-        parsed, now = plan_of(plan, peer), self._surroundings.clock.wall()
+        parsed, now = await _parsed(plan, peer), self._surroundings.clock.wall()
         async with self._reads[peer.identity.uid]:
             saved = {p.name for p, _ in await self._surroundings.journal.plans(peer.identity.uid)}
         if parsed.name not in saved and len(saved) >= MAX_SAVED_PLANS:
@@ -173,7 +178,7 @@ class Service:
         if len(params.request_id) > _MAX_REQUEST_ID:
             raise InvalidInput("request_id is too long", hint=f"use at most {_MAX_REQUEST_ID} characters")
         spec = params.plan if params.plan is not None else await self._saved(peer, params.plan_name)
-        plan = plan_of(spec, peer)
+        plan = await _parsed(spec, peer)
         identity = _mover_identity(peer, privileged=plan.privileged)
         execution = await self._engine.start(plan, identity, name, params.request_id)
         return self._engine.view(execution)
@@ -212,7 +217,10 @@ class Service:
         if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
             raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
         async with self._reads[peer.identity.uid]:
-            return await _FilePager(self._surroundings, self._engine, execution).page(params)
+            run = self._engine.run_of(execution.id)
+            running = run.running_tasks() if run is not None else set[int]()
+            journal, clock = self._surroundings.journal, self._surroundings.clock
+            return await FilePager(journal, clock, execution, running).page(params)
 
     async def receipt(self, peer: Peer, params: ReceiptParams) -> ReceiptPage:
         execution = self._find(peer, params.id)
@@ -232,7 +240,7 @@ class Service:
         async with self._reads[peer.identity.uid]:
             groups = await journal.fault_groups(key)
             tasks = await journal.get_tasks(key, [n for g in groups for n in g.examples])
-            places = await _places_of(self._surroundings, key, list(tasks.values()))
+            places = await places_of(Places(journal, key), list(tasks.values()))
 
         def path(number: int) -> str:
             task, place = tasks[number], places[number]
@@ -307,6 +315,7 @@ class Service:
 
     async def status(self, peer: Peer) -> api.Status:
         facts, condition = self._facts, self._surroundings.journal.condition()
+        waited, worked = facts.loop_waited(), facts.loop_worked()
         states = Counter(e.state.value for e in self._engine.all() if _sees(peer, e))
         return api.Status(
             version=migmond.__version__,
@@ -320,23 +329,28 @@ class Service:
             subscriptions=facts.subscriptions(),
             executions=dict(states),
             movers=self._engine.movers(),
-            loop_lag_max_s=facts.loop_lag_max_s(),
+            loop_lag_max_s=waited.seconds,
             plugins=facts.plugins(),
             journal_trouble=condition.damage or condition.short,
             config_trouble=self._facts.config.trouble,
+            loop_lag_by=waited.task,
+            loop_work_max_s=worked.seconds,
+            loop_work_by=worked.task,
         )
 
     async def doctor(self, peer: Peer) -> api.Checks:
         checks = [*await self._doctor.get()]
+        checks += await self._facts.telemetry.checks()
         checks += _plugin_checks(self._facts.plugins())
         checks.append(self._facts.config.check())
         checks.append(_small_files_check(wanted=self._facts.config.started.settings.movers.machine_code))
         checks.append(_space_check(self._facts.state_directory))
-        lag = self._facts.loop_lag_max_s()
+        blocked = self._facts.loop_waited()
+        longest = f"{blocked.seconds * 1000:.0f} ms in the last minute, by {blocked.task or 'nobody'}"
         checks.append(
-            api.Check("event loop", "warning", f"was blocked for {lag:.2f} s in the last minute", "see the log")
-            if lag > 0.5
-            else api.Check("event loop", "ok", f"longest delay in the last minute {lag * 1000:.0f} ms")
+            api.Check("event loop", "warning", f"was blocked for {longest}", "see the log")
+            if blocked.seconds > _BLOCKED_TOO_LONG_S
+            else api.Check("event loop", "ok", f"was blocked for {longest} at most")
         )
         return api.Checks(tuple(checks))
 
@@ -362,50 +376,43 @@ class Service:
             values = [_without_secret(v) for v in values]
         return api.ConfigValues(tuple(values))
 
-    async def samples(self, peer: Peer) -> Samples:
-        return Samples(self._facts.samples())
+    async def metrics(self, peer: Peer) -> MetricList:
+        return self._facts.metrics()
+
+    async def samples(self, peer: Peer, params: SamplesParams) -> Samples:
+        if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        wanted = params.labels.items()
+        found = [s for s in self._facts.samples() if s.metric.startswith(params.prefix) and wanted <= s.labels.items()]
+        return Samples(tuple(found[params.offset : params.offset + params.limit]), len(found))
+
+    async def notes(self, peer: Peer, params: NotesParams) -> Notes:
+        if not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        found = [n for n in self._facts.notes() if params.device in ("", n.device) and params.kind in ("", n.kind)]
+        return Notes(tuple(found[-params.limit :]))
+
+    async def query_history(self, peer: Peer, params: HistoryParams) -> HistoryView:
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.telemetry.query(params, self._seen_by(peer))
+
+    async def list_series(self, peer: Peer, params: HistorySeriesParams) -> SeriesPage:
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.telemetry.series(params, self._seen_by(peer))
+
+    def _seen_by(self, peer: Peer) -> frozenset[str] | None:
+        """The ids of the executions that `peer` may see; None for all, those of which nothing else is left as well."""
+        if peer.role is not Role.OPERATOR:
+            return None
+        return frozenset(e.id for e in self._engine.all() if _sees(peer, e))
 
 
-class _FilePager:
-    """Walks the journal in scan order and keeps what the selector picks: memory is one page at a time."""
-
-    def __init__(self, surroundings: Surroundings, engine: Engine, execution: Execution) -> None:
-        self._surroundings = surroundings
-        self._execution = execution
-        run = engine.run_of(execution.id)
-        self._running = run.running_tasks() if run is not None else set()
-
-    async def page(self, params: api.FilesParams) -> api.TaskPage:
-        selector = selector_of(params.selector)
-        matcher = Matcher(selector, self._surroundings.clock.wall())
-        states = _journal_states(selector.states)
-        journal, key = self._surroundings.journal, self._execution.key
-        found: list[api.TaskView] = []
-        after, scanned = params.after, 0
-        breath = Breath(self._surroundings.clock.monotonic)
-        while True:
-            tasks = await journal.tasks(
-                key, after=after, limit=min(_SCAN_PAGE, max(params.limit * 2, 200)), states=states
-            )
-            if not tasks:
-                return api.TaskPage(tuple(found), None)
-            places = await _places_of(self._surroundings, key, tasks)
-            faults = await journal.faults(key, [t.number for t in tasks if t.attempts or t.state is TaskState.FAILED])
-            scanned += len(tasks)
-            for task in tasks:
-                await breath.take()
-                after = task.number
-                state = TaskState.RUNNING if task.number in self._running else task.state
-                place, fault = places[task.number], faults.get(task.number)
-                path = os.path.join(place.path, task.name) if place.path else task.name
-                kind = fault.fault.kind if fault is not None else ""
-                if not matcher.picks(Candidate(path, task.type, task.size, task.mtime_ns, state, kind)):
-                    continue
-                found.append(task_view(task, place, self._execution.plan, fault.fault if fault else None, state=state))
-                if len(found) >= params.limit:
-                    return api.TaskPage(tuple(found), after)
-            if scanned >= _MAX_SCANNED:
-                return api.TaskPage(tuple(found), after)
+async def _parsed(spec: api.PlanSpec, peer: Peer) -> Plan:
+    """As `plan_of`; what takes long to compile is compiled in a thread."""
+    selector = spec.selector
+    if takes_long(selector.include, selector.exclude):
+        return await trio.to_thread.run_sync(plan_of, spec, peer)
+    return plan_of(spec, peer)
 
 
 def _that_fit(views: list[api.ExecutionView]) -> Iterator[api.ExecutionView]:
@@ -416,19 +423,6 @@ def _that_fit(views: list[api.ExecutionView]) -> Iterator[api.ExecutionView]:
         if size > _MAX_PAGE_BYTES and view is not views[0]:
             return
         yield view
-
-
-def _journal_states(names: tuple[str, ...]) -> tuple[TaskState, ...]:
-    """RUNNING is PENDING in the journal."""
-    states = {TaskState[n.upper()] for n in names}
-    if TaskState.RUNNING in states:
-        states = (states - {TaskState.RUNNING}) | {TaskState.PENDING}
-    return tuple(sorted(states))
-
-
-async def _places_of(surroundings: Surroundings, key: int, tasks: list[Task]) -> dict[int, Directory]:
-    places = await Places(surroundings.journal, key).find(t.directory for t in tasks if t.directory)
-    return {t.number: places[t.directory] if t.directory else Directory(0, t.number - 1, b"") for t in tasks}
 
 
 def _sees(peer: Peer, execution: Execution) -> bool:

@@ -421,6 +421,11 @@ class Status(Result, frozen=True):
     journal_trouble: str = ""
     """Damage, or a full disk; "" when the journal is well."""
     config_trouble: str = ""
+    loop_lag_by: str = ""
+    """The task whose step took most of `loop_lag_max_s`."""
+    loop_work_max_s: float = 0.0
+    """As `loop_lag_max_s`, by the CPU time of the loop alone: without what others on the machine took meanwhile."""
+    loop_work_by: str = ""
 
 
 class Check(Result, frozen=True):

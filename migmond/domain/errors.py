@@ -17,6 +17,7 @@
     ├── JournalError              the journal cannot be trusted or written
     │   ├── JournalDamaged
     │   └── JournalFull
+    ├── HistoryError              telemetry cannot be kept or read; no migration suffers from it
     └── PluginError               a plugin is missing, invalid, conflicting or quarantined
 
 What happened to one *task* is data, not an exception: see `migmond.domain.fault.Fault`.
@@ -146,6 +147,13 @@ class JournalFull(JournalError):
     """The journal's file system is full; nothing more is acted upon until there is room."""
 
     kind = "journal_full"
+    retryable = True
+
+
+class HistoryError(MigmondError):
+    """Telemetry cannot be kept or read; no migration suffers from it."""
+
+    kind = "history"
     retryable = True
 
 

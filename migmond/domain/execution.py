@@ -26,7 +26,7 @@ class Stage(enum.StrEnum):
     FINISHED = "finished"
 
 
-class Tally(msgspec.Struct, frozen=True, array_like=True):
+class Tally(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """So many entries holding so many bytes: those of regular files, once for all names of one.
 
     They count with the name that was met first; further names hold none, whether they are linked or have to become

@@ -8,7 +8,7 @@ from migmond.domain.entry import EntryType, Lost
 from migmond.domain.states import Outcome, TaskState
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the scan saw: the version of the source that the execution promises to bring over.
 
     `allocated`: bytes that it takes at the source, None when nobody looked; it is not journaled.
@@ -52,7 +52,7 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
     leaders: dict[int, int] = {}
 
 
-class Directory(msgspec.Struct, frozen=True, array_like=True):
+class Directory(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A directory's place: its task number, source root index and path below that root (empty for the root)."""
 
     number: int
@@ -60,7 +60,7 @@ class Directory(msgspec.Struct, frozen=True, array_like=True):
     path: bytes
 
 
-class Task(msgspec.Struct, frozen=True, array_like=True):
+class Task(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One directory entry as the journal has it.
 
     Attributes:
@@ -94,7 +94,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     target_inode: int = 0
 
 
-class Member(msgspec.Struct, frozen=True, array_like=True):
+class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A task in a commit group: its complete copy exists at the target, under its temporary name until published.
 
     `inode` identifies the copy for ever: after a crash a final name with this inode is our own.
@@ -127,7 +127,7 @@ class CommitGroup(msgspec.Struct, frozen=True, array_like=True):
         return b"%s-%d" % (self.mover, member.attempt) if member.attempt else b""
 
 
-class TaskResult(msgspec.Struct, frozen=True, array_like=True):
+class TaskResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A change to one task that a journal transaction records. `birth_ns` 0 leaves the birth time that is on record."""
 
     number: int

@@ -131,7 +131,8 @@ class Commits:
         for number in message.durable:
             group, before = flight.groups.pop(number), len(deletable)
             changes += self._close(group.journal_id, group.tasks, group.members, group.names, deletable)
-            published_ns |= {t.number: group.published_ns for t in deletable[before:]}
+            as_of = group.as_of_ns
+            published_ns |= {t.number: as_of[t.number] for t in deletable[before:] if t.number in as_of}
         for number, failures in message.doubtful.items():
             group = flight.groups.pop(number)
             self._meet_all(group, failures, standing=True)
@@ -168,7 +169,7 @@ class Commits:
         scope = self._scope
         group = station.flight.groups[message.group]
         group.state = GroupState.PUBLISHED
-        group.published_ns = message.at_ns
+        group.as_of_ns = message.as_of_ns
         for result in message.results:
             if result.fault is not None:
                 task = group.remove(result.number)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 import trio
 
+from migmond.domain.activity import Spent
 from migmond.domain.errors import MoverError, NotPermitted, PlanInfeasible
 from migmond.domain.execution import Tally
 from migmond.domain.identity import Identity
@@ -152,6 +153,8 @@ class Crew:
         self.processes: dict[int, MoverProcess] = {}
         self.changed = Pulse()
         self.closing = False
+        self._spent = (Spent(), Spent())
+        """By the copying and the committing threads of movers that are gone."""
 
     async def serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
         """Keep the first slot staffed until the crew closes. `first` is a mover that was opened already."""
@@ -230,6 +233,15 @@ class Crew:
             yield
         finally:
             del self.processes[process.slot]
+            self._spent = _both(self._spent, process.control.spent())
+
+    def spent(self) -> tuple[Spent, Spent]:
+        """Return what the copying threads of all movers, of those that are gone as well, have spent their time with,
+        and their committing threads."""
+        spent = self._spent
+        for process in self.processes.values():
+            spent = _both(spent, process.control.spent())
+        return spent
 
     async def close(self) -> None:
         """Say that nobody is to be replaced, and let every mover end by closing its socket."""
@@ -275,6 +287,10 @@ class Crew:
             await self._handler.lost(station, why or ended, returned)
         self.changed.set()
         return why or ended
+
+
+def _both(a: tuple[Spent, Spent], b: tuple[Spent, Spent]) -> tuple[Spent, Spent]:
+    return a[0].plus(b[0]), a[1].plus(b[1])
 
 
 async def open_mover(pool: MoverPool, slot: int, identity: Identity, opening: Open) -> tuple[MoverProcess, Opened]:

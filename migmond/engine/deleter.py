@@ -51,7 +51,7 @@ class Deleter:
         """Queue tasks that the journal has as DURABLE.
 
         Args:
-            published_ns: when each was published, as far as this run knows (see `wire.items.DeleteItem`).
+            published_ns: when each was published, of those of which this run knows (see `wire.items.DeleteItem`).
         """
         self._queue.extend(tasks)
         self._published_ns.update(published_ns)

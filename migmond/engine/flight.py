@@ -28,7 +28,7 @@ class Group:
         members: by number, what the mover said of them.
         size_bytes: what its tasks count for.
         names: by number, the name that the conflict policy chose.
-        published_ns: when they were given, 0 before (see `wire.mover.Published`).
+        as_of_ns: see `wire.mover.Published`.
     """
 
     def __init__(self, journal_id: int, mover: bytes) -> None:
@@ -39,7 +39,7 @@ class Group:
         self.members: dict[int, Member] = {}
         self.size_bytes = 0
         self.names: dict[int, bytes] = {}
-        self.published_ns = 0
+        self.as_of_ns: dict[int, int] = {}
 
     def add(self, task: Task, result: CopyResult) -> None:
         self.tasks[task.number] = task

@@ -11,6 +11,7 @@ from migmond.domain import api
 from migmond.domain.events import ExecutionProgress, MoverRecovered, MoverStalled
 from migmond.domain.execution import Tally
 from migmond.domain.names import to_text
+from migmond.domain.observation import MoverAtWork, Observation
 from migmond.domain.states import ExecutionState
 from migmond.engine.crew import Station
 from migmond.engine.process import MoverProcess
@@ -61,6 +62,25 @@ class Observer:
     def active_s(self) -> float:
         """Seconds in which work was done, over all scopes that the execution has had."""
         return self._active_before_s + self._active_s
+
+    def observation(self) -> Observation:
+        """Return what the monitor sees."""
+        scope, now = self._scope, self._scope.now()
+        crew, roots = scope.crew, scope.roots
+        copying, committing = crew.spent()
+        batches = [s.sizer.limit.entries for s in crew.stations.values()]
+        return Observation(
+            scope.account.execution,
+            self.active_s,
+            self._in_flight(),
+            tuple(_at_work(process, now) for _, process in sorted(crew.processes.items())),
+            copying,
+            committing,
+            scope.deaths,
+            sum(batches) / len(batches) if batches else 0.0,
+            tuple(r.source_device for r in roots),
+            tuple(r.target_device for r in roots),
+        )
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -153,6 +173,16 @@ class Observer:
             )
         else:
             scope.surroundings.bus.publish(lambda i, at: MoverRecovered(i, at, scope.id, process.slot, process.pid))
+
+
+def _at_work(process: MoverProcess, now: float) -> MoverAtWork:
+    glimpse = process.control.look()
+    since_ns = glimpse.longest[0]
+    busy_ns = max(0, int(now * 1e9) - since_ns) if since_ns else 0
+    doing = "paused" if glimpse.paused else glimpse.doing.name.lower()
+    return MoverAtWork(
+        process.slot, process.pid, doing, glimpse.task, glimpse.name, glimpse.file_bytes, glimpse.file_done, busy_ns
+    )
 
 
 def _mover_view(process: MoverProcess, glimpse: Glimpse, stalled_s: float | None) -> api.MoverView:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 import msgspec
 import xxhash
 
+from migmond.domain.activity import Activity
 from migmond.fsys import libc
 from migmond.fsys.holes import data_ranges, looks_sparse
 from migmond.fsys.read_write import CHUNK_BYTES, Hasher, Writer, copy_range
 from migmond.fsys.reflink import Clone, clone
+from migmond.wire.slots import Meter
 
 SMALL_BYTES = 256 * 1024
 """Up to here a file is one read and one write: no fallocate, no hints."""
@@ -114,6 +116,7 @@ def copy_content(
     reflink_wanted: bool,
     memory: PairMemory,
     step: Callable[[int], None],
+    meter: Meter,
 ) -> Content:
     """Copy the whole content into the fresh, empty file `target_fd`. Both fds stand at offset 0.
 
@@ -124,6 +127,7 @@ def copy_content(
         digest: hash on the way (xxh3_128 of the logical content, 16 bytes).
         step: called after each chunk of at most 1 MiB with its length, and with 0 now and then while none is
             copied; it may block (pause) or raise (abandon).
+        meter: is told what takes the time.
 
     Raises:
         OSError: reading or writing failed; the target is to be thrown away.
@@ -132,21 +136,30 @@ def copy_content(
     if reflink_wanted and size and memory.reflink(source_fd, target_fd, source.st_dev, target_device):
         return Content(size, None, reflinked=True)
     if size <= SMALL_BYTES and not looks_sparse(source):
-        return _copy_small(source_fd, target_fd, size, digest=digest, step=step)
-    return _copy_large(source_fd, target_fd, source, target_device, digest=digest, memory=memory, step=step)
+        return _copy_small(source_fd, target_fd, size, digest=digest, step=step, meter=meter)
+    return _copy_large(
+        source_fd, target_fd, source, target_device, digest=digest, memory=memory, step=step, meter=meter
+    )
 
 
-def _copy_small(source_fd: int, target_fd: int, size: int, *, digest: bool, step: Callable[[int], None]) -> Content:
+def _copy_small(
+    source_fd: int, target_fd: int, size: int, *, digest: bool, step: Callable[[int], None], meter: Meter
+) -> Content:
+    meter.lap(Activity.METADATA)
     # One byte more than there should be: a read that comes back short of it has met the end.
     data = os.read(source_fd, size + 1)
     if size == 0 and data:
         return _copy_unsized(source_fd, target_fd, data, digest=digest, step=step)
     while len(data) < size and (more := os.read(source_fd, size + 1 - len(data))):
         data += more
+    meter.lap(Activity.SOURCE_READ)
     if data:
         _write_all(target_fd, data)
+        meter.lap(Activity.TARGET_WRITE)
         step(len(data))
-    return Content(len(data), xxhash.xxh3_128_digest(data) if digest else None)
+    found = xxhash.xxh3_128_digest(data) if digest else None
+    meter.lap(Activity.HASH)
+    return Content(len(data), found)
 
 
 def _copy_unsized(
@@ -177,6 +190,7 @@ def _copy_large(
     digest: bool,
     memory: PairMemory,
     step: Callable[[int], None],
+    meter: Meter,
 ) -> Content:
     size, sparse = source.st_size, looks_sparse(source)
     hasher, writer = Hasher(active=digest), memory.writer(target_fd, target_device)
@@ -186,11 +200,12 @@ def _copy_large(
         os.ftruncate(target_fd, size)
     else:
         memory.allocate(target_fd, size, target_device, step)
+    meter.lap(Activity.METADATA)
     os.posix_fadvise(source_fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
     for start, end in data_ranges(source_fd, size) if sparse else ((0, size),):
         largest_hole = max(largest_hole, (start - position, position))
         hasher.hole(start - position, step)
-        count = copy_range(source_fd, start, end, writer, hasher, memory.buffer, step)
+        count = copy_range(source_fd, start, end, writer, hasher, memory.buffer, step, meter)
         copied += count
         position = start + count
         if position < end:  # it shrank, or never had what its size says (sysfs)

@@ -6,10 +6,10 @@ import errno
 import os
 from typing import NamedTuple
 
+from migmond.domain.mount_table import unescape
 from migmond.domain.preflight import Quota, SourceFacts, TargetFacts
 from migmond.fsys import libc
 from migmond.fsys.folding import folding_of
-from migmond.fsys.mounts import unescape
 from migmond.planning.filesystems import COMPRESSING
 
 _UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS})
@@ -115,10 +115,10 @@ class Mount(NamedTuple):
 def mount_of(fd: int) -> Mount:
     """Return the mount that `fd` was opened through."""
     number = mount_id(fd)
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as mounts:
         for line in mounts:
             if line.startswith(f"{number} "):
                 first, last = line.split(" - ", 1)
-                kind, _, options = last.split()[:3]
+                kind, _, options = last.rstrip("\n").split(" ")[:3]
                 return Mount(kind, options, unescape(os.fsencode(first.split(" ", 5)[4])))
     return Mount("unknown", "", b"")

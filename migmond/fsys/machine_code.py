@@ -1,5 +1,5 @@
-"""What is compiled: small_files.c and listing.c. It may be missing: a machine without a C compiler installs migmond all
-the same, and Python does what it does."""
+"""What is compiled: small_files.c, listing.c and deletes.c. It may be missing: a machine without a C compiler installs
+migmond all the same, and Python does what it does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ctypes
 import hashlib
 import os
 
-SOURCES = ("small_files.c", "listing.c")
+SOURCES = ("small_files.c", "listing.c", "deletes.c")
 _LIBRARY = "_machine_code.so"
 """Beside this file, where the build puts it."""
 

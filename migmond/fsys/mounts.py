@@ -14,6 +14,7 @@ import os
 import select
 from collections.abc import Collection
 
+from migmond.domain.mount_table import unescape
 from migmond.fsys import libc
 
 _READ_BYTES = 1 << 20
@@ -71,16 +72,11 @@ class MountTable:
     def _read(self) -> None:
         above = _path_of(self._top).rstrip(b"/") + b"/"
         self._names = {}
-        for line in _whole(self._table).splitlines():
+        for line in _whole(self._table).split(b"\n")[:-1]:
             point = unescape(line.split(b" ", 5)[4])
             if point.startswith(above):
                 parent, name = os.path.split(point)
                 self._names.setdefault(parent, set()).add(name)
-
-
-def unescape(field: bytes) -> bytes:
-    """mountinfo writes space, tab, newline and backslash as octal escapes."""
-    return field.replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\012", b"\n").replace(b"\\134", b"\\")
 
 
 def _path_of(fd: int) -> bytes:

@@ -14,7 +14,9 @@ from collections.abc import Callable
 
 import xxhash
 
+from migmond.domain.activity import Activity
 from migmond.fsys import libc
+from migmond.wire.slots import Meter
 
 CHUNK_BYTES = 1 << 20
 _RWF_DONTCACHE = 0x80
@@ -107,21 +109,26 @@ def copy_range(
     hasher: Hasher,
     buffer: memoryview,
     step: Callable[[int], None],
+    meter: Meter,
 ) -> int:
     """Copy bytes `start` to `end`; returns how many there were (fewer when the file shrank).
 
     Args:
         buffer: reused for all reads: allocating a new megabyte for each costs more than the copy.
         step: called after each chunk of n bytes with n; it may block or raise.
+        meter: is told what takes the time.
     """
     position = start
     while position < end:
         count = os.preadv(source_fd, [buffer[: end - position]], position)
+        meter.lap(Activity.SOURCE_READ)
         if count == 0:
             break
         chunk = buffer[:count]
         writer.write(chunk, position)
+        meter.lap(Activity.TARGET_WRITE)
         hasher.data(chunk)
+        meter.lap(Activity.HASH)
         position += count
         step(count)
     return position - start

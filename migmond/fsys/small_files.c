@@ -29,6 +29,9 @@
 #define ACCESS_NS (2 * 86400 * SECOND_NS)
 #define COPYING 2                                      /* migmond.wire.slots.Doing */
 #define PUBLISHING 4
+#define AT_ONCE_NS 1000000                             /* as in migmond.mover.commit */
+
+enum activity { SOURCE_READ = 1, TARGET_WRITE = 2, METADATA = 4 }; /* migmond.domain.activity.Activity */
 
 #ifndef MIGMOND_SOURCES
 #define MIGMOND_SOURCES ""
@@ -49,7 +52,8 @@ struct slot {
     uint64_t unused[5];
     uint64_t started_ns, doing, task, file_bytes, file_done, bytes_total, entries_total, paused;
     uint64_t commit_started_ns, commit_doing, name_sequence, name_length;
-    char name[8192 - 160];
+    uint64_t spent[16], spent_committing[16];
+    char name[8192 - 416];
 };
 _Static_assert(sizeof(struct slot) == 8192, "migmond.wire.slots.SLOT_BYTES");
 
@@ -79,6 +83,7 @@ struct copies {
     const char *path;           /* of the directory, for people */
     struct slot *slot;
     char *arena;                /* out: contents, one after the other */
+    uint64_t last_ns;           /* until when the time has been counted */
     uint64_t arena_size;
     int64_t largest;
     uint64_t names_used;        /* out: bytes of the names that were dealt with */
@@ -90,7 +95,8 @@ struct publications {
     uint32_t count;
     const struct copy *copies;
     const char *names, *prefix, *tag;
-    char *done; /* out: one for each */
+    char *done;        /* out: one for each */
+    int64_t *given_ns; /* out: when, 0: unknown; not asked for when it is NULL */
     struct slot *slot;
 };
 
@@ -115,8 +121,15 @@ static struct timespec timespec_of(int64_t at) {
     return (struct timespec){.tv_sec = seconds, .tv_nsec = at - seconds * SECOND_NS};
 }
 
-/* Tell the daemon which file is at hand; see MoverSide.file. */
-static void show(struct slot *slot, const char *path, size_t path_length, const char *name, const struct file *r) {
+/* The time until now was spent with that; see migmond.wire.slots.Meter. */
+static void lap(struct copies *c, enum activity activity) {
+    uint64_t now = now_ns();
+    c->slot->spent[activity] += now - c->last_ns;
+    c->last_ns = now;
+}
+
+/* Tell the daemon which file is at hand since `now`; see MoverSide.file. */
+static void show(struct slot *slot, uint64_t now, const char *path, size_t path_length, const char *name, const struct file *r) {
     size_t name_length = strlen(name), whole = path_length ? path_length + 1 + name_length : name_length;
     size_t length = whole < sizeof slot->name ? whole : sizeof slot->name;
     uint64_t sequence = slot->name_sequence + 2;
@@ -131,7 +144,7 @@ static void show(struct slot *slot, const char *path, size_t path_length, const 
         if (at < slot->name + length - name_length) *at++ = '/';
     }
     memcpy(at, name, name_length);
-    slot->started_ns = now_ns();
+    slot->started_ns = now;
     slot->doing = COPYING;
     slot->task = r->number;
     slot->file_bytes = r->size;
@@ -155,15 +168,17 @@ static int has_flags(int fd) {
     return (flags & TELLING_FLAGS) != 0;
 }
 
-static int64_t read_whole(int fd, char *to, int64_t size) {
+/* Whether a file is as long as it says, as far as reading tells: one byte more is asked for than there should be. Pseudo
+ * files say 0, and what grows meanwhile is noticed afterwards by its size. */
+static int read_whole(int fd, char *to, int64_t size) {
     int64_t have = 0;
-    while (have <= size) { /* one byte more than there should be: a read that comes back short of it has met the end */
+    do {
         ssize_t got = read(fd, to + have, size + 1 - have);
         if (got < 0) return -1;
         if (got == 0) break;
         have += got;
-    }
-    return have;
+    } while (have < size);
+    return have == size ? 0 : -1;
 }
 
 static int write_whole(int fd, const char *from, int64_t size) {
@@ -212,8 +227,12 @@ static int fill(struct copies *c, const struct file *r, int source, const struct
     struct stat now, after;
     /* In this order: each step relies on those before it. */
     int failed = fstat(target, &now) || give_owner(target, st, &now, ours);
-    failed = failed || read_whole(source, to, r->size) != r->size || write_whole(target, to, r->size);
-    if (!failed) c->slot->started_ns = now_ns();
+    lap(c, METADATA);
+    failed = failed || read_whole(source, to, r->size);
+    lap(c, SOURCE_READ);
+    failed = failed || write_whole(target, to, r->size);
+    lap(c, TARGET_WRITE);
+    c->slot->started_ns = c->last_ns;
     failed = failed || (!ours && fchmod(target, st->stx_mode & 07777));
     failed = failed || set_times(c, target, ns(st->stx_atime.tv_sec, st->stx_atime.tv_nsec), r->mtime_ns);
     failed = failed || fstat(source, &after) ||
@@ -273,6 +292,7 @@ uint32_t migmond_copy(struct copies *c) {
     uint64_t used = 0;
     const char *name = c->names;
     uint32_t i = 0;
+    c->last_ns = now_ns();
     for (; i < c->count; i++, name += strlen(name) + 1) {
         const struct file *r = &c->files[i];
         struct copy *made = &c->copies[i];
@@ -283,7 +303,8 @@ uint32_t migmond_copy(struct copies *c) {
         made->number = r->number;
         made->size = r->size;
         made->attempt = 0;
-        show(slot, c->path, path_length, name, r);
+        lap(c, METADATA);
+        show(slot, c->last_ns, c->path, path_length, name, r);
         if (copy_one(c, r, name, temporary, c->arena + used, made)) continue;
         made->attempt = c->first_attempt + i;
         if (c->flags & KEEP) used += r->size;
@@ -291,6 +312,7 @@ uint32_t migmond_copy(struct copies *c) {
         slot->bytes_total += r->size;
         slot->entries_total += 1;
     }
+    lap(c, METADATA);
     c->names_used = name - c->names;
     return i;
 }
@@ -308,6 +330,11 @@ void migmond_publish(struct publications *p) {
         if (fstatat(p->directory, temporary, &st, AT_SYMLINK_NOFOLLOW) || st.st_ino != r->inode) continue;
         if (!S_ISREG(st.st_mode) || st.st_size != r->size) continue;
         p->done[i] = !renameat2(p->directory, temporary, p->directory, name, NOREPLACE);
+        if (!p->given_ns) continue;
+        /* A rename moves ctime. Somebody who writes to it right afterwards moves it too: that must not be taken for it. */
+        int seen = p->done[i] && !fstatat(p->directory, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == r->inode;
+        int at_once = now_ns() - p->slot->commit_started_ns <= AT_ONCE_NS;
+        p->given_ns[i] = seen && at_once ? ns(st.st_ctim.tv_sec, st.st_ctim.tv_nsec) : 0;
     }
 }
 

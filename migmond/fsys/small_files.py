@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import struct
 
 import msgspec
 
@@ -29,8 +30,9 @@ class _Copies(ctypes.Structure):
         ("first_time_ns", ctypes.c_int64), ("last_time_ns", ctypes.c_int64),
         ("files", ctypes.c_char_p), ("copies", ctypes.c_void_p), ("names", ctypes.c_char_p),
         ("prefix", ctypes.c_char_p), ("tag", ctypes.c_char_p), ("path", ctypes.c_char_p),
-        ("slot", ctypes.c_void_p), ("arena", ctypes.c_void_p), ("arena_size", ctypes.c_uint64),
-        ("largest", ctypes.c_int64), ("names_used", ctypes.c_uint64), ("exact", ctypes.c_uint64),
+        ("slot", ctypes.c_void_p), ("arena", ctypes.c_void_p), ("last_ns", ctypes.c_uint64),
+        ("arena_size", ctypes.c_uint64), ("largest", ctypes.c_int64),
+        ("names_used", ctypes.c_uint64), ("exact", ctypes.c_uint64),
     )  # fmt: skip
 
 
@@ -40,7 +42,7 @@ class _Publications(ctypes.Structure):
     _fields_ = (
         ("directory", ctypes.c_int32), ("count", ctypes.c_uint32), ("copies", ctypes.c_char_p),
         ("names", ctypes.c_char_p), ("prefix", ctypes.c_char_p), ("tag", ctypes.c_char_p),
-        ("done", ctypes.c_void_p), ("slot", ctypes.c_void_p),
+        ("done", ctypes.c_void_p), ("given_ns", ctypes.c_void_p), ("slot", ctypes.c_void_p),
     )  # fmt: skip
 
 
@@ -124,27 +126,34 @@ class SmallFiles:
         call = _Copies(
             where.source_dir, where.target_dir, os.geteuid(), os.getegid(), flags, count,
             first_attempt, FIRST_NS, LAST_NS, files.files, address(copies), files.names, where.prefix, where.tag,
-            where.path, ctypes.addressof(self._slot), ctypes.addressof(self._arena), _ARENA_BYTES, LARGEST_BYTES, 0, 0,
+            where.path, ctypes.addressof(self._slot), ctypes.addressof(self._arena), 0, _ARENA_BYTES, LARGEST_BYTES,
+            0, 0,
         )  # fmt: skip
         done = self._library.migmond_copy(ctypes.byref(call))
         return Made(done, copies[: done * COPY.size], call.names_used, self._content, bool(call.exact))
 
-    def publish(self, directory: int, around: tuple[bytes, bytes], names: bytes, copies: bytes) -> bytes:
+    def publish(
+        self, directory: int, around: tuple[bytes, bytes], names: bytes, copies: bytes, *, times: bool
+    ) -> tuple[bytes, tuple[int, ...]]:
         """Give copies in one directory their names.
 
         Args:
             around: of their temporary names, see `Where`: prefix and tag.
             names: each ended by NUL.
-            copies: a `wire.work.COPY` for each; attempt 0 where there is none.
+            copies: a `wire.work.COPY` for each, at least one; attempt 0 where there is none.
+            times: somebody wants to know when.
 
         Returns:
             A byte for each: 1 where it has its name now. Nothing has happened to the others: another entry has the
-            name, the temporary is not that inode with that size any more, or a call failed.
+            name, the temporary is not that inode with that size any more, or a call failed. And the ctime that each has
+            since, by the file system's clock, in nanoseconds: 0 where it may be of something later; empty unless
+            `times`.
         """
         count = len(copies) // COPY.size
-        done = bytearray(count)
+        done, given = bytearray(count), bytearray(8 * count if times else 0)
         call = _Publications(
-            directory, count, copies, names, around[0], around[1], address(done), ctypes.addressof(self._slot)
-        )
+            directory, count, copies, names, around[0], around[1], address(done), address(given) if times else None,
+            ctypes.addressof(self._slot),
+        )  # fmt: skip
         self._library.migmond_publish(ctypes.byref(call))
-        return bytes(done)
+        return bytes(done), struct.unpack(f"={count}q", given) if times else ()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 
 from migmond.domain.file_system import Place, Standing
+from migmond.domain.mount_table import unescape
 from migmond.fsys.facts import mount_id
-from migmond.fsys.mounts import unescape
 
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -54,7 +54,7 @@ def place_of(fd: int) -> Place | None:
     number = mount_id(fd)
     with open("/proc/self/mountinfo", "rb") as mounts:
         for line in mounts:
-            fields = line.split()
+            fields = line.split(b" ")
             if int(fields[0]) == number:
                 root, point = unescape(fields[3]), unescape(fields[4])
                 inside = os.path.relpath(path, point) if path != point else b"."

@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Iterator
 
+from migmond.domain.activity import Activity
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
@@ -27,6 +28,9 @@ from migmond.wire.slots import Doing
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Without waiting for the writer of a fifo that somebody put in a copy's place."""
 
+
+_AT_ONCE_NS = 1_000_000
+"""Between the look before a name is given and the one after it; with more, anything may have happened in between."""
 
 _NOT_OURS = Fault(
     Phase.PUBLISH, "copy_replaced", 0, "what has the temporary name is not the copy that was made and synced"
@@ -78,12 +82,15 @@ class Committer:
 
     def run(self) -> None:
         """Work until the process ends."""
+        meter = self._context.controls.slot.commit_meter
         while True:
             job = self._jobs.get()
+            meter.lap(Activity.WAITING)
             if isinstance(job, Group):
                 self._sync(job)
             elif job is not None:
                 self._publish(job)
+                meter.lap(Activity.PUBLISH)
 
     def _sync(self, group: Group) -> None:
         context = self._context
@@ -103,8 +110,10 @@ class Committer:
             doubtful = {g: tuple(ItemFault(n, fault) for n in named.numbers()) for g, named in published.items()}
             durable = ()
         else:
+            context.controls.slot.commit_meter.lap(Activity.SYNC)
             if reads_back(context.options):
                 failures = self._read_back(group)
+                context.controls.slot.commit_meter.lap(Activity.VERIFY)
         self._lane.ended()
         if group.number:
             self._groups[group.number] = group
@@ -144,11 +153,13 @@ class Committer:
         skip = frozenset(message.skip)
         results: list[PublishResult] = []
         named = _Named()
+        as_of_ns: dict[int, int] = {}
         one_by_one: list[Arrival] = []
         for block in group.blocks:
-            one_by_one += self._name_block(block, skip, named)
+            one_by_one += self._name_block(block, skip, named, as_of_ns)
         for arrival in itertools.chain(one_by_one, group.arrivals):
-            self._lane.began(Doing.PUBLISHING, time.monotonic_ns())
+            began_ns = time.monotonic_ns()
+            self._lane.began(Doing.PUBLISHING, began_ns)
             if arrival.number in skip:
                 self._discard(arrival)
                 continue
@@ -156,13 +167,16 @@ class Committer:
             if result is not None:
                 results.append(result)
             if result is None or result.target_name is not None:
-                named.members.append((arrival, arrival.name if result is None else result.target_name or b""))
+                name = arrival.name if result is None else result.target_name or b""
+                named.members.append((arrival, name))
+                if known := self._as_of(arrival, name, began_ns):
+                    as_of_ns[arrival.number] = known
         self._lane.ended()
         self._published[group.number] = named
         self.last_publish_at = time.monotonic()
-        self._context.send(Published(group.number, tuple(results), self._given_at(named)))
+        self._context.send(Published(group.number, tuple(results), as_of_ns))
 
-    def _name_block(self, block: Block, skip: frozenset[int], named: _Named) -> list[Arrival]:
+    def _name_block(self, block: Block, skip: frozenset[int], named: _Named, as_of_ns: dict[int, int]) -> list[Arrival]:
         """Give what is whole its name where that is free, in one go; returns what has to be looked at one by one."""
         small_files = self._context.small_files
         if small_files is None or (skip and not skip.isdisjoint(block.numbers())):
@@ -171,7 +185,10 @@ class Committer:
             directory = self._targets.get(block.root, block.path)
         except OSError:  # told for each of them
             return list(block.arrivals())
-        given = small_files.publish(directory, block.around, block.files.names, block.copies)
+        given, times = small_files.publish(
+            directory, block.around, block.files.names, block.copies, times=self._context.moving
+        )
+        as_of_ns |= {number: at_ns for number, at_ns in zip(block.numbers(), times, strict=False) if at_ns}
         if all(given):
             named.blocks.append(block)
             return []
@@ -179,19 +196,19 @@ class Committer:
         named.members += [(arrival, arrival.name) for arrival, has_it in each if has_it]
         return [arrival for arrival, has_it in each if not has_it]
 
-    def _given_at(self, named: _Named) -> int:
-        """Return when the last name was given: a rename moves ctime. It is the file system's clock that counts, which
-        may be another machine's."""
-        last = [(a.root, a.path, name) for a, name in named.members if a.temporary][-1:]
-        last += [(b.root, b.path, b.files.names.rsplit(b"\0", 2)[-2]) for b in named.blocks[-1:]]
-        if not last:
-            return time.time_ns()
-        times: list[int] = []
-        for root, path, name in last:
-            with contextlib.suppress(OSError):
-                st = stat_or_none(self._targets.get(root, path), name)
-                times.append(0 if st is None else st.st_ctime_ns)
-        return max(times, default=0)
+    def _as_of(self, arrival: Arrival, name: bytes, began_ns: int) -> int:
+        """Return the ctime of a copy that has just got its name, 0 where it may be that of something later.
+
+        A rename moves ctime. Somebody who writes to the copy right afterwards, and sets its time back, moves it too:
+        that must not be taken for the rename.
+        """
+        if not arrival.temporary or not self._context.moving:
+            return arrival.as_of_ns
+        with contextlib.suppress(OSError):
+            st = stat_or_none(self._targets.get(arrival.root, arrival.path), name)
+            if st is not None and st.st_ino == arrival.inode and time.monotonic_ns() - began_ns <= _AT_ONCE_NS:
+                return st.st_ctime_ns
+        return 0
 
     def _publish_one(self, arrival: Arrival) -> PublishResult | None:
         """Give it its name; None when it simply got its own."""

@@ -10,6 +10,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.plan import Operation, VerifyLevel
 from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.content import PairMemory
+from migmond.fsys.deletes import Deletes
 from migmond.fsys.listing import lister
 from migmond.fsys.metadata import Rights
 from migmond.fsys.small_files import SmallFiles
@@ -31,7 +32,7 @@ class Context:
     """The opened plan, and where to send what becomes of it. `send` may be called by any thread.
 
     Attributes:
-        small_files: None without machine code.
+        small_files, deletes: None without machine code.
 
     Args:
         library: the machine code, None when everything is to be done by Python.
@@ -52,6 +53,7 @@ class Context:
         self.send = send
         self.small_files = SmallFiles(library, controls.slot.memory) if library is not None else None
         self.list_directory = lister(library)
+        self.deletes = Deletes(library, controls.slot.memory) if library is not None else None
         self.rights = Rights.of_process()
         self.memory = PairMemory()
         self.times = TimeMemory()
@@ -81,6 +83,11 @@ class Context:
     def aside(self, number: int) -> bytes:
         """Return the private name of a task's source while it is being deleted: see `mover.aside`."""
         return aside_name(self.options.execution, number)
+
+    @property
+    def aside_prefix(self) -> bytes:
+        """What private names begin with, before the task's number."""
+        return self._own_prefix
 
     def is_aside(self, name: bytes) -> bool:
         return name.startswith(self._own_prefix) and name.endswith(b".source")

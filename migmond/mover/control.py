@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
+from migmond.domain.activity import Activity
 from migmond.mover.throttle import Throttle
 from migmond.wire.slots import Control, Doing, MoverSide
 
@@ -43,12 +45,14 @@ class Controls:
     def _held(self, *, beginning: bool) -> None:
         control = self.slot.control
         if control is Control.PAUSE:
+            self.slot.meter.lap(Activity.METADATA)
             self.slot.set_paused(1)
             try:
                 while (control := self.slot.control) is Control.PAUSE:
                     time.sleep(_POLL_S)
             finally:
                 self.slot.set_paused(0)
+                self.slot.meter.lap(Activity.HELD)
             self.slot.began(Doing.COPYING, time.monotonic_ns())
         if control is Control.ABANDON or (control is Control.DRAIN and beginning):
             raise Abandoned
@@ -64,12 +68,8 @@ class Controls:
             self._held(beginning=True)
         self._file_done = 0
         slot.file(number, size, path, Doing.COPYING, time.monotonic_ns())
-        per_second = slot.ops_per_s
-        if per_second:
-            now = time.monotonic()
-            self._entries.set_rate(per_second, now)
-            self._wait(self._entries.take(1, now), beginning=True)
-            slot.began(Doing.COPYING, time.monotonic_ns())
+        if slot.ops_per_s:
+            self._pay(1, self._entries, lambda: slot.ops_per_s, beginning=True)
 
     def entry_done(self) -> None:
         self._entries_total += 1
@@ -92,17 +92,23 @@ class Controls:
         slot.progress(self._file_done, self._bytes_total, time.monotonic_ns())
         if not slot.running:
             self._held(beginning=False)
-        per_second = slot.bytes_per_s
-        if per_second:
-            now = time.monotonic()
-            self._bytes.set_rate(per_second, now)
-            self._wait(self._bytes.take(count, now), beginning=False)
-            slot.began(Doing.COPYING, time.monotonic_ns())
+        if slot.bytes_per_s:
+            self._pay(count, self._bytes, lambda: slot.bytes_per_s, beginning=False)
 
-    def _wait(self, seconds: float, *, beginning: bool) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self.slot.began(Doing.COPYING, time.monotonic_ns())  # throttled is not stalled
+    def _pay(self, amount: int, bucket: Throttle, rate: Callable[[], float], *, beginning: bool) -> None:
+        """Take `amount` from `bucket` and wait until it is paid for. A limit that changes meanwhile holds at once: what
+        was begun at 1 KiB/s must not keep one waiting for an hour when that has long been lifted."""
+        slot = self.slot
+        slot.meter.lap(Activity.METADATA)
+        while True:
+            now = time.monotonic()
+            bucket.set_rate(rate(), now)
+            left = bucket.take(amount, now)
+            amount = 0
+            slot.began(Doing.COPYING, time.monotonic_ns())  # throttled is not stalled
+            if left <= 0:
+                return
             time.sleep(min(left, _POLL_S * 2))
-            if not self.slot.running:
+            slot.meter.lap(Activity.THROTTLED)
+            if not slot.running:
                 self._held(beginning=beginning)

@@ -288,6 +288,7 @@ class Copier:
                     reflink_wanted=context.options.reflink,
                     memory=context.memory,
                     step=context.controls.step,
+                    meter=context.controls.slot.meter,
                 )
                 lost = self._metadata(source_fd, target_fd, source, target, bare=job.bare)
                 if not content.holes_kept:
@@ -432,11 +433,13 @@ class Copier:
 
     def _unchanged(self, job: Job, inode: int, digest: bytes | None) -> Copied:
         """It is there already and stays: as our own copy, or somebody's that a move counts on."""
+        # It was looked at before it was read: what changes it since then counts.
+        as_of_ns = job.existing.st_ctime_ns if job.existing is not None and digest is not None else 0
         if inode == job.item.earlier_inode:
-            return job.member(job.made, inode, digest=digest, placed=job.standing)
+            return job.member(job.made, inode, digest=digest, placed=job.standing, as_of_ns=as_of_ns)
         if not self._context.moving:
             return job.left(Outcome.UNCHANGED)
-        return job.member(Outcome.UNCHANGED, inode, digest=digest, placed=job.standing)
+        return job.member(Outcome.UNCHANGED, inode, digest=digest, placed=job.standing, as_of_ns=as_of_ns)
 
 
 def _check_unchanged(item: WorkItem, st: os.stat_result) -> None:

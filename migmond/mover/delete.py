@@ -31,6 +31,7 @@ from migmond.mover.aside import NameTaken, put_back, set_aside
 from migmond.mover.aside_faults import kept_aside, left_aside, not_seen, of_error, of_unsafe, unreachable
 from migmond.mover.context import Context, fault_of
 from migmond.mover.devices import Devices
+from migmond.mover.quick_delete import QuickRemover
 from migmond.mover.target_check import READ, Place, Unsafe, changed, check_copy, equal_source, same_file, same_version
 from migmond.wire.items import AsideDirectory, DeleteDirectory, DeleteItem, ItemFault
 from migmond.wire.mover import Delete, Deleted, PutBack, PutBackDone
@@ -90,6 +91,7 @@ class Remover:
         self._waiting: list[_Waiting] = []
         self._waiting_since = 0.0
         self._kinds: dict[int, str] = {}
+        self._quick = QuickRemover(context)
         self._put_back_at: dict[int, int] = {}
         """ctimes of sources that could not be deleted, by task: the renames moved them."""
 
@@ -187,7 +189,8 @@ class Remover:
             self._devices.note(source_dir)
             one_by_one = self._devices.one_by_one(os.fstat(source_dir).st_dev)
             target_dir = targets.get(directory.root, directory.path)
-            pairs = [self._pair(item, directory.root, source_dir, target_dir) for item in directory.items]
+            items = self._quick.delete(directory, source_dir, target_dir, self._put_back_at)
+            pairs = [self._pair(item, directory.root, source_dir, target_dir) for item in items]
             cramped = [pair for pair in pairs if not self._try(pair, changed_by_us, faults)]
             for pair in cramped:  # the deletes of the others, and of those before it here, have made room
                 if not self._try(pair, changed_by_us, faults, in_place=True):

@@ -13,7 +13,7 @@ from migmond.wire.items import CopyResult, MoverOptions
 from migmond.wire.work import COPY, FILE, PlainFiles
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A member on its way to its final name.
 
     Attributes:
@@ -24,6 +24,8 @@ class Arrival(msgspec.Struct, frozen=True):
         mtime_ns: of the source, for the policy NEWER.
         digest: to be compared with a read-back, None when there is nothing to compare.
         inode: its copy's at the target.
+        as_of_ns: of one that has its name already: its ctime before it was looked at and found to be right, 0 for
+            unknown.
     """
 
     number: int
@@ -36,9 +38,10 @@ class Arrival(msgspec.Struct, frozen=True):
     size: int
     digest: bytes | None
     inode: int
+    as_of_ns: int = 0
 
 
-class Copied(msgspec.Struct, frozen=True):
+class Copied(msgspec.Struct, frozen=True, gc=False):
     """Result for the daemon and, for a member of a group, how it goes on."""
 
     result: CopyResult

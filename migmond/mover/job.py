@@ -95,8 +95,9 @@ class Job:
         digest: bytes | None = None,
         temporary: bytes = b"",
         placed: bytes = b"",
+        as_of_ns: int = 0,
     ) -> Copied:
-        """Its copy is complete and a member of the commit group."""
+        """Its copy is complete and a member of the commit group; see `group.Arrival`."""
         item = self.item
         if self.broken:
             lost |= Lost.LINKS
@@ -108,5 +109,8 @@ class Job:
             CopyResult(
                 item.number, self.group, outcome, lost, digest, inode, size, None, self.seen, self.birth_ns, attempt
             ),
-            Arrival(item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode),
-        )
+            Arrival(
+                item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode,
+                as_of_ns,
+            ),
+        )  # fmt: skip

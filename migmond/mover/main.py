@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+from migmond.domain.activity import Activity
 from migmond.domain.fault import Phase
 from migmond.domain.names import to_text
 from migmond.domain.packing import Unpacker, pack
@@ -66,7 +67,18 @@ from migmond.wire.mover import (
 from migmond.wire.slots import SLOT_BYTES, MoverSide
 from migmond.wire.work import PlainCopies
 
-NICENESS = 19
+_ACTIVITY_OF: dict[type, Activity] = {
+    Work: Activity.METADATA,
+    Delete: Activity.DELETE,
+    PutBack: Activity.DELETE,
+    MakeDirectories: Activity.DIRECTORIES,
+    RemoveDirectories: Activity.DIRECTORIES,
+    Scan: Activity.SCAN,
+    Verify: Activity.VERIFY,
+}
+"""What the rest of the time belongs to that a message takes; all others are OTHER."""
+
+NICENESS = 5
 _RECEIVE_BYTES = 1 << 20
 _IDLE_POLL_S = 0.02
 _LONE_SYNC_S = 0.2
@@ -129,18 +141,23 @@ class Worker:
 
     def run(self) -> None:
         """Work until Stop."""
+        meter = self._context.controls.slot.meter
         while True:
             try:
                 message = self._inbox.get(timeout=_IDLE_POLL_S if self._waiting else None)
             except queue.Empty:
                 self._seal_if_due(idle=True)
+                meter.lap(Activity.WAITING)
                 continue
+            meter.lap(Activity.WAITING)
             if isinstance(message, Stop):
                 return
             self._handle(message)
             self._seal_if_due(idle=False)
+            meter.lap(_ACTIVITY_OF.get(type(message), Activity.OTHER))
             if self._remover.due(time.monotonic(), idle=self._inbox.empty()):
                 self._remover.sync()
+                meter.lap(Activity.SYNC)
 
     @property
     def _waiting(self) -> bool:

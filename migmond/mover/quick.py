@@ -6,6 +6,7 @@ import os
 
 import xxhash
 
+from migmond.domain.activity import Activity
 from migmond.fsys.small_files import Made, SmallFiles, Where
 from migmond.mover.context import Context
 from migmond.mover.directory_cache import DirectoryCache
@@ -39,11 +40,15 @@ class Quick:
         if where is None:
             return [], files.items()
         context, blocks, left = self._context, list[Block](), list[WorkItem]()
+        meter = context.controls.slot.meter
         rest = files
         while len(rest):
             count = len(rest) if blocks else min(len(rest), _PROBE)
+            meter.lap(Activity.METADATA)
             made = self._small_files.copy(where, rest, context.next_attempts(count), count)
+            meter.counted()
             block, others, rest = self._took(made, rest, root, path, where)
+            meter.lap(Activity.HASH)
             left += others
             if made.exact:
                 context.times.learn_exact(os.fstat(where.target_dir).st_dev)

@@ -4,14 +4,16 @@ A plugin is a module (or object) found through the entry-point group `migmond`. 
 typed specs; the work is done later by what the specs carry, each supervised on its own. See `example.py`, which runs.
 """
 
+from migmond.domain.samples import NoData
+from migmond.domain.telemetry import MetricKind
 from migmond.plugin_api.hooks import PROJECT, hookimpl
 from migmond.plugin_api.specs import (
     AlertActionSpec,
     AlertNotice,
     CollectorSpec,
+    HistoryContext,
     MetricDesc,
-    MetricKind,
-    NoData,
+    Note,
     Proposal,
     Sample,
     Snapshot,
@@ -29,9 +31,11 @@ __all__ = [
     "AlertActionSpec",
     "AlertNotice",
     "CollectorSpec",
+    "HistoryContext",
     "MetricDesc",
     "MetricKind",
     "NoData",
+    "Note",
     "Proposal",
     "Sample",
     "Snapshot",

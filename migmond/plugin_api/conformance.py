@@ -23,6 +23,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.identity import Identity
 from migmond.domain.intervention import Intervention, InterventionKind
 from migmond.domain.plan import Plan, Source
+from migmond.domain.session import CoursePoint, SessionRecord
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Entry, Listing, Member, Task, TaskResult
 from migmond.domain.timeline import Milestone, MilestoneKind
@@ -33,6 +34,7 @@ from migmond.ports import (
     AddMilestone,
     AddRoot,
     CancelPending,
+    CancelSome,
     CloseGroup,
     DirectoriesTouched,
     Journal,
@@ -40,6 +42,7 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    PutSession,
     ReceiptSeal,
     Record,
     Refresh,
@@ -47,6 +50,7 @@ from migmond.ports import (
     Retry,
     SavePlan,
     SealReceipt,
+    Sift,
 )
 
 PLAN = Plan("photos", (Source(b"/src/\xff"),), b"/dst")
@@ -206,6 +210,18 @@ class JournalConformance:
             assert found[2].target_inode == inodes[-1]
             assert (found[3].mtime_ns, found[3].ctime_ns, found[3].inode) == (times[-1], times[0], inodes[2])
 
+    async def test_how_executions_went_is_kept(self, tmp_path: Path) -> None:
+        point = CoursePoint(1.5, Tally(1, 2), Tally(3, 4))
+        first = SessionRecord(1, "a" * 12, 5.0, course=(point,), sizes={"tiny": Tally(1, 2)}, cpu_s=0.25)
+        async with self.open(tmp_path) as journal:
+            assert (await journal.session(1), await journal.sessions()) == (None, [])
+            await journal.apply([PutSession(first), PutSession(SessionRecord(2, "b" * 12, 6.0))])
+            await journal.apply([PutSession(SessionRecord(2, "b" * 12, 7.0))])
+            assert await journal.session(1) == first
+            assert [s.at for s in await journal.sessions()] == [5.0, 7.0]
+            assert [s.key for s in await journal.sessions(after=1)] == [2]
+            assert [s.key for s in await journal.sessions(limit=1)] == [1]
+
     async def test_seals_of_receipts_stay_as_they_were(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:
             await journal.apply([PutExecution(execution()), root()])
@@ -344,6 +360,32 @@ class JournalConformance:
             assert (await journal.milestones(1), await journal.milestones(2)) == ([first, second], [])
             await journal.apply([KeepBreakdown(1, b"")])
             assert (await journal.breakdown(1), await journal.breakdown(2)) == (b"", b"other")
+
+    async def test_cancelling_a_part(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            entries = [entry(b"%d" % i) for i in range(5)]
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries)])
+            await journal.apply([Record(1, (TaskResult(3, TaskState.DONE), TaskResult(4, TaskState.FAILED)))])
+            await journal.apply([CancelSome(1, 1, 5), CancelSome(2, 0, 9)])
+            assert [t.state.name for t in await journal.tasks(1)] == [
+                "PENDING", "CANCELLED", "DONE", "FAILED", "CANCELLED", "PENDING",
+            ]  # fmt: skip
+
+    async def test_sifting(self, tmp_path: Path) -> None:
+        async with self.open(tmp_path) as journal:
+            entries = [entry(b"%d" % n, DIRECTORY if n == 3 else FILE, size=n) for n in range(6)]
+            await journal.apply([PutExecution(execution()), root(), listing(1, 2, *entries)])
+            sifts = {
+                Sift(4): [1, 2, 3, 4],
+                Sift(9, (DIRECTORY,)): [1, 5],
+                Sift(9, (FILE,), larger_than=1): [4, 6, 7],
+                Sift(6, (FILE,), larger_than=1, smaller_than=9): [4, 6],
+            }
+            for sift, numbers in sifts.items():
+                assert [t.number for t in await journal.tasks(1, sift=sift)] == numbers
+                assert [t.number for t in await journal.tasks(1, after=1, sift=sift, limit=1)] == [
+                    n for n in numbers if n > 1
+                ][:1]
 
     async def test_plans_and_interventions(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:

@@ -15,6 +15,7 @@ from migmond.domain.errors import JournalDamaged, JournalError
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
+from migmond.domain.session import SessionRecord
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Listing, Task
 from migmond.domain.timeline import Milestone
@@ -25,6 +26,7 @@ from migmond.ports import (
     AddMilestone,
     AddRoot,
     CancelPending,
+    CancelSome,
     Change,
     CloseGroup,
     DirectoriesTouched,
@@ -36,6 +38,7 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    PutSession,
     ReceiptSeal,
     Record,
     Refresh,
@@ -43,6 +46,7 @@ from migmond.ports import (
     Retry,
     SavePlan,
     SealReceipt,
+    Sift,
 )
 
 V = TypeVar("V")
@@ -63,6 +67,7 @@ class _State:
         self.seals: dict[tuple[int, bytes], ReceiptSeal] = {}
         self.breakdowns: dict[int, bytes] = {}
         self.milestones: dict[int, tuple[Milestone, ...]] = {}
+        self.sessions: dict[int, SessionRecord] = {}
         self.faults: dict[tuple[int, int], tuple[FaultRecord, float]] = {}
         self.interventions: list[Intervention] = []
         self.plans: dict[tuple[int, str], tuple[Plan, float]] = {}
@@ -120,6 +125,7 @@ class MemoryJournal:
         states: tuple[TaskState, ...] = (),
         followers: bool | None = None,
         directories: bool | None = None,
+        sift: Sift | None = None,
     ) -> list[Task]:
         found = [
             t
@@ -128,6 +134,7 @@ class MemoryJournal:
             and (not states or t.state in states)
             and (followers is None or (t.leader > 0) is followers)
             and (directories is None or (t.type is EntryType.DIRECTORY) is directories)
+            and (sift is None or _passes(t, sift))
         ]
         return found[:limit]
 
@@ -166,6 +173,12 @@ class MemoryJournal:
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return {n: self._state.births[key, n] for n in numbers if (key, n) in self._state.births}
+
+    async def sessions(self, *, after: int = 0, limit: int = 1000) -> list[SessionRecord]:
+        return [record for key, record in sorted(self._state.sessions.items()) if key > after][:limit]
+
+    async def session(self, key: int) -> SessionRecord | None:
+        return self._state.sessions.get(key)
 
     async def seals(self, key: int) -> list[ReceiptSeal]:
         return sorted((s for (k, _), s in self._state.seals.items() if k == key), key=lambda s: (s.at, s.sha256))
@@ -274,6 +287,8 @@ def _apply(state: _State, change: Change) -> None:
                 inode=change.inode,
                 links=change.links,
             )
+        case PutSession():
+            state.sessions[change.record.key] = change.record
         case SealReceipt():
             state.seals.setdefault((change.key, change.seal.sha256), change.seal)
         case KeepBreakdown():
@@ -287,6 +302,10 @@ def _apply(state: _State, change: Change) -> None:
         case CancelPending():
             states = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
             _set_state(state, change.key, states, TaskState.CANCELLED)
+        case CancelSome():
+            for at, task in state.of(change.key):
+                if task.state is TaskState.PENDING and change.after < task.number <= change.last:
+                    state.update(at, state=TaskState.CANCELLED)
         case Promote():
             names = [(at, t.state) for at, t in state.of(change.key) if t.leader == change.leader]
             followers = [at for at, its in names if its is TaskState.PENDING]
@@ -310,6 +329,15 @@ def _apply(state: _State, change: Change) -> None:
             state.plans[change.uid, change.plan.name] = (change.plan, change.at)
         case RemovePlan():
             state.plans.pop((change.uid, change.name), None)
+
+
+def _passes(task: Task, sift: Sift) -> bool:
+    return (
+        task.number <= sift.last
+        and (not sift.types or task.type in sift.types)
+        and (sift.larger_than is None or task.size > sift.larger_than)
+        and (sift.smaller_than is None or task.size < sift.smaller_than)
+    )
 
 
 def _add_listing(state: _State, key: int, listing: Listing) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -10,30 +9,25 @@ from typing import Any, Protocol
 
 import msgspec
 
-from migmond.ports import Journal
+from migmond.domain.samples import NoData
+from migmond.domain.telemetry import MetricKind
+from migmond.ports import History, Journal
 
 MAX_INTERVAL_S = 86_400.0
 
 
-class MetricKind(enum.StrEnum):
-    GAUGE = "gauge"
-    COUNTER = "counter"
-
-
 class MetricDesc(msgspec.Struct, frozen=True):
-    """One metric. `unit` is a base unit (`bytes`, `seconds`, `celsius`, `ratio`, ""); `labels` are label names."""
+    """One metric. `unit` is a base unit (`bytes`, `seconds`, `celsius`, `ratio`, ""); `labels` are label names.
+
+    Names follow Prometheus (https://prometheus.io/docs/practices/naming/): the unit comes last, a counter ends in
+    `_total`.
+    """
 
     name: str
     unit: str
     kind: MetricKind
     help: str
     labels: tuple[str, ...] = ()
-
-
-class NoData(msgspec.Struct, frozen=True):
-    """Why there is no value. Missing data is never 0."""
-
-    reason: str
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -44,11 +38,30 @@ class Sample(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] = {}
 
 
+class Note(msgspec.Struct, frozen=True):
+    """Something told in words that belongs to a moment and, mostly, a device, such as a message of the kernel.
+
+    Attributes:
+        at: wall clock seconds, when it happened as far as is known.
+        kind: one of the spec's `note_kinds`.
+        message: one line, for people.
+        device: as the kernel calls it, "" when none is named.
+    """
+
+    at: float
+    kind: str
+    message: str
+    device: str = ""
+
+
 class Collector(Protocol):
     """An open collector."""
 
-    async def collect(self) -> Iterable[Sample]:
-        """Return one sample for each series there is now. Called once per interval, never twice at a time."""
+    async def collect(self) -> Iterable[Sample | Note]:
+        """Return one sample for each series there is now, and the notes since the last call, in any order.
+
+        Called once per interval, never twice at a time.
+        """
 
 
 class CollectorSpec(msgspec.Struct, frozen=True):
@@ -62,6 +75,7 @@ class CollectorSpec(msgspec.Struct, frozen=True):
         deadline_s: opening, collecting or closing that takes longer is cancelled and counts as a failure. What may
             block (a dead mount, a sleeping disk) belongs in a thread with `abandon_on_cancel=True`: a call that goes
             on after it was cancelled has its plugin quarantined at once.
+        note_kinds: every kind of note that it may leave, with its meaning. The host keeps the newest notes.
     """
 
     name: str
@@ -69,6 +83,7 @@ class CollectorSpec(msgspec.Struct, frozen=True):
     metrics: tuple[MetricDesc, ...]
     open: Callable[[], AbstractAsyncContextManager[Collector]]
     deadline_s: float = 10.0
+    note_kinds: Mapping[str, str] = {}
 
 
 class AlertNotice(msgspec.Struct, frozen=True):
@@ -134,11 +149,27 @@ class StorageContext(msgspec.Struct, frozen=True):
     ballast_bytes: int = 0
 
 
+class HistoryContext(msgspec.Struct, frozen=True):
+    """Where a history may keep its files, for how long, and what it must leave to others.
+
+    Attributes:
+        keep_s: seconds that each tier is kept, by its width in seconds (`migmond.analytics.tiers.WIDTHS_S`).
+        spare_bytes: so much of the file system must stay free; with less, nothing is recorded.
+    """
+
+    state_directory: Path
+    keep_s: Mapping[int, float]
+    spare_bytes: int = 0
+
+
 class StorageSpec(msgspec.Struct, frozen=True):
     """A journal. `open(context)` yields one that keeps every promise of `migmond.ports.Journal`
     (`migmond.plugin_api.conformance` checks them). `restore(context, backup)`, called while no daemon runs, puts a
-    backup in its place, holds what ran, and returns what it did as text; None when there are no backups."""
+    backup in its place, holds what ran, and returns what it did as text; None when there are no backups.
+    `open_history(context)` yields a `migmond.ports.History` (`migmond.plugin_api.history_conformance`); None when this
+    storage keeps no telemetry. It is opened after the journal and closed before it."""
 
     name: str
     open: Callable[[StorageContext], AbstractAsyncContextManager[Journal]]
     restore: Callable[[StorageContext, Path], str] | None = None
+    open_history: Callable[[HistoryContext], AbstractAsyncContextManager[History]] | None = None

@@ -15,6 +15,7 @@ MIN_INTERVAL_S = 0.1
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_LABEL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def check_spec(name: Any, call: Any, *, text: Any = "none is asked for", deadline_s: Any = 1.0) -> None:
@@ -38,7 +39,7 @@ def check_spec(name: Any, call: Any, *, text: Any = "none is asked for", deadlin
 
 
 def check_collector(spec: CollectorSpec) -> None:
-    """Check interval and metrics.
+    """Check interval, metrics and kinds of notes.
 
     Raises:
         PluginError: says what is wrong.
@@ -53,6 +54,8 @@ def check_collector(spec: CollectorSpec) -> None:
         names.add(metric.name)
     if not names:
         raise PluginError(f"collector {spec.name} describes no metric")
+    for kind, text in spec.note_kinds.items():
+        check_spec(kind, str, text=text)
 
 
 def is_struct_type(kind: Any) -> TypeGuard[type[msgspec.Struct]]:
@@ -69,6 +72,9 @@ def _check_metric(metric: Any) -> None:
         raise PluginError(f"the metric's name {name!r} is not lower case letters, digits and _")
     if not (isinstance(text, str) and text.strip()):
         raise PluginError(f"metric {name} has no help")
+    labels: Any = metric.labels
+    if bad := [label for label in labels if not (isinstance(label, str) and _LABEL_NAME.fullmatch(label))]:
+        raise PluginError(f"metric {name}: the label {bad[0]!r} is not lower case letters, digits and _")
 
 
 def _is_number(value: Any) -> bool:

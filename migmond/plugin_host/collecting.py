@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import trio
 
 from migmond.domain.errors import PluginError
-from migmond.domain.samples import SampleView
-from migmond.plugin_api.specs import Collector, CollectorSpec, MetricDesc, NoData, Sample
+from migmond.domain.samples import NoData, NoteView, SampleView
+from migmond.plugin_api.specs import Collector, CollectorSpec, MetricDesc, Note, Sample
 from migmond.plugin_host.supervision import Health, guarded
 
 OVERDUE_GRACE_S = 5.0
 """A call that is still not over so long after it was cancelled at its deadline will not end by itself."""
 OVERDUE_LOOK_S = 1.0
+MAX_NOTES = 500
+"""Of one collector, the newest: a dying disk has the kernel write thousands a minute that say the same."""
+MAX_NOTE_TEXT = 500
 
 
 class Collecting:
@@ -23,19 +27,29 @@ class Collecting:
 
     Attributes:
         latest: the newest sample of every series; after a failure each metric once, without a value.
+        notes: the newest notes, oldest first. They stay after a failure: they were true when they came.
 
     Args:
         wall: wall clock seconds, for people.
+        collected: told the samples of each look, and the notes that are new; after a failure that there are none.
     """
 
-    def __init__(self, spec: CollectorSpec, health: Health, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        spec: CollectorSpec,
+        health: Health,
+        wall: Callable[[], float],
+        collected: Callable[[tuple[SampleView, ...], Sequence[NoteView]], None] = lambda samples, notes: None,
+    ) -> None:
         self._spec = spec
+        self._collected = collected
         self._health = health
         self._wall = wall
         self._what = f"collector {spec.name}"
         self._metrics = {m.name: m for m in spec.metrics}
         self._due = math.inf
         self.latest: tuple[SampleView, ...] = ()
+        self.notes: deque[NoteView] = deque(maxlen=MAX_NOTES)
 
     async def run(self) -> None:
         """Collect once per interval for as long as the plugin is healthy; after a failure to open, open it afresh."""
@@ -72,13 +86,15 @@ class Collecting:
             self._expect_within(self._spec.deadline_s)
             failures = self._health.failures
 
-            async def collect() -> tuple[SampleView, ...]:
-                return tuple(self._checked(await collector.collect()))
+            async def collect() -> tuple[tuple[SampleView, ...], list[NoteView]]:
+                return self._checked(await collector.collect())
 
-            views = await guarded(self._health, self._what, collect, self._spec.deadline_s)
+            found = await guarded(self._health, self._what, collect, self._spec.deadline_s)
             self._due = math.inf
-            if views is not None:
-                self.latest = views
+            if found is not None:
+                self.latest = found[0]
+                self.notes.extend(found[1])
+                self._collected(*found)
             elif self._health.failures > failures:
                 self._missing(self._health.reason or self._health.last_failure)
             await trio.sleep_until(next_at)
@@ -103,13 +119,29 @@ class Collecting:
     def _missing(self, reason: str) -> None:
         at = self._now()
         self.latest = tuple(SampleView(m.name, m.unit, {}, None, reason, at) for m in self._spec.metrics)
+        self._collected(self.latest, ())
 
-    def _checked(self, samples: Iterable[Sample]) -> list[SampleView]:
-        at = self._now()
-        return [_view(sample, self._metrics, at) for sample in samples]
+    def _checked(self, told: Iterable[Sample | Note]) -> tuple[tuple[SampleView, ...], list[NoteView]]:
+        at, samples, notes = self._now(), [], []
+        for one in told:
+            if isinstance(one, Note):
+                notes.append(self._note(one))
+            else:
+                samples.append(_view(one, self._metrics, at))
+        return tuple(samples), notes
+
+    def _note(self, note: Note) -> NoteView:
+        if note.kind not in self._spec.note_kinds:
+            raise PluginError(f"a note of kind {note.kind!r}, which was not described")
+        message = " ".join(str(note.message).split())
+        return NoteView(_time_text(note.at), str(note.device), note.kind, message[:MAX_NOTE_TEXT], self._spec.name)
 
     def _now(self) -> str:
-        return datetime.datetime.fromtimestamp(self._wall(), datetime.UTC).isoformat(timespec="milliseconds")
+        return _time_text(self._wall())
+
+
+def _time_text(wall_s: float) -> str:
+    return datetime.datetime.fromtimestamp(wall_s, datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def _view(sample: Sample, metrics: Mapping[str, MetricDesc], at: str) -> SampleView:

@@ -140,6 +140,8 @@ def _load(plugin: Found, table: dict[str, Any]) -> Loaded:
         check_spec(strategy.name, strategy.propose, text=strategy.help)
     for storage in loaded.storages:
         check_spec(storage.name, storage.open)
+        if storage.open_history is not None:
+            check_spec(storage.name, storage.open_history)
     return loaded
 
 

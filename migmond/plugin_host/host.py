@@ -11,7 +11,7 @@ import trio
 
 from migmond.domain import api
 from migmond.domain.errors import PluginError
-from migmond.domain.samples import SampleView
+from migmond.domain.samples import MetricList, MetricView, NoteKindView, NoteView, SampleView
 from migmond.plugin_api.specs import AlertActionSpec, AlertNotice, Proposal, Snapshot, StorageSpec, StrategySpec
 from migmond.plugin_host.collecting import Collecting
 from migmond.plugin_host.discovery import Loaded, load_all
@@ -31,6 +31,11 @@ class PluginHost:
         settings: `[plugins.NAME]` tables by name.
         wall: wall clock seconds, for people.
         root_owned: refuse plugins whose files others than root could change.
+
+    Attributes:
+        on_quarantine: told the name of a plugin and why, once.
+        on_collected: told the samples of each look of a collector, and its new notes; after a failure each of its
+            metrics once, without a value. It must not take long: it is called in the collector's task.
     """
 
     def __init__(
@@ -43,11 +48,17 @@ class PluginHost:
     ) -> None:
         self._loaded = load_all(found, settings, root_owned=root_owned)
         self.on_quarantine: Callable[[str, str], None] = lambda name, reason: None
+        self.on_collected: Callable[[tuple[SampleView, ...], Sequence[NoteView]], None] = lambda samples, notes: None
         self._health = {p.name: Health(p.name, self._quarantined) for p in self._loaded}
-        self._collecting = [Collecting(c, self._health[p.name], wall) for p in self._loaded for c in p.collectors]
+        self._collecting = [
+            Collecting(c, self._health[p.name], wall, self._collected) for p in self._loaded for c in p.collectors
+        ]
 
     def _quarantined(self, name: str, reason: str) -> None:
         self.on_quarantine(name, reason)
+
+    def _collected(self, samples: tuple[SampleView, ...], notes: Sequence[NoteView]) -> None:
+        self.on_collected(samples, notes)
 
     def views(self) -> tuple[api.PluginView, ...]:
         """Return every plugin with its state, and why when it is not active."""
@@ -80,6 +91,29 @@ class PluginHost:
     def samples(self) -> tuple[SampleView, ...]:
         """Return the newest sample of every series."""
         return tuple(sample for collecting in self._collecting for sample in collecting.latest)
+
+    def notes(self) -> tuple[NoteView, ...]:
+        """Return the notes that are kept, oldest first."""
+        found = [note for collecting in self._collecting for note in collecting.notes]
+        return tuple(sorted(found, key=lambda note: note.at))
+
+    def metrics(self) -> MetricList:
+        """Return what every metric and kind of note of the active plugins means, by name."""
+        metrics = [
+            MetricView(m.name, m.unit, m.kind.value, m.help, m.labels, p.name, c.name, c.interval_s)
+            for p in self._loaded
+            for c in p.collectors
+            for m in c.metrics
+        ]
+        kinds = [
+            NoteKindView(kind, text, p.name, c.name)
+            for p in self._loaded
+            for c in p.collectors
+            for kind, text in c.note_kinds.items()
+        ]
+        return MetricList(
+            tuple(sorted(metrics, key=lambda m: (m.name, m.plugin))), tuple(sorted(kinds, key=lambda k: k.kind))
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

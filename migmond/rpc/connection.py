@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from migmond.domain.events import Event
 from migmond.domain.identity import Peer, Role
 from migmond.rpc.backend import Backend
 from migmond.rpc.budget import MAX_USER_SUBSCRIPTIONS, Share
+from migmond.rpc.fanout import Fanout
 from migmond.rpc.faults import error_object
 from migmond.rpc.peer import has_left
 from migmond.rpc.registry import Context, Registry
@@ -111,6 +113,7 @@ class Connection:
         backend: Backend,
         limits: Limits,
         encoder: EventEncoder,
+        fanout: Fanout,
         share: Share,
         trickle: Trickle,
         log: Callable[..., None],
@@ -123,6 +126,7 @@ class Connection:
         self._registry = registry
         self._backend = backend
         self._event_encoder = encoder
+        self._fanout = fanout
         self._log = log
         self._codec = RequestCodec(Encoding.MSGPACK)
         self._outstanding = 0
@@ -132,7 +136,7 @@ class Connection:
         self._to_send = trio.Event()
         self._subscribers: dict[int, Subscriber] = {}
         self._next_subscription = 1
-        self._event_came = trio.Event()
+        self._ended_by: Exception | None = None
         self._stopping = False
         self._leaving = False
         self._idle = trio.Event()
@@ -151,17 +155,19 @@ class Connection:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
-                    nursery.start_soon(self._pump)
                     await self._read(nursery)
                     self._leaving = True
                     await self._finish()
                     nursery.cancel_scope.cancel()
+            if self._ended_by is not None:
+                raise self._ended_by
         except* (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client left: there is nobody to tell
         except* _CutOff:
             self._log("client cut off: it does not read", pid=self.peer.pid, uid=self.peer.identity.uid)
         finally:
             stop_listening()
+            self._fanout.forget(self)
             self._share.set(reading=0, writing=0)
             self._share.subscribe(-len(self._subscribers))
             self._trickle.end()
@@ -266,7 +272,7 @@ class Connection:
             elif answers := await self._answer_all(message, exchange):
                 self._send(self._joined(answers))
             exchange.answered()
-            self._event_came.set()
+            self._wake()
         finally:
             self._outstanding -= calls
             self._idle.set()
@@ -351,11 +357,23 @@ class Connection:
         if self._unsent_bytes > self.limits.max_write_queue_bytes:
             raise _CutOff
         data = message + b"\n" if self._codec.encoding is Encoding.JSON else frame(message)
+        if not self._unsent_bytes and len(data) <= _WRITE_BYTES:
+            data = data[self._send_now(data) :]
+            if not data:
+                return
         self._unsent.append(data)
         self._unsent_bytes += len(data)
         self._to_send.set()
         if not self._share.set(writing=self._unsent_bytes):
             raise _CutOff
+
+    def _send_now(self, data: bytes) -> int:
+        """Give the kernel what it takes at once, nearly always all of it: nobody has to be woken for that. Returns how
+        many bytes; whatever is wrong with the connection, the writing task meets it as well."""
+        try:
+            return os.write(self._stream.socket.fileno(), data)
+        except OSError:
+            return 0
 
     async def _write(self) -> None:
         while True:
@@ -376,7 +394,7 @@ class Connection:
                 self._unsent_bytes -= len(piece)
                 self._share.set(writing=self._unsent_bytes)
                 if self._unsent_bytes < self._event_window:
-                    self._event_came.set()
+                    self._wake()
 
     # --- events ------------------------------------------------------------------------------------
 
@@ -420,17 +438,21 @@ class Connection:
     def _on_event(self, event: Event) -> None:
         for subscriber in self._subscribers.values():
             if subscriber.put(event):
-                self._event_came.set()
+                self._fanout.wake(self)
 
-    async def _pump(self) -> None:
-        """Move events from the subscriptions to the write queue, as far as the client keeps up."""
-        while True:
-            now = trio.current_time()
-            wait_s = self._move_events(now)
-            with trio.move_on_after(float("inf") if wait_s is None else max(0.01, wait_s)):
-                await self._event_came.wait()
-            if self._event_came.is_set():
-                self._event_came = trio.Event()
+    def _wake(self) -> None:
+        if self._subscribers:
+            self._fanout.wake(self)
+
+    def move_events(self, now: float) -> float | None:
+        """Move events from the subscriptions to the write queue, as far as the client keeps up; see `fanout.Receiver`.
+        What goes wrong ends this connection, where it is run."""
+        try:
+            return self._move_events(now)
+        except Exception as e:
+            self._ended_by = e
+            self._scope.cancel()
+            return None
 
     def _move_events(self, now: float) -> float | None:
         """Move what is due until the window is full, one event of each subscription after the other.

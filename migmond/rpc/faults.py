@@ -30,6 +30,7 @@ CODES: Mapping[type[errors.MigmondError], int] = {
     errors.JournalError: -32050,
     errors.JournalDamaged: -32051,
     errors.JournalFull: -32052,
+    errors.HistoryError: -32055,
     errors.PluginError: -32060,
     errors.MigmondError: -32000,
 }

@@ -7,9 +7,10 @@ import msgspec
 import migmond
 from migmond.domain import api
 from migmond.domain.breakdown import Batches, Breakdown, BreakdownParams, LargeFiles, LargeFilesParams, TimelineView
+from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Role
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
-from migmond.domain.samples import Samples
+from migmond.domain.samples import MetricList, Notes, NotesParams, Samples, SamplesParams
 from migmond.rpc.registry import Context, Method, Registry
 from migmond.rpc.subscriptions import check_chosen
 
@@ -160,8 +161,24 @@ async def _config(ctx: Context, params: api.ConfigParams) -> api.ConfigValues:
     return await ctx.backend.config(ctx.session.peer, params.key)
 
 
-async def _samples(ctx: Context, params: api.Nothing) -> Samples:
-    return await ctx.backend.samples(ctx.session.peer)
+async def _metrics(ctx: Context, params: api.Nothing) -> MetricList:
+    return await ctx.backend.metrics(ctx.session.peer)
+
+
+async def _samples(ctx: Context, params: SamplesParams) -> Samples:
+    return await ctx.backend.samples(ctx.session.peer, params)
+
+
+async def _notes(ctx: Context, params: NotesParams) -> Notes:
+    return await ctx.backend.notes(ctx.session.peer, params)
+
+
+async def _history(ctx: Context, params: HistoryParams) -> HistoryView:
+    return await ctx.backend.query_history(ctx.session.peer, params)
+
+
+async def _series(ctx: Context, params: HistorySeriesParams) -> SeriesPage:
+    return await ctx.backend.list_series(ctx.session.peer, params)
 
 
 def standard_registry() -> Registry:
@@ -235,7 +252,16 @@ def standard_registry() -> Registry:
                "Every plugin found, with its state and the reason when it is not active.", _plugins),
         Method("config.get", _VIEWER, api.ConfigParams, api.ConfigValues,
                "Effective settings with the file and line that set each.", _config),
-        Method("metrics.latest", _VIEWER, api.Nothing, Samples,
-               "The newest sample of every metric that collectors provide.", _samples),
+        Method("metrics.list", _VIEWER, api.Nothing, MetricList,
+               "What every metric, and every kind of note, of the collectors means.", _metrics),
+        Method("metrics.latest", _VIEWER, SamplesParams, Samples,
+               "The newest sample of every series that collectors provide, by pages.", _samples),
+        Method("metrics.notes", _OPERATOR, NotesParams, Notes,
+               "What collectors were told in words of late, such as the kernel's messages about disks.", _notes),
+        Method("history.query", _VIEWER, HistoryParams, HistoryView,
+               "What was measured over a time, at most so many points of each series, with gaps where nothing was.",
+               _history),
+        Method("history.series", _VIEWER, HistorySeriesParams, SeriesPage,
+               "Page through the series that the history has.", _series),
     )  # fmt: skip
     return registry

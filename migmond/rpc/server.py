@@ -17,6 +17,7 @@ from migmond.domain.identity import Role
 from migmond.rpc.backend import Backend
 from migmond.rpc.budget import Budget
 from migmond.rpc.connection import Connection, Limits
+from migmond.rpc.fanout import Fanout
 from migmond.rpc.faults import error_object
 from migmond.rpc.peer import RoleGroups, peer_of
 from migmond.rpc.registry import Registry
@@ -119,6 +120,7 @@ class Server:
         self._connections: set[Connection] = set()
         self._of_user: Counter[int] = Counter()
         self._encoder = EventEncoder()
+        self._fanout = Fanout()
         self._accepting = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self.last_client_at = trio.current_time()
@@ -138,13 +140,16 @@ class Server:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept until `stop`; `task_status.started()` once every socket accepts."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            with self._accepting:
-                async with trio.open_nursery() as acceptors:
-                    for sock in sockets:
-                        acceptors.start_soon(self._accept, trio.socket.from_stdlib_socket(sock))
-                    task_status.started()
+        async with trio.open_nursery() as fanning:
+            fanning.start_soon(self._fanout.run)
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                with self._accepting:
+                    async with trio.open_nursery() as acceptors:
+                        for sock in sockets:
+                            acceptors.start_soon(self._accept, trio.socket.from_stdlib_socket(sock))
+                        task_status.started()
+            fanning.cancel_scope.cancel()
 
     async def stop(self, grace_s: float) -> None:
         """Stop accepting, let running requests be answered within `grace_s` seconds, close all connections."""
@@ -189,7 +194,16 @@ class Server:
             return
         share, trickle = self._budget.of(peer.identity.uid), Trickle(self._trickles)
         connection = Connection(
-            stream, peer, self._registry, self._backend, self._limits, self._encoder, share, trickle, self._log
+            stream,
+            peer,
+            self._registry,
+            self._backend,
+            self._limits,
+            self._encoder,
+            self._fanout,
+            share,
+            trickle,
+            self._log,
         )
         self._connections.add(connection)
         self._of_user[peer.identity.uid] += 1

@@ -73,7 +73,7 @@ class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
     machine_code: bool = True
 
 
-class WorkItem(msgspec.Struct, frozen=True, array_like=True):
+class WorkItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One task of a batch: what the scan saw of it, and for a hard link where its leader's target is.
 
     `leader_root` is -1 for an ordinary entry. `leader_path` is the leader's final path below its target root, where
@@ -104,7 +104,7 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True):
     earlier_digest: bytes | None = None
 
 
-class Seen(msgspec.Struct, frozen=True, array_like=True):
+class Seen(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The version of a source that was copied, when it is another one than the scan saw."""
 
     size: int
@@ -114,7 +114,7 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     links: int
 
 
-class CopyResult(msgspec.Struct, frozen=True, array_like=True):
+class CopyResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What became of one item.
 
     Exactly one of these holds:
@@ -140,12 +140,12 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True):
     attempt: int = 0
 
 
-class ItemFault(msgspec.Struct, frozen=True, array_like=True):
+class ItemFault(msgspec.Struct, frozen=True, array_like=True, gc=False):
     number: int
     fault: Fault
 
 
-class PublishResult(msgspec.Struct, frozen=True, array_like=True):
+class PublishResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Sent only for members that did not simply get their own name.
 
     `fault`: not published, temporary removed. `outcome` EXISTS or OLDER: skipped by policy, temporary removed.
@@ -158,7 +158,7 @@ class PublishResult(msgspec.Struct, frozen=True, array_like=True):
     fault: Fault | None
 
 
-class DeleteItem(msgspec.Struct, frozen=True, array_like=True):
+class DeleteItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A source to delete, with everything that must still be true of it.
 
     `target_name` and `target_inode` say where its durable copy is: the mover checks that the name is there with that
@@ -198,7 +198,7 @@ class AsideDirectory(msgspec.Struct, frozen=True, array_like=True):
     items: tuple[tuple[int, bytes], ...]
 
 
-class DirectoryItem(msgspec.Struct, frozen=True, array_like=True):
+class DirectoryItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A directory to make or finish at the target, or to remove at the source. `mtime_ns` is what the scan saw."""
 
     number: int
@@ -208,7 +208,7 @@ class DirectoryItem(msgspec.Struct, frozen=True, array_like=True):
     inode: int
 
 
-class SettleItem(msgspec.Struct, frozen=True, array_like=True):
+class SettleItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A task that may have been published before a crash. `inode` is its copy's inode at the target.
 
     `tag`: `<mover>-<attempt>` that made it; b"" when that was by a version that did not name temporaries by it.
@@ -224,7 +224,7 @@ class SettleItem(msgspec.Struct, frozen=True, array_like=True):
     size: int | None = None
 
 
-class VerifyItem(msgspec.Struct, frozen=True, array_like=True):
+class VerifyItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A finished task whose target is to be re-read past the page cache.
 
     `digest` None: there is no hash; `mtime_ns` is compared instead, unless it is None as well.

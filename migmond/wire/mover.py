@@ -302,12 +302,13 @@ class Synced(_Message, frozen=True):
 
 
 class Published(_Message, frozen=True):
-    """`at_ns`: when the last name was given, by the clock of the target's file system: what changes any of the group
-    from then on has a later ctime. Nanoseconds since the epoch."""
+    """`as_of_ns`: by task number, in moves: the ctime that the copy had when it was published, or before it was found
+    to be right, in nanoseconds since the epoch by the clock of its file system. What changes it from then on has a
+    later one. Those left out are not known."""
 
     group: int
     results: tuple[PublishResult, ...]
-    at_ns: int
+    as_of_ns: dict[int, int] = {}
 
 
 class Deleted(_Message, frozen=True):

@@ -21,7 +21,10 @@ be hidden by a sync that ends.
        136  mover   doing           of the committing thread
        144  mover   name_sequence
        152  mover   name_length     0 for no file
-       160  mover   name            path below the source root, cut to NAME_BYTES from the front
+       160  mover   spent           16 words: nanoseconds that the copying thread has spent since the mover started, by
+                                    Activity
+       288  mover   spent           the same of the committing thread
+       416  mover   name            path below the source root, cut to NAME_BYTES from the front
 """
 
 from __future__ import annotations
@@ -29,14 +32,18 @@ from __future__ import annotations
 import enum
 import mmap
 import struct
+import time
 
 import msgspec
 
+from migmond.domain.activity import Activity, Spent
+
 SLOT_BYTES = 8192
-_NAME = 160
+_SPENT, _SPENT_COMMITTING, _ACTIVITIES = 20, 36, 16
+_NAME = 416
 NAME_BYTES = SLOT_BYTES - _NAME
 _CONTROL, _BYTES_PER_S, _OPS_PER_S = 0, 1, 2
-_STARTED, _FILE_DONE, _BYTES_TOTAL, _ENTRIES_TOTAL, _PAUSED, _COMMIT_STARTED, _SEQUENCE, _LENGTH = (
+STARTED_WORD, _FILE_DONE, _BYTES_TOTAL, _ENTRIES_TOTAL, _PAUSED, _COMMIT_STARTED, _SEQUENCE, _LENGTH = (
     8, 12, 13, 14, 15, 16, 18, 19,
 )  # fmt: skip
 """Fields as indexes of 8-byte words: storing one is one machine store, and takes a tenth of a struct's time."""
@@ -68,6 +75,30 @@ class Doing(enum.IntEnum):
     VERIFYING = 6
     DIRECTORIES = 7
     PAUSED = 8
+
+
+class Meter:
+    """Divides a thread's time among its activities. For that thread only.
+
+    Args:
+        words: its counters.
+        activities: the first of them within `words`.
+    """
+
+    def __init__(self, words: memoryview, activities: int) -> None:
+        self._words = words
+        self._activities = activities
+        self._last = time.monotonic_ns()
+
+    def lap(self, activity: Activity) -> None:
+        """The time since the last lap was spent with `activity`."""
+        now = time.monotonic_ns()
+        self._words[self._activities + activity] += now - self._last
+        self._last = now
+
+    def counted(self) -> None:
+        """The time since the last lap has been counted by somebody else (the machine code)."""
+        self._last = time.monotonic_ns()
 
 
 class Glimpse(msgspec.Struct, frozen=True):
@@ -111,7 +142,7 @@ class ControlSide:
         """Return the mover's present state. A name caught while it was written is left out (None)."""
         m = self._memory
         started, doing, task, size, done, total, entries, paused, commit_started, commit_doing, sequence, length = (
-            _LOOK.unpack_from(m, 8 * _STARTED)
+            _LOOK.unpack_from(m, 8 * STARTED_WORD)
         )
         name: bytes | None = None
         if length and not sequence & 1:
@@ -122,6 +153,11 @@ class ControlSide:
             started, Doing(doing), task, size, done, total, entries, bool(paused), name,
             commit_started, Doing(commit_doing),
         )  # fmt: skip
+
+    def spent(self) -> tuple[Spent, Spent]:
+        """Return what its copying thread has spent its time with since it started, and its committing thread."""
+        words = struct.unpack_from(f"={2 * _ACTIVITIES}Q", self._memory, 8 * _SPENT)
+        return Spent(words[: len(Activity)]), Spent(words[_ACTIVITIES : _ACTIVITIES + len(Activity)])
 
     def close(self) -> None:
         self._memory.close()
@@ -145,14 +181,17 @@ class Lane:
 
 
 class MoverSide(Lane):
-    """The mover's end of a slot. Its own lane is the copying thread's; `commit` is the committing thread's."""
+    """The mover's end of a slot. Its own lane is the copying thread's, as is `meter`; `commit` and `commit_meter` are
+    the committing thread's."""
 
     def __init__(self, memory: mmap.mmap) -> None:
         self.memory = self._memory = memory
         self.words = memoryview(memory).cast("Q")
-        super().__init__(self.words, _STARTED)
+        super().__init__(self.words, STARTED_WORD)
         self.commit = Lane(self.words, _COMMIT_STARTED)
         self._rates = memoryview(memory).cast("d")
+        self.meter = Meter(self.words, _SPENT)
+        self.commit_meter = Meter(self.words, _SPENT_COMMITTING)
 
     @property
     def control(self) -> Control:
@@ -182,7 +221,7 @@ class MoverSide(Lane):
         words[_SEQUENCE] = sequence - 1
         words[_LENGTH] = length
         self._memory[_NAME : _NAME + length] = name
-        _BEGIN.pack_into(self._memory, 8 * _STARTED, now_ns, doing, task, size, 0)
+        _BEGIN.pack_into(self._memory, 8 * STARTED_WORD, now_ns, doing, task, size, 0)
         words[_SEQUENCE] = sequence
 
     def no_file(self) -> None:
@@ -193,7 +232,7 @@ class MoverSide(Lane):
         """Say how much is copied, and that the next operation begins at `now_ns`."""
         self.words[_FILE_DONE] = file_done
         self.words[_BYTES_TOTAL] = bytes_total
-        self.words[_STARTED] = now_ns
+        self.words[STARTED_WORD] = now_ns
 
     def count(self, entries_total: int) -> None:
         self.words[_ENTRIES_TOTAL] = entries_total

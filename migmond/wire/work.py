@@ -93,6 +93,11 @@ class WorkDirectory(msgspec.Struct, frozen=True, array_like=True):
     tidy: bool = False
     plain: PlainFiles | None = None
 
+    def numbers(self) -> set[int]:
+        """Return the numbers of all tasks in it."""
+        plain = self.plain.items() if self.plain is not None else []
+        return {item.number for item in (*self.items, *plain)}
+
 
 class PlainCopies(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Copies that became members of a commit group.

@@ -17,10 +17,11 @@ from migmond.domain.errors import JournalDamaged, JournalFull
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
+from migmond.domain.session import SessionRecord
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.domain.timeline import Milestone
-from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition, ReceiptSeal
+from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition, ReceiptSeal, Sift
 from migmond_sqlite import backup, reading, writing
 from migmond_sqlite.ballast import Ballast
 from migmond_sqlite.checksums import page_count
@@ -146,8 +147,9 @@ class SqliteJournal:
         states: tuple[TaskState, ...] = (),
         followers: bool | None = None,
         directories: bool | None = None,
+        sift: Sift | None = None,
     ) -> list[Task]:
-        query = functools.partial(reading.tasks, followers=followers, directories=directories)
+        query = functools.partial(reading.tasks, followers=followers, directories=directories, sift=sift)
         return await self._read(query, key, after, limit, states)
 
     async def directories_backwards(self, key: int, *, before: int, limit: int) -> list[Task]:
@@ -176,6 +178,12 @@ class SqliteJournal:
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return await self._read(reading.births, key, numbers)
+
+    async def sessions(self, *, after: int = 0, limit: int = 1000) -> list[SessionRecord]:
+        return await self._read(reading.sessions, after, limit)
+
+    async def session(self, key: int) -> SessionRecord | None:
+        return await self._read(reading.session, key)
 
     async def seals(self, key: int) -> list[ReceiptSeal]:
         return await self._read(reading.seals, key)

@@ -13,10 +13,11 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.intervention import Intervention
 from migmond.domain.packing import Unpacker
 from migmond.domain.plan import Plan
+from migmond.domain.session import SessionRecord
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.domain.timeline import Milestone, MilestoneKind
-from migmond.ports import FaultGroup, FaultRecord, ReceiptSeal
+from migmond.ports import FaultGroup, FaultRecord, ReceiptSeal, Sift
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import INT64_MAX, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 
@@ -81,8 +82,10 @@ def tasks(
     *,
     followers: bool | None,
     directories: bool | None,
+    sift: Sift | None = None,
 ) -> list[Task]:
     base, end = _range(key)
+    sifted: list[int] = []
     where = ["id > ?", "id <= ?"]
     if states:
         marks = ",".join(str(int(s)) for s in states)
@@ -93,8 +96,16 @@ def tasks(
         where.append("leader > 0" if followers else "leader = 0")
     if directories is not None:
         where.append(f"type {'=' if directories else '<>'} {int(EntryType.DIRECTORY)}")
+    if sift is not None:
+        end = base | min(sift.last, NUMBER_MASK)
+        if sift.types:
+            where.append(f"type IN ({','.join(str(int(t)) for t in sift.types)})")
+        for bound, is_so in ((sift.larger_than, "size > ?"), (sift.smaller_than, "size < ?")):
+            if bound is not None:
+                where.append(is_so)
+                sifted.append(bound)
     sql = f"SELECT * FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
-    return [_task(row) for row in db.execute(sql, (base | after, end, limit))]
+    return [_task(row) for row in db.execute(sql, (base | after, end, *sifted, limit))]
 
 
 def directories_backwards(db: apsw.Connection, key: int, before: int, limit: int) -> list[Task]:
@@ -164,6 +175,17 @@ def births(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, i
         for id_, at_ns in db.execute(f"SELECT id, at_ns FROM birth WHERE id IN ({marks})", ids):
             found[id_ & NUMBER_MASK] = _time(at_ns)
     return found
+
+
+def sessions(db: apsw.Connection, after: int, limit: int) -> list[SessionRecord]:
+    decoder = Unpacker[SessionRecord](SessionRecord)
+    rows = db.execute("SELECT body FROM session WHERE key > ? ORDER BY key LIMIT ?", (after, limit))
+    return [decoder.unpack(body) for (body,) in rows]
+
+
+def session(db: apsw.Connection, key: int) -> SessionRecord | None:
+    found = run(db, "SELECT body FROM session WHERE key=?", (key,))
+    return Unpacker[SessionRecord](SessionRecord).unpack(found[0][0]) if found else None
 
 
 def seals(db: apsw.Connection, key: int) -> list[ReceiptSeal]:

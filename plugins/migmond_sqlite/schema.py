@@ -65,6 +65,8 @@ ADDED_TABLES = (
     """CREATE TABLE IF NOT EXISTS milestone (
         key INTEGER NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
         PRIMARY KEY (key, number)) WITHOUT ROWID""",
+    # How executions went, by their key.
+    """CREATE TABLE IF NOT EXISTS session (key INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
 )
 """Made whenever one is missing: a journal that had none yet only knows less, and an older migmond does not mind."""
 

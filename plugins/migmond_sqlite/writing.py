@@ -14,6 +14,7 @@ from migmond.ports import (
     AddMilestone,
     AddRoot,
     CancelPending,
+    CancelSome,
     Change,
     CloseGroup,
     DirectoriesTouched,
@@ -21,6 +22,7 @@ from migmond.ports import (
     OpenGroup,
     Promote,
     PutExecution,
+    PutSession,
     Record,
     Refresh,
     RemovePlan,
@@ -90,6 +92,8 @@ def apply(connection: apsw.Connection, change: Change) -> None:
                     change.key << NUMBER_BITS | change.number,
                 ),
             )
+        case PutSession():
+            run(connection, "INSERT OR REPLACE INTO session VALUES (?,?)", (change.record.key, pack(change.record)))
         case SealReceipt():
             seal = change.seal
             run(
@@ -121,6 +125,13 @@ def apply(connection: apsw.Connection, change: Change) -> None:
         case CancelPending():
             states = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
             _set_state(connection, change.key, states, TaskState.CANCELLED)
+        case CancelSome():
+            base = change.key << NUMBER_BITS
+            run(
+                connection,
+                f"UPDATE task SET state={int(TaskState.CANCELLED)} WHERE id > ? AND id <= ? AND state=0",
+                (base | change.after, base | change.last),
+            )
         case Promote():
             _promote(connection, change)
         case AddIntervention():

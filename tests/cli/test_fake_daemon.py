@@ -46,6 +46,9 @@ from migmond.domain.events import ExecutionStateChanged
         (["doctor"], "checks", 0),
         (["config"], "config", 0),
         (["plugins"], "plugins", 0),
+        (["metrics"], "samples", 0),
+        (["metrics", "--meaning"], "metrics", 0),
+        (["metrics", "--notes"], "notes", 0),
         (["rpc", "system.hello"], "result", 0),
     ],
 )

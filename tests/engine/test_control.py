@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -15,16 +16,20 @@ import trio
 
 import trees
 from engine_harness import ME, Laboratory, laboratory, plan
+from migmond.domain.entry import EntryType
 from migmond.domain.errors import Conflict, NotFound
 from migmond.domain.events import Event, ExecutionStateChanged, MoverDied, MoverStalled, MoverStarted
 from migmond.domain.execution import Execution, Stage
 from migmond.domain.identity import Identity
 from migmond.domain.limits import Limits
-from migmond.domain.plan import Operation
+from migmond.domain.plan import Operation, VerifyLevel
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.engine.process import MoverProcess
+from migmond.engine.run import Run
 from migmond.engine.settings import EngineSettings
+from migmond.ports import CancelSome, Change
 from migmond.wire.slots import MoverSide
+from migmond_sqlite import SqliteJournal
 from oracle import differences, names_starting
 
 SLOW = Limits(io_bytes_per_s=4 << 20)
@@ -147,6 +152,84 @@ async def test_cancel_leaves_nothing_partial(tmp_path: Path) -> None:
     assert states <= {TaskState.DONE, TaskState.SKIPPED, TaskState.CANCELLED}
     totals = done.totals
     assert totals.settled == totals.planned
+
+
+@pytest.mark.parametrize("small", [True, False])
+async def test_a_limit_that_is_set_is_kept_at_once(tmp_path: Path, small: bool) -> None:
+    """Movers at full speed; what they may move in a second at the new limit is far below what they did."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    if small:
+        trees.small_files(source, 20_000, 4096, random.Random(1))
+    else:
+        trees.large_files(source, 1, 512 << 20, random.Random(1))
+    limits = Limits(io_ops_per_s=50) if small else Limits(io_bytes_per_s=8 << 20)
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await lab.start(plan(source, target, verify=VerifyLevel.NONE, reflink=False))
+        run = lab.engine.run_of(execution.id)
+        assert run is not None
+        await lab.until(lambda: run._scope is not None and bool(moved(run, entries=small)))
+        assert run._scope is not None
+        run._scope.account.change(limits=limits)
+        run._scope.share_limits()
+        await trio.sleep(0.1)
+        before = moved(run, entries=small)
+        await trio.sleep(1.0)
+        after = moved(run, entries=small)
+        assert after - before <= (50 if small else 8 << 20) * 1.5 + (1 if small else 4 << 20), "a burst and a chunk"
+        assert run.execution.state is ExecutionState.RUNNING
+        run._scope.account.change(limits=Limits())
+        run._scope.share_limits()
+        await lab.until(lambda: moved(run, entries=small) > after + (500 if small else 64 << 20))
+        await lab.engine.cancel(lab.engine.find(execution.id), "ana", "")
+        await lab.ended(execution)
+
+
+def moved(run: Run, *, entries: bool) -> int:
+    """What all movers of a run have moved until now, by their slots."""
+    assert run._scope is not None
+    glimpses = [p.control.look() for p in run._scope.crew.processes.values()]
+    return sum(g.entries_total if entries else g.bytes_total for g in glimpses)
+
+
+@pytest.mark.parametrize("cut_off_at", [0, 1, 4, 9])
+async def test_a_large_plan_is_cancelled_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off_at: int
+) -> None:
+    """Nobody else can journal anything for longer than a piece takes. The daemon may die after any of them."""
+    monkeypatch.setattr("migmond.engine.run.CANCELLED_AT_ONCE", 10)
+    source, target = tmp_path / "source", tmp_path / "target"
+    trees.small_files(source, 95, 10, random.Random(1))
+    pieces, cut_off, apply = list[CancelSome](), trio.Event(), SqliteJournal.apply
+
+    async def watched(journal: SqliteJournal, changes: Sequence[Change]) -> None:
+        await apply(journal, changes)
+        found = [c for c in changes if isinstance(c, CancelSome)]
+        assert len(found) <= 1
+        pieces.extend(found)
+        if found and len(pieces) == cut_off_at:
+            cut_off.set()
+            await trio.sleep_forever()
+
+    monkeypatch.setattr(SqliteJournal, "apply", watched)
+    never = Limits(io_ops_per_s=0.001)
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, limits=never))
+        await lab.until(lambda: not lab.engine.find(execution.id).totals.growing)
+        await lab.engine.cancel(lab.engine.find(execution.id), "ana", "enough")
+        if cut_off_at:
+            with trio.fail_after(60):
+                await cut_off.wait()
+        else:
+            await lab.ended(execution)
+    async with laboratory(tmp_path / "state") as lab:
+        done = await lab.ended(execution)
+        tasks = await lab.journal.tasks(done.key, limit=1000)
+    assert len(pieces) == cut_off_at + 9, "97 entries, and the last of ten pieces is with the end"
+    assert all(piece.last - piece.after == 10 for piece in pieces)
+    assert done.state is ExecutionState.CANCELLED
+    assert done.totals.settled == done.totals.planned
+    assert done.totals.cancelled.entries == sum(t.state is TaskState.CANCELLED for t in tasks)
+    assert {t.state for t in tasks if t.type is EntryType.FILE} == {TaskState.CANCELLED}
 
 
 async def test_a_resume_as_soon_as_it_has_drained_has_its_owners_present_groups(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class Watch:
 
         async def watched(station: Station, message: ToMover) -> None:
             if isinstance(message, Work):
-                numbers = {i.number for d in message.directories for i in d.items}
+                numbers = set[int]().union(*(d.numbers() for d in message.directories))
                 self.sent.update(numbers)
                 self.twice |= {n for n, hands in self._hands().items() if hands > 1} & numbers
             await send(station, message)

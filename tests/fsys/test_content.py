@@ -18,6 +18,7 @@ from migmond.fsys import libc, reflink
 from migmond.fsys.content import SMALL_BYTES, Content, PairMemory, copy_content
 from migmond.fsys.holes import data_ranges, looks_sparse
 from migmond.fsys.read_write import CHUNK_BYTES, Writer
+from migmond.wire.slots import Meter
 
 BLOCK = 4096
 MIB = 1 << 20
@@ -30,6 +31,8 @@ class Pair:
         self.source_path, self.target_path = source, target
         self.memory = memory or PairMemory()
         self.steps: list[int] = []
+        self.spent = memoryview(bytearray(8 * 16)).cast("Q")
+        self.meter = Meter(self.spent, 0)
 
     def copy(
         self, *, digest: bool = True, reflink_wanted: bool = False, step: Callable[[int], None] | None = None
@@ -46,6 +49,7 @@ class Pair:
                 reflink_wanted=reflink_wanted,
                 memory=self.memory,
                 step=step or self.steps.append,
+                meter=self.meter,
             )
         finally:
             os.close(source)

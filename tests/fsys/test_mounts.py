@@ -13,7 +13,7 @@ import pytest
 from migmond.fsys.mounts import MountTable, is_mount_point, mounts_below
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
-NAMES = ("plain", "with space", "back\\slash", "new\nline", "tab\tbed", "\\040")
+NAMES = ("plain", "with space", "carriage\rreturn", "back\\slash", "new\nline", "tab\tbed", "\\040")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -34,6 +35,7 @@ from migmond.ports import (
     AddListing,
     AddMilestone,
     CancelPending,
+    CancelSome,
     Change,
     CloseGroup,
     DirectoriesTouched,
@@ -47,6 +49,7 @@ from migmond.ports import (
     RemovePlan,
     Retry,
     SavePlan,
+    Sift,
 )
 from migmond_sqlite import open_journal
 
@@ -121,6 +124,7 @@ def steps() -> st.SearchStrategy[Step]:
         st.builds(Refresh, KEYS, NUMBERS, NUMBERS, TIMES, TIMES, INODES, st.integers(1, 2)),
         st.builds(Retry, KEYS),
         st.builds(CancelPending, KEYS),
+        st.builds(CancelSome, KEYS, NUMBERS, NUMBERS),
         st.builds(AddIntervention, done),
         st.builds(KeepBreakdown, KEYS, st.sampled_from([b"", b"one", b"two"])),
         st.builds(
@@ -178,6 +182,10 @@ async def answers(journal: Journal) -> list[Any]:
                 found.append(await journal.tasks(key, states=(state, TaskState.DONE), directories=flag, after=2))
                 found.append(await journal.tasks(key, states=(state, TaskState.FAILED), directories=flag))
         found += [await journal.breakdown(key), await journal.milestones(key)]
+        kinds = (), (EntryType.FILE,), (EntryType.DIRECTORY, EntryType.SYMLINK)
+        for last, types, larger, smaller in itertools.product((0, 4, 1 << 62), kinds, (None, 9, 10), (None, 10, 11)):
+            found.append(await journal.tasks(key, after=1, sift=Sift(last, types, larger, smaller)))
+            found.append(await journal.tasks(key, states=(TaskState.PENDING,), sift=Sift(last, types, larger), limit=2))
         found += [await journal.faults(key, range(25)), await journal.touched_directories(key)]
         found += [await journal.unread_directories(key, after=1), await journal.unread_directories(key, limit=2)]
         found += [await journal.directories_backwards(key, before=9, limit=4), await journal.last_number(key)]

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from migmond.domain.entry import EntryType
 from migmond.domain.errors import JournalDamaged, JournalError, JournalFull
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, TaskResult
 from migmond.plugin_api.conformance import entry, execution, listing, root
-from migmond.ports import CloseGroup, OpenGroup, PutExecution, Record
+from migmond.ports import CloseGroup, OpenGroup, PutExecution, Record, Sift
 from migmond_sqlite import open_journal, reading
 from migmond_sqlite.database import open_reader, open_writer, run
 from migmond_sqlite.schema import PRAGMAS
@@ -190,6 +191,10 @@ async def test_what_is_left_is_found_without_walking_what_is_done(tmp_path: Path
             found = reading.tasks(reader, 1, 0, 1000, states, **query_all)
             assert found, query
             assert steps - before < 2000, query
+    for sift in (Sift(400), Sift(19_400), Sift(19_400, (EntryType.SYMLINK,)), Sift(19_400, larger_than=1 << 40)):
+        before = steps
+        reading.tasks(reader, 1, sift.last - 200, 1000, (), followers=None, directories=None, sift=sift)
+        assert steps - before < 8000, sift
     before = steps
     assert len(reading.leaders(reader, 1, 7, range(0, 500, 5))) == 100
     assert steps - before < 5000

@@ -53,6 +53,30 @@ def test_no_rate_is_no_wait() -> None:
     assert throttle.take(10**12, 1.0) == 0
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 2), st.integers(1, 5000)), min_size=1).map(sorted),
+)
+def test_under_a_rising_limit_no_more_passes_than_it_allowed(steps: list[tuple[int, float, int]]) -> None:
+    throttle, now, passed, allowed = Throttle(burst_s=0.1), 0.0, 0, 0.0
+    for rate, pause, amount in steps:
+        throttle.set_rate(rate, now)
+        waited = pause + throttle.take(amount, now + pause)
+        now, allowed, passed = now + waited, allowed + waited * rate, passed + amount
+        assert passed <= allowed + 0.1 * rate + amount + 1e-6
+
+
+def test_a_debt_is_paid_at_whichever_limit_is_the_quicker() -> None:
+    for before, after, wait_s in ((10, 1000, 1.0), (1000, 10, 1.0), (1000, 1000, 1.0)):
+        throttle = Throttle()
+        throttle.set_rate(before, 0.0)
+        throttle.take(1000, 0.0)
+        throttle.set_rate(after, 0.0)
+        assert throttle.take(0, 0.0) == pytest.approx(wait_s)
+    throttle.set_rate(0, 0.0)
+    throttle.set_rate(1000, 0.0)
+    assert throttle.take(0, 0.0) == 0, "while there is no limit nothing is owed"
+
+
 def arrival(directory: Path, existing: str = "file") -> int:
     (directory / "temporary").write_bytes(b"new")
     if existing == "file":

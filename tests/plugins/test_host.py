@@ -23,6 +23,7 @@ from migmond.plugin_api import (
     MetricDesc,
     MetricKind,
     NoData,
+    Note,
     Proposal,
     Sample,
     Snapshot,
@@ -31,6 +32,7 @@ from migmond.plugin_api import (
     example,
     hookimpl,
 )
+from migmond.plugin_host.collecting import MAX_NOTE_TEXT, MAX_NOTES
 from migmond.plugin_host.discovery import installed, load_all
 from migmond.plugin_host.found import Found
 from migmond.plugin_host.host import PluginHost
@@ -117,6 +119,14 @@ def bad_parameters(settings: Any) -> Any:
         (plugin(Counting(1.0), metrics=(MetricDesc("Bad name", "", MetricKind.GAUGE, "x"),)), "the metric's name"),
         (plugin(Counting(1.0), metrics=(MetricDesc("m", "", MetricKind.GAUGE, " "),)), "metric m has no help"),
         (plugin(Counting(1.0), metrics=("m_value",)), "is no MetricDesc"),
+        (plugin(Counting(1.0), metrics=(MetricDesc("m", "", MetricKind.GAUGE, "x", ("a b",)),)), "the label 'a b'"),
+        (
+            hook(
+                "migmond_collectors",
+                lambda settings: [CollectorSpec("c", 1.0, (METRIC,), lambda: None, note_kinds={"io_error": ""})],  # type: ignore[arg-type, return-value]
+            ),
+            "io_error has no help",
+        ),
         (plugin(Counting(1.0), interval_s="often"), "'often' is out of range"),  # type: ignore[arg-type]
         (hook("migmond_storages", lambda settings: a_storage(settings) * 2), "registers storage mine twice"),
         (hook("migmond_storages", lambda settings: [StorageSpec("mine", 5)]), "nothing to call: 5"),  # type: ignore[arg-type]
@@ -308,6 +318,77 @@ async def test_no_data_is_never_zero(value: Any, words: str, autojump_clock: tri
     assert sample.value is None
     assert words in sample.no_data
     assert view(loaded, "c").state == "active"
+
+
+class Telling:
+    """A collector that leaves these notes at each call."""
+
+    def __init__(self, *notes: Note) -> None:
+        self.notes = notes
+
+    async def collect(self) -> Iterable[Sample | Note]:
+        return [*self.notes, Sample("m_value", 1.0)]
+
+
+def telling(*notes: Note, name: str = "c") -> Any:
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Telling]:
+        yield Telling(*notes)
+
+    spec = CollectorSpec(name, 1.0, (METRIC,), opened, note_kinds={"io_error": "It could not be read."})
+    return hook("migmond_collectors", lambda settings: [spec])
+
+
+async def test_notes_are_kept_in_order_one_line_each_and_bounded(autojump_clock: trio.testing.MockClock) -> None:
+    long = Note(1.5, "io_error", "x" * (MAX_NOTE_TEXT + 1))
+    first, second = Note(0.0, "io_error", "sector 5\n is  gone", "sda"), Note(2.0, "io_error", "again", "sdb")
+    loaded = host(a=telling(second, name="a"), b=telling(first, long, name="b"))
+    async with loaded.running():
+        await trio.sleep(0.5)
+        assert [(n.device, n.message[:15], n.collector) for n in loaded.notes()] == [
+            ("sda", "sector 5 is gon", "b"),
+            ("", "x" * 15, "b"),
+            ("sdb", "again", "a"),
+        ]
+        assert len(loaded.notes()[1].message) == MAX_NOTE_TEXT
+        assert loaded.notes()[0].at == "1970-01-01T00:00:00.000+00:00"
+        assert [s.value for s in loaded.samples()] == [1.0, 1.0]
+        await trio.sleep(2 * MAX_NOTES)
+        assert len(loaded.notes()) == 2 * MAX_NOTES
+
+
+async def test_each_look_is_passed_on_once_and_a_failure_as_well(autojump_clock: trio.testing.MockClock) -> None:
+    seen: list[tuple[list[float | None], list[str]]] = []
+    loaded = host(a=plugin(Counting(1.0, RuntimeError("gone"), 2.0), "a"))
+    loaded.on_collected = lambda samples, notes: seen.append(([s.value for s in samples], [n.kind for n in notes]))
+    async with loaded.running():
+        await trio.sleep(2.5)
+    assert seen == [([1.0], []), ([None], []), ([2.0], [])]
+    seen.clear()
+    telling_host = host(b=telling(Note(0.0, "io_error", "x"), name="b"))
+    telling_host.on_collected = loaded.on_collected
+    async with telling_host.running():
+        await trio.sleep(1.5)
+    assert seen == [([1.0], ["io_error"])] * 2
+
+
+async def test_a_note_that_was_not_described_is_a_failure(autojump_clock: trio.testing.MockClock) -> None:
+    loaded = host(c=telling(Note(0.0, "surprise", "boo")))
+    async with loaded.running():
+        await trio.sleep(0.5)
+        assert [(s.value, s.no_data) for s in loaded.samples()] == [
+            (None, "collector c raised PluginError: a note of kind 'surprise', which was not described")
+        ]
+        assert loaded.notes() == ()
+
+
+def test_what_metrics_and_notes_mean() -> None:
+    found = host(b=telling(name="b"), a=plugin(Counting(1.0), "a", interval_s=7.0)).metrics()
+    assert [(m.name, m.kind, m.help, m.plugin, m.collector, m.interval_s) for m in found.metrics] == [
+        ("m_value", "gauge", "A value.", "a", "a", 7.0),
+        ("m_value", "gauge", "A value.", "b", "b", 1.0),
+    ]
+    assert [(k.kind, k.help, k.collector) for k in found.note_kinds] == [("io_error", "It could not be read.", "b")]
 
 
 NOTICE = AlertNotice("rule", "warning", "slow", "aa", True, "now")

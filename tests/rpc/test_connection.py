@@ -210,6 +210,7 @@ async def test_every_method_refuses_every_lower_role(method: str, role: Role) ->
 def _parameters(kind: Any) -> dict[str, Any]:
     """The fewest parameters that a method takes."""
     samples = {"id": "x", "name": "x", "subscription": 1, "plan": {"sources": [{"path": "/a"}], "destination": "/b"}}
+    samples["select"] = [{"metric": "x"}]
     required = [f.name for f in msgspec.structs.fields(kind) if f.required]
     return {name: samples[name] for name in required}
 

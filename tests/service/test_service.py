@@ -9,15 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon import EmbeddedDaemon
 from migmond.daemon.activation import inherited_sockets
 from migmond.daemon.notify import Notifier
-from migmond.daemon.watchdog import LoopLag, feed, watchdog_interval_s
+from migmond.daemon.watchdog import Blocked, Longest, LoopLag, feed, watchdog_interval_s
 from migmond.domain.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -67,14 +70,58 @@ async def test_the_watchdog_is_fed_on_time(tmp_path: Path, autojump_clock: trio.
         assert [sock.recv(100) for _ in range(4)] == [b"WATCHDOG=1"] * 4
 
 
-def test_loop_lag_forgets_after_a_minute() -> None:
+def test_how_long_the_loop_was_blocked_is_forgotten_after_a_minute() -> None:
+    longest = Longest()
+    assert longest.at(0.0) == Blocked(0.0, "")
+    for now, seconds, task in ((0.0, 0.5, "first"), (0.5, 0.1, "same second"), (30.0, 0.1, "later")):
+        longest.observe(now, seconds, task)
+    assert longest.at(30.0) == Blocked(0.5, "first")
+    longest.observe(61.0, 0.2, "last")
+    assert longest.at(61.0) == Blocked(0.2, "last")
+    assert longest.at(122.0) == Blocked(0.0, "")
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 9)), max_size=60).map(sorted),
+    st.integers(0, 80_000),
+)
+def test_the_longest_is_that_of_the_last_minute(rounds: list[tuple[int, int]], later_ms: int) -> None:
+    """Against all of them kept; the last second of the minute may count in whole."""
+    longest = Longest()
+    for at_ms, length in rounds:
+        longest.observe(at_ms / 250, length, "")
+    now = (rounds[-1][0] / 250 if rounds else 0.0) + later_ms / 1000
+    sure = [length for at_ms, length in rounds if at_ms / 250 >= now - 59]
+    possible = [length for at_ms, length in rounds if at_ms / 250 >= now - 61]
+    assert max(sure, default=0) <= longest.at(now).seconds <= max(possible, default=0)
+
+
+async def test_every_round_of_the_loop_is_measured() -> None:
+    """Also one that ends long before a timer is due; what it slept is no work."""
     lag = LoopLag()
-    assert lag.max_s == 0
-    lag.observe(0.0, 0.5)
-    lag.observe(30.0, 0.1)
-    assert lag.max_s == 0.5
-    lag.observe(61.0, 0.2)
-    assert lag.max_s == 0.2
+
+    async def sleepy() -> None:
+        time.sleep(0.05)
+
+    async def busy() -> None:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+
+    with lag.watching():
+        for blocking in (sleepy, busy):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(blocking)
+        await trio.sleep(0.001)
+    now = time.monotonic()
+    assert lag.waited.at(now).seconds >= 0.05
+    assert lag.worked.at(now).seconds >= 0.02
+    assert lag.worked.at(now).task.endswith("busy")
+    before = lag.worked.at(now)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(busy)
+        nursery.start_soon(busy)
+    assert lag.worked.at(now) == before  # it is watched no longer
 
 
 def test_inherited_sockets_are_only_ours() -> None:

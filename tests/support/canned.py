@@ -16,6 +16,7 @@ from fake_daemon import Connection, FakeDaemon, Handler, Refusal
 from fake_views import AT, ended, execution
 from migmond.domain import api
 from migmond.domain.events import ExecutionStateChanged, ExecutionVerified
+from migmond.domain.samples import MetricList, MetricView, Notes, NoteView, Samples, SampleView
 
 ROOT = Path(__file__).parents[2]
 VERDICT = api.PlanVerdict(True, 5, 4, 1, 10, "copy", 100, None, (), 0.1)
@@ -23,6 +24,9 @@ VERIFICATION = api.VerificationView(AT, api.TallyView(1000, 10), 0, 0, ())
 STATUS = api.Status("1", 7, "/s", "/j", True, 5.0, 1 << 20, 1, 0, {"running": 1}, 2, 0.01, ())
 PLUGIN = api.PluginView("sqlite", "migmond", "1", "active", "", ("storage",), 0)
 TASK = api.TaskView(1, "a", "file", 5, "done", "copied", 1, (), None, "/mnt/b/a", None)
+METRIC = MetricView("migmond_disk_busy_ratio", "ratio", "gauge", "How busy.", ("device",), "psutil", "system", 2.0)
+SAMPLE = SampleView("migmond_disk_busy_ratio", "ratio", {"device": "sda"}, 0.5, "", AT)
+NOTE = NoteView(AT, "sda", "io_error", "I/O error, dev sda, sector 1", "kernel")
 RUNNING, DONE = execution(), ended(verification=VERIFICATION)
 
 
@@ -63,6 +67,9 @@ HANDLERS: dict[str, Handler] = {
     "system.doctor": always(api.Checks((api.Check("journal", "ok", "fine"),))),
     "system.hello": always({"server": "migmond"}),
     "plugin.list": always(api.PluginList((PLUGIN,))),
+    "metrics.list": always(MetricList((METRIC,), ())),
+    "metrics.latest": always(Samples((SAMPLE,), 1)),
+    "metrics.notes": always(Notes((NOTE,))),
     "config.get": always(api.ConfigValues((api.ConfigValue("movers.workers", "0", "default", ""),))),
 }
 

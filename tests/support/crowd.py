@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import resource
+import select
 import signal
 import socket
 import time
@@ -13,12 +14,18 @@ import traceback
 from collections.abc import Iterator
 from typing import Protocol
 
+import msgspec
+import psutil
+
 from migmond.client.sync import Client
 from migmond.domain import api
 
 _ROUND_S = 0.5
 _HURRIED_S = 0.05
 _SPARE_FILES = 200
+_READ_BYTES = 1 << 20
+_READ_PAUSE_S = 0.02
+"""Who reads all that has come 50 times a second is no reader who has to be waited for, and leaves the CPU to others."""
 
 
 def room_for(clients: int) -> int:
@@ -111,17 +118,70 @@ def _connected(path: str) -> socket.socket:
     return client
 
 
-def waits(path: str, calls: int) -> list[float]:
-    """Seconds that each of `calls` calls of a client that behaves takes, in order of length."""
+def waits(path: str, calls: int, pause_s: float = 0.002) -> list[float]:
+    """Seconds that each of `calls` calls of a client that behaves takes, in order of length; it pauses in between."""
     found = []
     with Client(path) as client:
         for _ in range(calls):
             began = time.perf_counter()
             client.call("execution.list", api.ListParams(), api.ExecutionPage)
             found.append(time.perf_counter() - began)
-            time.sleep(0.002)
+            if pause_s:
+                time.sleep(pause_s)
     return sorted(found)
 
 
 def percentile(ordered: list[float], percent: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+@contextlib.contextmanager
+def subscribed(path: str, count: int, interval_s: float) -> Iterator[None]:
+    """Each has subscribed to everything, with so many seconds between two looks at one execution, and reads it all."""
+    ready, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(ready)
+            _read_on(path, count, interval_s, theirs)
+        except BaseException:  # whatever it is belongs on the screen, not past this fork
+            traceback.print_exc()
+        os._exit(1)
+    os.close(theirs)
+    try:
+        if not os.read(ready, 1):
+            raise RuntimeError("the subscribers did not come")
+        yield
+    finally:
+        os.close(ready)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _read_on(path: str, count: int, interval_s: float, ready: int) -> None:
+    room_for(count)
+    request = msgspec.msgpack.encode(
+        {"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": {"interval_s": interval_s}}
+    )
+    parent, poll = os.getppid(), select.epoll()
+    clients = {}
+    for _ in range(count):
+        client = _connected(path)
+        client.sendall(len(request).to_bytes(4, "big") + request)
+        client.recv(_READ_BYTES)  # the answer, or its beginning
+        clients[client.fileno()] = client
+        poll.register(client, select.EPOLLIN)
+    os.write(ready, b"1")
+    while os.getppid() == parent:
+        time.sleep(_READ_PAUSE_S)
+        for fd, _ in poll.poll(1.0):
+            clients[fd].recv(_READ_BYTES)
+
+
+def cpu_share(pid: int, seconds: float) -> float:
+    """What a process takes of one core in the next `seconds`."""
+    process = psutil.Process(pid)
+    before, began = process.cpu_times(), time.monotonic()
+    time.sleep(seconds)
+    after = process.cpu_times()
+    return (after.user + after.system - before.user - before.system) / (time.monotonic() - began)

@@ -23,6 +23,7 @@ from migmond.engine.views import execution_view
 from migmond.rpc.backend import Backend
 from migmond.rpc.budget import Budget
 from migmond.rpc.connection import Connection, Limits
+from migmond.rpc.fanout import Fanout
 from migmond.rpc.methods import standard_registry
 from migmond.rpc.registry import Registry
 from migmond.rpc.subscriptions import EventEncoder
@@ -148,6 +149,7 @@ async def connected(
     """Serve one real connection over a socketpair."""
     ours, theirs = socket.socketpair()
     records = log if log is not None else []
+    fanout = Fanout()
     connection = Connection(
         trio.SocketStream(trio.socket.from_stdlib_socket(theirs)),
         Peer(Identity(1000, 1000), role),
@@ -155,12 +157,14 @@ async def connected(
         typing.cast("Backend", backend),
         limits or Limits(),
         EventEncoder(),
+        fanout,
         (budget or Budget(1 << 30)).of(1000),
         Trickle(trickles or Trickles()),
         lambda message, **fields: records.append({"message": message, **fields}),
     )
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
     async with trio.open_nursery() as nursery, stream:
+        nursery.start_soon(fanout.run)
         nursery.start_soon(connection.run)
         yield Lines(stream)
         nursery.cancel_scope.cancel()

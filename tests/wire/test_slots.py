@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import mmap
+import time
 
 import pytest
 
+from migmond.domain.activity import Activity
 from migmond.wire.slots import NAME_BYTES, SLOT_BYTES, Control, ControlSide, Doing, MoverSide
 
 
@@ -68,3 +70,28 @@ def test_what_lasts_longest_is_told(sides: tuple[ControlSide, MoverSide]) -> Non
     assert seen.task == 7  # still the file at hand, should the mover die
     mover.commit.ended()
     assert control.look().longest == (2_000, Doing.COPYING)
+
+
+def test_all_of_a_threads_time_belongs_to_something(
+    sides: tuple[ControlSide, MoverSide], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control, mover = sides
+    now = time.monotonic_ns()
+    mover.meter.counted()
+    mover.commit_meter.counted()
+    began = time.monotonic_ns()
+    for activity in Activity:
+        mover.meter.lap(activity)
+    mover.commit_meter.lap(Activity.SYNC)
+    after = time.monotonic_ns()
+    copying, committing = control.spent()
+    assert copying.total <= after - now
+    monkeypatch.setattr(time, "monotonic_ns", lambda: after + 5_000)
+    mover.meter.lap(Activity.HASH)
+    mover.commit_meter.lap(Activity.SYNC)
+    copying, committing = control.spent()
+    assert after - began <= copying.total <= after + 5_000 - now
+    assert copying[Activity.HASH] >= 5_000
+    assert {a for a in Activity if committing[a]} == {Activity.SYNC}
+    mover.file(1, 0, b"n" * NAME_BYTES, Doing.COPYING, 1)
+    assert control.spent() == (copying, committing)

@@ -47,6 +47,7 @@ def status_lines(s: api.Status) -> list[str]:
     """Return how the daemon is."""
     kind = "per-user daemon" if s.user_daemon else "system daemon"
     states = ", ".join(f"{n:,} {state}" for state, n in sorted(s.executions.items())) or "none"
+    by = f", by {s.loop_lag_by}" if s.loop_lag_by else ""
     lines = [
         f"migmond {s.version}, {kind}, pid {s.pid}, up {show_duration(s.uptime_s)}",
         f"  socket      {s.socket}",
@@ -55,7 +56,8 @@ def status_lines(s: api.Status) -> list[str]:
         f"  movers      {s.movers}",
         f"  clients     {count(s.clients, 'client')}, {count(s.subscriptions, 'subscription')}",
         f"  memory      {show_size(s.resident_bytes)}",
-        f"  event loop  longest delay in the last minute {s.loop_lag_max_s * 1000:.0f} ms",
+        f"  event loop  blocked for {s.loop_lag_max_s * 1000:.0f} ms at most in the last minute{by}; "
+        f"{s.loop_work_max_s * 1000:.0f} ms of work",
     ]
     if s.journal_trouble:
         lines.insert(3, f"              ✗ {s.journal_trouble} (migmon doctor)")

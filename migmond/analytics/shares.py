@@ -1,0 +1,245 @@
+"""Where the movers' time goes, and which part of it binds.
+
+Movers count nanoseconds by what they are busy with; this makes shares of them, names the bottleneck and looks for
+independent evidence: how busy and how slow the disks are, the processor, limits in force.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from migmond.domain.analysis import ShareView
+from migmond.domain.limits import Limits
+from migmond.domain.units import show_size
+
+
+class Activity(enum.StrEnum):
+    """What a mover is busy with at any moment; what is none of them (the interpreter, the protocol) is not counted."""
+
+    SOURCE_READ = "source_read"
+    TARGET_WRITE = "target_write"
+    HASH = "hash"
+    METADATA = "metadata"
+    SYNC = "sync"
+    PUBLISH = "publish"
+    DELETE = "delete"
+    THROTTLED = "throttled"
+    HELD = "held"
+    WAITING = "waiting"
+    SCANNING = "scanning"
+
+
+class Cause(enum.StrEnum):
+    """What time went to, as people are told."""
+
+    SOURCE_READ = "source_read"
+    TARGET_WRITE = "target_write"
+    HASH = "hash"
+    METADATA = "metadata"
+    THROTTLED = "throttled"
+    HELD = "held"
+    WAITING = "waiting"
+    SCANNING = "scanning"
+    OTHER = "other"
+
+
+Spent = Mapping[Activity, int]
+"""Nanoseconds of one mover, or of all, by activity."""
+
+BUSY = 0.85
+"""A disk with work for this share of the time is near its end: at 0.85 a queue with one server and random arrivals
+holds 1/(1 - 0.85), nearly 7, times as long as an idle one (M/M/1). What serves several requests at a time may have room
+left."""
+SLOW_FACTOR = 3.0
+"""Await of so many times its baseline is an independent signal (design page ETA, slow-transfer alert)."""
+CPU_FULL = 0.9
+BINDS = 0.25
+"""With less than a quarter of the time in one cause, doing away with it gains less than a third: nothing binds."""
+
+
+class DeviceLoad(msgspec.Struct, frozen=True):
+    """A disk over the same span; None is what nobody measured.
+
+    Attributes:
+        busy: share of the time in which it had requests.
+        await_s: mean seconds of a request.
+        usual_await_s: the same in better times.
+        rotational: whether it has heads to move.
+        best_bytes_per_s: what it has done in sequence, at its best.
+        bytes_per_s: what it does now, for everybody.
+    """
+
+    name: str
+    busy: float | None = None
+    await_s: float | None = None
+    usual_await_s: float | None = None
+    rotational: bool | None = None
+    best_bytes_per_s: float | None = None
+    bytes_per_s: float | None = None
+
+
+class Situation(msgspec.Struct, frozen=True):
+    """One execution over a span of time.
+
+    Attributes:
+        seconds: length of the span.
+        mover_s: seconds of all its movers together: their number times the span, less where there were fewer.
+        spent: what they did in it.
+        movers: how many there are now.
+        cpu_busy: of all processors, 0 to 1.
+        limits: in force now.
+        scanning: the scan still runs.
+        pending: tasks that nobody has in hand.
+    """
+
+    seconds: float
+    mover_s: float
+    spent: Spent
+    movers: int
+    source: DeviceLoad | None = None
+    target: DeviceLoad | None = None
+    cpu_busy: float | None = None
+    limits: Limits = Limits()
+    scanning: bool = False
+    pending: int | None = None
+
+
+def causes() -> dict[Activity, Cause]:
+    """Return what each activity counts as. Making data durable is the target's writing, put off."""
+    return {
+        Activity.SOURCE_READ: Cause.SOURCE_READ,
+        Activity.TARGET_WRITE: Cause.TARGET_WRITE,
+        Activity.SYNC: Cause.TARGET_WRITE,
+        Activity.HASH: Cause.HASH,
+        Activity.METADATA: Cause.METADATA,
+        Activity.PUBLISH: Cause.METADATA,
+        Activity.DELETE: Cause.METADATA,
+        Activity.THROTTLED: Cause.THROTTLED,
+        Activity.HELD: Cause.HELD,
+        Activity.WAITING: Cause.WAITING,
+        Activity.SCANNING: Cause.SCANNING,
+    }
+
+
+def title(cause: Cause) -> str:
+    """Return a cause as people are told."""
+    return {
+        Cause.SOURCE_READ: "source read",
+        Cause.TARGET_WRITE: "target write",
+        Cause.HASH: "hash",
+        Cause.METADATA: "names and metadata",
+        Cause.THROTTLED: "throttled",
+        Cause.HELD: "held",
+        Cause.WAITING: "waiting for work",
+        Cause.SCANNING: "scan",
+        Cause.OTHER: "the rest",
+    }[cause]
+
+
+def spent_between(before: Mapping[str, Spent], after: Mapping[str, Spent]) -> dict[Activity, int]:
+    """Return what all movers together did between two readings of their counters.
+
+    Args:
+        before, after: by mover. A counter that fell began again at 0 (its mover was replaced), so all of it is new;
+            what a mover did after the first reading and before it ended is lost with it.
+    """
+    total = dict.fromkeys(Activity, 0)
+    for mover, now in after.items():
+        then = before.get(mover, {})
+        began_anew = any(now.get(a, 0) < then.get(a, 0) for a in Activity)
+        for activity in Activity:
+            total[activity] += now.get(activity, 0) - (0 if began_anew else then.get(activity, 0))
+    return total
+
+
+def shares(situation: Situation) -> dict[Cause, float]:
+    """Return the share of the movers' time that went to each cause. They sum to 1, or there are none.
+
+    What is not counted is `Cause.OTHER`. Counters are read one after the other and may have more than the span: then
+    their sum is taken for it.
+    """
+    by_cause = dict.fromkeys(Cause, 0.0)
+    of = causes()
+    for activity, nanoseconds in situation.spent.items():
+        by_cause[of[activity]] += max(0, nanoseconds) / 1e9
+    counted = sum(by_cause.values())
+    whole = max(situation.mover_s, counted)
+    if whole <= 0:
+        return {}
+    by_cause[Cause.OTHER] = whole - counted
+    return {cause: seconds / whole for cause, seconds in by_cause.items()}
+
+
+def ranked(situation: Situation) -> tuple[ShareView, ...]:
+    """Return all causes that took any time, with their evidence, largest first."""
+    found = [
+        ShareView(cause.value, title(cause), share, evidence(cause, situation))
+        for cause, share in shares(situation).items()
+        if share > 0
+    ]
+    return tuple(sorted(found, key=lambda s: (-s.share, s.cause)))
+
+
+def bottleneck(situation: Situation) -> tuple[ShareView | None, str]:
+    """Return what binds; or None, and why none is named.
+
+    Time that nobody accounts for is no bottleneck. Where two are close (within a tenth of the larger), the one with
+    evidence goes first.
+    """
+    candidates = [s for s in ranked(situation) if s.cause != Cause.OTHER.value]
+    if not candidates:
+        return None, "not measured yet"
+    largest = candidates[0].share
+    if largest < BINDS:
+        return None, f"no part takes a quarter of the time; the largest is {candidates[0].title} ({largest:.0%})"
+    close = [s for s in candidates if s.share >= 0.9 * largest]
+    return next((s for s in close if s.evidence), close[0]), ""
+
+
+def evidence(cause: Cause, situation: Situation) -> str:
+    """Return what else shows that `cause` binds, or ""."""
+    if cause is Cause.SOURCE_READ:
+        return _device_evidence(situation.source)
+    if cause is Cause.TARGET_WRITE:
+        return _device_evidence(situation.target)
+    if cause is Cause.METADATA:
+        return _device_evidence(situation.target) or _device_evidence(situation.source)
+    if cause is Cause.HASH and situation.cpu_busy is not None and situation.cpu_busy >= CPU_FULL:
+        return f"processor {situation.cpu_busy:.0%} busy"
+    if cause is Cause.THROTTLED:
+        return ", ".join(limits_in_words(situation.limits))
+    if cause is Cause.WAITING and situation.scanning:
+        return "the scan still runs"
+    if cause is Cause.WAITING and situation.pending == 0:
+        return "nothing is left to hand out"
+    return ""
+
+
+def limits_in_words(limits: Limits) -> list[str]:
+    """Return the limits that can slow an execution down, one in words each."""
+    words = []
+    if limits.io_bytes_per_s is not None:
+        words.append(f"limit of {show_size(limits.io_bytes_per_s)}/s")
+    if limits.network_bytes_per_s is not None:
+        words.append(f"network limit of {show_size(limits.network_bytes_per_s)}/s")
+    if limits.io_ops_per_s is not None:
+        words.append(f"limit of {limits.io_ops_per_s:g} entries/s")
+    if limits.cpu_percent is not None:
+        words.append(f"processor limit of {limits.cpu_percent:g} %")
+    if limits.timetable:
+        words.append(f"timetable ({limits.timetable})")
+    return words
+
+
+def _device_evidence(device: DeviceLoad | None) -> str:
+    if device is None:
+        return ""
+    signs = []
+    if device.busy is not None and device.busy >= BUSY:
+        signs.append(f"busy {device.busy:.0%}")
+    if device.await_s is not None and device.usual_await_s and device.await_s >= SLOW_FACTOR * device.usual_await_s:
+        signs.append(f"{device.await_s * 1000:.3g} ms a request, usually {device.usual_await_s * 1000:.3g}")
+    return f"{device.name} {', '.join(signs)}" if signs else ""

@@ -1,0 +1,211 @@
+"""The daemon's telemetry: opened beside the journal, asked through the API, and never in anybody's way."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import math
+from collections.abc import AsyncIterator, Callable, Container
+
+from migmond.config.load import Config
+from migmond.domain import api
+from migmond.domain.errors import HistoryError, InvalidInput, Unavailable
+from migmond.domain.history import (
+    MAX_ANNOTATIONS,
+    MAX_POINTS,
+    MAX_SERIES,
+    MAX_SERIES_PAGE,
+    MAX_TOTAL_POINTS,
+    AnnotationView,
+    CurveView,
+    HistoryParams,
+    HistorySeriesParams,
+    HistoryView,
+    SeriesPage,
+    SeriesView,
+)
+from migmond.domain.limits import MAX_INTEGER
+from migmond.domain.telemetry import MAX_AT, Annotation, Batch, Curve, Selection, SeriesInfo
+from migmond.domain.units import show_size
+from migmond.engine.views import time_text
+from migmond.monitor.history import HistoryWriter, writing
+from migmond.plugin_api.specs import HistoryContext, StorageSpec
+from migmond.ports import Clock, History
+
+
+class Telemetry:
+    """The history of this daemon, or why it has none.
+
+    Args:
+        history, writer: None when there is none.
+        why: one sentence then.
+        wanted: whether the configuration wants one.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        history: History | None = None,
+        writer: HistoryWriter | None = None,
+        why: str = "",
+        *,
+        wanted: bool = True,
+    ) -> None:
+        self._clock = clock
+        self._history = history
+        self._writer = writer
+        self._why = why
+        self._wanted = wanted
+
+    def put(self, batch: Batch) -> None:
+        """Take what was read at one moment. Never waits and never raises; without a history it goes nowhere."""
+        if self._writer is not None:
+            self._writer.put(batch)
+
+    def note(self, annotation: Annotation) -> None:
+        """Take an event on the time axis, likewise."""
+        if self._writer is not None:
+            self._writer.note(annotation)
+
+    async def query(self, params: HistoryParams, executions: Container[str] | None) -> HistoryView:
+        """Answer `history.query`.
+
+        Args:
+            executions: ids of those that the caller may see, None for all.
+
+        Raises:
+            InvalidInput: times, points or selectors that make no sense.
+            LimitExceeded: too many series.
+            Unavailable: there is no history.
+            HistoryError: it cannot be read now.
+        """
+        if not 2 <= params.points <= MAX_POINTS:
+            raise InvalidInput(f"{params.points} points", hint=f"points is 2 to {MAX_POINTS}")
+        if not 0 < len(params.select) <= MAX_SERIES:
+            raise InvalidInput(
+                f"{len(params.select)} selectors", hint=f"select is 1 to {MAX_SERIES} of {{metric, labels}}"
+            )
+        start, end = self._range(params)
+        history = self._there()
+        selections = [Selection(s.metric, tuple(sorted(s.labels.items()))) for s in params.select]
+        most = min(MAX_SERIES, MAX_TOTAL_POINTS // params.points)
+        chart = await history.query(selections, start, end, params.points, most_series=most, executions=executions)
+        notes: list[Annotation] = []
+        if params.annotations:
+            notes = await history.annotations(start, end, limit=MAX_ANNOTATIONS, executions=executions)
+        return HistoryView(
+            time_text(chart.first_at),
+            chart.first_at,
+            chart.step_s,
+            chart.tier_s,
+            chart.buckets,
+            tuple(_curve_view(c) for c in chart.curves),
+            tuple(AnnotationView(time_text(n.at), n.at, n.kind, n.execution, n.text) for n in notes),
+        )
+
+    def _range(self, params: HistoryParams) -> tuple[float, float]:
+        end = _seconds("end", params.end) if params.end else self._clock.wall()
+        if params.start:
+            start = _seconds("start", params.start)
+        elif math.isfinite(params.span_s) and params.span_s > 0:
+            start = max(0.0, end - params.span_s)
+        else:
+            raise InvalidInput(f"a span of {params.span_s} s makes no sense", hint="span_s is e.g. 3600")
+        if not 0 <= start < end <= MAX_AT:
+            raise InvalidInput(f"from {params.start} to {params.end} is no time", hint="start is before end")
+        return start, end
+
+    async def series(self, params: HistorySeriesParams, executions: Container[str] | None) -> SeriesPage:
+        """Answer `history.series`; arguments and errors as those of `query`."""
+        if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_SERIES_PAGE:
+            raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_SERIES_PAGE}")
+        found = await self._there().series(
+            metric=params.metric,
+            execution=params.execution,
+            after=params.after,
+            limit=params.limit,
+            executions=executions,
+        )
+        more = found[-1].number if len(found) == params.limit else None
+        return SeriesPage(tuple(_series_view(i) for i in found), more)
+
+    def _there(self) -> History:
+        if self._history is None:
+            raise Unavailable(f"no telemetry is kept: {self._why}", hint="migmon config history")
+        return self._history
+
+    async def checks(self) -> list[api.Check]:
+        """Return what the doctor says of it."""
+        if self._history is None or self._writer is None:
+            return [api.Check("history", "warning" if self._wanted else "ok", f"no telemetry is kept: {self._why}")]
+        condition, state, checks = self._history.condition(), self._writer.state, []
+        if condition.lost:
+            checks.append(
+                api.Check("history", "warning", condition.lost, "look at the disk: migmon doctor, kernel log")
+            )
+        if condition.trouble:
+            hint = "migrations are not concerned; it goes on by itself"
+            checks.append(api.Check("history", "warning", condition.trouble, hint))
+            return checks
+        try:
+            size = await self._history.size()
+        except HistoryError as e:
+            return [*checks, api.Check("history", "warning", e.message, e.hint)]
+        dropped = f", {state.dropped:,} readings dropped since the start" if state.dropped else ""
+        text = f"{size.series:,} series, {show_size(size.size_bytes)}{dropped}"
+        return [*checks, api.Check("history", "ok", text)]
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    storage: StorageSpec, context: HistoryContext, config: Config, clock: Clock, log: Callable[..., None]
+) -> AsyncIterator[Telemetry]:
+    """Open the history of `storage`. Whatever is in the way, the daemon goes on without one."""
+    section = config.settings.history
+    if not section.enabled:
+        yield Telemetry(clock, why="history.enabled is false", wanted=False)
+        return
+    if storage.open_history is None:
+        yield Telemetry(clock, why=f"the storage {storage.name} has no history", wanted=False)
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            history = await stack.enter_async_context(storage.open_history(context))
+        except Exception as e:  # the boundary: foreign code runs, and telemetry is not worth refusing work
+            why = e.message if isinstance(e, HistoryError) else f"{type(e).__name__}: {e}"
+            log("no telemetry is kept", why=why)
+            telemetry = Telemetry(clock, why=why)
+        else:
+            condition = history.condition()
+            if condition.trouble:
+                log("telemetry is not recorded", why=condition.trouble)
+            flush_s = config.seconds("history", "flush_every")
+            writer = await stack.enter_async_context(writing(history, clock, log, flush_s=flush_s))
+            telemetry = Telemetry(clock, history, writer)
+        yield telemetry
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        at = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise InvalidInput(
+            f"{name} is {text[:40]!r}, no time with a zone", hint="write 2026-11-26T14:00:00Z or ...+01:00"
+        )
+    try:
+        return at.timestamp()
+    except OverflowError as e:  # year 1 in a zone east of Greenwich
+        raise InvalidInput(f"{name} is out of range: {text[:40]!r}") from e
+
+
+def _curve_view(curve: Curve) -> CurveView:
+    s = curve.series
+    return CurveView(s.metric, dict(s.labels), s.unit, s.kind.value, curve.low, curve.mean, curve.high, curve.count)
+
+
+def _series_view(info: SeriesInfo) -> SeriesView:
+    s = info.series
+    first, last = time_text(info.first_at), time_text(info.last_at)
+    return SeriesView(s.metric, dict(s.labels), s.unit, s.kind.value, info.every_s, first, last)

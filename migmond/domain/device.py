@@ -1,0 +1,84 @@
+"""What files are kept on, from the mount down to the disks."""
+
+from __future__ import annotations
+
+import msgspec
+
+from migmond.domain.mount_table import MountLine
+
+
+class Disk(msgspec.Struct, frozen=True):
+    """A disk that the machine sees as one.
+
+    Attributes:
+        name: as the kernel calls it now (`sda`, `nvme0n1`); `device` is its number.
+        transport: `sata`, `sas`, `nvme`, `usb`, `virtio`, `mmc`, `iscsi`, `fc`, `network`, or "" when nothing tells.
+        rotational: None when what is told may be anything: bridges and hypervisors say yes unless they know better.
+        path: what it hangs on, from the outside in: PCI functions, USB root and hubs, controllers and ports.
+    """
+
+    name: str
+    device: int
+    model: str
+    serial: str
+    transport: str
+    rotational: bool | None
+    size_bytes: int | None
+    path: tuple[str, ...]
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """What is between a file system and its disks.
+
+    Attributes:
+        kind: `partition`, `lvm`, `crypt`, `multipath`, `dm`, `md`, `bcache`, `loop`, `btrfs`, `bcachefs` or `overlay`.
+        name: as people know it: the volume's name, or the kernel's.
+        detail: RAID level, backing file or UUID, where there is one.
+    """
+
+    kind: str
+    name: str
+    detail: str = ""
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """All that is below one file system.
+
+    Attributes:
+        mount: None when no mount shows it.
+        layers: top down, each once.
+        disks: by name; empty when there are none, or nobody tells which.
+        server: of a network file system.
+        unknown: why something below is not known; empty when all of it is.
+    """
+
+    mount: MountLine | None
+    layers: tuple[Layer, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    server: str = ""
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def rotational(self) -> bool | None:
+        """Whether a disk of it turns: then seeks cost. None when that is not known of all of them."""
+        told = {disk.rotational for disk in self.disks}
+        if True in told:
+            return True
+        return None if None in told or not told or self.unknown else False
+
+
+def shared_disks(one: Chain, other: Chain) -> tuple[Disk, ...]:
+    """Return the disks that both are on: what one does there the other waits for."""
+    theirs = {disk.name for disk in other.disks}
+    return tuple(disk for disk in one.disks if disk.name in theirs)
+
+
+def shared_bus(one: Disk, other: Disk) -> str:
+    """Return the innermost of what both hang on, such as a USB hub, an ATA port or a controller; "" when there is
+    none below the root of the machine."""
+    common = ""
+    for mine, theirs in zip(one.path, other.path, strict=False):
+        if mine != theirs:
+            break
+        common = mine
+    return common
