@@ -21,6 +21,15 @@ from migmond.daemon.shared import Shared
 from migmond.daemon.watchdog import Blocked
 from migmond.domain import api
 from migmond.domain.analysis import SessionView, WhyParams, WhyView
+from migmond.domain.breakdown import (
+    Batches,
+    Breakdown,
+    BreakdownParams,
+    LargeFiles,
+    LargeFilesParams,
+    TimelineView,
+    checked,
+)
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
 from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
@@ -35,6 +44,7 @@ from migmond.engine.breath import Breath
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
+from migmond.engine.part_views import batches_view, breakdown_view, large_files_view, timeline_view
 from migmond.engine.places import Places
 from migmond.engine.receipt import receipt_page, seal
 from migmond.engine.settings import Surroundings
@@ -246,6 +256,34 @@ class Service:
         async with self._reads[peer.identity.uid]:
             found = await self._surroundings.journal.interventions(execution.id)
         return api.InterventionList(intervention_views(found))
+
+    async def breakdown(self, peer: Peer, params: BreakdownParams) -> Breakdown:
+        params, execution = checked(params), self._find(peer, params.id)
+        async with self._reads[peer.identity.uid]:
+            counted = await self._engine.counted(execution)
+            now = self._engine.find(execution.id)
+            return await breakdown_view(self._surroundings.journal, now, counted, params)
+
+    async def large_files(self, peer: Peer, params: LargeFilesParams) -> LargeFiles:
+        execution = self._find(peer, params.id)
+        if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        async with self._reads[peer.identity.uid]:
+            files, now = (await self._engine.parts(execution)).files, self._surroundings.clock.monotonic()
+            return await large_files_view(
+                self._surroundings.journal, execution, files, now, params.offset, params.limit
+            )
+
+    async def batches(self, peer: Peer, execution_id: str) -> Batches:
+        execution = self._find(peer, execution_id)
+        async with self._reads[peer.identity.uid]:
+            return batches_view((await self._engine.parts(execution)).batches.state())
+
+    async def timeline(self, peer: Peer, execution_id: str) -> TimelineView:
+        execution, journal = self._find(peer, execution_id), self._surroundings.journal
+        async with self._reads[peer.identity.uid]:
+            milestones = await journal.milestones(execution.key)
+            return timeline_view(execution, milestones, await journal.interventions(execution.id))
 
     async def pause(self, peer: Peer, params: api.PauseParams) -> api.ExecutionView:
         if params.for_s is not None and not 0 < params.for_s < 10 * 366 * 86400:

@@ -27,8 +27,10 @@ from migmond.domain.states import (
     ExecutionState,
     advance,
 )
+from migmond.engine.breakdowns import Breakdowns, Counted
 from migmond.engine.entrance import Entrance, first_tasks, fresh_execution
 from migmond.engine.finding import named
+from migmond.engine.parts import Parts
 from migmond.engine.rivals import with_rival
 from migmond.engine.roster import Roster
 from migmond.engine.run import Run
@@ -46,6 +48,7 @@ class Engine:
     def __init__(self, surroundings: Surroundings, nursery: trio.Nursery) -> None:
         self._surroundings = surroundings
         self._roster = Roster(surroundings, nursery)
+        self._breakdowns = Breakdowns(surroundings, nursery)
         self._verifications = Verifications(surroundings, nursery, self._roster.turns, self._roster.replace)
         self._entrance = Entrance(surroundings, self._roster.turns)
         self._requests: defaultdict[tuple[int, str], trio.Lock] = defaultdict(trio.Lock)
@@ -124,6 +127,14 @@ class Engine:
         if busy_with:
             now = msgspec.structs.replace(now, reason=busy_with)
         return execution_view(now, run.live if run is not None else None, self._wall())
+
+    async def counted(self, execution: Execution) -> Counted:
+        """Return the progress of an execution by kind, size and directory; see `Breakdowns.of`."""
+        return await self._breakdowns.of(self._roster.now(execution), self._roster.run_of(execution.id))
+
+    async def parts(self, execution: Execution) -> Parts:
+        """Return what is known of its batches and files; see `Breakdowns.parts`."""
+        return await self._breakdowns.parts(self._roster.now(execution), self._roster.run_of(execution.id))
 
     def movers(self) -> int:
         """How many mover processes there are."""

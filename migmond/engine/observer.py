@@ -24,6 +24,8 @@ from migmond.planning.pace import Estimate, Pace, percent
 from migmond.wire.slots import Doing, Glimpse
 
 TICK_S = 0.25
+KEEP_S = 30.0
+"""How often what was seen of files and batches is journaled: what a killed daemon forgets at most."""
 _WORKING = frozenset({ExecutionState.RUNNING, ExecutionState.DRAINING, ExecutionState.CANCELLING})
 _STALLING = frozenset({Doing.SCANNING, Doing.COPYING, Doing.SYNCING, Doing.PUBLISHING, Doing.DELETING, Doing.VERIFYING})
 
@@ -42,7 +44,7 @@ class Observer:
         self._percent = 0.0
         self._active_before_s = scope.account.execution.active_s
         self._active_s = 0.0
-        self._last_look = scope.now()
+        self._last_look = self._kept_at = scope.now()
         self._movers: tuple[api.MoverView, ...] = ()
         self._workers = crew_size(scope.account.execution, scope.surroundings.settings)
         self.forecasting = Forecasting()
@@ -126,6 +128,11 @@ class Observer:
             flying = totals.there.plus(in_flight.entries, in_flight.bytes)
             self._percent = max(self._percent, percent(flying, totals.planned))
         scope.account.change(active_s=self.active_s)
+        durable = None if totals.growing else percent(totals.there, totals.planned)
+        scope.timeline.progress(durable, totals.done.bytes)
+        if now - self._kept_at >= KEEP_S:
+            self._kept_at = now
+            scope.record([scope.parts.working(totals)])
         view = execution_view(scope.account.execution, self.live, scope.wall())
         scope.surroundings.bus.publish(lambda i, at: ExecutionProgress(i, at, scope.id, view))
 
@@ -144,8 +151,11 @@ class Observer:
     def _look(self, now: float) -> None:
         movers: list[api.MoverView] = []
         crew = self._scope.crew
+        for slot in {m.slot for m in self._movers} - crew.processes.keys():
+            self._scope.parts.files.gone(slot, self._scope.wall())
         for slot, process in sorted(crew.processes.items()):
             glimpse = process.control.look()
+            self._look_at_file(slot, glimpse, now)
             since_ns, doing = glimpse.longest
             busy_s = now - since_ns / 1e9 if since_ns else 0.0
             committing = since_ns == glimpse.commit_started_ns
@@ -161,6 +171,13 @@ class Observer:
             if station is not None:
                 self._tell_stall(station, glimpse, busy_s, stalled=stalled)
         self._movers = tuple(movers)
+
+    def _look_at_file(self, slot: int, glimpse: Glimpse, now: float) -> None:
+        """What else than copies a mover has at hand (it scans, it makes directories) is no file whose pace tells."""
+        files, copying = self._scope.parts.files, glimpse.doing is Doing.COPYING or glimpse.paused
+        task = glimpse.task if copying and slot in self._scope.crew.stations else 0
+        size, done = glimpse.file_bytes, glimpse.file_done
+        files.look(slot, task, size, done, now, self._scope.wall(), paused=glimpse.paused)
 
     def _tell_stall(self, station: Station, glimpse: Glimpse, busy_s: float, *, stalled: bool) -> None:
         if stalled == station.stalled:
