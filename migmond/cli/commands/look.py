@@ -134,7 +134,10 @@ def show(
 @global_options
 @click.pass_obj
 def why(state: State, id_: str, path: str) -> None:
-    """Say why a migration is not faster, or why PATH (below its source) waits, is held, or failed."""
+    """Say why a migration is not faster.
+
+    With PATH, below its source: why that entry waits, is held, or failed.
+    """
     with connect(state) as client:
         view = meant(state, client, id_)
         found = client.call("execution.why", WhyParams(view.id, path), WhyView)
