@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import apsw
+import msgspec
 import pytest
 
 import trees
@@ -18,6 +21,7 @@ from migmond.domain import api
 from migmond.domain.analysis import SessionView, WhyParams, WhyView
 from migmond.domain.history import HistoryParams, HistoryView, SeriesSelector
 from migmond.domain.limits import Limits
+from migmond.domain.session import SessionRecord
 from oracle import count
 
 
@@ -85,6 +89,13 @@ def test_a_session_lives_and_is_kept(daemon: EmbeddedDaemon, tmp_path: Path) -> 
         assert kept.performance is None
         assert kept.active_s >= live.active_s
         assert kept.held_s > 0
+        with contextlib.closing(apsw.Connection(str(next(tmp_path.rglob("journal.db"))))) as journal:
+            ((body,),) = list(journal.execute("SELECT body FROM session"))
+        record = msgspec.msgpack.decode(body, type=SessionRecord)
+        assert sum(t.entries for t in record.sizes.values()) == kept.execution.progress.done.entries
+        assert sum(t.bytes for t in record.sizes.values()) == kept.execution.progress.done.bytes
+        assert record.sizes["≤64 MiB"].bytes == 24 << 20
+        assert record.course[-1].settled.bytes == kept.execution.progress.done.bytes
         assert kept.resources.cpu_s is not None
         assert kept.resources.cpu_s >= live.resources.cpu_s
         assert [i.kind for i in kept.interventions] == ["pause", "resume"]
