@@ -148,3 +148,27 @@ def test_the_next_run_on_the_same_disks_knows_what_the_first_one_cost(daemon: Em
         assert left is not None
         assert left > 60  # 12 MB at 64 KiB/s: three minutes
         client.call("execution.cancel", api.ReasonParams(id_), api.ExecutionView)
+
+
+def test_progress_comes_as_often_as_somebody_asks(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "large").write_bytes(os.urandom(1 << 20) * 16)
+
+    def seen(interval_s: float) -> int:
+        with Client(daemon.socket) as client:
+            subscribe = api.SubscribeParams(("execution.progress",), (id_,), interval_s=interval_s)
+            client.call("events.subscribe", subscribe, api.Subscription)
+            end, count = time.monotonic() + 2.0, 0
+            for delivery in client.events(timeout_s=0.5):
+                count += delivery is not None
+                if time.monotonic() >= end:
+                    return count
+        raise AssertionError
+
+    with Client(daemon.socket) as client:
+        id_ = start(client, tmp_path / "source", tmp_path / "target", 1 << 20)
+        until(lambda: session(client, id_).performance is not None)
+        fast, slow = seen(0.1), seen(1.0)
+        assert fast >= 10  # 20 on a machine that has nothing else to do; with a tick of 0.25 s at most 9
+        assert slow <= 4
+        client.call("execution.cancel", api.ReasonParams(id_), api.ExecutionView)
