@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 import trio
@@ -23,13 +24,32 @@ from migmond.engine.space import SpaceWatch
 from migmond.planning.selection import Candidate, Matcher
 from migmond.ports import AddListing
 from migmond.wire.items import ScanDirectory
-from migmond.wire.mover import Open, Scan, ScanFailed, ScanFinished, Scanned
+from migmond.wire.mover import FromMover, Open, Scan, ScanFailed, ScanFinished, Scanned
 
 SCAN_SLOT = 1000
 """Slot number of the scanning mover, above those of the copying ones."""
 
 PAGE_DIRECTORIES = 1000
 MAX_DEATHS = 3
+MESSAGES_AT_A_TIME = 16
+"""Of about a thousand entries each: so many wait for the journal at most, and are written together."""
+
+
+async def _pump(process: MoverProcess, sender: trio.MemorySendChannel[FromMover | MoverError]) -> None:
+    """Pass on what a mover says until it has ended; how it failed comes last."""
+    async with sender:
+        try:
+            while (message := await process.receive()) is not None:
+                await sender.send(message)
+        except MoverError as e:
+            await sender.send(e)
+
+
+def _waiting(receiver: trio.MemoryReceiveChannel[FromMover | MoverError]) -> Iterator[FromMover | MoverError]:
+    """Yield what has come meanwhile."""
+    with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
+        for _ in range(MESSAGES_AT_A_TIME):
+            yield receiver.receive_nowait()
 
 
 def _linked(listing: Listing) -> Iterator[tuple[int, Entry]]:
@@ -149,32 +169,67 @@ class Scanner:
         return bool(found) and found[0].number == place.number
 
     async def _listen(self, process: MoverProcess) -> bool:
-        """Journal what it tells; True when the scan is complete."""
-        while (message := await process.receive()) is not None and not self._scope.gate.ending:
-            match message:
-                case Scanned():
-                    await self._journal(message.listings)
-                case ScanFailed():
-                    await self._failed(message.number, message.fault)
-                case ScanFinished():
-                    return True
-                case _:
-                    raise MoverError(f"a scanning mover said {type(message).__name__}")
+        """Journal what it tells; True when the scan is complete.
+
+        A transaction costs a sync, which may take as long as the listing of thousands of entries: what is told
+        meanwhile is journaled in the next one, all of it together.
+        """
+        failure: Exception | None = None
+        complete = False
+        sender, receiver = trio.open_memory_channel[FromMover | MoverError](MESSAGES_AT_A_TIME)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_pump, process, sender)
+            try:
+                complete = await self._take(receiver)
+            except Exception as e:  # raised below, as itself and not in a group
+                failure = e
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return complete
+
+    async def _take(self, receiver: trio.MemoryReceiveChannel[FromMover | MoverError]) -> bool:
+        async for first in receiver:
+            if self._scope.gate.ending:
+                return False
+            messages = [first, *_waiting(receiver)]
+            listings: list[Listing] = []
+            for message in messages:
+                if isinstance(message, Scanned):
+                    listings += message.listings
+                    continue
+                if listings:
+                    await self._journal(listings)
+                    listings = []
+                match message:
+                    case ScanFailed():
+                        await self._failed(message.number, message.fault)
+                    case ScanFinished():
+                        return True
+                    case MoverError():
+                        raise message
+                    case _:
+                        raise MoverError(f"a scanning mover said {type(message).__name__}")
+            if listings:
+                await self._journal(listings)
         return False
 
-    async def _journal(self, listings: tuple[Listing, ...]) -> None:
-        """Journal a message. A listing's directory is in the journal already, or in an earlier listing of it."""
+    async def _journal(self, listings: Sequence[Listing]) -> None:
+        """Journal what was told. A listing's directory is in the journal already, or in an earlier listing of it."""
         scope = self._scope
         judged: list[Listing] = []
         breath = Breath(scope.now)
         for listing in listings:
             place = (await scope.places.find([listing.directory]))[listing.directory]
             judged.append(await self._judge(listing, place, breath))
+            await breath.take()
             scope.places.learn(judged[-1])
         judged = await self._with_leaders(judged)
-        for listing in judged:  # counted and recorded in one go: a cancel must not come between
-            scope.account.plan_entries(listing)
-        await scope.ledger.commit([AddListing(scope.key, listing) for listing in judged])
+        for listing in judged:
+            await breath.take()
+            scope.account.plan_entries(listing)  # counted and recorded in one go: a cancel must not come between
+            scope.ledger.record([AddListing(scope.key, listing)])
+        await scope.ledger.commit([])
         scope.progress.set()
 
     async def _with_leaders(self, listings: list[Listing]) -> list[Listing]:
