@@ -11,25 +11,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from migmond.domain.activity import Activity
 from migmond.domain.analysis import ShareView
 from migmond.domain.limits import Limits
 from migmond.domain.units import show_size
-
-
-class Activity(enum.StrEnum):
-    """What a mover is busy with at any moment; what is none of them (the interpreter, the protocol) is not counted."""
-
-    SOURCE_READ = "source_read"
-    TARGET_WRITE = "target_write"
-    HASH = "hash"
-    METADATA = "metadata"
-    SYNC = "sync"
-    PUBLISH = "publish"
-    DELETE = "delete"
-    THROTTLED = "throttled"
-    HELD = "held"
-    WAITING = "waiting"
-    SCANNING = "scanning"
 
 
 class Cause(enum.StrEnum):
@@ -43,6 +28,7 @@ class Cause(enum.StrEnum):
     HELD = "held"
     WAITING = "waiting"
     SCANNING = "scanning"
+    VERIFY = "verify"
     OTHER = "other"
 
 
@@ -117,10 +103,13 @@ def causes() -> dict[Activity, Cause]:
         Activity.METADATA: Cause.METADATA,
         Activity.PUBLISH: Cause.METADATA,
         Activity.DELETE: Cause.METADATA,
+        Activity.DIRECTORIES: Cause.METADATA,
         Activity.THROTTLED: Cause.THROTTLED,
         Activity.HELD: Cause.HELD,
         Activity.WAITING: Cause.WAITING,
-        Activity.SCANNING: Cause.SCANNING,
+        Activity.SCAN: Cause.SCANNING,
+        Activity.VERIFY: Cause.VERIFY,
+        Activity.OTHER: Cause.OTHER,
     }
 
 
@@ -135,6 +124,7 @@ def title(cause: Cause) -> str:
         Cause.HELD: "held",
         Cause.WAITING: "waiting for work",
         Cause.SCANNING: "scan",
+        Cause.VERIFY: "verification",
         Cause.OTHER: "the rest",
     }[cause]
 
@@ -158,8 +148,8 @@ def spent_between(before: Mapping[str, Spent], after: Mapping[str, Spent]) -> di
 def shares(situation: Situation) -> dict[Cause, float]:
     """Return the share of the movers' time that went to each cause. They sum to 1, or there are none.
 
-    What is not counted is `Cause.OTHER`. Counters are read one after the other and may have more than the span: then
-    their sum is taken for it.
+    What is not counted is `Cause.OTHER` too. Counters are read one after the other and may have more than the span:
+    then their sum is taken for it.
     """
     by_cause = dict.fromkeys(Cause, 0.0)
     of = causes()
@@ -169,7 +159,7 @@ def shares(situation: Situation) -> dict[Cause, float]:
     whole = max(situation.mover_s, counted)
     if whole <= 0:
         return {}
-    by_cause[Cause.OTHER] = whole - counted
+    by_cause[Cause.OTHER] += whole - counted
     return {cause: seconds / whole for cause, seconds in by_cause.items()}
 
 
