@@ -25,6 +25,7 @@ from migmond.domain.telemetry import (
     Selection,
     SeriesInfo,
 )
+from migmond.domain.timeline import Milestone
 
 
 class Clock(Protocol):
@@ -132,6 +133,20 @@ class SealReceipt(msgspec.Struct, frozen=True):
     seal: ReceiptSeal
 
 
+class KeepBreakdown(msgspec.Struct, frozen=True):
+    """Keep what the engine knows of an execution's progress by parts in place of what is kept; b"" keeps nothing."""
+
+    key: int
+    body: bytes
+
+
+class AddMilestone(msgspec.Struct, frozen=True):
+    """Keep what happened to an execution, after what is kept already."""
+
+    key: int
+    milestone: Milestone
+
+
 class PutSession(msgspec.Struct, frozen=True):
     """Insert or replace what is kept of how an execution went."""
 
@@ -204,6 +219,8 @@ Change: TypeAlias = (
     | Record
     | Refresh
     | SealReceipt
+    | KeepBreakdown
+    | AddMilestone
     | PutSession
     | Retry
     | CancelPending
@@ -349,6 +366,12 @@ class Journal(Protocol):
 
     async def seals(self, key: int) -> list[ReceiptSeal]:
         """Return what is on record of an execution's receipts, oldest first; nothing of what was never asked for."""
+
+    async def breakdown(self, key: int) -> bytes:
+        """Return what was kept last by KeepBreakdown; b"" when nothing is."""
+
+    async def milestones(self, key: int) -> list[Milestone]:
+        """Return what happened to an execution, in the order in which it was added."""
 
     async def sessions(self, *, after: int = 0, limit: int = 1000) -> list[SessionRecord]:
         """Return how executions went that have a key > `after`, in ascending order, at most `limit`."""

@@ -29,7 +29,7 @@ def families() -> tuple[Family, ...]:
             "migmond_execution_done_bytes_total", counter, "bytes", "Size of the files that are complete and durable.",
             _OF,
         ),
-        Family("migmond_execution_failed_entries", gauge, "", "Entries that have failed for good.", _OF),
+        Family("migmond_execution_failed_entries_total", counter, "", "Entries that have failed for good.", _OF),
         Family("migmond_execution_skipped_entries", gauge, "", "Entries that were left alone on purpose.", _OF),
         Family("migmond_execution_active_seconds_total", counter, "seconds", "Time that it ran, not held.", _OF),
         Family("migmond_execution_held_seconds_total", counter, "seconds", "Time that it was held.", _OF),
@@ -39,6 +39,13 @@ def families() -> tuple[Family, ...]:
         Family("migmond_execution_retries_total", counter, "", "Attempts that were repeated.", _OF),
         Family(
             "migmond_execution_cpu_seconds_total", counter, "seconds", "Processor time of its movers, where known.", _OF
+        ),
+        Family(
+            "migmond_execution_read_bytes_total", counter, "bytes", "What its movers had disks read, where known.", _OF
+        ),
+        Family(
+            "migmond_execution_written_bytes_total", counter, "bytes", "What its movers had disks write, where known.",
+            _OF,
         ),
         Family(
             "migmond_execution_score_ratio", gauge, "ratio", "Efficiency: attainable by active time, useful by moved.",
@@ -68,13 +75,15 @@ def _values(run: Judged) -> dict[str, float | None]:
         "planned_bytes": totals.planned.bytes,
         "done_entries_total": totals.done.entries,
         "done_bytes_total": totals.done.bytes,
-        "failed_entries": totals.failed.entries,
+        "failed_entries_total": totals.failed.entries,
         "skipped_entries": totals.skipped.entries,
         "active_seconds_total": record.active_s if record else run.past.execution.active_s,
         "held_seconds_total": record.held_s if record else None,
         "moved_bytes_total": record.moved_bytes if record else None,
         "retries_total": record.retries if record else None,
         "cpu_seconds_total": record.cpu_s if record else None,
+        "read_bytes_total": record.read_bytes if record else None,
+        "written_bytes_total": record.written_bytes if record else None,
         "score_ratio": None if score is None else score / 100,
     }
     return {prefix + name: value for name, value in known.items()}

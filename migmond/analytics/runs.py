@@ -10,7 +10,7 @@ import msgspec
 
 from migmond.analytics.compare import Course, Summary
 from migmond.analytics.score import Pace, Work, score
-from migmond.analytics.shares import Situation, bottleneck, ranked, shares
+from migmond.analytics.shares import Situation, bottleneck, of_threads, ranked, shares
 from migmond.analytics.similar import Run
 from migmond.domain.activity import Activity
 from migmond.domain.analysis import CostView, ScoreView, ShareView
@@ -64,16 +64,15 @@ class Paces:
 
 
 def situation(record: SessionRecord, *, held: bool = True) -> Situation:
-    """Return its whole life as a span. The committing threads of movers work beside the copying ones; that they wait
-    for something to commit is no loss.
+    """Return its whole life as a span.
 
     Args:
         held: whether the time that movers were held counts.
     """
-    spent = {a: record.copying[a] + (record.committing[a] if a is not Activity.WAITING else 0) for a in Activity}
+    spent = of_threads(record.copying, record.committing)
     if not held:
         spent[Activity.HELD] = 0
-    return Situation(record.active_s, 0.0, spent, record.workers)
+    return Situation(record.active_s, sum(spent.values()) / 1e9, spent, record.workers)
 
 
 def time_of(record: SessionRecord) -> tuple[tuple[ShareView, ...], ShareView | None, str]:
@@ -125,9 +124,10 @@ def side_text(side: DeviceSide) -> str:
 
 
 def similar_run(past: Past) -> Run | None:
-    """Return what tells how it goes; None without a record."""
+    """Return what tells how it goes; None without a record, or when it is not known which sizes its files had: with
+    nothing to tell them by, all would be alike."""
     record = past.record
-    if record is None:
+    if record is None or not record.sizes:
         return None
     kinds = [side.kind if side.kind != "unknown" else "" for side in (record.source, record.target)]
     return Run(past.execution.id, record.sizes, record.source.identity, record.target.identity, *kinds)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from migmond.domain.activity import Activity
+from migmond.domain.activity import Spent as Counters
 from migmond.domain.analysis import ShareView
 from migmond.domain.limits import Limits
 from migmond.domain.units import show_size
@@ -143,6 +144,22 @@ def spent_between(before: Mapping[str, Spent], after: Mapping[str, Spent]) -> di
         for activity in Activity:
             total[activity] += now.get(activity, 0) - (0 if began_anew else then.get(activity, 0))
     return total
+
+
+def of_threads(copying: Counters, committing: Counters) -> dict[Activity, int]:
+    """Return what movers spent their time with, one thread for each.
+
+    While a mover's copying thread has nothing to do, its committing thread may be making things durable: then that is
+    what the time goes to. What that thread does beside the copying costs no time of its own.
+    """
+    spent = {a: copying[a] for a in Activity}
+    making_durable = committing[Activity.SYNC] + committing[Activity.PUBLISH]
+    instead = min(spent[Activity.WAITING], making_durable)
+    sync = instead * committing[Activity.SYNC] // making_durable if making_durable else 0
+    spent[Activity.WAITING] -= instead
+    spent[Activity.SYNC] += sync
+    spent[Activity.PUBLISH] += instead - sync
+    return spent
 
 
 def shares(situation: Situation) -> dict[Cause, float]:

@@ -22,7 +22,7 @@ _CANDIDATES = 3
 
 _COMMANDS = {
     "migrate": ("plan", "run"),
-    "look": ("ls", "show", "files", "errors", "interventions"),
+    "look": ("ls", "show", "why", "files", "errors", "interventions"),
     "live": ("watch", "top"),
     "history": ("history",),
     "receipt": ("receipt",),

@@ -95,6 +95,14 @@ class HistorySection(_Section, frozen=True):
     ] = "64MiB"
 
 
+class MonitorSection(_Section, frozen=True):
+    """Looking at what runs."""
+
+    interval: Annotated[
+        str, Help("How often executions are looked at, and what was seen is recorded.", Kind.DURATION, 0.1, 60)
+    ] = "2s"
+
+
 class SocketSection(_Section, frozen=True):
     """The socket that clients connect to."""
 
@@ -248,6 +256,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     daemon: DaemonSection = DaemonSection()
     journal: JournalSection = JournalSection()
     history: HistorySection = HistorySection()
+    monitor: MonitorSection = MonitorSection()
     socket: SocketSection = SocketSection()
     roles: RolesSection = RolesSection()
     executions: ExecutionsSection = ExecutionsSection()

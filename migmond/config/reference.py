@@ -10,8 +10,9 @@ from migmond.config.load import toml_value
 from migmond.config.model import DiskSection, Kind, help_of, sections
 
 _NUMBERS = {
-    "daemon": 10, "journal": 15, "history": 17, "socket": 20, "roles": 30, "executions": 35, "movers": 40, "commit": 50,
-    "retries": 60, "prices": 70,
+    "daemon": 10, "journal": 15, "history": 17, "monitor": 18, "socket": 20, "roles": 30, "executions": 35,
+    "movers": 40, "commit": 50, "retries": 60,
+    "prices": 70,
 }  # fmt: skip
 _UNITS = {Kind.SIZE: " (a size with unit)", Kind.DURATION: " (a duration with unit)", Kind.PLAIN: ""}
 

@@ -27,6 +27,7 @@ from migmond.daemon.history import Telemetry, opened
 from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
 from migmond.daemon.live_config import LiveConfig
+from migmond.daemon.monitoring import Monitoring, recording
 from migmond.daemon.notify import Notifier
 from migmond.daemon.own import own_places
 from migmond.daemon.service import Facts, Service
@@ -38,6 +39,7 @@ from migmond.engine.bus import EventBus
 from migmond.engine.manager import Engine
 from migmond.engine.pool import MoverPool
 from migmond.engine.settings import EngineSettings, Surroundings
+from migmond.monitor.sampler import Sampler, Sinks
 from migmond.planning.turns import TurnLimits
 from migmond.plugin_api.specs import HistoryContext, StorageContext
 from migmond.plugin_host.discovery import installed
@@ -121,8 +123,23 @@ async def serve(setup: Setup) -> None:
             pool = MoverPool(config.settings.movers.spare)
             surroundings = Surroundings(journal, bus, clock, rng, settings, setup.log, own, pool)
             background.start_soon(pool.run)
+            kinds = {m.name: (m.interval_s, m.kind) for m in host.metrics().metrics}
+            record = recording(telemetry.put, clock.wall, kinds.__getitem__)
+            host.on_collected = lambda samples, _: record(samples)
             async with Engine.serving(surroundings) as engine, host.running(), _listening(setup) as sockets:
-                await _serve_clients(setup, surroundings, engine, host, lag, telemetry, sockets)
+                sampler = Sampler(
+                    lambda learn: engine.observations(learn=learn),
+                    host.samples,
+                    journal,
+                    Sinks(telemetry.put, telemetry.note),
+                    clock,
+                    setup.log,
+                    config.seconds("monitor", "interval"),
+                )
+                background.start_soon(sampler.run)
+                monitoring = Monitoring(engine, surroundings, sampler)
+                await _serve_clients(setup, surroundings, engine, host, lag, telemetry, monitoring, sockets)
+                await sampler.look()  # what ended just now is kept as well
         background.cancel_scope.cancel()
 
 
@@ -133,6 +150,7 @@ async def _serve_clients(
     host: PluginHost,
     lag: LoopLag,
     telemetry: Telemetry,
+    monitoring: Monitoring,
     sockets: Sequence[socket.socket],
 ) -> None:
     config, registry = setup.config.started, standard_registry()
@@ -151,6 +169,7 @@ async def _serve_clients(
         notes=host.notes,
         config=setup.config,
         telemetry=telemetry,
+        monitoring=monitoring,
     )
     service = Service(engine, surroundings, facts)
     limits = Limits(

@@ -168,7 +168,7 @@ class Reports:
 
     async def pasts(self, sees: Sees) -> tuple[list[Past], Paces]:
         """Return the newest `MOST_RUNS` executions that the caller may see, newest first, and what they cost. Courses
-        are left out: they are most of a record."""
+        and forecasts are left out: they are most of a record."""
         executions = {e.key: e for e in self._engine.all() if sees(e)}
         keys = sorted(executions)[-MOST_RUNS:]
         records: dict[int, SessionRecord] = {}
@@ -180,7 +180,7 @@ class Reports:
                 await breath.take()
                 if record.key in executions:
                     paces.add(record)
-                    records[record.key] = msgspec.structs.replace(record, course=())
+                    records[record.key] = msgspec.structs.replace(record, course=(), forecast=b"")
             after = page[-1].key if len(page) == _READ else None
         return newest_first([Past(executions[key], records.get(key)) for key in keys]), paces
 

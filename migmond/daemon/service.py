@@ -18,11 +18,21 @@ from migmond.daemon.file_pager import FilePager
 from migmond.daemon.history import Telemetry
 from migmond.daemon.journal_care import journal_checks
 from migmond.daemon.live_config import LiveConfig
+from migmond.daemon.monitoring import Monitoring
 from migmond.daemon.reports import Reports
 from migmond.daemon.shared import Shared
 from migmond.daemon.watchdog import Blocked
 from migmond.domain import api
-from migmond.domain.analysis import ComparisonView
+from migmond.domain.analysis import ComparisonView, SessionView, WhyParams, WhyView
+from migmond.domain.breakdown import (
+    Batches,
+    Breakdown,
+    BreakdownParams,
+    LargeFiles,
+    LargeFilesParams,
+    TimelineView,
+    checked,
+)
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
 from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
@@ -45,6 +55,7 @@ from migmond.engine.breath import Breath
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
+from migmond.engine.part_views import batches_view, breakdown_view, large_files_view, timeline_view
 from migmond.engine.receipt import receipt_page, seal
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import intervention_views, time_text
@@ -90,6 +101,7 @@ class Facts(msgspec.Struct, frozen=True):
     notes: Callable[[], tuple[NoteView, ...]]
     config: LiveConfig
     telemetry: Telemetry
+    monitoring: Monitoring
 
 
 class Service:
@@ -248,6 +260,34 @@ class Service:
             found = await self._surroundings.journal.interventions(execution.id)
         return api.InterventionList(intervention_views(found))
 
+    async def breakdown(self, peer: Peer, params: BreakdownParams) -> Breakdown:
+        params, execution = checked(params), self._find(peer, params.id)
+        async with self._reads[peer.identity.uid]:
+            counted = await self._engine.counted(execution)
+            now = self._engine.find(execution.id)
+            return await breakdown_view(self._surroundings.journal, now, counted, params)
+
+    async def large_files(self, peer: Peer, params: LargeFilesParams) -> LargeFiles:
+        execution = self._find(peer, params.id)
+        if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
+            raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        async with self._reads[peer.identity.uid]:
+            files, now = (await self._engine.parts(execution)).files, self._surroundings.clock.monotonic()
+            return await large_files_view(
+                self._surroundings.journal, execution, files, now, params.offset, params.limit
+            )
+
+    async def batches(self, peer: Peer, execution_id: str) -> Batches:
+        execution = self._find(peer, execution_id)
+        async with self._reads[peer.identity.uid]:
+            return batches_view((await self._engine.parts(execution)).batches.state())
+
+    async def timeline(self, peer: Peer, execution_id: str) -> TimelineView:
+        execution, journal = self._find(peer, execution_id), self._surroundings.journal
+        async with self._reads[peer.identity.uid]:
+            milestones = await journal.milestones(execution.key)
+            return timeline_view(execution, milestones, await journal.interventions(execution.id))
+
     async def pause(self, peer: Peer, params: api.PauseParams) -> api.ExecutionView:
         if params.for_s is not None and not 0 < params.for_s < 10 * 366 * 86400:
             raise InvalidInput(
@@ -357,6 +397,16 @@ class Service:
             raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
         found = [n for n in self._facts.notes() if params.device in ("", n.device) and params.kind in ("", n.kind)]
         return Notes(tuple(found[-params.limit :]))
+
+    async def session(self, peer: Peer, execution_id: str) -> SessionView:
+        execution = self._find(peer, execution_id, newest=True)
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.monitoring.session(execution)
+
+    async def why(self, peer: Peer, params: WhyParams) -> WhyView:
+        execution = self._find(peer, params.id, newest=True)
+        async with self._reads[peer.identity.uid]:
+            return await self._facts.monitoring.why(execution, params.path)
 
     async def query_history(self, peer: Peer, params: HistoryParams) -> HistoryView:
         async with self._reads[peer.identity.uid]:

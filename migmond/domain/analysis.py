@@ -6,7 +6,7 @@ null, and a `reason` says why where people would ask.
 
 from __future__ import annotations
 
-from migmond.domain.api import Result
+from migmond.domain.api import ExecutionView, InterventionView, Params, Result
 
 # --- rates -----------------------------------------------------------------------------------------
 
@@ -121,6 +121,78 @@ class PerformanceView(Result, frozen=True):
     by_size: tuple[KeyRateView, ...]
     time: TimeView
     issues: tuple[IssueView, ...]
+
+
+class ResourcesView(Result, frozen=True):
+    """What an execution's movers have taken so far, all runs of it: null is what the kernel does not show.
+
+    `resident_bytes`: at most, of all together. `read_bytes`, `written_bytes`: from and to disks.
+    """
+
+    cpu_s: float | None
+    resident_bytes: int
+    read_bytes: int | None
+    written_bytes: int | None
+    movers: int
+    deaths: int
+
+
+class SideView(Result, frozen=True):
+    """One end of an execution: the physical disks below it, what they are, and their class."""
+
+    disks: tuple[str, ...]
+    identity: str
+    kind: str
+
+
+class SpeedChangeView(Result, frozen=True):
+    """After `active_s` seconds of work it became `factor` times as fast, for longer than chance explains, and nobody
+    had asked for it."""
+
+    active_s: float
+    factor: float
+
+
+class SessionView(Result, frozen=True):
+    """The monitoring of one execution: live while it runs (`performance`), else what was kept of it.
+
+    `wall_s`, `active_s`, `held_s`: seconds in which somebody worked on it or it was held. `file_s`, `byte_s`: what each
+    file and byte that is left costs now: the forecast is their sum. `bands_told`, `bands_held`: of the forecasts' bands
+    of 80 % that have come to their test.
+    """
+
+    execution: ExecutionView
+    live: bool
+    updated_at: str | None
+    wall_s: float
+    active_s: float
+    held_s: float
+    source: SideView
+    target: SideView
+    resources: ResourcesView
+    performance: PerformanceView | None
+    peak_bytes_per_s: float | None
+    file_s: float | None
+    byte_s: float | None
+    speed_changes: tuple[SpeedChangeView, ...]
+    bands_told: int
+    bands_held: int
+    interventions: tuple[InterventionView, ...]
+
+
+class WhyParams(Params, frozen=True):
+    """`path`: below the source, of one entry; "" asks why the whole is not faster."""
+
+    id: str
+    path: str = ""
+
+
+class WhyView(Result, frozen=True):
+    """`kind`: see `TaskWhy`; `execution` for the whole. `time`: where its time goes, null when nothing works on it."""
+
+    kind: str
+    sentence: str
+    time: TimeView | None = None
 
 
 class TaskWhy(Result, frozen=True):

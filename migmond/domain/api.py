@@ -218,7 +218,8 @@ class MoverView(Result, frozen=True):
 class Progress(Result, frozen=True):
     """How far an execution is. `percent_done` never exceeds 100 and never falls; null while unknown.
 
-    `seconds_remaining` is null when it cannot be told, and `eta_reason` says why.
+    `seconds_remaining` is null when it cannot be told, and `eta_reason` says why. `eta_low_s` and `eta_high_s`: the
+    band that holds the truth four times of five.
     `in_flight` is copied but not durable yet; it is in none of the others. `seconds_elapsed` leaves pauses out.
     `gone`: of `skipped`, what vanished from the source before it was copied; it is not counted as done.
     """
@@ -238,6 +239,8 @@ class Progress(Result, frozen=True):
     seconds_remaining: float | None
     eta_reason: str
     gone: TallyView = TallyView(0, 0)
+    eta_low_s: float | None = None
+    eta_high_s: float | None = None
 
 
 class VerificationView(Result, frozen=True):

@@ -6,6 +6,7 @@ import msgspec
 
 from migmond.domain.activity import Spent
 from migmond.domain.execution import Execution, Tally
+from migmond.domain.session import DeviceSide
 
 
 class MoverAtWork(msgspec.Struct, frozen=True):
@@ -27,6 +28,39 @@ class MoverAtWork(msgspec.Struct, frozen=True):
     file_bytes: int
     file_done: int
     busy_ns: int
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """When an execution will be done, as far as anybody can tell.
+
+    Attributes:
+        remaining_s, low_s, high_s: seconds of work left, and the band that holds the truth four times of five; None
+            when it is not known, and `reason` says why.
+        file_s, byte_s: what each file and byte that is left costs now.
+        source, target: what it is on.
+        cost_a, cost_b: seconds for each file and byte in this run so far, as the next run would want to know them.
+        cliff_bytes, slowdown: see `analytics.measures.Cost`.
+        snapshot: what the predictor remembers.
+        promised, kept: of the bands told so far, had it ended now.
+        changes: of the speed that nobody asked for: after how many seconds of work, and by which factor.
+    """
+
+    remaining_s: float | None = None
+    low_s: float | None = None
+    high_s: float | None = None
+    reason: str = "not measured yet"
+    file_s: float = 0.0
+    byte_s: float = 0.0
+    source: DeviceSide = DeviceSide()
+    target: DeviceSide = DeviceSide()
+    cost_a: float | None = None
+    cost_b: float | None = None
+    cliff_bytes: float | None = None
+    slowdown: float = 1.0
+    snapshot: bytes = b""
+    promised: int = 0
+    kept: int = 0
+    changes: tuple[tuple[float, float], ...] = ()
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -54,3 +88,4 @@ class Observation(msgspec.Struct, frozen=True):
     batch_entries: float
     source_devices: tuple[int, ...] = ()
     target_devices: tuple[int, ...] = ()
+    outlook: Outlook = Outlook()

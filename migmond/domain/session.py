@@ -54,6 +54,7 @@ class SessionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         cliff_bytes, slowdown: see `analytics.measures.Cost`.
         course: how it went.
         sizes: entries and bytes that were done, by size class.
+        forecast: what the predictor remembers, for a run that goes on.
         promised, kept: how many forecasts with a band of 80 % were made, and how many of those held.
         limited: a limit on bytes was in force for most of the time.
     """
@@ -83,6 +84,7 @@ class SessionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     slowdown: float = 1.0
     course: tuple[CoursePoint, ...] = ()
     sizes: dict[str, Tally] = {}
+    forecast: bytes = b""
     promised: int = 0
     kept: int = 0
     limited: bool = False

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from migmond.analytics.cube import Cube
+from migmond.analytics.recount import Recount
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution, Stage, Tally, Totals
 from migmond.domain.states import (
@@ -38,11 +40,13 @@ class Account:
 
     Args:
         in_hand: lets an entry be settled once only.
+        counts: is told of every change of the totals, and counts the same by kind, size and directory.
     """
 
-    def __init__(self, execution: Execution, in_hand: InHand) -> None:
+    def __init__(self, execution: Execution, in_hand: InHand, counts: Cube | Recount) -> None:
         self._execution = execution
         self._in_hand = in_hand
+        self._counts = counts
         self._uncounted: dict[str, list[int]] = {}
         """Entries and bytes that were settled since anybody looked at the totals, by their fields: thousands between
         two looks."""
@@ -81,33 +85,24 @@ class Account:
 
     def plan_entries(self, listing: Listing) -> None:
         """Count scanned entries as planned; those that the selector left out do not count at all."""
-        count = size = skipped = skipped_bytes = spared = 0
-        outcomes, leaders = listing.outcomes, listing.leaders
+        planned, skipped = self._counts.plan(listing)
+        spared, outcomes, leaders = 0, listing.outcomes, listing.leaders
         for position, entry in enumerate(listing.entries):
-            outcome = outcomes.get(position) if outcomes else None
-            if outcome is Outcome.NOT_SELECTED:
-                continue
-            entry_bytes = entry.size if entry.type is _FILE and position not in leaders else 0
-            count += 1
-            size += entry_bytes
-            if entry_bytes:
-                spared += entry_bytes - entry.room
-            if outcome is not None:
-                skipped += 1
-                skipped_bytes += entry_bytes
+            allocated = entry.allocated
+            if allocated is None or allocated >= entry.size or entry.type is not _FILE:
+                continue  # as nearly all
+            if position not in leaders and outcomes.get(position) is not Outcome.NOT_SELECTED:
+                spared += entry.size - allocated
         totals = self.totals
         self._set_totals(
-            planned=totals.planned.plus(count, size),
-            skipped=totals.skipped.plus(skipped, skipped_bytes),
+            planned=totals.planned.plus(planned.entries, planned.bytes),
+            skipped=totals.skipped.plus(skipped.entries, skipped.bytes),
             spared=totals.spared + spared,
         )
 
-    def plan_task(self, task: Task) -> None:
-        """Count one task as planned."""
-        self._set_totals(planned=self.totals.planned.plus(1, task_bytes(task)))
-
     def resize(self, task: Task, size: int) -> None:
         """A task's source changed its size after it was planned."""
+        self._counts.resize(task, size)
         if task.type is EntryType.FILE and not task.leader:
             self._set_totals(planned=self.totals.planned.plus(0, size - task_bytes(task)))
 
@@ -116,6 +111,7 @@ class Account:
 
         When `old` failed, it is one of them from now on, and its bytes are the heir's.
         """
+        self._counts.inherit(old, heir)
         totals = self.totals
         self._set_totals(planned=totals.planned.plus(0, heir.size))
         if old.state is TaskState.FAILED:
@@ -149,6 +145,7 @@ class Account:
             self._in_hand.settle(task.number)
         field = _TALLY_OF.get(state)
         if field is not None:
+            self._counts.settle(task, state)
             self._add(field, 1, task_bytes(task))
             if state is _SKIPPED and outcome is Outcome.SOURCE_GONE:
                 self._add("gone", 1, task_bytes(task))
@@ -169,7 +166,8 @@ class Account:
             moving: what was copied is DURABLE, its source is to be deleted.
         """
         results: list[TaskResult] = []
-        entries = size_bytes = imperfect = 0
+        done: list[Task] = []
+        imperfect = 0
         for number, task in tasks.items():
             member = members[number]
             outcome, lost = member.outcome, member.lost
@@ -187,11 +185,11 @@ class Account:
                 continue
             self._in_hand.settle(number)
             if state is _DONE:
-                entries += 1
-                size_bytes += task_bytes(task)
+                done.append(task)
             imperfect += lost is not _NOTHING
             results.append(TaskResult(number, state, outcome, lost, member.digest, name, member.inode, member.birth_ns))
-        self._add("done", entries, size_bytes)
+        told = self._counts.settle_done(done)
+        self._add("done", told.entries, told.bytes)
         self._add("imperfect", imperfect, 0)
         return results
 
@@ -199,6 +197,7 @@ class Account:
         """A finished directory is to be finished again; returns what the journal is to record."""
         assert directory.type is EntryType.DIRECTORY
         advance(TASK_TRANSITIONS, directory.state, TaskState.PENDING)
+        self._counts.reopen(directory)
         totals = self.totals
         self._set_totals(done=totals.done.plus(-1, 0), imperfect=totals.imperfect - bool(directory.lost))
         return TaskResult(directory.number, TaskState.PENDING, target_inode=directory.target_inode)
@@ -206,12 +205,14 @@ class Account:
     def leave_out(self, directory: Task) -> TaskResult:
         """A directory that the plan's selector picked nothing in: like all that it leaves out, it does not count."""
         advance(TASK_TRANSITIONS, directory.state, TaskState.SKIPPED)
+        self._counts.leave_out(directory)
         self._set_totals(planned=self.totals.planned.plus(-1, 0))
         return TaskResult(directory.number, TaskState.SKIPPED, Outcome.NOT_SELECTED)
 
     def cancel_rest(self, failed: Sequence[Task]) -> tuple[TaskResult, ...]:
         """Everything not done or skipped is cancelled (the journal does it in bulk), but for tasks that have to stay
         failed; returns what the journal is to record of them after that."""
+        self._counts.cancel_rest(failed)
         totals = self.totals
         told = Tally(len(failed), sum(task_bytes(t) for t in failed))
         entries = totals.planned.entries - totals.done.entries - totals.skipped.entries - told.entries

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import msgspec
 
+from migmond.analytics.batches import BatchRecord
+from migmond.analytics.files_at_hand import LARGE_BYTES
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.errors import MoverError
 from migmond.domain.execution import Tally
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Member, Task, TaskResult
+from migmond.engine.account import task_bytes
 from migmond.engine.crew import Station
 from migmond.engine.deleter import Deleter
 from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Batch, Group, GroupState
 from migmond.engine.scope import Orphan, Scope
+from migmond.planning.pace import percent
 from migmond.ports import Change, CloseGroup, OpenGroup, Record, Refresh
 from migmond.wire.items import ItemFault, Seen, SettleItem
 from migmond.wire.mover import Copied, Publish, Published, Settle, Settled, Synced
@@ -38,7 +42,9 @@ class Commits:
         """A batch came back: its copies wait in a group under temporary names."""
         scope, now = self._scope, self._scope.now()
         batch = station.flight.batches.pop(message.batch)
-        station.sizer.observe(len(batch.tasks), batch.size_bytes, now - max(batch.sent_at, station.last_answer_at))
+        seconds = now - max(batch.sent_at, station.last_answer_at)
+        self._note(station, batch, message, seconds)
+        station.sizer.observe(len(batch.tasks), batch.size_bytes, seconds)
         station.last_answer_at = now
         station.answered_for = Tally(message.entries_total, message.bytes_total)
         left_alone: list[TaskResult] = []
@@ -63,6 +69,23 @@ class Commits:
         if left_alone:
             scope.ledger.record([Record(scope.key, tuple(left_alone))])
         scope.progress.set()
+
+    def _note(self, station: Station, batch: Batch, message: Copied, seconds: float) -> None:
+        """Let people see how long it took, and each large file in it: of several its part by bytes."""
+        scope, limit, parts = self._scope, station.sizer.limit, self._scope.parts
+        totals, wall = scope.account.totals, scope.wall()
+        record = BatchRecord(
+            wall, station.slot, len(batch.tasks), batch.size_bytes, seconds, limit.entries, limit.bytes
+        )  # fmt: skip
+        parts.batches.add(record, None if totals.growing else percent(totals.there, totals.planned))
+        if batch.size_bytes < LARGE_BYTES:
+            return
+        for result in message.results:
+            task = batch.tasks[result.number]
+            if task_bytes(task) >= LARGE_BYTES:
+                how = result.fault.kind if result.fault is not None else result.outcome.name.lower()
+                its_s = seconds * task.size / batch.size_bytes
+                parts.files.ended(station.slot, task.number, task.size, its_s, wall, how)
 
     def _plain(self, station: Station, batch: Batch, copies: PlainCopies) -> None:
         group, size_bytes = self._group(station, copies.group), 0

@@ -17,6 +17,7 @@ from migmond.domain.execution import Execution, Tally
 from migmond.domain.hold import HoldReason
 from migmond.domain.identity import Identity
 from migmond.domain.intervention import Intervention, InterventionKind
+from migmond.domain.observation import Observation
 from migmond.domain.plan import Plan
 from migmond.domain.preflight import Promise
 from migmond.domain.states import (
@@ -26,8 +27,10 @@ from migmond.domain.states import (
     ExecutionState,
     advance,
 )
+from migmond.engine.breakdowns import Breakdowns, Counted
 from migmond.engine.entrance import Entrance, first_tasks, fresh_execution
 from migmond.engine.finding import named
+from migmond.engine.parts import Parts
 from migmond.engine.rivals import with_rival
 from migmond.engine.roster import Roster
 from migmond.engine.run import Run
@@ -45,6 +48,7 @@ class Engine:
     def __init__(self, surroundings: Surroundings, nursery: trio.Nursery) -> None:
         self._surroundings = surroundings
         self._roster = Roster(surroundings, nursery)
+        self._breakdowns = Breakdowns(surroundings, nursery)
         self._verifications = Verifications(surroundings, nursery, self._roster.turns, self._roster.replace)
         self._entrance = Entrance(surroundings, self._roster.turns)
         self._requests: defaultdict[tuple[int, str], trio.Lock] = defaultdict(trio.Lock)
@@ -123,6 +127,14 @@ class Engine:
         if busy_with:
             now = msgspec.structs.replace(now, reason=busy_with)
         return execution_view(now, run.live if run is not None else None, self._wall())
+
+    async def counted(self, execution: Execution) -> Counted:
+        """Return the progress of an execution by kind, size and directory; see `Breakdowns.of`."""
+        return await self._breakdowns.of(self._roster.now(execution), self._roster.run_of(execution.id))
+
+    async def parts(self, execution: Execution) -> Parts:
+        """Return what is known of its batches and files; see `Breakdowns.parts`."""
+        return await self._breakdowns.parts(self._roster.now(execution), self._roster.run_of(execution.id))
 
     def movers(self) -> int:
         """How many mover processes there are."""
@@ -293,6 +305,13 @@ class Engine:
         """End a verification; see `Verifications.cancel`."""
         await self._verifications.cancel(execution, author)
         return self._roster.now(execution)
+
+    def observations(self, *, learn: bool = False) -> tuple[list[Observation], list[Observation]]:
+        """Return what the monitor sees of all that is at work, and the last looks at what has ended since it asked
+        before; `learn`: see `Forecasting.outlook`."""
+        ended = [self._roster.ended.popleft() for _ in range(len(self._roster.ended))]
+        seen = [run.observation(learn=learn) for run in self._roster.runs()]
+        return [o for o in seen if o is not None], ended
 
     async def suspend(self) -> None:
         """The daemon stops: bring every run to a safe boundary and wait for it. Cancel this to stop waiting."""

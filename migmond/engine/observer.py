@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 import trio
 
+from migmond.analytics.measures import Unknown
 from migmond.domain import api
 from migmond.domain.events import ExecutionProgress, MoverRecovered, MoverStalled
 from migmond.domain.execution import Tally
@@ -14,13 +15,17 @@ from migmond.domain.names import to_text
 from migmond.domain.observation import MoverAtWork, Observation
 from migmond.domain.states import ExecutionState
 from migmond.engine.crew import Station
+from migmond.engine.forecasting import Forecasting
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
+from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
-from migmond.planning.pace import Pace, percent
+from migmond.planning.pace import Estimate, Pace, percent
 from migmond.wire.slots import Doing, Glimpse
 
 TICK_S = 0.25
+KEEP_S = 30.0
+"""How often what was seen of files and batches is journaled: what a killed daemon forgets at most."""
 _WORKING = frozenset({ExecutionState.RUNNING, ExecutionState.DRAINING, ExecutionState.CANCELLING})
 _STALLING = frozenset({Doing.SCANNING, Doing.COPYING, Doing.SYNCING, Doing.PUBLISHING, Doing.DELETING, Doing.VERIFYING})
 
@@ -39,8 +44,10 @@ class Observer:
         self._percent = 0.0
         self._active_before_s = scope.account.execution.active_s
         self._active_s = 0.0
-        self._last_look = scope.now()
+        self._last_look = self._kept_at = scope.now()
         self._movers: tuple[api.MoverView, ...] = ()
+        self._workers = crew_size(scope.account.execution, scope.surroundings.settings)
+        self.forecasting = Forecasting()
         self.note = ""
 
     @property
@@ -50,7 +57,7 @@ class Observer:
         Totals are as of now as well: what was in flight a quarter of a second ago may be among what is done.
         """
         scope, totals = self._scope, self._scope.account.totals
-        estimate = self._pace.estimate(totals.planned, growing=totals.growing)
+        estimate = self._with_forecast(self._pace.estimate(totals.planned, growing=totals.growing))
         if scope.account.execution.state is ExecutionState.PAUSED:
             estimate = type(estimate)(0.0, 0.0, None, "paused")
         done = None if totals.growing else max(self._percent, percent(totals.there, totals.planned))
@@ -61,8 +68,18 @@ class Observer:
         """Seconds in which work was done, over all scopes that the execution has had."""
         return self._active_before_s + self._active_s
 
-    def observation(self) -> Observation:
-        """Return what the monitor sees."""
+    def _with_forecast(self, estimate: Estimate) -> Estimate:
+        """What the predictor says counts, as soon as there is one; the recent rates stay."""
+        if not self.forecasting.begun:
+            return estimate
+        found = self.forecasting.forecast()
+        rates = estimate.bytes_per_s, estimate.entries_per_s
+        if isinstance(found, Unknown):
+            return Estimate(*rates, None, found.reason)
+        return Estimate(*rates, found.remaining_s, "", found.low_s, found.high_s)
+
+    def observation(self, *, learn: bool) -> Observation:
+        """Return what the monitor sees; `learn`: see `Forecasting.outlook`."""
         scope, now = self._scope, self._scope.now()
         crew, roots = scope.crew, scope.roots
         copying, committing = crew.spent()
@@ -78,6 +95,7 @@ class Observer:
             sum(batches) / len(batches) if batches else 0.0,
             tuple(r.source_device for r in roots),
             tuple(r.target_device for r in roots),
+            self.forecasting.outlook(self.active_s, learn=learn),
         )
 
     async def run(self) -> None:
@@ -101,11 +119,20 @@ class Observer:
         in_flight = self._in_flight()
         totals = scope.account.totals
         if working:
-            self._pace.observe(now, totals.settled.plus(in_flight.entries, in_flight.bytes))
+            settled = totals.settled.plus(in_flight.entries, in_flight.bytes)
+            self._pace.observe(now, settled)
+            self.forecasting.tick(
+                self.active_s, settled, totals, self._workers, scope.account.execution.limits.io_bytes_per_s
+            )
         if not totals.growing:
             flying = totals.there.plus(in_flight.entries, in_flight.bytes)
             self._percent = max(self._percent, percent(flying, totals.planned))
         scope.account.change(active_s=self.active_s)
+        durable = None if totals.growing else percent(totals.there, totals.planned)
+        scope.timeline.progress(durable, totals.done.bytes)
+        if now - self._kept_at >= KEEP_S:
+            self._kept_at = now
+            scope.record([scope.parts.working(totals)])
         view = execution_view(scope.account.execution, self.live, scope.wall())
         scope.surroundings.bus.publish(lambda i, at: ExecutionProgress(i, at, scope.id, view))
 
@@ -124,8 +151,11 @@ class Observer:
     def _look(self, now: float) -> None:
         movers: list[api.MoverView] = []
         crew = self._scope.crew
+        for slot in {m.slot for m in self._movers} - crew.processes.keys():
+            self._scope.parts.files.gone(slot, self._scope.wall())
         for slot, process in sorted(crew.processes.items()):
             glimpse = process.control.look()
+            self._look_at_file(slot, glimpse, now)
             since_ns, doing = glimpse.longest
             busy_s = now - since_ns / 1e9 if since_ns else 0.0
             committing = since_ns == glimpse.commit_started_ns
@@ -141,6 +171,13 @@ class Observer:
             if station is not None:
                 self._tell_stall(station, glimpse, busy_s, stalled=stalled)
         self._movers = tuple(movers)
+
+    def _look_at_file(self, slot: int, glimpse: Glimpse, now: float) -> None:
+        """What else than copies a mover has at hand (it scans, it makes directories) is no file whose pace tells."""
+        files, copying = self._scope.parts.files, glimpse.doing is Doing.COPYING or glimpse.paused
+        task = glimpse.task if copying and slot in self._scope.crew.stations else 0
+        size, done = glimpse.file_bytes, glimpse.file_done
+        files.look(slot, task, size, done, now, self._scope.wall(), paused=glimpse.paused)
 
     def _tell_stall(self, station: Station, glimpse: Glimpse, busy_s: float, *, stalled: bool) -> None:
         if stalled == station.stalled:

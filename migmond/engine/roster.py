@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import msgspec
 import trio
 
@@ -9,6 +11,7 @@ from migmond.domain import api
 from migmond.domain.errors import MigmondError
 from migmond.domain.events import ExecutionStateChanged
 from migmond.domain.execution import Execution
+from migmond.domain.observation import Observation
 from migmond.domain.states import (
     EXECUTION_TRANSITIONS,
     LIVE_EXECUTION_STATES,
@@ -16,6 +19,7 @@ from migmond.domain.states import (
     ExecutionState,
     advance,
 )
+from migmond.domain.timeline import Milestone, MilestoneKind
 from migmond.engine.causes import leaf
 from migmond.engine.causes import why as why_stopped
 from migmond.engine.run import Run
@@ -23,7 +27,10 @@ from migmond.engine.settings import Surroundings
 from migmond.engine.turns import Turns, crew_size
 from migmond.engine.views import execution_view
 from migmond.planning.turns import Work
-from migmond.ports import Change, PutExecution
+from migmond.ports import AddMilestone, Change, PutExecution
+
+ENDED_KEPT = 1000
+"""Last looks that wait for the monitor; it comes every two seconds."""
 
 
 class Roster:
@@ -31,6 +38,7 @@ class Roster:
 
     Attributes:
         turns: who may work now, and who waits.
+        ended: the last look at each run that has ended lately, for the monitor to take.
     """
 
     def __init__(self, surroundings: Surroundings, nursery: trio.Nursery) -> None:
@@ -39,6 +47,7 @@ class Roster:
         self._executions: dict[str, Execution] = {}
         self._runs: dict[str, Run] = {}
         self.turns = Turns(surroundings.settings.turns)
+        self.ended: deque[Observation] = deque(maxlen=ENDED_KEPT)
 
     async def load(self) -> None:
         """Take up every live execution of the journal."""
@@ -50,7 +59,7 @@ class Roster:
                 drained = msgspec.structs.replace(
                     execution, state=advance(EXECUTION_TRANSITIONS, execution.state, ExecutionState.DRAINED)
                 )
-                await journal.apply([PutExecution(drained)])
+                await journal.apply([PutExecution(drained), self._milestone(drained)])
                 self._executions[execution.id] = drained
             elif execution.state in LIVE_EXECUTION_STATES and execution.waiting_since is None:
                 self._surroundings.log("taking up", execution=execution.id, name=execution.name)
@@ -133,6 +142,8 @@ class Roster:
             await self._mark_failed(run, why)
         finally:
             self._executions[execution_id] = run.execution
+            if (last := run.observation(learn=True)) is not None:
+                self.ended.append(last)
             if self._runs.get(execution_id) is run:
                 del self._runs[execution_id]
                 self.turns.end(execution_id)
@@ -144,7 +155,7 @@ class Roster:
         failed = msgspec.structs.replace(execution, state=ExecutionState.FAILED, reason=why, finished_at=self._wall())
         run.replace_execution(failed)
         self._executions[failed.id] = failed
-        await self._put_if_possible(failed)
+        await self._put_if_possible(failed, self._milestone(failed))
         self._tell(execution.state, execution_view(failed, None, self._wall()))
 
     async def replace(self, execution: Execution) -> None:
@@ -152,9 +163,9 @@ class Roster:
         await self._put_if_possible(execution)
         self._executions[execution.id] = execution
 
-    async def _put_if_possible(self, ended: Execution) -> None:
+    async def _put_if_possible(self, ended: Execution, *changes: Change) -> None:
         try:
-            await self._surroundings.journal.apply([PutExecution(ended)])
+            await self._surroundings.journal.apply([PutExecution(ended), *changes])
         except MigmondError as e:
             self._surroundings.log("how it ended could not be journaled", execution=ended.id, why=e.message)
 
@@ -219,13 +230,18 @@ class Roster:
         """Journal a new state of an execution that nothing works on; if that fails, everything is as it was."""
         before = self._executions[execution.id]
         try:
-            await self._surroundings.journal.apply([*changes, PutExecution(execution)])
+            await self._surroundings.journal.apply([*changes, PutExecution(execution), self._milestone(execution)])
         except BaseException:
             self.turns.end(execution.id)
             if before.waiting_since is not None:
                 self.wait(before, resumed=True)
             raise
         self._executions[execution.id] = execution
+
+    def _milestone(self, execution: Execution) -> AddMilestone:
+        """Return what the timeline is told of the state of an execution that nothing works on."""
+        text = f"{execution.state.value}; {execution.reason}" if execution.reason else execution.state.value
+        return AddMilestone(execution.key, Milestone(self._wall(), MilestoneKind.STATE, text))
 
     def _tell_state(self, before: ExecutionState, execution: Execution) -> None:
         """Tell of an execution that nothing works on: when it waits, what for."""

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import trio
 
+from migmond.analytics.recount import Recount
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import JournalError, MigmondError, MoverError
 from migmond.domain.events import ExecutionStateChanged, HoldChanged, MoverDied, MoverStarted
@@ -18,6 +19,7 @@ from migmond.domain.names import to_text
 from migmond.domain.observation import Observation
 from migmond.domain.preflight import Promise
 from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.domain.timeline import MilestoneKind
 from migmond.engine.causes import why
 from migmond.engine.commits import Commits
 from migmond.engine.crew import Crew, Handler, Station
@@ -25,12 +27,14 @@ from migmond.engine.deleter import Deleter
 from migmond.engine.dispatch import Dispatcher
 from migmond.engine.faults import FaultDesk
 from migmond.engine.finish import Finisher
+from migmond.engine.forecasting import begin
 from migmond.engine.gate import Gate, Mode
 from migmond.engine.hanging import Hanging
 from migmond.engine.hold_ends import HoldEnds
 from migmond.engine.leftovers import copies_beside_sources
 from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
+from migmond.engine.parts import Parts, agrees, load_parts, recount
 from migmond.engine.process import MoverProcess
 from migmond.engine.promises import promises_of
 from migmond.engine.root_renames import remark_on_renames, rename_roots
@@ -63,6 +67,7 @@ class Run:
 
     Attributes:
         ready: set when it can be controlled.
+        counted: set when progress by parts is known.
         finished: set when the scope has ended.
 
     Args:
@@ -99,6 +104,7 @@ class Run:
         self._hold_number = 0
         self._hold_ends = HoldEnds()
         self.ready = trio.Event()
+        self.counted = trio.Event()
         self.finished = trio.Event()
 
     @property
@@ -113,12 +119,17 @@ class Run:
         self._execution = execution
 
     @property
+    def parts(self) -> Parts | None:
+        """Progress by parts; None before it is known where to begin."""
+        return self._scope.parts if self._scope is not None else None
+
+    @property
     def live(self) -> Live | None:
         return self._observer.live if self._observer is not None else None
 
-    def observation(self) -> Observation | None:
-        """Return what the monitor sees of it, None before there is anything."""
-        return self._observer.observation() if self._observer is not None else None
+    def observation(self, *, learn: bool = False) -> Observation | None:
+        """Return what the monitor sees of it, None before there is anything; `learn`: see `Forecasting.outlook`."""
+        return self._observer.observation(learn=learn) if self._observer is not None else None
 
     def running_tasks(self) -> set[int]:
         """Return the numbers of the tasks that movers have in hand."""
@@ -185,7 +196,12 @@ class Run:
         """Work until the execution ends, is drained, or is cancelled from outside (then it is resumable)."""
         try:
             async with trio.open_nursery() as nursery:
-                scope = Scope(self._surroundings, self._execution, self._gate, nursery, resumed=self._resumed)
+                journal, key = self._surroundings.journal, self._execution.key
+                parts = await load_parts(journal, self._execution, fresh=not self._resumed)
+                before = await journal.milestones(key) if self._resumed else ()
+                scope = Scope(
+                    self._surroundings, self._execution, self._gate, nursery, parts, before, resumed=self._resumed
+                )
                 scope.ledger.on_full = self._journal_is_full
                 scope.ledger.on_room = self._journal_has_room
                 async with self._serving(scope, nursery):
@@ -214,7 +230,9 @@ class Run:
         long = takes_long(selector.include, selector.exclude)
         self._scanner = await trio.to_thread.run_sync(make) if long else make()
         self._scope = scope
+        scope.ledger.record([scope.parts.working(scope.account.totals)])  # before anything changes
         nursery.start_soon(scope.ledger.run)
+        nursery.start_soon(self._count, scope)
         nursery.start_soon(stop_when_damaged, self._surroundings.journal, scope.crew)
         nursery.start_soon(self._observer.run)
         nursery.start_soon(self._deleter.run)
@@ -239,6 +257,17 @@ class Run:
             self._surroundings.log("execution failed", execution=scope.id, why=self._failure)
             self._end(ExecutionState.FAILED, self._failure)
         await scope.ledger.settled()
+        # Nothing changes any more, so a thread may look through all of it.
+        await scope.ledger.commit([await trio.to_thread.run_sync(scope.parts.ended, scope.account.totals)])
+
+    async def _count(self, scope: Scope) -> None:
+        """Count the parts anew if need be; the execution goes on meanwhile."""
+        counts, ledger = scope.parts.counts, scope.ledger
+        if isinstance(counts, Recount):
+            await recount(counts, self._surroundings.journal, scope.key, lambda: ledger.commit([]), scope.now)
+            if counts.complete and not agrees(counts.cube, scope.account.totals):
+                self._surroundings.log("parts of the progress do not add up", execution=scope.id)
+        self.counted.set()
 
     async def _cancel_rest(self, scope: Scope) -> None:
         await scope.ledger.settled()  # what is durable is so in the journal
@@ -346,23 +375,23 @@ class Run:
 
     async def _rest(self, scope: Scope, dispatcher: Dispatcher, finisher: Finisher) -> None:
         if not self._gate.ending:
-            scope.account.stage(Stage.LINK)
+            scope.stage(Stage.LINK)
         while not self._gate.ending and await dispatcher.followers():
             await dispatcher.entries()
         await dispatcher.quiet()
         if scope.moving and await self._gate.passed():
-            scope.account.stage(Stage.DELETE)
+            scope.stage(Stage.DELETE)
             await finisher.deletes()
         if scope.moving and scope.untidy and await self._gate.passed_or_cancelling():
             await finisher.put_back()
         if await self._gate.passed_or_cancelling():
-            scope.account.stage(Stage.DIRECTORIES)
+            scope.stage(Stage.DIRECTORIES)
             await finisher.directories()
         if scope.untidy and await self._gate.passed_or_cancelling():
-            scope.account.stage(Stage.CLEAN_UP)
+            scope.stage(Stage.CLEAN_UP)
             await finisher.sweep()
         if scope.moving and await self._gate.passed():
-            scope.account.stage(Stage.CLEAN_UP)
+            scope.stage(Stage.CLEAN_UP)
             await finisher.remove_source_directories()
         if self._gate.mode is Mode.CANCEL:
             await self._cancel_rest(scope)
@@ -400,7 +429,10 @@ class Run:
     async def _on_joined(self, station: Station, opened: Opened) -> None:
         scope = self._scope
         assert scope is not None
-        scope.roots = scope.roots or opened.roots
+        if not scope.roots and opened.roots:
+            scope.roots = opened.roots
+            assert self._observer is not None
+            scope.nursery.start_soon(begin, scope, self._observer.forecasting)
         if scope.orphans:
             await self._commits.settle(station)
         pid, slot = station.process.pid, station.slot
@@ -415,6 +447,7 @@ class Run:
         self._surroundings.log("mover died", execution=scope.id, slot=station.slot, why=why, file=file)
         pid, slot = station.process.pid, station.slot
         self._surroundings.bus.publish(lambda i, at: MoverDied(i, at, scope.id, slot, pid, why, file, returned))
+        scope.timeline.tell(MilestoneKind.MOVER_DIED, _sentence(f"mover {slot}: {why}", file or ""))
         scope.progress.set()
 
     def _on_failing(self, why: str, final: bool) -> None:  # noqa: FBT001 (called by the crew only)
@@ -468,6 +501,7 @@ class Run:
         assert scope is not None
         before = scope.account.execution.state
         scope.account.enter(state, reason)
+        scope.timeline.tell(MilestoneKind.STATE, _sentence(state.value, reason))
 
         def durable() -> None:
             view = execution_view(scope.account.execution, self.live, scope.wall())
@@ -488,6 +522,10 @@ class Run:
 
     def _tell_hold(self, hold: Hold, change: str) -> None:
         id_ = self.execution.id
+        if self._scope is not None:
+            kind = MilestoneKind.HOLD if change == "set" else MilestoneKind.LIFTED
+            told = f"{hold.reason.value} by {hold.author}" if change == "set" else f"{hold.reason.value} {change}"
+            self._scope.timeline.tell(kind, _sentence(told, hold.note if change == "set" else ""))
         self._surroundings.bus.publish(
             lambda i, at: HoldChanged(i, at, id_, hold.id, change, hold.reason.value, hold.note)
         )

@@ -14,6 +14,7 @@ from migmond.domain.execution import Stage
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Entry, Listing, Task
+from migmond.domain.timeline import MilestoneKind
 from migmond.engine.breath import Breath
 from migmond.engine.crew import open_mover
 from migmond.engine.process import MoverProcess
@@ -226,10 +227,12 @@ class Scanner:
         scope = self._scope
         scope.scan_done = True
         if scope.account.execution.stage is Stage.SCAN:
-            scope.account.stage(Stage.COPY)
+            scope.stage(Stage.COPY)
         if scope.account.totals.growing:
             scope.account.scanned(complete=True)
             scope.ledger.record([])
             planned = scope.account.totals.planned
+            known = f"{planned.entries:,} {'entry' if planned.entries == 1 else 'entries'}, {planned.bytes:,} bytes"
+            scope.timeline.tell(MilestoneKind.SCANNED, known)
             scope.surroundings.bus.publish(lambda i, at: ScanCompleted(i, at, scope.id, planned.entries, planned.bytes))
         scope.progress.set()

@@ -5,28 +5,31 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import trio
 
 from migmond.domain.entry import Lost
 from migmond.domain.events import TaskFailed
-from migmond.domain.execution import Execution
+from migmond.domain.execution import Execution, Stage
 from migmond.domain.fault import Fault
 from migmond.domain.plan import Operation
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Member, Task
+from migmond.domain.timeline import Milestone, MilestoneKind
 from migmond.engine.account import Account
 from migmond.engine.crew import Crew
 from migmond.engine.gate import Gate
 from migmond.engine.in_hand import InHand
 from migmond.engine.ledger import Ledger
 from migmond.engine.leftovers import Leftovers
+from migmond.engine.parts import Parts
 from migmond.engine.places import Places
 from migmond.engine.pulse import Pulse
 from migmond.engine.requeue import Requeue
 from migmond.engine.settings import Surroundings
+from migmond.engine.timeline import Timeline
 from migmond.engine.views import task_view
 from migmond.ports import AddFault, Change, PutExecution, Record
 from migmond.wire.items import RootInfo
@@ -54,6 +57,8 @@ class Scope:
         key, id, plan: the execution's, for ever.
         moving: sources are deleted.
         in_hand: which entries are waiting, at work or being settled: each once.
+        timeline: where milestones are put on record.
+        parts: progress by kind, size and directory, and what is kept with it.
         requeue: tasks to be dispatched again.
         orphans: groups that the next mover has to settle before it gets work.
         settling: how many groups a mover is settling right now.
@@ -70,13 +75,23 @@ class Scope:
     """
 
     def __init__(
-        self, surroundings: Surroundings, execution: Execution, gate: Gate, nursery: trio.Nursery, *, resumed: bool
+        self,
+        surroundings: Surroundings,
+        execution: Execution,
+        gate: Gate,
+        nursery: trio.Nursery,
+        parts: Parts,
+        milestones: Sequence[Milestone],
+        *,
+        resumed: bool,
     ) -> None:
         self.surroundings = surroundings
         self.key, self.id, self.plan = execution.key, execution.id, execution.plan
         self.moving = execution.plan.operation is Operation.MOVE
         self.in_hand = InHand()
-        self.account = Account(execution, self.in_hand)
+        self.parts = parts
+        self.timeline = Timeline(execution.key, milestones, self.record, surroundings.clock.wall)
+        self.account = Account(execution, self.in_hand, parts.counts)
         self.gate = gate
         self.nursery = nursery
         self.ledger = Ledger(surroundings.journal, self._closing, self.in_hand.written)
@@ -104,6 +119,16 @@ class Scope:
         """Whether there are groups of which nobody knows yet what became of them. Their tasks are pending in the
         journal, but must not be dispatched: they may be published already."""
         return bool(self.orphans or self.settling)
+
+    def record(self, changes: Sequence[Change]) -> None:
+        """Put changes on their way into the journal."""
+        self.ledger.record(changes)
+
+    def stage(self, stage: Stage) -> None:
+        """It is busy with something else from now on."""
+        if self.account.execution.stage is not stage:
+            self.account.stage(stage)
+            self.timeline.tell(MilestoneKind.STAGE, stage.value)
 
     def now(self) -> float:
         """Monotonic seconds."""

@@ -157,6 +157,8 @@ def _progress(execution: Execution, live: Live | None) -> api.Progress:
         seconds_remaining=estimate.seconds_remaining,
         eta_reason=estimate.reason,
         gone=tally_view(totals.gone),
+        eta_low_s=estimate.low_s,
+        eta_high_s=estimate.high_s,
     )
 
 

@@ -14,12 +14,15 @@ against 500 MB/s. Only the mix of files and bytes in percent and ETA depends on 
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """Rates over the window, and the time left; None with a reason while it cannot be told."""
+    """Rates over the window, and the time left; None with a reason while it cannot be told. `low_s`, `high_s`: the band
+    that holds the truth four times of five; None for a mere extrapolation."""
 
     bytes_per_s: float | None
     entries_per_s: float | None
     seconds_remaining: float | None
     reason: str
+    low_s: float | None = None
+    high_s: float | None = None
 
 
 def work(tally: Tally) -> float:

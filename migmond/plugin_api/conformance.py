@@ -26,16 +26,19 @@ from migmond.domain.plan import Plan, Source
 from migmond.domain.session import CoursePoint, SessionRecord
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Entry, Listing, Member, Task, TaskResult
+from migmond.domain.timeline import Milestone, MilestoneKind
 from migmond.ports import (
     AddFault,
     AddIntervention,
     AddListing,
+    AddMilestone,
     AddRoot,
     CancelPending,
     CancelSome,
     CloseGroup,
     DirectoriesTouched,
     Journal,
+    KeepBreakdown,
     OpenGroup,
     Promote,
     PutExecution,
@@ -214,7 +217,6 @@ class JournalConformance:
             assert (await journal.session(1), await journal.sessions()) == (None, [])
             await journal.apply([PutSession(first), PutSession(SessionRecord(2, "b" * 12, 6.0))])
             await journal.apply([PutSession(SessionRecord(2, "b" * 12, 7.0))])
-        async with self.open(tmp_path) as journal:
             assert await journal.session(1) == first
             assert [s.at for s in await journal.sessions()] == [5.0, 7.0]
             assert [s.key for s in await journal.sessions(after=1)] == [2]
@@ -345,6 +347,19 @@ class JournalConformance:
             assert [t.state.name for t in await journal.tasks(1)] == [
                 "CANCELLED", "DONE", "SKIPPED", "CANCELLED", "CANCELLED", "CANCELLED",
             ]  # fmt: skip
+
+    async def test_breakdowns_and_milestones(self, tmp_path: Path) -> None:
+        first = Milestone(5.0, MilestoneKind.STAGE, "copy")
+        second = Milestone(4.0, MilestoneKind.PERCENT, "10 %")  # the clock was set back: the order is what counts
+        async with self.open(tmp_path) as journal:
+            await journal.apply([PutExecution(execution()), PutExecution(execution(2))])
+            assert (await journal.breakdown(1), await journal.milestones(1)) == (b"", [])
+            await journal.apply([KeepBreakdown(1, b"one"), AddMilestone(1, first)])
+            await journal.apply([KeepBreakdown(1, b"two"), KeepBreakdown(2, b"other"), AddMilestone(1, second)])
+            assert await journal.breakdown(1) == b"two"
+            assert (await journal.milestones(1), await journal.milestones(2)) == ([first, second], [])
+            await journal.apply([KeepBreakdown(1, b"")])
+            assert (await journal.breakdown(1), await journal.breakdown(2)) == (b"", b"other")
 
     async def test_cancelling_a_part(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:

@@ -18,10 +18,12 @@ from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Listing, Task
+from migmond.domain.timeline import Milestone
 from migmond.ports import (
     AddFault,
     AddIntervention,
     AddListing,
+    AddMilestone,
     AddRoot,
     CancelPending,
     CancelSome,
@@ -32,6 +34,7 @@ from migmond.ports import (
     FaultRecord,
     JournalBackup,
     JournalCondition,
+    KeepBreakdown,
     OpenGroup,
     Promote,
     PutExecution,
@@ -62,6 +65,8 @@ class _State:
         self.groups: dict[tuple[int, int], CommitGroup] = {}
         self.births: dict[tuple[int, int], int] = {}
         self.seals: dict[tuple[int, bytes], ReceiptSeal] = {}
+        self.breakdowns: dict[int, bytes] = {}
+        self.milestones: dict[int, tuple[Milestone, ...]] = {}
         self.sessions: dict[int, SessionRecord] = {}
         self.faults: dict[tuple[int, int], tuple[FaultRecord, float]] = {}
         self.interventions: list[Intervention] = []
@@ -178,6 +183,12 @@ class MemoryJournal:
     async def seals(self, key: int) -> list[ReceiptSeal]:
         return sorted((s for (k, _), s in self._state.seals.items() if k == key), key=lambda s: (s.at, s.sha256))
 
+    async def breakdown(self, key: int) -> bytes:
+        return self._state.breakdowns.get(key, b"")
+
+    async def milestones(self, key: int) -> list[Milestone]:
+        return list(self._state.milestones.get(key, ()))
+
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         return {n: self._state.faults[key, n][0] for n in numbers if (key, n) in self._state.faults}
 
@@ -280,6 +291,10 @@ def _apply(state: _State, change: Change) -> None:
             state.sessions[change.record.key] = change.record
         case SealReceipt():
             state.seals.setdefault((change.key, change.seal.sha256), change.seal)
+        case KeepBreakdown():
+            state.breakdowns[change.key] = change.body
+        case AddMilestone():
+            state.milestones[change.key] = (*state.milestones.get(change.key, ()), change.milestone)
         case Retry():
             for at, task in state.of(change.key):
                 if task.state is TaskState.FAILED:

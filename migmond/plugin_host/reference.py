@@ -19,11 +19,11 @@ _INTRODUCTION = """Every metric that the installed plugins provide, with its uni
 the values. A gauge may go up and down; a counter only grows, until what it counts starts anew. Units are base units;
 ratios are 0 to 1 unless it says otherwise. Where there is no value, the sample says why; missing data is never 0."""
 
-_EXECUTIONS = f"""With `migmon export --format prometheus` only: of all that have not ended, and of the newest {MOST_ENDED}
+_EXECUTIONS = f"""With `migmon export --format prometheus`: of all that have not ended, and of the newest {MOST_ENDED:,}
 that have. A metric has at most {MAX_SERIES:,} series there; what is left out is counted in `{DROPPED}`."""
 
-_TABLES = """What `migmon export --table` and the method `report.export` give, as CSV, JSON lines or Parquet. An empty value
-is unknown, or does not apply."""
+_TABLES = """What `migmon export --table` and the method `report.export` give, as CSV, JSON lines or Parquet. An empty
+value is unknown, or does not apply."""
 
 
 def reference(found: MetricList) -> str:

@@ -6,7 +6,8 @@ import msgspec
 
 import migmond
 from migmond.domain import api
-from migmond.domain.analysis import ComparisonView
+from migmond.domain.analysis import ComparisonView, SessionView, WhyParams, WhyView
+from migmond.domain.breakdown import Batches, Breakdown, BreakdownParams, LargeFiles, LargeFilesParams, TimelineView
 from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Role
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
@@ -92,6 +93,22 @@ async def _errors(ctx: Context, params: api.ExecutionParams) -> api.ErrorGroups:
     return await ctx.backend.list_errors(ctx.session.peer, params.id)
 
 
+async def _breakdown(ctx: Context, params: BreakdownParams) -> Breakdown:
+    return await ctx.backend.breakdown(ctx.session.peer, params)
+
+
+async def _large_files(ctx: Context, params: LargeFilesParams) -> LargeFiles:
+    return await ctx.backend.large_files(ctx.session.peer, params)
+
+
+async def _batches(ctx: Context, params: api.ExecutionParams) -> Batches:
+    return await ctx.backend.batches(ctx.session.peer, params.id)
+
+
+async def _timeline(ctx: Context, params: api.ExecutionParams) -> TimelineView:
+    return await ctx.backend.timeline(ctx.session.peer, params.id)
+
+
 async def _interventions(ctx: Context, params: api.ExecutionParams) -> api.InterventionList:
     return await ctx.backend.list_interventions(ctx.session.peer, params.id)
 
@@ -158,6 +175,14 @@ async def _notes(ctx: Context, params: NotesParams) -> Notes:
     return await ctx.backend.notes(ctx.session.peer, params)
 
 
+async def _session(ctx: Context, params: api.ExecutionParams) -> SessionView:
+    return await ctx.backend.session(ctx.session.peer, params.id)
+
+
+async def _why(ctx: Context, params: WhyParams) -> WhyView:
+    return await ctx.backend.why(ctx.session.peer, params)
+
+
 async def _history(ctx: Context, params: HistoryParams) -> HistoryView:
     return await ctx.backend.query_history(ctx.session.peer, params)
 
@@ -221,6 +246,15 @@ def standard_registry() -> Registry:
                _seal_receipt),
         Method("execution.errors", _VIEWER, api.ExecutionParams, api.ErrorGroups,
                "The failures of an execution, grouped by phase and cause, with advice.", _errors),
+        Method("execution.breakdown", _VIEWER, BreakdownParams, Breakdown,
+               "Progress by type, size or directory of the entries, or by several of these at once.", _breakdown),
+        Method("execution.large_files", _VIEWER, LargeFilesParams, LargeFiles,
+               "Large files at hand, with rate and time left, and those that ended lately; the slowest files of all.",
+               _large_files),
+        Method("execution.batches", _VIEWER, api.ExecutionParams, Batches,
+               "The last batches of an execution's movers, and all of them in sums by progress.", _batches),
+        Method("execution.timeline", _VIEWER, api.ExecutionParams, TimelineView,
+               "What happened to an execution and when: states, stages, milestones, holds, interventions.", _timeline),
         Method("execution.interventions", _VIEWER, api.ExecutionParams, api.InterventionList,
                "Who changed what about an execution, oldest first.", _interventions),
         Method("execution.pause", _OPERATOR, api.PauseParams, api.ExecutionView,
@@ -250,6 +284,11 @@ def standard_registry() -> Registry:
                "The newest sample of every series that collectors provide, by pages.", _samples),
         Method("metrics.notes", _OPERATOR, NotesParams, Notes,
                "What collectors were told in words of late, such as the kernel's messages about disks.", _notes),
+        Method("execution.session", _VIEWER, api.ExecutionParams, SessionView,
+               "How an execution performs: rates and their trend, where the time goes, what it takes, the forecast's "
+               "reasons; of an ended one what was kept.", _session),
+        Method("execution.why", _VIEWER, WhyParams, WhyView,
+               "Why an execution is not faster, or why one of its entries is where it is, in a sentence.", _why),
         Method("history.query", _VIEWER, HistoryParams, HistoryView,
                "What was measured over a time, at most so many points of each series, with gaps where nothing was.",
                _history),

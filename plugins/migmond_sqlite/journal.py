@@ -20,6 +20,7 @@ from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
+from migmond.domain.timeline import Milestone
 from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition, ReceiptSeal, Sift
 from migmond_sqlite import backup, reading, writing
 from migmond_sqlite.ballast import Ballast
@@ -186,6 +187,12 @@ class SqliteJournal:
 
     async def seals(self, key: int) -> list[ReceiptSeal]:
         return await self._read(reading.seals, key)
+
+    async def breakdown(self, key: int) -> bytes:
+        return await self._read(reading.breakdown, key)
+
+    async def milestones(self, key: int) -> list[Milestone]:
+        return await self._read(reading.milestones, key)
 
     async def faults(self, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:
         return await self._read(reading.faults, key, numbers)

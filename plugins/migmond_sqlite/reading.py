@@ -16,6 +16,7 @@ from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
+from migmond.domain.timeline import Milestone, MilestoneKind
 from migmond.ports import FaultGroup, FaultRecord, ReceiptSeal, Sift
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import INT64_MAX, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
@@ -25,6 +26,7 @@ _MANY = 500
 _TYPES = tuple(EntryType)
 _STATES = tuple(TaskState)
 _OUTCOMES = tuple(Outcome)
+_MILESTONES = {kind.value: kind for kind in MilestoneKind}
 _NOTHING = Lost.NOTHING
 _FINAL = (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.CANCELLED)
 
@@ -189,6 +191,16 @@ def session(db: apsw.Connection, key: int) -> SessionRecord | None:
 def seals(db: apsw.Connection, key: int) -> list[ReceiptSeal]:
     sql = "SELECT sha256, format, at, ended_at FROM receipt_seal WHERE key=? ORDER BY at, sha256"
     return [ReceiptSeal(*row) for row in db.execute(sql, (key,))]
+
+
+def breakdown(db: apsw.Connection, key: int) -> bytes:
+    found = run(db, "SELECT body FROM breakdown WHERE key=?", (key,))
+    return found[0][0] if found else b""
+
+
+def milestones(db: apsw.Connection, key: int) -> list[Milestone]:
+    rows = db.execute("SELECT at, kind, text FROM milestone WHERE key=? ORDER BY number", (key,))
+    return [Milestone(at, _MILESTONES[kind], text) for at, kind, text in rows if kind in _MILESTONES]  # or newer ones
 
 
 def faults(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, FaultRecord]:

@@ -59,6 +59,12 @@ ADDED_TABLES = (
     """CREATE TABLE IF NOT EXISTS receipt_seal (
         key INTEGER NOT NULL, sha256 BLOB NOT NULL, format INTEGER NOT NULL, at REAL NOT NULL, ended_at REAL,
         PRIMARY KEY (key, sha256)) WITHOUT ROWID""",
+    # Progress by parts, as the engine keeps it.
+    """CREATE TABLE IF NOT EXISTS breakdown (key INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
+    # What happened to executions, in this order.
+    """CREATE TABLE IF NOT EXISTS milestone (
+        key INTEGER NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL,
+        PRIMARY KEY (key, number)) WITHOUT ROWID""",
     # How executions went, by their key.
     """CREATE TABLE IF NOT EXISTS session (key INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
 )

@@ -11,12 +11,14 @@ from migmond.ports import (
     AddFault,
     AddIntervention,
     AddListing,
+    AddMilestone,
     AddRoot,
     CancelPending,
     CancelSome,
     Change,
     CloseGroup,
     DirectoriesTouched,
+    KeepBreakdown,
     OpenGroup,
     Promote,
     PutExecution,
@@ -98,6 +100,19 @@ def apply(connection: apsw.Connection, change: Change) -> None:
                 connection,
                 "INSERT OR IGNORE INTO receipt_seal VALUES (?,?,?,?,?)",
                 (change.key, seal.sha256, seal.format, seal.at, seal.ended_at),
+            )
+        case KeepBreakdown():
+            if change.body:
+                run(connection, "INSERT OR REPLACE INTO breakdown VALUES (?,?)", (change.key, change.body))
+            else:
+                run(connection, "DELETE FROM breakdown WHERE key=?", (change.key,))
+        case AddMilestone():
+            told = change.milestone
+            run(
+                connection,
+                "INSERT INTO milestone VALUES (?1, (SELECT ifnull(max(number), 0) + 1 FROM milestone WHERE key=?1),"
+                " ?2, ?3, ?4)",
+                (change.key, told.at, told.kind.value, told.text),
             )
         case Retry():
             base = change.key << NUMBER_BITS

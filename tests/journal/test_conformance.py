@@ -18,6 +18,7 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.intervention import Intervention, InterventionKind
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Entry, Member, TaskResult
+from migmond.domain.timeline import Milestone, MilestoneKind
 from migmond.plugin_api.conformance import (
     PLAN,
     DurableJournalConformance,
@@ -32,12 +33,14 @@ from migmond.ports import (
     AddFault,
     AddIntervention,
     AddListing,
+    AddMilestone,
     CancelPending,
     CancelSome,
     Change,
     CloseGroup,
     DirectoriesTouched,
     Journal,
+    KeepBreakdown,
     OpenGroup,
     Promote,
     PutExecution,
@@ -123,6 +126,10 @@ def steps() -> st.SearchStrategy[Step]:
         st.builds(CancelPending, KEYS),
         st.builds(CancelSome, KEYS, NUMBERS, NUMBERS),
         st.builds(AddIntervention, done),
+        st.builds(KeepBreakdown, KEYS, st.sampled_from([b"", b"one", b"two"])),
+        st.builds(
+            AddMilestone, KEYS, st.builds(Milestone, NUMBERS.map(float), st.sampled_from(MilestoneKind), st.just("x"))
+        ),
         st.builds(SavePlan, st.integers(0, 1), plan, NUMBERS.map(float)),
         st.builds(RemovePlan, st.integers(0, 1), st.sampled_from(["a", "b"])),
         st.builds(lambda k, s, r: PutExecution(execution(k, state=s), r), KEYS, states, st.sampled_from(["", "later"])),
@@ -174,6 +181,7 @@ async def answers(journal: Journal) -> list[Any]:
                 found.append(await journal.tasks(key, states=(state,), followers=flag, directories=False, after=3))
                 found.append(await journal.tasks(key, states=(state, TaskState.DONE), directories=flag, after=2))
                 found.append(await journal.tasks(key, states=(state, TaskState.FAILED), directories=flag))
+        found += [await journal.breakdown(key), await journal.milestones(key)]
         kinds = (), (EntryType.FILE,), (EntryType.DIRECTORY, EntryType.SYMLINK)
         for last, types, larger, smaller in itertools.product((0, 4, 1 << 62), kinds, (None, 9, 10), (None, 10, 11)):
             found.append(await journal.tasks(key, after=1, sift=Sift(last, types, larger, smaller)))

@@ -55,6 +55,10 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "execution.files": LOOK,
     "execution.errors": LOOK,
     "execution.interventions": LOOK,
+    "execution.breakdown": LOOK,
+    "execution.large_files": LOOK,
+    "execution.batches": LOOK,
+    "execution.timeline": LOOK,
     "execution.pause": STEER,
     "execution.resume": STEER,
     "execution.cancel": STEER,
@@ -75,6 +79,8 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "report.since": EVERYBODY,
     "report.export": EVERYBODY,
     "history.query": EVERYBODY,
+    "execution.session": LOOK,
+    "execution.why": LOOK,
     "history.series": EVERYBODY,
 }
 NAMES_AN_EXECUTION = [m.name for m in standard_registry().all() if "id" in m.params.__struct_fields__]

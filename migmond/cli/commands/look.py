@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
@@ -12,13 +13,30 @@ from migmond.cli.connect import connect
 from migmond.cli.meant import meant
 from migmond.cli.parse import execution_argument, global_options, selector_from, selector_options
 from migmond.cli.render.execution import details, listing, worst_first
+from migmond.cli.render.monitoring import session_lines, why_lines
 from migmond.cli.render.other import error_lines, intervention_lines, task_lines
+from migmond.cli.render.parts import batch_lines, breakdown_lines, large_file_lines, timeline_lines
 from migmond.cli.state import State, terminal_columns
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.domain.analysis import SessionView, WhyParams, WhyView
+from migmond.domain.breakdown import (
+    BY,
+    MAX_ROWS,
+    Batches,
+    Breakdown,
+    BreakdownParams,
+    LargeFiles,
+    LargeFilesParams,
+    TimelineView,
+)
 from migmond.domain.states import LIVE_EXECUTION_STATES, TERMINAL_EXECUTION_STATES, ExecutionState
 
+R = TypeVar("R", bound=api.Result)
+
 _PAGE = 1000
+_PATIENCE = 10
+"""Seconds without any progress after which what is being counted is not waited for."""
 _NO_EDGE = 1 << 20
 _OVER = frozenset(s.value for s in TERMINAL_EXECUTION_STATES - {ExecutionState.DRAINED})
 """Nothing of what was done to such a migration can be undone; a drain can."""
@@ -74,16 +92,79 @@ def worst(client: Client, states: tuple[str, ...], limit: int) -> api.ExecutionP
 
 @click.command()
 @execution_argument()
+@click.option(
+    "--by", multiple=True, type=click.Choice(BY), help="Show progress by this; several times for each combination."
+)
+@click.option("--limit", type=click.IntRange(1, MAX_ROWS), default=50, show_default=True, help="Rows of --by at most.")
+@click.option("--batches", is_flag=True, help="Compare the batches that movers were given.")
+@click.option("--large", is_flag=True, help="Show files of 64 MiB and more one by one, and the slowest files.")
+@click.option("--timeline", is_flag=True, help="Show what happened and when.")
 @global_options
 @click.pass_obj
-def show(state: State, id_: str) -> None:
+def show(
+    state: State, id_: str, by: tuple[str, ...], limit: int, *, batches: bool, large: bool, timeline: bool
+) -> None:
     """Show one migration: how far, how fast, what is in the way."""
     with connect(state) as client:
         view = meant(state, client, id_)
+        one = api.ExecutionParams(view.id)
+        if by:
+            parts = _counted(state, client, BreakdownParams(view.id, by, limit))
+            _put(state, "breakdown", parts, breakdown_lines)
+        if batches:
+            _put(state, "batches", client.call("execution.batches", one, Batches), batch_lines)
+        if large:
+            found = client.call("execution.large_files", LargeFilesParams(view.id, limit=limit), LargeFiles)
+            _put(state, "large_files", found, large_file_lines)
+        if timeline:
+            _put(state, "timeline", client.call("execution.timeline", one, TimelineView), timeline_lines)
+        picked = by or batches or large or timeline
+        lines = [] if state.json or picked else session_lines(client.call("execution.session", one, SessionView))
+    if picked:
+        return
     if state.json:
         state.emit("execution", view)
     else:
-        state.show(details(view))
+        state.show([*details(view), *lines])
+
+
+@click.command()
+@execution_argument()
+@click.argument("path", default="")
+@global_options
+@click.pass_obj
+def why(state: State, id_: str, path: str) -> None:
+    """Say why a migration is not faster.
+
+    With PATH, below its source: why that entry waits, is held, or failed.
+    """
+    with connect(state) as client:
+        view = meant(state, client, id_)
+        found = client.call("execution.why", WhyParams(view.id, path), WhyView)
+    if state.json:
+        state.emit("why", found)
+    else:
+        state.show(why_lines(found))
+
+
+def _put(state: State, kind: str, found: R, lines: Callable[[R], list[str]]) -> None:
+    if state.json:
+        state.emit(kind, found)
+    else:
+        state.show(lines(found))
+
+
+def _counted(state: State, client: Client, params: BreakdownParams) -> Breakdown:
+    """Ask until it is counted, which the daemon does in the background when it has to."""
+    before, tries = "", 0
+    while True:
+        found = client.call("execution.breakdown", params, Breakdown)
+        tries = tries + 1 if found.reason == before else 0
+        if found.complete or tries >= _PATIENCE:
+            return found
+        if not tries:
+            state.say(found.reason)
+        before = found.reason
 
 
 @click.command()

@@ -23,7 +23,10 @@ _PAGE = 2_000
 @global_options
 @click.pass_obj
 def metrics(state: State, prefix: str, labels: tuple[str, ...], meaning: bool, notes: bool) -> None:  # noqa: FBT001
-    """Show the newest value of every metric whose name begins with PREFIX; `migmond_` may be left out."""
+    """Show the newest value of every metric.
+
+    With PREFIX: of those whose name begins so; `migmond_` may be left out.
+    """
     if meaning and notes:
         raise click.UsageError("--meaning and --notes exclude each other")
     if meaning:

@@ -65,7 +65,9 @@ def eta_text(progress: api.Progress) -> str:
     """Return the time left, or a dash with the reason."""
     if progress.seconds_remaining is None:
         return f"{UNKNOWN} ({progress.eta_reason})" if progress.eta_reason else UNKNOWN
-    return show_duration(progress.seconds_remaining)
+    left, low, high = progress.seconds_remaining, progress.eta_low_s, progress.eta_high_s
+    band = "" if low is None or high is None else f" ({show_duration(low)}–{show_duration(high)})"
+    return f"{show_duration(left)}{band}"
 
 
 def clock(rfc3339: str | None) -> str:

@@ -1,0 +1,218 @@
+"""When an execution will be done: the predictor, fed by what the observer sees, with earlier runs on the same devices
+as its first guess."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import trio
+
+from migmond.analytics.coverage import Promises
+from migmond.analytics.decay import learnt
+from migmond.analytics.measures import Cost, Forecast, Shape, SpeedChange, Tick, Unknown
+from migmond.analytics.predictor import Predictor
+from migmond.domain.device import Chain
+from migmond.domain.execution import Tally, Totals
+from migmond.domain.observation import Outlook
+from migmond.domain.session import DeviceSide, SessionRecord
+from migmond.engine.scope import Scope
+from migmond.engine.turns import crew_size
+from migmond.fsys.device_graph import DeviceGraph, number_of, read_graph
+
+HISTORY_RUNS = 20
+"""Newest runs on the same devices that a forecast rests on."""
+_SESSIONS_PAGE = 500
+KEPT_TICKS = 2000
+"""Ticks that are kept to find out in the end what the run cost; when there are more, every second one goes."""
+
+
+def side_of(chain: Chain) -> DeviceSide:
+    """Return what one end of an execution is on, by what is known of the disks below its file system."""
+    names = tuple(disk.name for disk in chain.disks)
+    if chain.server:
+        return DeviceSide(names, chain.server, "network")
+    if not chain.disks:
+        memory = chain.mount is not None and chain.mount.kind in ("tmpfs", "ramfs")
+        return DeviceSide(names, "memory" if memory else "", "memory" if memory else "unknown")
+    identity = "+".join(sorted(f"{d.model}:{d.serial}" if d.serial else d.name for d in chain.disks))
+    if chain.rotational:
+        return DeviceSide(names, identity, "hdd")
+    if all(d.transport == "nvme" for d in chain.disks):
+        return DeviceSide(names, identity, "nvme")
+    return DeviceSide(names, identity, "ssd" if chain.rotational is False else "unknown")
+
+
+async def sides(source_device: int, target_device: int) -> tuple[DeviceSide, DeviceSide]:
+    """Return what source and target are on. Reads /proc and /sys, in a thread."""
+
+    def look() -> tuple[DeviceSide, DeviceSide]:
+        graph: DeviceGraph = read_graph(device_of=number_of)
+        return side_of(graph.chain(source_device)), side_of(graph.chain(target_device))
+
+    return await trio.to_thread.run_sync(look, abandon_on_cancel=True)
+
+
+def costs_of(records: Iterable[SessionRecord], source: DeviceSide, target: DeviceSide) -> list[Cost]:
+    """Return what earlier runs on the same two devices cost, the newest last. What a limit slowed down says nothing of
+    them."""
+    return [
+        Cost(r.cost_a, r.cost_b, r.cliff_bytes, r.slowdown)
+        for r in records
+        if r.cost_a is not None
+        and r.cost_b is not None
+        and not r.limited
+        and source.identity
+        and target.identity
+        and (r.source.identity, r.target.identity) == (source.identity, target.identity)
+    ][-HISTORY_RUNS:]
+
+
+class Forecasting:
+    """Of one run. `begin` makes it work; before that, nothing is known.
+
+    Attributes:
+        source, target: what the execution's ends are on.
+        changes: of its speed that nobody asked for, the newest last.
+    """
+
+    def __init__(self) -> None:
+        self._predictor: Predictor | None = None
+        self._ticks: list[Tick] = []
+        self._every = 1
+        self._skipped = 0
+        self._promises = Promises()
+        self._limit: int | None = None
+        self._workers = 0
+        self._last_action_s = 0.0
+        self.source = self.target = DeviceSide()
+        self.changes: list[SpeedChange] = []
+
+    def begin(
+        self,
+        totals: Totals,
+        source: DeviceSide,
+        target: DeviceSide,
+        history: Sequence[Cost],
+        workers: int,
+        snapshot: bytes = b"",
+    ) -> None:
+        """Begin to predict.
+
+        Args:
+            history: of earlier runs on these devices.
+            snapshot: of an earlier run of this execution, to go on from; another version's is left out.
+        """
+        self.source, self.target = source, target
+        if snapshot:
+            try:
+                self._predictor = Predictor.restored(snapshot)
+            except msgspec.MsgspecError:
+                snapshot = b""
+        if not snapshot:
+            transport = "network" if "network" in (source.kind, target.kind) else "local"
+            planned = totals.planned
+            shape = Shape(planned.entries, planned.bytes, source.kind, target.kind, transport, workers)
+            self._predictor = Predictor(shape, history)
+
+    @property
+    def begun(self) -> bool:
+        return self._predictor is not None
+
+    def tick(self, active_s: float, settled: Tally, totals: Totals, workers: int, limit: int | None) -> None:
+        """Take in how far it is.
+
+        Args:
+            active_s: seconds of work.
+            settled: what is in flight included.
+            workers: that were asked for.
+            limit: bytes per second.
+        """
+        if self._predictor is None:
+            return
+        if self._workers and (workers, limit) != (self._workers, self._limit):
+            self._last_action_s = active_s
+        self._workers, self._limit = workers, limit
+        planned = totals.planned
+        tick = Tick(active_s, settled.entries, settled.bytes, workers, limit, planned.entries, planned.bytes)
+        change = self._predictor.tick(tick, growing=totals.growing)
+        if change is not None:
+            self.changes = [*self.changes[-9:], change]
+        self._keep(tick)
+        found = self._predictor.forecast()
+        if isinstance(found, Forecast):
+            self._promises.note(active_s, found)
+
+    def _keep(self, tick: Tick) -> None:
+        self._skipped += 1
+        if self._skipped < self._every:
+            return
+        self._skipped = 0
+        self._ticks.append(tick)
+        if len(self._ticks) >= KEPT_TICKS:
+            self._ticks, self._every = self._ticks[::2], self._every * 2
+
+    def forecast(self) -> Forecast | Unknown:
+        """Return what is left, with the band that people are shown (80 %)."""
+        if self._predictor is None:
+            return Unknown("not measured yet")
+        return self._predictor.forecast()
+
+    def kept(self, active_s: float) -> tuple[int, int]:
+        """Return how many of its bands have come to their test, now that it has ended after `active_s`, and how many
+        held. What was told before somebody changed limits or workers is not counted."""
+        kept = self._promises.kept(active_s, self._last_action_s)
+        return kept.bands, kept.held
+
+    def cost(self) -> Cost | None:
+        """Return what files and bytes cost in this run; None when it was too short or uniform to tell."""
+        return learnt(self._ticks)
+
+    def outlook(self, active_s: float, *, learn: bool) -> Outlook:
+        """Return all that is known of what is to come, after so many seconds of work. `learn`: what the run has cost as
+        well, which takes some milliseconds to find out."""
+        found, cost = self.forecast(), self.cost() if learn else None
+        promised, kept = self.kept(active_s)
+        outlook = Outlook(
+            source=self.source,
+            target=self.target,
+            snapshot=self.snapshot(),
+            promised=promised,
+            kept=kept,
+            changes=tuple((c.t, c.factor) for c in self.changes),
+        )
+        if cost is not None:
+            outlook = msgspec.structs.replace(
+                outlook, cost_a=cost.a, cost_b=cost.b, cliff_bytes=cost.cliff_bytes, slowdown=cost.slowdown
+            )
+        if isinstance(found, Unknown):
+            return msgspec.structs.replace(outlook, reason=found.reason)
+        return msgspec.structs.replace(
+            outlook,
+            remaining_s=found.remaining_s,
+            low_s=found.low_s,
+            high_s=found.high_s,
+            reason="",
+            file_s=found.file_s,
+            byte_s=found.byte_s,
+        )
+
+    def snapshot(self) -> bytes:
+        """Return what the next run of this execution goes on from."""
+        return b"" if self._predictor is None else self._predictor.snapshot()
+
+
+async def begin(scope: Scope, forecasting: Forecasting) -> None:
+    """Let `forecasting` begin with what the journal knows: an earlier run of this execution, or of others on the same
+    devices. A mover has opened the roots."""
+    root, journal = scope.roots[0], scope.surroundings.journal
+    source, target = await sides(root.source_device, root.target_device)
+    records: list[SessionRecord] = []
+    after = 0
+    while page := await journal.sessions(after=after, limit=_SESSIONS_PAGE):
+        after = page[-1].key
+        records += [r for r in page if r.target.identity == target.identity]
+    own = next((r.forecast for r in records if r.key == scope.key), b"")
+    others = costs_of((r for r in records if r.key != scope.key), source, target)
+    workers = crew_size(scope.account.execution, scope.surroundings.settings)
+    forecasting.begin(scope.account.totals, source, target, others, workers, own)

@@ -1,0 +1,201 @@
+"""The one sampler: looks at every execution at work, keeps its session, and feeds the history and the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+import trio
+
+from migmond.analytics.shares import DeviceLoad
+from migmond.domain.errors import JournalError
+from migmond.domain.observation import Observation
+from migmond.domain.samples import NoData, SampleView
+from migmond.domain.session import SessionRecord
+from migmond.domain.telemetry import Annotation, Batch, MetricKind, Reading, Series, series_of
+from migmond.fsys.process_usage import Usage, process_usage
+from migmond.monitor.session import MachineLoad, MoverUsage, Session
+from migmond.ports import Clock, Journal, PutSession
+
+KEEP_EVERY_S = 30.0
+"""How often what is known of a running execution is journaled: so much of its monitoring a crash may lose."""
+
+Observe = Callable[[bool], tuple[list[Observation], list[Observation]]]
+
+
+class Sinks(msgspec.Struct, frozen=True):
+    """Where what is measured goes; neither may block.
+
+    Attributes:
+        put: readings of one moment.
+        note: events on the time axis.
+    """
+
+    put: Callable[[Batch], None]
+    note: Callable[[Annotation], None]
+
+
+class Sampler:
+    """Args:
+    observe: returns what is at work and what has ended since it was asked before; its argument: find out as well what
+        the runs have cost.
+    samples: returns the collectors' newest.
+    interval_s: between two looks.
+    """
+
+    def __init__(
+        self,
+        observe: Observe,
+        samples: Callable[[], Iterable[SampleView]],
+        journal: Journal,
+        sinks: Sinks,
+        clock: Clock,
+        log: Callable[..., None],
+        interval_s: float = 2.0,
+    ) -> None:
+        self._observe = observe
+        self._samples = samples
+        self._journal = journal
+        self._sinks = sinks
+        self._clock = clock
+        self._log = log
+        self._interval_s = interval_s
+        self._sessions: dict[str, Session] = {}
+        self._kept_at = clock.monotonic()
+        self._stages: dict[str, tuple[str, str]] = {}
+        self._series: dict[tuple[str, str], Series] = {}
+
+    def session(self, execution: str) -> Session | None:
+        """Return the live session of an execution; None when nothing works on it."""
+        return self._sessions.get(execution)
+
+    @property
+    def wall_minus_monotonic(self) -> float:
+        """To be added to monotonic seconds to make wall clock seconds of them, for people."""
+        return self._clock.wall() - self._clock.monotonic()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await trio.sleep(self._interval_s)
+
+    async def look(self) -> None:
+        """Take one look at everything."""
+        now = self._clock.monotonic()
+        keep = now - self._kept_at >= KEEP_EVERY_S
+        live, ended = self._observe(keep)
+        if not live and not ended:
+            self._sessions.clear()
+            return
+        pids = [m.pid for o in live for m in o.movers]
+        usage = await trio.to_thread.run_sync(_usages, pids) if pids else {}
+        load = machine_load(self._samples())
+        for seen in [*ended, *live]:
+            await self._take(seen, now, usage, load)
+        kept = [self._sessions[o.execution.id].record for o in ended]
+        if keep:
+            self._kept_at = now
+            kept += [self._sessions[o.execution.id].record for o in live]
+        await self._keep(kept)
+        at_work = {o.execution.id for o in live}
+        for execution in set(self._sessions) - at_work:
+            del self._sessions[execution]
+            self._stages.pop(execution, None)
+
+    async def _take(self, seen: Observation, now: float, usage: dict[int, MoverUsage], load: MachineLoad) -> None:
+        id_ = seen.execution.id
+        session = self._sessions.get(id_)
+        if session is None:
+            before = await self._journal.session(seen.execution.key)
+            session = self._sessions[id_] = Session(seen, now, before)
+        wall = self._clock.wall()
+        mine = {m.pid: usage[m.pid] for m in seen.movers if m.pid in usage}
+        session.observe(seen, now, wall, mine, load)
+        self._tell_stage(seen, wall)
+        self._sinks.put(Batch(wall, self._interval_s, tuple(self._readings(seen, session.record))))
+
+    def _tell_stage(self, seen: Observation, wall: float) -> None:
+        """Phases are events on the time axis of charts."""
+        execution = seen.execution
+        stage = (execution.state.value, execution.stage.value)
+        if self._stages.get(execution.id) != stage:
+            self._stages[execution.id] = stage
+            self._sinks.note(Annotation(wall, "phase", execution.id, f"{stage[0]}: {stage[1]}"))
+
+    def _readings(self, seen: Observation, record: SessionRecord) -> Iterable[Reading]:
+        id_, totals, flying = seen.execution.id, seen.execution.totals, seen.in_flight
+        counters = {
+            "migmond_execution_bytes_total": totals.settled.bytes + flying.bytes,
+            "migmond_execution_entries_total": totals.settled.entries + flying.entries,
+            "migmond_execution_failed_entries_total": totals.failed.entries,
+            "migmond_execution_cpu_seconds_total": record.cpu_s,
+            "migmond_execution_read_bytes_total": record.read_bytes,
+            "migmond_execution_written_bytes_total": record.written_bytes,
+        }
+        gauges = {
+            "migmond_execution_planned_bytes": totals.planned.bytes,
+            "migmond_execution_planned_entries": totals.planned.entries,
+            "migmond_execution_movers": len(seen.movers),
+            "migmond_execution_remaining_seconds": seen.outlook.remaining_s,
+            "migmond_execution_remaining_low_seconds": seen.outlook.low_s,
+            "migmond_execution_remaining_high_seconds": seen.outlook.high_s,
+        }
+        for metric, value in counters.items():
+            if value is not None:
+                yield Reading(self._series_of(metric, id_, MetricKind.COUNTER), float(value))
+        for metric, value in gauges.items():
+            if value is not None:
+                yield Reading(self._series_of(metric, id_, MetricKind.GAUGE), float(value))
+
+    def _series_of(self, metric: str, execution: str, kind: MetricKind) -> Series:
+        key = (metric, execution)
+        if len(self._series) > 10_000:
+            self._series.clear()
+        if key not in self._series:
+            base = metric.removesuffix("_total")
+            unit = next((u for u in ("bytes", "seconds") if base.endswith(f"_{u}")), "")
+            self._series[key] = series_of(metric, {"execution": execution}, kind, unit)
+        return self._series[key]
+
+    async def _keep(self, records: Sequence[SessionRecord]) -> None:
+        if not records:
+            return
+        try:
+            await self._journal.apply([PutSession(record) for record in records])
+        except JournalError as e:  # a full or damaged journal is told where it matters
+            self._log("monitoring could not be journaled", why=e.message)
+
+
+def _usages(pids: Sequence[int]) -> dict[int, MoverUsage]:
+    found: dict[int, MoverUsage] = {}
+    for pid in pids:
+        usage = process_usage(pid)
+        if isinstance(usage, Usage):
+            found[pid] = MoverUsage(
+                _known(usage.cpu_s), _known(usage.resident_bytes), _known(usage.read_bytes), _known(usage.write_bytes)
+            )
+    return found
+
+
+def _known(figure: float | NoData) -> float | None:
+    return None if isinstance(figure, NoData) else figure
+
+
+def machine_load(samples: Iterable[SampleView]) -> MachineLoad:
+    """Return what the system collector last said, as sessions need it."""
+    cpus: list[float] = []
+    busy: dict[str, float] = {}
+    waits: dict[str, list[float]] = {}
+    for sample in samples:
+        if sample.value is None:
+            continue
+        if sample.metric == "migmond_cpu_busy_ratio":
+            cpus.append(sample.value)
+        elif sample.metric == "migmond_disk_busy_ratio":
+            busy[sample.labels["device"]] = sample.value
+        elif sample.metric == "migmond_disk_latency_seconds":
+            waits.setdefault(sample.labels["device"], []).append(sample.value)
+    names = busy.keys() | waits.keys()
+    cpu = sum(cpus) / len(cpus) if cpus else None
+    return MachineLoad(cpu, {n: DeviceLoad(n, busy.get(n), max(waits.get(n, []), default=None)) for n in names})

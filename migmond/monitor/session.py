@@ -1,0 +1,228 @@
+"""The live session of one execution: what is measured and analysed while it runs. Pure: `now` is an argument."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+import msgspec
+
+from migmond.analytics.issues import issues
+from migmond.analytics.shares import DeviceLoad, Situation, of_threads
+from migmond.analytics.throughput import Throughput
+from migmond.analytics.why import where_time_goes
+from migmond.domain.activity import Spent
+from migmond.domain.analysis import PerformanceView, RatesView, TimeView
+from migmond.domain.execution import Tally
+from migmond.domain.observation import Observation
+from migmond.domain.session import MAX_COURSE, CoursePoint, SessionRecord
+from migmond.domain.states import ExecutionState
+
+SPAN_S = 60.0
+"""Where the time goes is told of the last minute: long enough for large commit groups, short enough to follow."""
+
+
+class MachineLoad(msgspec.Struct, frozen=True):
+    """What collectors last said of the machine; None is what nobody told.
+
+    Attributes:
+        cpu_busy: of all processors, 0 to 1.
+        disks: by name.
+    """
+
+    cpu_busy: float | None = None
+    disks: Mapping[str, DeviceLoad] = {}
+
+
+class MoverUsage(msgspec.Struct, frozen=True):
+    """What one mover process has taken since it started; None is what the kernel does not show."""
+
+    cpu_s: float | None = None
+    resident_bytes: float | None = None
+    read_bytes: float | None = None
+    written_bytes: float | None = None
+
+
+class _Look(msgspec.Struct, frozen=True):
+    now: float
+    copying: Spent
+    committing: Spent
+
+
+class Session:
+    """Takes observations of one execution in order.
+
+    Args:
+        first: of them; the session begins with it.
+        now: monotonic seconds of that.
+        before: what an earlier daemon, or run, kept of it.
+
+    Attributes:
+        observation: the newest.
+    """
+
+    def __init__(self, first: Observation, now: float, before: SessionRecord | None) -> None:
+        execution = first.execution
+        self._record = before or SessionRecord(execution.key, execution.id, 0.0)
+        self._base = self._record
+        self._began = self._last = now
+        self._throughput = Throughput()
+        self._looks: deque[_Look] = deque()
+        self._usage: dict[int, MoverUsage] = {}
+        self._gone = MoverUsage(0.0, 0.0, 0.0, 0.0)
+        self._load = MachineLoad()
+        self._limited_s = 0.0
+        self._course_every_s = 2.0
+        self.observation = first
+
+    def observe(
+        self, seen: Observation, now: float, wall: float, usage: Mapping[int, MoverUsage], load: MachineLoad
+    ) -> None:
+        """Take in one look.
+
+        Args:
+            now: monotonic seconds.
+            wall: wall clock seconds.
+            usage: of its movers, by pid, as far as they can be seen.
+            load: of the machine.
+        """
+        elapsed = max(0.0, now - self._last)
+        self._last, self.observation, self._load = now, seen, load
+        execution = seen.execution
+        held = execution.state is ExecutionState.PAUSED
+        settled = execution.totals.settled.plus(seen.in_flight.entries, seen.in_flight.bytes)
+        self._throughput.observe(now, settled.bytes, settled.entries, held=held)
+        if execution.limits.io_bytes_per_s is not None:
+            self._limited_s += elapsed
+        self._looks.append(_Look(now, seen.copying, seen.committing))
+        while len(self._looks) > 2 and self._looks[1].now <= now - SPAN_S:
+            self._looks.popleft()
+        self._take_usage(usage)
+        self._update(seen, wall, settled, elapsed, held=held)
+
+    def _take_usage(self, usage: Mapping[int, MoverUsage]) -> None:
+        """Counters of movers that are gone go on in a sum."""
+        for pid in set(self._usage) - {m.pid for m in self.observation.movers}:
+            self._gone = _sum(self._gone, self._usage.pop(pid))
+        self._usage.update(usage)
+
+    def _update(self, seen: Observation, wall: float, settled: Tally, elapsed: float, *, held: bool) -> None:
+        base, outlook, record = self._base, seen.outlook, self._record
+        total = self._gone
+        for used in self._usage.values():
+            total = _sum(total, used)
+        resident = sum(int(u.resident_bytes or 0) for u in self._usage.values())
+        peak = self._throughput.peak()
+        moved = _moved(seen)
+        self._record = msgspec.structs.replace(
+            record,
+            at=wall,
+            wall_s=record.wall_s + elapsed,
+            active_s=seen.active_s,
+            held_s=record.held_s + (elapsed if held else 0.0),
+            source=outlook.source if outlook.source.identity else record.source,
+            target=outlook.target if outlook.target.identity else record.target,
+            workers=max(record.workers, sum(1 for m in seen.movers if m.slot < _SCANNING_SLOT)),
+            deaths=base.deaths + seen.deaths,
+            moved_bytes=max(record.moved_bytes, base.moved_bytes + moved),
+            cpu_s=_plus(base.cpu_s, total.cpu_s),
+            read_bytes=_whole(_plus(base.read_bytes, total.read_bytes)),
+            written_bytes=_whole(_plus(base.written_bytes, total.written_bytes)),
+            peak_resident_bytes=max(record.peak_resident_bytes, resident),
+            copying=base.copying.plus(seen.copying),
+            committing=base.committing.plus(seen.committing),
+            peak_bytes_per_s=max(base.peak_bytes_per_s or 0.0, peak.bytes_per_s) if peak else base.peak_bytes_per_s,
+            course=self._course(record.course, CoursePoint(seen.active_s, settled, seen.execution.totals.planned)),
+            forecast=outlook.snapshot or record.forecast,
+            promised=base.promised + outlook.promised,
+            kept=base.kept + outlook.kept,
+            limited=self._limited_s > 0.5 * max(seen.active_s, 1e-9),
+        )
+        if outlook.cost_a is not None:
+            self._record = msgspec.structs.replace(
+                self._record,
+                cost_a=outlook.cost_a,
+                cost_b=outlook.cost_b,
+                cliff_bytes=outlook.cliff_bytes,
+                slowdown=outlook.slowdown,
+            )
+
+    def _course(self, course: tuple[CoursePoint, ...], point: CoursePoint) -> tuple[CoursePoint, ...]:
+        """The newest point is always the last one; those before it lie `_course_every_s` apart."""
+        if len(course) >= 2 and point.active_s - course[-2].active_s < self._course_every_s:
+            return (*course[:-1], point)
+        if len(course) >= MAX_COURSE:
+            self._course_every_s *= 2
+            course = course[::2]
+        return (*course, point)
+
+    @property
+    def record(self) -> SessionRecord:
+        """What is to be kept."""
+        return self._record
+
+    def rates(self, wall_minus_monotonic: float) -> RatesView:
+        """Return rates and trend."""
+        return self._throughput.view(wall_minus_monotonic)
+
+    def situation(self) -> Situation:
+        """Return what the movers did in the last minute, and what they stood before."""
+        seen, first, last = self.observation, self._looks[0], self._looks[-1]
+        spent = of_threads(last.copying.minus(first.copying), last.committing.minus(first.committing))
+        execution, totals = seen.execution, seen.execution.totals
+        return Situation(
+            last.now - first.now,
+            sum(spent.values()) / 1e9,
+            spent,
+            sum(1 for m in seen.movers if m.slot < _SCANNING_SLOT),
+            source=self._device(seen.outlook.source.disks),
+            target=self._device(seen.outlook.target.disks),
+            cpu_busy=self._load.cpu_busy,
+            limits=execution.limits,
+            scanning=totals.growing,
+            pending=max(0, totals.planned.entries - totals.settled.entries - seen.in_flight.entries),
+        )
+
+    def _device(self, disks: tuple[str, ...]) -> DeviceLoad | None:
+        """The busiest of them: it binds."""
+        known = [self._load.disks[name] for name in disks if name in self._load.disks]
+        return max(known, key=lambda d: d.busy or 0.0, default=None)
+
+    def time(self) -> TimeView:
+        """Return where the time goes, and why it is not faster."""
+        return where_time_goes(self.situation(), self.observation.execution.holds)
+
+    def performance(self, wall_minus_monotonic: float) -> PerformanceView:
+        """Return everything that is analysed."""
+        rates, situation = self.rates(wall_minus_monotonic), self.situation()
+        time = where_time_goes(situation, self.observation.execution.holds)
+        return PerformanceView(rates, (), (), time, issues(situation, rates))
+
+
+_SCANNING_SLOT = 1000
+"""Slots from here on are no copying movers (`engine.scan.SCAN_SLOT`)."""
+
+
+def _moved(seen: Observation) -> int:
+    """Bytes that are at the target or on their way: what was read again after a failure is not known here."""
+    return seen.execution.totals.done.bytes + seen.in_flight.bytes
+
+
+def _sum(a: MoverUsage, b: MoverUsage) -> MoverUsage:
+    return MoverUsage(
+        _plus(a.cpu_s, b.cpu_s),
+        _plus(a.resident_bytes, b.resident_bytes),
+        _plus(a.read_bytes, b.read_bytes),
+        _plus(a.written_bytes, b.written_bytes),
+    )
+
+
+def _plus(a: float | None, b: float | None) -> float | None:
+    """What is not known of one is not known of the sum, unless nothing else was ever known."""
+    if a is None:
+        return b
+    return a if b is None else a + b
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,139 @@
+"""The session of an execution and why it is as it is, from a real daemon over its real socket."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import trees
+from daemon import EmbeddedDaemon
+from migmond.client.errors import RemoteError
+from migmond.client.sync import Client
+from migmond.domain import api
+from migmond.domain.analysis import SessionView, WhyParams, WhyView
+from migmond.domain.history import HistoryParams, HistoryView, SeriesSelector
+from migmond.domain.limits import Limits
+from oracle import count
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[EmbeddedDaemon]:
+    with EmbeddedDaemon(
+        tmp_path / "daemon", '[monitor]\ninterval = "200ms"\n[history]\nflush_every = "1s"\n'
+    ) as running:
+        yield running
+
+
+def until(found: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not found():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.05)
+
+
+def start(client: Client, source: Path, target: Path, limit: int | None) -> str:
+    plan = api.PlanSpec((api.SourceSpec(str(source)),), str(target), name="it", limits=Limits(io_bytes_per_s=limit))
+    return client.call("execution.start", api.StartParams(plan), api.ExecutionView).id
+
+
+def session(client: Client, id_: str) -> SessionView:
+    return client.call("execution.session", api.ExecutionParams(id_), SessionView)
+
+
+def why(client: Client, id_: str, path: str = "") -> WhyView:
+    return client.call("execution.why", WhyParams(id_, path), WhyView)
+
+
+def test_a_session_lives_and_is_kept(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    trees.random_tree(source / "small", random.Random(3), 80)
+    (source / "large").write_bytes(os.urandom(1 << 20) * 24)
+    with Client(daemon.socket) as client:
+        id_ = start(client, source, tmp_path / "target", 4 << 20)
+        until(lambda: (s := session(client, id_)).performance is not None and s.active_s > 2.5)
+        live = session(client, id_)
+        assert live.live
+        assert live.performance is not None
+        assert sum(s.share for s in live.performance.time.shares) == pytest.approx(1.0, abs=0.01)
+        assert live.performance.time.bottleneck is not None
+        assert live.performance.time.bottleneck.cause == "throttled"
+        average = live.performance.rates.average
+        assert average is not None
+        assert 2 << 20 < average.bytes_per_s < 6 << 20
+        assert "limit of 4" in why(client, id_).sentence
+        assert live.resources.cpu_s is not None
+        assert live.resources.movers >= 1
+        assert live.source.kind == live.target.kind
+        progress = live.execution.progress
+        assert progress.eta_low_s is not None
+        assert progress.seconds_remaining is not None
+        assert progress.eta_high_s is not None
+        assert progress.eta_low_s < progress.seconds_remaining < progress.eta_high_s
+        assert why(client, id_, "large").kind in ("in_hand", "limited", "waiting")
+        client.call("execution.pause", api.PauseParams(id_, reason="lunch"), api.ExecutionView)
+        until(lambda: "lunch" in why(client, id_).sentence)
+        assert why(client, id_).sentence.startswith("It stands still")
+        client.call("execution.resume", api.ReasonParams(id_), api.ExecutionView)
+        until(lambda: session(client, id_).execution.state == "completed", 60)
+        until(lambda: not session(client, id_).live)
+        kept = session(client, id_)
+        assert kept.performance is None
+        assert kept.active_s >= live.active_s
+        assert kept.held_s > 0
+        assert kept.resources.cpu_s is not None
+        assert kept.resources.cpu_s >= live.resources.cpu_s
+        assert [i.kind for i in kept.interventions] == ["pause", "resume"]
+        assert why(client, id_).sentence == "Nothing works on it: it is completed."
+        assert why(client, id_, "large").sentence == "It is done (copied)."
+        with pytest.raises(RemoteError, match="no entry"):
+            why(client, id_, "small/../large")
+
+
+def test_what_is_charted_is_how_it_went(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    trees.random_tree(source, random.Random(5), 60)
+    (source / "large").write_bytes(os.urandom(1 << 20) * 12)
+    counted = count(source)
+    with Client(daemon.socket) as client:
+        id_ = start(client, source, tmp_path / "target", 4 << 20)
+        until(lambda: session(client, id_).execution.state == "completed", 60)
+        planned = session(client, id_).execution.progress.planned
+        assert planned.entries == counted
+
+        def chart(metric: str) -> HistoryView:
+            select = (SeriesSelector(metric, {"execution": id_}),)
+            return client.call("history.query", HistoryParams(select, span_s=300.0, points=300), HistoryView)
+
+        def rates() -> list[float]:
+            found = chart("migmond_execution_bytes_total")
+            return [m for c in found.series for m, n in zip(c.mean, c.count, strict=True) if m is not None and n]
+
+        until(lambda: len(rates()) >= 2)
+        assert 1 << 20 < max(rates()) < 8 << 20  # the limit is 4 MiB/s
+        last = [v for c in chart("migmond_execution_planned_bytes").series for v in c.high if v is not None]
+        assert last[-1] == pytest.approx(planned.bytes, rel=1e-6)
+
+
+def test_the_next_run_on_the_same_disks_knows_what_the_first_one_cost(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
+    trees.small_files(tmp_path / "source", 3000, 4096, random.Random(1))
+    with Client(daemon.socket) as client:
+        first = start(client, tmp_path / "source", tmp_path / "one", None)
+        until(lambda: session(client, first).execution.state == "completed" and session(client, first).active_s > 0)
+        if not session(client, first).source.identity:
+            pytest.skip("nobody tells which disk this is")
+        id_ = start(client, tmp_path / "source", tmp_path / "two", 64 << 10)
+
+        def forecast() -> bool:
+            p = session(client, id_).execution.progress
+            return p.seconds_remaining is not None and not p.growing
+
+        until(forecast)
+        left = session(client, id_).execution.progress.seconds_remaining
+        assert left is not None
+        assert left > 60  # 12 MB at 64 KiB/s: three minutes
+        client.call("execution.cancel", api.ReasonParams(id_), api.ExecutionView)
