@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migmond.wire.jsonrpc import ErrorObject
+from migmond.wire.jsonrpc import METHOD_NOT_FOUND, ErrorObject
 
 
 class ClientError(Exception):
@@ -38,3 +38,8 @@ class RemoteError(ClientError):
         self.hint = str(data.get("hint") or "")
         self.path = data.get("path")
         self.retryable = bool(data.get("retryable"))
+
+    @property
+    def unknown_method(self) -> bool:
+        """Whether the daemon has no such method: it is of an earlier version."""
+        return self.code == METHOD_NOT_FOUND

@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import msgspec
 
+from migmond.wire.jsonrpc import METHOD_NOT_FOUND
+
 _HEADER_BYTES = 4
 Handler = Callable[["Connection", dict[str, Any]], Any]
 
@@ -21,11 +23,24 @@ class Refusal(Exception):
 
     def __init__(self, kind: str, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.error = {"code": -32000, "message": message, "data": {"kind": kind, "hint": hint, "retryable": False}}
+        self.error: dict[str, Any] = {
+            "code": -32000,
+            "message": message,
+            "data": {"kind": kind, "hint": hint, "retryable": False},
+        }
 
 
 class HangUp(Exception):
     """Raised by a handler: the connection closes without an answer."""
+
+
+def _handler(handlers: Mapping[str, Handler], method: str) -> Handler:
+    """What it cannot answer it does not know, as an older daemon does not."""
+    if method not in handlers:
+        unknown = Refusal("method_not_found", f"there is no method {method}")
+        unknown.error["code"] = METHOD_NOT_FOUND
+        raise unknown
+    return handlers[method]
 
 
 class Connection:
@@ -50,7 +65,7 @@ class Connection:
                 calls.append((method, params))
                 answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
                 try:
-                    answer["result"] = handlers[method](self, params)
+                    answer["result"] = _handler(handlers, method)(self, params)
                 except Refusal as e:
                     answer["error"] = e.error
                 frames = [msgspec.msgpack.encode(message) for message in (answer, *self.later)]

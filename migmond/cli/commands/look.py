@@ -17,6 +17,7 @@ from migmond.cli.render.monitoring import session_lines, why_lines
 from migmond.cli.render.other import error_lines, intervention_lines, task_lines
 from migmond.cli.render.parts import batch_lines, breakdown_lines, large_file_lines, timeline_lines
 from migmond.cli.state import State, terminal_columns
+from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
 from migmond.domain import api
 from migmond.domain.analysis import SessionView, WhyParams, WhyView
@@ -119,7 +120,7 @@ def show(
         if timeline:
             _put(state, "timeline", client.call("execution.timeline", one, TimelineView), timeline_lines)
         picked = by or batches or large or timeline
-        lines = [] if state.json or picked else session_lines(client.call("execution.session", one, SessionView))
+        lines = [] if state.json or picked else _monitored(client, one)
     if picked:
         return
     if state.json:
@@ -145,6 +146,16 @@ def why(state: State, id_: str, path: str) -> None:
         state.emit("why", found)
     else:
         state.show(why_lines(found))
+
+
+def _monitored(client: Client, one: api.ExecutionParams) -> list[str]:
+    """A daemon of an earlier version knows nothing of that; what it does know is shown all the same."""
+    try:
+        return session_lines(client.call("execution.session", one, SessionView))
+    except RemoteError as e:
+        if not e.unknown_method:
+            raise
+        return []
 
 
 def _put(state: State, kind: str, found: R, lines: Callable[[R], list[str]]) -> None:
