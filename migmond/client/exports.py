@@ -59,7 +59,7 @@ def rows_of(chosen: Table, texts: Iterable[str]) -> Iterator[Row]:
         ProtocolError: a line is no row of that table.
     """
     for text in texts:
-        for line in text.splitlines():
+        for line in filter(None, text.split("\n")):  # `splitlines` would split at what may stand in a name
             try:
                 found: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
                 row = tuple(_value(column, found[column.name]) for column in chosen.columns)

@@ -54,7 +54,9 @@ def export(
     points: int,
     output: str | None,
 ) -> None:
-    """Export a table, of one migration or of all, or the newest metrics as Prometheus reads them.
+    """Export tables and metrics for other programs.
+
+    A table of one migration or of all, or the newest metrics as Prometheus reads them.
 
     Every column is documented: python -m migmond.plugin_host.reference. Cells of CSV that a spreadsheet could take for
     a formula have an apostrophe in front.
@@ -109,5 +111,5 @@ def _texts(client: Client, params: ExportParams) -> Iterator[bytes]:
         if not sys.stdout.isatty():
             yield page.text.encode()
             continue
-        for line in page.text.splitlines():  # a terminal would obey what others put into a name
-            yield printable(line).encode() + b"\n"
+        for line in filter(None, page.text.split("\n")):  # a terminal would obey what others put into a name
+            yield printable(line.removesuffix("\r")).encode() + b"\n"

@@ -45,7 +45,9 @@ def report(
     limit: int,
     output: str | None,
 ) -> None:
-    """Report how a migration went; or, without ID, all of a time. Rates, score, where the time went, cost, trends.
+    """Report how a migration went, or all of a time.
+
+    Rates, score, where the time went, errors, cost, similar runs and trends; without ID sums of all that ran.
 
     Scores and trends rest on the migrations that you may see. What is unknown says why.
     """
@@ -106,7 +108,10 @@ def _write(state: State, output: str, page: str) -> None:
 @global_options
 @click.pass_obj
 def compare(state: State, ids: tuple[str, ...]) -> None:
-    """Compare 2 to 5 migrations: rates by percent done, and a table of differences from the first."""
+    """Compare 2 to 5 migrations.
+
+    Rates by percent done, and a table of differences from the first.
+    """
     from migmond.cli.render.comparison import comparison_lines
 
     with connect(state) as client:
