@@ -92,9 +92,7 @@ class Exports:
         if name == "history":
             return await self._history(params, execution, ids)
         if name == "findings":
-            pasts, paces = await self._reports.pasts(sees)
-            disks = self._reports.disks(await self._reports.judged(pasts, paces))
-            return _paged([_finding_row(f) for f in disks], params)
+            return _paged([_finding_row(f) for f in await self._reports.disks(sees)], params)
         if execution is None:
             raise InvalidInput(f"{name} are of one execution", hint=f"migmon export --table {name} ID")
         if name == "errors":
