@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from migmond.analytics.runs import Past, average, side_text
+from migmond.analytics.runs import Past, active_s, average, side_text
 from migmond.analytics.times import time_text
 from migmond.analytics.trends import ENOUGH_RUNS, DeviceCost, Point, long_trend, slower_over_runs
 from migmond.domain.analysis import CostView, DeviceFinding, LongTrend, ScoreView, WearView
@@ -51,7 +51,7 @@ def sums(runs: Sequence[Judged]) -> SumsView:
         skipped=_sum(t.skipped for t in totals),
         moved_bytes=sum(r.moved_bytes for r in records),
         wall_s=sum(r.wall_s for r in records),
-        active_s=sum(r.active_s for r in records),
+        active_s=sum(active_s(r.past) for r in runs),
         held_s=sum(r.held_s for r in records),
         retries=sum(r.retries for r in records),
         deaths=sum(r.deaths for r in records),
@@ -87,7 +87,7 @@ def row(run: Judged) -> ReportRow:
         target=side_text(record.target) if record else "",
         done=TallyView(execution.totals.done.entries, execution.totals.done.bytes),
         failed=execution.totals.failed.entries,
-        active_s=record.active_s if record else execution.active_s,
+        active_s=active_s(run.past),
         average_bytes_per_s=average(run.past),
         peak_bytes_per_s=record.peak_bytes_per_s if record else None,
         score=score.score if score else None,

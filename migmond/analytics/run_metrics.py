@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from migmond.analytics.exposition import Family, FamilyKind, Series
 from migmond.analytics.period import Judged
+from migmond.analytics.runs import active_s
 from migmond.domain.samples import MetricView, SampleView
 
 MOST_ENDED = 100
@@ -77,7 +78,7 @@ def _values(run: Judged) -> dict[str, float | None]:
         "done_bytes_total": totals.done.bytes,
         "failed_entries_total": totals.failed.entries,
         "skipped_entries": totals.skipped.entries,
-        "active_seconds_total": record.active_s if record else run.past.execution.active_s,
+        "active_seconds_total": active_s(run.past),
         "held_seconds_total": record.held_s if record else None,
         "moved_bytes_total": record.moved_bytes if record else None,
         "retries_total": record.retries if record else None,

@@ -104,18 +104,19 @@ def scored(past: Past, paces: Paces) -> ScoreView | None:
     return None if past.record is None else score(work_of(past, past.record), paces.earlier(past.record))
 
 
+def active_s(past: Past) -> float:
+    """Return seconds that it ran and was not held: as the monitor saw it, else as the journal has it."""
+    return past.record.active_s if past.record is not None else past.execution.active_s
+
+
 def average(past: Past) -> float | None:
-    """Return bytes that are done per active second; None when nothing was measured."""
-    if past.record is None or past.record.active_s <= 0:
-        return None
-    return past.execution.totals.done.bytes / past.record.active_s
+    """Return bytes that are done per active second; None before there were any."""
+    return past.execution.totals.done.bytes / active_s(past) if active_s(past) > 0 else None
 
 
 def entries_rate(past: Past) -> float | None:
     """Return entries that are done per active second, likewise."""
-    if past.record is None or past.record.active_s <= 0:
-        return None
-    return past.execution.totals.done.entries / past.record.active_s
+    return past.execution.totals.done.entries / active_s(past) if active_s(past) > 0 else None
 
 
 def side_text(side: DeviceSide) -> str:
@@ -156,16 +157,16 @@ def summary_of(past: Past, found: ScoreView | None, cost: CostView | None) -> Su
         bytes=float(totals.done.bytes),
         entries=float(totals.done.entries),
         failed_entries=float(totals.failed.entries),
+        active_s=active_s(past) or None,
+        average_bytes_per_s=average(past),
+        entries_per_s=entries_rate(past),
     )
     if record is None:
         return known
     return msgspec.structs.replace(
         known,
-        active_s=record.active_s,
         held_s=record.held_s,
-        average_bytes_per_s=average(past),
         peak_bytes_per_s=record.peak_bytes_per_s,
-        entries_per_s=entries_rate(past),
         retries=float(record.retries),
         score=found.score if found else None,
         speed=found.speed if found else None,

@@ -9,7 +9,7 @@ from migmond.analytics.export import csv_lines, json_lines
 from migmond.analytics.exposition import Family, Series, check, exposition
 from migmond.analytics.period import Judged
 from migmond.analytics.run_metrics import MOST_ENDED, collector_families, execution_families
-from migmond.analytics.runs import Past, average, side_text
+from migmond.analytics.runs import Past, active_s, average, side_text
 from migmond.analytics.schemas import Row, Table, table, tables
 from migmond.daemon.failures import error_groups
 from migmond.daemon.file_pager import FilePager
@@ -34,6 +34,8 @@ MAX_PAGE_BYTES = 4 << 20
 MAX_METRICS_BYTES = 8 << 20
 """Of the metrics, which come in one piece."""
 _HISTORY_S = 3600.0
+_AFTER_S = 60.0
+"""So long after the end of an execution its history is of interest: what is written is on its way to the disks."""
 
 Numbered = tuple[int, Row]
 """A row with what is `after` for those behind it."""
@@ -129,9 +131,7 @@ class Exports:
         """So many series that their points fit the page, at least one."""
         if not 2 <= params.points <= MAX_POINTS:
             raise InvalidInput(f"{params.points} points", hint=f"points is 2 to {MAX_POINTS}")
-        start, end = span(params.since, params.until, params.span_s or _HISTORY_S, self._clock.wall())
-        if execution is not None and not params.since and params.span_s is None:
-            start = min(execution.created_at, end - 1)
+        start, end = self._time(params, execution)
         of = execution.id if execution is not None else ""
         most = max(1, params.limit // params.points)
         page = await self._telemetry.series(HistorySeriesParams(execution=of, after=params.after, limit=most), ids)
@@ -139,6 +139,15 @@ class Exports:
         for series in page.series:
             rows += [(params.after, row) for row in await self._points(series, start, end, params.points, ids)]
         return rows, page.next
+
+    def _time(self, params: ExportParams, execution: Execution | None) -> tuple[float, float]:
+        """Without any time given: the life of the execution, or the last hour."""
+        span_s = _HISTORY_S if params.span_s is None else params.span_s
+        start, end = span(params.since, params.until, span_s, self._clock.wall())
+        if execution is not None and params.span_s is None and not (params.since or params.until):
+            ended = end if execution.finished_at is None else min(end, execution.finished_at + _AFTER_S)
+            return min(execution.created_at, ended - 1), ended
+        return start, end
 
     async def _points(
         self, series: SeriesView, start: float, end: float, points: int, ids: Container[str] | None
@@ -234,7 +243,7 @@ def _execution_row(judged: Judged) -> Row:
         execution.created_at,
         execution.started_at,
         execution.finished_at,
-        record.active_s if record else execution.active_s,
+        active_s(judged.past),
         totals.planned.entries,
         totals.planned.bytes,
         totals.done.entries,

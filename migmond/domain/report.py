@@ -50,7 +50,7 @@ class ExportParams(Params, frozen=True):
     `execution`: id, prefix or name of the one that is meant: required for `files` and `errors`, a choice for
     `executions` and `history`, and of no use for the others.
     `since`, `until`, `span_s`: the time of `executions` and `history`, as in `report.since`; a span of null is all of
-    it, of the history the last hour.
+    it; of the history the last hour, or the life of the one execution.
     `points`: of each series of `history`, at most.
     `after`: `next` of the page before, 0 for the first one. `limit`: rows at most; a page may have fewer.
     """
@@ -187,8 +187,8 @@ class ReportRow(Result, frozen=True):
 
 
 class SumsView(Result, frozen=True):
-    """Sums of whole executions. `measured`: how many of them have a record; sums of what is measured are of these.
-    `cpu_s`: of those whose movers' time could be counted, null when of none."""
+    """Sums of whole executions. `measured`: how many of them have a record; what the journal does not know by itself is
+    of these: `moved_bytes`, `wall_s`, `held_s`, `retries`, `deaths`, `cpu_s`. The last is null when of none."""
 
     executions: int
     measured: int

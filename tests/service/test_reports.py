@@ -156,6 +156,8 @@ def test_what_was_not_recorded_is_unknown_with_the_reason(daemon: SystemDaemon) 
     assert (view.measured, view.score, view.cost, view.course, view.time) == (None, None, None, None, ())
     assert view.reason == "nothing was recorded of how it went"
     assert view.execution.progress.done.entries == 990
+    row = ask(daemon, ANA, "report.since", ALL, PeriodReport).executions[0]
+    assert (row.name, row.average_bytes_per_s, row.score) == ("unmeasured", 10 * GB / 100, None)
 
 
 def test_operators_see_their_own_and_nothing_rests_on_what_others_did(daemon: SystemDaemon) -> None:
@@ -186,7 +188,7 @@ def test_a_period_has_sums_trends_findings_and_costs(daemon: SystemDaemon) -> No
     view = ask(daemon, ANA, "report.since", ALL, PeriodReport)
     assert view.states == {"completed": 9}
     assert (view.sums.measured, view.sums.done.bytes, view.sums.retries) == (8, 90 * GB, 24)
-    assert view.sums.active_s == pytest.approx(sum(100 * 1.1**k for k in range(8)))
+    assert view.sums.active_s == pytest.approx(sum(100 * 1.1**k for k in range(8)) + 100)  # the last by the journal
     assert [r.id for r in view.executions[:2]] == [f"{12:012x}", f"{8:012x}"]
     assert view.executions[1].bottleneck == "source read"
     assert {t.name: t.direction for t in view.trends}["average rate sda → nvme0n1"] == "worse"
@@ -221,8 +223,9 @@ def test_executions_side_by_side(daemon: SystemDaemon) -> None:
     assert [len(c.points) for c in view.curves] == [101, 101, 1]
     rows = {d.name: d for d in view.differences}
     active = rows["active_s"]
-    assert active.values == (100.0, pytest.approx(100 * 1.1**4), None)
-    assert (active.changes[1], active.verdicts) == (pytest.approx(1.1**4 - 1), ("", "worse", ""))
+    assert active.values == (100.0, pytest.approx(100 * 1.1**4), 100.0)
+    assert (active.changes[1], active.verdicts) == (pytest.approx(1.1**4 - 1), ("", "worse", "same"))
+    assert rows["peak_bytes_per_s"].values[2] is None
     for ids in ((), ("run-1",), ("run-1", f"{1:012x}"), tuple(f"run-{k}" for k in range(1, 7))):
         assert ask(daemon, ANA, "execution.compare", CompareParams(ids), ComparisonView) == "invalid_input"
 
@@ -265,8 +268,9 @@ def test_history_of_one_execution_and_nothing_else(daemon: SystemDaemon) -> None
     assert {line["metric"] for line in lines} == {"migmond_execution_bytes"}
     assert max(line["max"] for line in lines if line["max"] is not None) == pytest.approx(98)
     assert any(line["max"] is None for line in lines)
-    whole = everything(daemon, ExportParams("history", execution=f"{8:012x}", points=100))
-    assert [json.loads(line)["max"] for line in whole.splitlines()].count(None) < 100
+    # It ended long ago: what was booked on it since is not of its life.
+    life = everything(daemon, ExportParams("history", execution=f"{8:012x}", points=100))
+    assert all(json.loads(line)["max"] is None for line in life.splitlines())
 
 
 def test_wrong_exports_are_refused(daemon: SystemDaemon) -> None:
@@ -402,3 +406,27 @@ def test_prices_are_taken_in_by_a_reload(tmp_path: Path) -> None:
         while report(daemon, 0, "run-1").cost.money is None:
             assert time.monotonic() < deadline
         assert report(daemon, 0, "run-1").cost.money.currency == "EUR"
+
+
+def test_a_real_migration_is_reported_as_it_went(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for i in range(200):
+        (source / f"f{i}").write_bytes(b"x" * (1000 * i))
+    with EmbeddedDaemon(tmp_path / "daemon") as daemon:
+        daemon.migmon("run", str(source), str(tmp_path / "target"), "--name", "real", "--io", "10MB/s", "--wait")
+        deadline = time.monotonic() + 30  # the last of it is recorded a moment after the end
+        while (view := report(daemon, 0, "real")).measured is None or view.course is None:
+            assert time.monotonic() < deadline
+        assert view.execution.progress.done.bytes == sum(1000 * i for i in range(200))
+        assert 0 < view.measured.active_s <= view.measured.wall_s + 1  # looked at first a moment after it began
+        assert view.measured.average_bytes_per_s <= 11e6
+        assert sum(s.share for s in view.time) == pytest.approx(1)
+        assert view.score.score is None
+        assert "0 earlier runs" in view.score.reason
+        (row,) = ask(daemon, 0, "report.since", ReportSinceParams(), PeriodReport).executions
+        assert (row.name, row.state, row.done) == ("real", "completed", view.execution.progress.done)
+        assert daemon.migmon("report", "real").stdout.startswith("real ")
+        files = [json.loads(x) for x in everything(daemon, ExportParams("files", execution="real")).splitlines()]
+        assert sum(f["size"] for f in files if f["type"] == "file") == row.done.bytes
+        assert {f["state"] for f in files} == {"done"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migmond.cli.render.plot import columns
-from migmond.cli.render.report import energy_text
+from migmond.cli.render.report import energy_text, number_text
 from migmond.cli.render.text import UNKNOWN, fit, rate_text, show_duration, show_size, table
 from migmond.domain.analysis import ComparisonView, Difference
 
@@ -17,7 +17,7 @@ def comparison_lines(view: ComparisonView, width: int) -> list[str]:
     labels = [f"{fit(name, _NAME_CELLS)} {id_[:6]}" for name, id_ in zip(view.names, view.ids, strict=True)]
     rates = [[p.bytes_per_s for p in curve.points[1:]] for curve in view.curves]
     high = max((r for of in rates for r in of if r is not None), default=0.0)
-    lines = [f"RATE BY PERCENT DONE, each up to {rate_text(high)}"]
+    lines = [f"RATE BY PERCENT DONE, each up to {rate_text(high)}" if high else "RATE BY PERCENT DONE"]
     for label, of in zip(labels, rates, strict=True):
         if all(r is None for r in of):
             lines.append(f"{label}: nothing is on record of how it went")
@@ -60,7 +60,7 @@ def value_text(value: float | None, unit: str) -> str:
         case "joules":
             return energy_text(value)
         case "per second":
-            return f"{value:,.3g}/s"
+            return f"{number_text(value)}/s"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 

@@ -61,7 +61,7 @@ def report_lines(report: ReportView, width: int) -> list[str]:
 
 def measured_lines(m: MeasuredView) -> list[str]:
     """Return rates, devices and resources."""
-    entries = UNKNOWN if m.average_entries_per_s is None else f"{m.average_entries_per_s:,.3g} entries/s"
+    entries = UNKNOWN if m.average_entries_per_s is None else f"{number_text(m.average_entries_per_s)} entries/s"
     limited = ", under a limit" if m.limited else ""
     lines = [
         f"  rate     {rate_text(m.average_bytes_per_s)} on average, {entries}; best ten seconds "
@@ -133,8 +133,10 @@ def share_lines(shares: Sequence[ShareView]) -> list[str]:
 def cost_lines(cost: CostView) -> list[str]:
     """Return what it cost; what is missing says what to configure."""
     e = cost.energy
-    energy = UNKNOWN if e.joules is None else energy_text(e.joules)
-    lines = [f"energy {energy} ({e.method}{f': {e.reason}' if e.reason else ''})", *wear_lines(cost.wear)]
+    energy = "energy unknown"  # why is below, with all that is missing
+    if e.joules is not None:
+        energy = f"energy {energy_text(e.joules)} ({e.method}{f': {e.reason}' if e.reason else ''})"
+    lines = [energy, *wear_lines(cost.wear)]
     if cost.money is not None:
         parts = ", ".join(f"{name} {amount_text(amount)}" for name, amount in cost.money.parts.items())
         lines.append(f"money  {money_text(cost.money.amount, cost.money.currency, cost.money.prices_as_of)}: {parts}")
@@ -146,7 +148,7 @@ def wear_lines(wear: Sequence[WearView]) -> list[str]:
     lines = []
     for one in wear:
         share = f", {one.share:.4%} of its rated endurance" if one.share is not None else ""
-        why = f" ({one.reason})" if one.reason else ""
+        why = f" ({one.reason})" if one.reason and one.share is not None else ""
         lines.append(f"wear   {show_size(one.host_bytes)} written to {one.device}{share}{why}")
     return lines
 
@@ -236,6 +238,11 @@ def finding_lines(findings: Sequence[DeviceFinding]) -> list[str]:
         lines.append(f"{mark} {f.device}: {f.title} ({f.severity}, since {clock(f.since)})")
         lines += [f"    {f.evidence}", f"    next: {f.action}"]
     return lines
+
+
+def number_text(value: float) -> str:
+    """Return a number with three digits or more, never with an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def energy_text(joules: float) -> str:
