@@ -27,7 +27,7 @@ from migmond.daemon.history import Telemetry, opened
 from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
 from migmond.daemon.live_config import LiveConfig
-from migmond.daemon.monitoring import Monitoring, recording
+from migmond.daemon.monitoring import Monitoring, parts_of, recording
 from migmond.daemon.notify import Notifier
 from migmond.daemon.own import own_places
 from migmond.daemon.service import Facts, Service
@@ -130,6 +130,7 @@ async def serve(setup: Setup) -> None:
                 sampler = Sampler(
                     lambda learn: engine.observations(learn=learn),
                     host.samples,
+                    parts_of(engine),
                     journal,
                     Sinks(telemetry.put, telemetry.note),
                     clock,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
+from migmond.analytics.cube import Cube
 from migmond.analytics.why import TaskFacts, why_task
 from migmond.domain.analysis import (
     ResourcesView,
@@ -170,6 +171,16 @@ class Monitoring:
 
 def _side(side: DeviceSide) -> SideView:
     return SideView(side.disks, side.identity, side.kind)
+
+
+def parts_of(engine: Engine) -> Callable[[Execution], Awaitable[Cube | None]]:
+    """Return what returns the progress of an execution by parts, as it is at that moment."""
+
+    async def parts(execution: Execution) -> Cube | None:
+        cube = (await engine.counted(execution)).cube
+        return None if cube is None else cube.snapshot()
+
+    return parts
 
 
 def recording(

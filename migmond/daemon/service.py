@@ -12,6 +12,7 @@ import psutil
 import trio
 
 import migmond
+from migmond.daemon.checks import loop_check, plugin_checks, small_files_check, space_check
 from migmond.daemon.exports import Exports
 from migmond.daemon.failures import error_groups
 from migmond.daemon.file_pager import FilePager
@@ -59,7 +60,6 @@ from migmond.engine.part_views import batches_view, breakdown_view, large_files_
 from migmond.engine.receipt import receipt_page, seal
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import intervention_views, time_text
-from migmond.fsys import machine_code
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
 from migmond.planning.selection import takes_long
 from migmond.ports import RemovePlan, SavePlan
@@ -76,7 +76,6 @@ _VIEW_BYTES = 2_000
 """Of one without its paths and holds."""
 _MAX_PAGE_BYTES = 4 << 20
 _MAX_REQUEST_ID = 200
-_BLOCKED_TOO_LONG_S = 0.5
 _FOR_ADMINS = '"(shown to admins)"'
 _ANOTHERS = "another user's migration"
 _STATES = frozenset(s.value for s in ExecutionState)
@@ -347,17 +346,11 @@ class Service:
     async def doctor(self, peer: Peer) -> api.Checks:
         checks = [*await self._doctor.get()]
         checks += await self._facts.telemetry.checks()
-        checks += _plugin_checks(self._facts.plugins())
+        checks += plugin_checks(self._facts.plugins())
         checks.append(self._facts.config.check())
-        checks.append(_small_files_check(wanted=self._facts.config.started.settings.movers.machine_code))
-        checks.append(_space_check(self._facts.state_directory))
-        blocked = self._facts.loop_waited()
-        longest = f"{blocked.seconds * 1000:.0f} ms in the last minute, by {blocked.task or 'nobody'}"
-        checks.append(
-            api.Check("event loop", "warning", f"was blocked for {longest}", "see the log")
-            if blocked.seconds > _BLOCKED_TOO_LONG_S
-            else api.Check("event loop", "ok", f"was blocked for {longest} at most")
-        )
+        checks.append(small_files_check(wanted=self._facts.config.started.settings.movers.machine_code))
+        checks.append(space_check(self._facts.state_directory))
+        checks.append(loop_check(self._facts.loop_waited()))
         return api.Checks(tuple(checks))
 
     async def _journal_checks(self) -> list[api.Check]:
@@ -503,32 +496,3 @@ def _sort_key(sort: str) -> Callable[[api.ExecutionView], tuple[object, ...]]:
     if sort not in keys:
         raise InvalidInput(f"cannot sort by {sort!r}", hint=f"sort by created, {', '.join(keys)}")
     return keys[sort]
-
-
-def _plugin_checks(plugins: tuple[api.PluginView, ...]) -> list[api.Check]:
-    bad = [p for p in plugins if p.state in ("invalid", "conflict", "quarantined")]
-    checks = [
-        api.Check(f"plugin {p.name}", "error", f"{p.state}: {p.reason}", "mend or disable it in conf.d") for p in bad
-    ]
-    return checks or [api.Check("plugins", "ok", f"{len(plugins)} loaded or disabled, none in trouble")]
-
-
-def _small_files_check(*, wanted: bool) -> api.Check:
-    if not wanted:
-        return api.Check("small files", "ok", "copied by Python, as movers.machine_code says")
-    if machine_code.built():
-        return api.Check("small files", "ok", "copied by machine code")
-    return api.Check(
-        "small files",
-        "warning",
-        "copied by Python, which is slower: the machine code was not built, or from other sources than are installed",
-        "apt-get install gcc libc6-dev, then install migmond again",
-    )
-
-
-def _space_check(directory: str) -> api.Check:
-    stat = os.statvfs(directory)
-    free = stat.f_bavail * stat.f_frsize
-    if free < 256 << 20:
-        return api.Check("journal space", "error", f"{free >> 20} MiB left in {directory}", "make room there")
-    return api.Check("journal space", "ok", f"{free >> 30} GiB free in {directory}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ class EventBus:
         self._recent: deque[Event] = deque(maxlen=remember)
         self._dropped_up_to = first_id - 1
         self._listeners: dict[object, Listener] = {}
+        self._hurried: dict[object, float] = {}
 
     @property
     def last_id(self) -> int:
@@ -54,6 +56,18 @@ class EventBus:
             self._listeners.pop(key, None)
 
         return stop
+
+    def hurry(self, who: object, interval_s: float) -> None:
+        """Somebody wants progress every `interval_s` seconds from now on; `math.inf`: not any more."""
+        if interval_s < math.inf:
+            self._hurried[who] = interval_s
+        else:
+            self._hurried.pop(who, None)
+
+    @property
+    def fastest_s(self) -> float:
+        """How often anybody wants progress; `math.inf` when nobody does."""
+        return min(self._hurried.values(), default=math.inf)
 
     def since(self, last_seen: int) -> tuple[list[Event], bool]:
         """Return the remembered events after `last_seen`, and whether some after it are no longer remembered."""

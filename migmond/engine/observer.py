@@ -24,6 +24,8 @@ from migmond.planning.pace import Estimate, Pace, percent
 from migmond.wire.slots import Doing, Glimpse
 
 TICK_S = 0.25
+FASTEST_TICK_S = 0.1
+"""When somebody asks for progress that often."""
 KEEP_S = 30.0
 """How often what was seen of files and batches is journaled: what a killed daemon forgets at most."""
 _WORKING = frozenset({ExecutionState.RUNNING, ExecutionState.DRAINING, ExecutionState.CANCELLING})
@@ -100,9 +102,10 @@ class Observer:
 
     async def run(self) -> None:
         """Tick until cancelled."""
+        scope = self._scope
         while True:
             self.tick()
-            await trio.sleep(TICK_S)
+            await trio.sleep(min(TICK_S, max(FASTEST_TICK_S, scope.surroundings.bus.fastest_s)))
 
     def tick(self) -> None:
         """Take one look and tell subscribers."""

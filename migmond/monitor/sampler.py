@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 import trio
 
+from migmond.analytics.classes import SIZES, TYPES
+from migmond.analytics.cube import Cube
 from migmond.analytics.shares import DeviceLoad
-from migmond.domain.errors import JournalError
+from migmond.domain.errors import JournalError, MigmondError
+from migmond.domain.execution import Execution, Tally
 from migmond.domain.observation import Observation
 from migmond.domain.samples import NoData, SampleView
 from migmond.domain.session import SessionRecord
@@ -40,6 +43,7 @@ class Sampler:
     observe: returns what is at work and what has ended since it was asked before; its argument: find out as well what
         the runs have cost.
     samples: returns the collectors' newest.
+    cube: returns the progress of an execution by parts, for a thread to look through; None while it is counted.
     interval_s: between two looks.
     """
 
@@ -47,6 +51,7 @@ class Sampler:
         self,
         observe: Observe,
         samples: Callable[[], Iterable[SampleView]],
+        cube: Callable[[Execution], Awaitable[Cube | None]],
         journal: Journal,
         sinks: Sinks,
         clock: Clock,
@@ -55,6 +60,7 @@ class Sampler:
     ) -> None:
         self._observe = observe
         self._samples = samples
+        self._cube = cube
         self._journal = journal
         self._sinks = sinks
         self._clock = clock
@@ -93,11 +99,12 @@ class Sampler:
         load = machine_load(self._samples())
         for seen in [*ended, *live]:
             await self._take(seen, now, usage, load)
-        kept = [self._sessions[o.execution.id].record for o in ended]
+        due = [*ended, *live] if keep else ended
+        for seen in due:
+            await self._take_classes(seen, now)
         if keep:
             self._kept_at = now
-            kept += [self._sessions[o.execution.id].record for o in live]
-        await self._keep(kept)
+        await self._keep([self._sessions[o.execution.id].record for o in due])
         at_work = {o.execution.id for o in live}
         for execution in set(self._sessions) - at_work:
             del self._sessions[execution]
@@ -114,6 +121,17 @@ class Sampler:
         session.observe(seen, now, wall, mine, load)
         self._tell_stage(seen, wall)
         self._sinks.put(Batch(wall, self._interval_s, tuple(self._readings(seen, session.record))))
+
+    async def _take_classes(self, seen: Observation, now: float) -> None:
+        """Progress by size and type is looked at when it is kept: many directories take their time."""
+        try:
+            cube = await self._cube(seen.execution)
+        except MigmondError as e:
+            self._log("progress by parts is not known", execution=seen.execution.id, why=e.message)
+            return
+        if cube is not None:
+            sizes, kinds = await trio.to_thread.run_sync(_by_class, cube)
+            self._sessions[seen.execution.id].take_classes(now, sizes, kinds)
 
     def _tell_stage(self, seen: Observation, wall: float) -> None:
         """Phases are events on the time axis of charts."""
@@ -165,6 +183,13 @@ class Sampler:
             await self._journal.apply([PutSession(record) for record in records])
         except JournalError as e:  # a full or damaged journal is told where it matters
             self._log("monitoring could not be journaled", why=e.message)
+
+
+def _by_class(cube: Cube) -> tuple[dict[str, Tally], dict[str, Tally]]:
+    """Return what is done of each size class and of each type."""
+    sizes = {SIZES[row.size]: row.done for row in cube.rows(size=True) if row.size is not None}
+    kinds = {TYPES[row.kind]: row.done for row in cube.rows(kind=True) if row.kind is not None}
+    return sizes, kinds
 
 
 def _usages(pids: Sequence[int]) -> dict[int, MoverUsage]:

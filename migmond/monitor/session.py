@@ -9,7 +9,7 @@ import msgspec
 
 from migmond.analytics.issues import issues
 from migmond.analytics.shares import DeviceLoad, Situation, of_threads
-from migmond.analytics.throughput import Throughput
+from migmond.analytics.throughput import KeyedThroughput, Throughput
 from migmond.analytics.why import where_time_goes
 from migmond.domain.activity import Spent
 from migmond.domain.analysis import PerformanceView, RatesView, TimeView
@@ -67,6 +67,7 @@ class Session:
         self._base = self._record
         self._began = self._last = now
         self._throughput = Throughput()
+        self._by_size, self._by_type = KeyedThroughput(), KeyedThroughput()
         self._looks: deque[_Look] = deque()
         self._usage: dict[int, MoverUsage] = {}
         self._gone = MoverUsage(0.0, 0.0, 0.0, 0.0)
@@ -156,6 +157,13 @@ class Session:
             course = course[::2]
         return (*course, point)
 
+    def take_classes(self, now: float, sizes: Mapping[str, Tally], kinds: Mapping[str, Tally]) -> None:
+        """Take in what is done of each size class and type of file."""
+        held = self.observation.execution.state is ExecutionState.PAUSED
+        for throughput, found in ((self._by_size, sizes), (self._by_type, kinds)):
+            throughput.observe(now, {name: (t.bytes, t.entries) for name, t in found.items()}, held=held)
+        self._record = msgspec.structs.replace(self._record, sizes=dict(sizes))
+
     @property
     def record(self) -> SessionRecord:
         """What is to be kept."""
@@ -196,7 +204,7 @@ class Session:
         """Return everything that is analysed."""
         rates, situation = self.rates(wall_minus_monotonic), self.situation()
         time = where_time_goes(situation, self.observation.execution.holds)
-        return PerformanceView(rates, (), (), time, issues(situation, rates))
+        return PerformanceView(rates, self._by_type.view(), self._by_size.view(), time, issues(situation, rates))
 
 
 _SCANNING_SLOT = 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable
@@ -167,6 +168,7 @@ class Connection:
             self._log("client cut off: it does not read", pid=self.peer.pid, uid=self.peer.identity.uid)
         finally:
             stop_listening()
+            self._backend.bus.hurry(self, math.inf)
             self._fanout.forget(self)
             self._share.set(reading=0, writing=0)
             self._share.subscribe(-len(self._subscribers))
@@ -422,18 +424,24 @@ class Connection:
             for event in events:
                 subscriber.put(event)
         self._subscribers[subscriber.number] = subscriber
+        self._hurry()
         return subscriber, bus.last_id, gap
+
+    def _hurry(self) -> None:
+        self._backend.bus.hurry(self, min((s.interval_s for s in self._subscribers.values()), default=math.inf))
 
     def drop(self, subscriber: Subscriber) -> None:
         """End a subscription, if it is there."""
         if self._subscribers.pop(subscriber.number, None) is not None:
             self._share.subscribe(-1)
+            self._hurry()
 
     def unsubscribe(self, subscription: int) -> None:
         """End a subscription. Raises NotFound."""
         if self._subscribers.pop(subscription, None) is None:
             raise NotFound(f"this connection has no subscription {subscription}")
         self._share.subscribe(-1)
+        self._hurry()
 
     def _on_event(self, event: Event) -> None:
         for subscriber in self._subscribers.values():

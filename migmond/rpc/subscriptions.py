@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
@@ -53,6 +54,14 @@ class Subscriber:
         self._progress: OrderedDict[str, Event] = OrderedDict()  # by id of the event
         self._sent_at: dict[str, float] = {}
         self._missed = 0
+
+    @property
+    def interval_s(self) -> float:
+        """Least seconds between two progress events of one execution; `math.inf` when it wants none."""
+        wanted = (
+            not self._types or "execution.progress" in self._types or "execution.progress".startswith(self._prefixes)
+        )
+        return self._interval_s if wanted else math.inf
 
     def wants(self, event: Event) -> bool:
         """Whether `event` is for this subscription."""

@@ -10,9 +10,27 @@ from hypothesis import strategies as st
 
 from fake_views import AT, NONE, ended, execution, progress
 from migmond.cli.render.execution import details, listing, live_lines, summary, verdict, worst_first
+from migmond.cli.render.machine import Transfer, machine_line, transfer
+from migmond.cli.render.monitoring import session_lines, why_lines
 from migmond.cli.render.other import error_lines, task_lines
 from migmond.cli.render.text import bar, cells, eta_text, fit, painted, percent_text, printable, printable_json, table
 from migmond.domain import api
+from migmond.domain.analysis import (
+    IssueView,
+    PerformanceView,
+    RatesView,
+    RateView,
+    ResourcesView,
+    SessionView,
+    ShareView,
+    SideView,
+    SpeedChangeView,
+    SuggestionView,
+    TimeView,
+    TrendView,
+    WhyView,
+)
+from migmond.domain.samples import SampleView
 
 HOSTILE = "a\x1b]0;owned\x07\nb\u202ec"
 
@@ -167,3 +185,52 @@ def test_errors_are_groups_with_advice() -> None:
 def test_colour_only_wraps_the_mark() -> None:
     assert painted("✗failed  x") == "\x1b[31m✗failed\x1b[0m  x"
     assert painted("running ✗") == "running ✗"
+
+
+def sample(metric: str, value: float | None, at: str = AT, **labels: str) -> SampleView:
+    return SampleView(metric, "", labels, value, "" if value is not None else "why not", at)
+
+
+def test_the_machine_in_one_line() -> None:
+    samples = [
+        sample("migmond_cpu_busy_ratio", 0.2, cpu="0"),
+        sample("migmond_cpu_busy_ratio", 0.4, cpu="1"),
+        sample("migmond_disk_busy_ratio", 0.88, device="sdc"),
+        sample("migmond_disk_busy_ratio", 0.1, device="sdd"),
+        sample("migmond_disk_temperature_celsius", 50.0, device="sdd"),
+        sample("migmond_disk_temperature_celsius", None, device="sdc"),
+        sample("migmond_disk_temperature_limit_celsius", 70.0, device="sdd"),
+        sample("migmond_disk_bytes_total", 100.0, device="sdc", direction="read"),
+        sample("migmond_disk_bytes_total", 7.0, device="sdd", direction="write"),
+    ]
+    assert machine_line(samples, None) == "CPU 30%  sdc 88% busy!  sdd 50°C"
+    assert machine_line(samples, (1 << 20, 2 << 20)).startswith("W 2 MiB/s  R 1 MiB/s  CPU 30%")
+    assert transfer(samples) == Transfer(AT, 100.0, 7.0)
+    assert machine_line([sample("migmond_cpu_busy_ratio", None, cpu="0")], None) == ""
+    assert transfer([]) is None
+
+
+def test_what_is_told_of_an_execution_that_is_watched() -> None:
+    shares = (ShareView("target_write", "target write", 0.7, "sdc busy 94%"), ShareView("other", "the rest", 0.3, ""))
+    gain = SuggestionView("workers", "use more movers", "workers ID 4", 0.09, 0.18, "")
+    time = TimeView(60.0, shares, shares[0], "", "It is not faster because.", (gain,))
+    rates = RatesView(None, (), RateView(60.0, 1 << 20, 2.0), None, (), TrendView("falling", -12.0, 0.01, 20, ""), 60.0)
+    issue = IssueView("falling", "warning", "it gets slower", -12.0, 0.0, "percent per hour", "-12 % an hour")
+    view = SessionView(
+        execution(), True, AT, 60.0, 60.0, 0.0, SideView(("sda",), "x", "hdd"), SideView((), "server", "network"),
+        ResourcesView(3.0, 1 << 20, None, None, 2, 1), PerformanceView(rates, (), (), time, (issue,)), 2 << 20, 0.001,
+        1e-8, (SpeedChangeView(30.0, 0.5),), 0, 0, (),
+    )  # fmt: skip
+    assert session_lines(view) == [
+        "  average 1 MiB/s, at most 2 MiB/s, falling by 12 % an hour",
+        "  time goes to: target write 70% (sdc busy 94%)",
+        "  ! it gets slower: -12 % an hour",
+        "  suggest: use more movers, +9% to +18%",
+        "  forecast: 1 ms a file and 10.5 ms a MiB",
+        "  ! it became 2 times slower after 30 s of work",
+        "  took 3.0 s of processor, 1 MiB of memory at most, 1 mover died",
+        "  disks: from sda (hdd) to server (network)",
+    ]
+    assert why_lines(WhyView("execution", "It is.", time)) == [
+        "It is.", "  time goes to: target write 70% (sdc busy 94%)",
+    ]  # fmt: skip

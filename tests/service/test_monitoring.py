@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import apsw
+import msgspec
 import pytest
 
 import trees
@@ -18,6 +21,7 @@ from migmond.domain import api
 from migmond.domain.analysis import SessionView, WhyParams, WhyView
 from migmond.domain.history import HistoryParams, HistoryView, SeriesSelector
 from migmond.domain.limits import Limits
+from migmond.domain.session import SessionRecord
 from oracle import count
 
 
@@ -85,6 +89,13 @@ def test_a_session_lives_and_is_kept(daemon: EmbeddedDaemon, tmp_path: Path) -> 
         assert kept.performance is None
         assert kept.active_s >= live.active_s
         assert kept.held_s > 0
+        with contextlib.closing(apsw.Connection(str(next(tmp_path.rglob("journal.db"))))) as journal:
+            ((body,),) = list(journal.execute("SELECT body FROM session"))
+        record = msgspec.msgpack.decode(body, type=SessionRecord)
+        assert sum(t.entries for t in record.sizes.values()) == kept.execution.progress.done.entries
+        assert sum(t.bytes for t in record.sizes.values()) == kept.execution.progress.done.bytes
+        assert record.sizes["≤64 MiB"].bytes == 24 << 20
+        assert record.course[-1].settled.bytes == kept.execution.progress.done.bytes
         assert kept.resources.cpu_s is not None
         assert kept.resources.cpu_s >= live.resources.cpu_s
         assert [i.kind for i in kept.interventions] == ["pause", "resume"]
@@ -136,4 +147,28 @@ def test_the_next_run_on_the_same_disks_knows_what_the_first_one_cost(daemon: Em
         left = session(client, id_).execution.progress.seconds_remaining
         assert left is not None
         assert left > 60  # 12 MB at 64 KiB/s: three minutes
+        client.call("execution.cancel", api.ReasonParams(id_), api.ExecutionView)
+
+
+def test_progress_comes_as_often_as_somebody_asks(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "large").write_bytes(os.urandom(1 << 20) * 16)
+
+    def seen(interval_s: float) -> int:
+        with Client(daemon.socket) as client:
+            subscribe = api.SubscribeParams(("execution.progress",), (id_,), interval_s=interval_s)
+            client.call("events.subscribe", subscribe, api.Subscription)
+            end, count = time.monotonic() + 2.0, 0
+            for delivery in client.events(timeout_s=0.5):
+                count += delivery is not None
+                if time.monotonic() >= end:
+                    return count
+        raise AssertionError
+
+    with Client(daemon.socket) as client:
+        id_ = start(client, tmp_path / "source", tmp_path / "target", 1 << 20)
+        until(lambda: session(client, id_).performance is not None)
+        fast, slow = seen(0.1), seen(1.0)
+        assert fast >= 10  # 20 on a machine that has nothing else to do; with a tick of 0.25 s at most 9
+        assert slow <= 4
         client.call("execution.cancel", api.ReasonParams(id_), api.ExecutionView)

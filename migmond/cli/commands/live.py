@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 import time
 
@@ -14,11 +15,13 @@ from migmond.cli.follow import detaching, events_of, exit_after, follow, reconne
 from migmond.cli.meant import meant, named
 from migmond.cli.parse import execution_argument, global_options
 from migmond.cli.render.execution import details, listing, summary
+from migmond.cli.render.machine import PREFIXES, Transfer, machine_line, transfer
 from migmond.cli.render.text import painted, printable, rate_text
 from migmond.cli.state import State
-from migmond.client.errors import Unreachable
+from migmond.client.errors import RemoteError, Unreachable
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.domain.samples import Samples, SamplesParams, SampleView
 
 
 @click.command()
@@ -60,8 +63,9 @@ def top(state: State, id_: str | None, interval: float) -> None:
     if state.json:
         state.emit(*_snapshot(client, id_))
         return
+    machine = Machine()
     if not state.live_output():
-        state.show(_top_lines(client, id_), marks=True)
+        state.show(_top_lines(client, id_, machine), marks=True)
         return
     from rich.console import Console
     from rich.live import Live
@@ -72,7 +76,7 @@ def top(state: State, id_: str | None, interval: float) -> None:
         with Live(console=Console(highlight=False, markup=False), screen=True, auto_refresh=False) as screen:
             while True:
                 try:
-                    lines = [paint(printable(line)) for line in _top_lines(client, id_)]
+                    lines = [paint(printable(line)) for line in _top_lines(client, id_, machine)]
                 except Unreachable:
                     client.close()
                     client = reconnected(state, lambda text: screen.update(Text(text), refresh=True))
@@ -89,12 +93,42 @@ def _snapshot(client: Client, id_: str | None) -> tuple[str, api.ExecutionView |
     return "executions", worst(client, (), 100)
 
 
-def _top_lines(client: Client, id_: str | None) -> list[str]:
+class Machine:
+    """What `top` tells of the machine: it remembers the counters of its last look."""
+
+    def __init__(self) -> None:
+        self._last: Transfer | None = None
+        self._rates: tuple[float, float] | None = None
+
+    def line(self, client: Client) -> str:
+        """Return one line, "" when no collector tells anything."""
+        samples: list[SampleView] = []
+        try:
+            for prefix in PREFIXES:
+                samples += client.call("metrics.latest", SamplesParams(prefix), Samples).samples
+        except RemoteError:  # a daemon without collectors, or without that method
+            return ""
+        now = transfer(samples)
+        if now is not None and self._last is not None and now.at != self._last.at:
+            seconds = _seconds_between(self._last.at, now.at)
+            if seconds > 0:
+                read, written = now.read - self._last.read, now.written - self._last.written
+                self._rates = (max(0.0, read / seconds), max(0.0, written / seconds))
+        self._last = now
+        return machine_line(samples, self._rates)
+
+
+def _seconds_between(before: str, after: str) -> float:
+    return (datetime.datetime.fromisoformat(after) - datetime.datetime.fromisoformat(before)).total_seconds()
+
+
+def _top_lines(client: Client, id_: str | None, machine: Machine) -> list[str]:
     found = _snapshot(client, id_)[1]
     if isinstance(found, api.ExecutionView):
         return details(found)
+    told = machine.line(client)
     live = [e for e in found.executions if e.state in LIVE]
     failing = sum(1 for e in live if e.progress.failed.entries)
     rate = sum(e.progress.bytes_per_s or 0 for e in live)
     head = f"{len(live)} running or held, {failing} of them with failures, {found.total - len(live)} ended"
-    return [f"{head}   {rate_text(rate)}", *listing(found, width())]
+    return [f"{head}   {rate_text(rate)}", *([told] if told else []), *listing(found, width())]

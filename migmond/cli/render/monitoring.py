@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from migmond.cli.render.text import rate_text, show_duration, show_size
+from migmond.cli.render.text import count, rate_text, show_duration, show_size
 from migmond.domain.analysis import RatesView, SessionView, ShareView, SideView, SuggestionView, WhyView
 
 _LEAST_SHARE = 0.01
@@ -57,7 +57,7 @@ def _resources(s: SessionView) -> Iterator[str]:
     if s.resources.resident_bytes:
         parts.append(f"{show_size(s.resources.resident_bytes)} of memory at most")
     if s.resources.deaths:
-        parts.append(f"{s.resources.deaths} movers died")
+        parts.append(f"{count(s.resources.deaths, 'mover')} died")
     if parts:
         yield f"took {', '.join(parts)}"
     ends = [f"{word} {_end(side)}" for word, side in (("from", s.source), ("to", s.target)) if _end(side)]
