@@ -23,6 +23,7 @@ from migmond.analytics.schemas import table, tables
 from migmond.client.errors import RemoteError
 from migmond.client.exports import pages, parquet_of
 from migmond.client.sync import Client
+from migmond.daemon.exports import MAX_PAGE_BYTES
 from migmond.domain.analysis import ComparisonView
 from migmond.domain.api import ExecutionParams, Params
 from migmond.domain.names import from_text
@@ -35,8 +36,11 @@ from migmond.domain.report import (
     ReportSinceParams,
     ReportView,
 )
+from migmond.domain.states import Outcome, TaskState
+from migmond.domain.task import TaskResult
 from migmond.domain.telemetry import Batch, MetricKind, Reading, series_of
-from migmond.ports import PutExecution
+from migmond.plugin_api.conformance import entry, listing, root
+from migmond.ports import PutExecution, Record
 from migmond_sqlite import open_history
 from past_runs import DAY_S, GB, HOSTILE, T0, ended, files_of, fill, past
 from several_users import ANA, BEN, GUEST, OPERATORS, ROLES, VIEWERS, SystemDaemon, gid, passable
@@ -406,6 +410,20 @@ def test_prices_are_taken_in_by_a_reload(tmp_path: Path) -> None:
         while report(daemon, 0, "run-1").cost.money is None:
             assert time.monotonic() < deadline
         assert report(daemon, 0, "run-1").cost.money.currency == "EUR"
+
+
+def test_a_page_of_the_longest_names_fits_a_frame(tmp_path: Path) -> None:
+    names = [b"\xff" * 240 + b"%04d" % i for i in range(3000)]
+    listed = listing(1, 2, *(entry(n, inode=i + 1) for i, n in enumerate(names)))
+    done = Record(1, tuple(TaskResult(n, TaskState.DONE, Outcome.COPIED) for n in range(2, 3002)))
+    trio.run(fill, tmp_path / "state", PutExecution(ended(1)), root(1), listed, done)
+    with EmbeddedDaemon(tmp_path) as daemon, Client(daemon.socket) as client:
+        found = list(pages(client, ExportParams("files", "json", "run-1", limit=MAX_EXPORT_ROWS)))
+    assert len(found) > 1
+    assert all(len(page.text) < MAX_PAGE_BYTES + 10_000 for page in found)
+    lines = [json.loads(line) for page in found for line in page.text.splitlines()]
+    assert [line["number"] for line in lines] == list(range(1, 3002))
+    assert [from_text(line["path"]) for line in lines[1:]] == names
 
 
 def test_a_real_migration_is_reported_as_it_went(tmp_path: Path) -> None:
