@@ -30,7 +30,7 @@ def report_page(report: ReportView) -> str:
         ["Failed", f"{p.failed.entries:,} entries"],
         ["Left alone", f"{p.skipped.entries:,} entries"],
     ]
-    body = [html.table(["", ""], facts)]
+    body = [html.table(["Fact", "Value"], facts)]
     body.append(html.heading("Measured"))
     body.append(
         html.items(_plain(measured_lines(report.measured))) if report.measured else html.paragraph(report.reason)
@@ -83,7 +83,7 @@ def period_page(report: PeriodReport) -> str:
         ["Held", show_duration(s.held_s)],
         ["Mean score", mean],
     ]
-    body = [html.table(["", ""], facts), html.heading("Migrations")]
+    body = [html.table(["Fact", "Value"], facts), html.heading("Migrations")]
     header = [
         "Name", "Id", "State", "Started", "Done", "Took", "Rate", "Score", "Failed", "Bound by", "From", "To", "Energy",
     ]  # fmt: skip
