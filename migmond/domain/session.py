@@ -18,11 +18,13 @@ class DeviceSide(msgspec.Struct, frozen=True, omit_defaults=True):
         disks: names of the physical disks below it, as the kernel has them; empty when they are not known.
         identity: what tells it from other devices over restarts: model and serial, or the file system's id; "" unknown.
         kind: class of device: `hdd`, `ssd`, `nvme`, `network`, `memory`, `unknown`.
+        mount: where its file system is mounted, as path text; "" unknown.
     """
 
     disks: tuple[str, ...] = ()
     identity: str = ""
     kind: str = "unknown"
+    mount: str = ""
 
 
 class CoursePoint(msgspec.Struct, frozen=True, array_like=True):

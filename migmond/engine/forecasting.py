@@ -14,6 +14,7 @@ from migmond.analytics.measures import Cost, Forecast, Shape, SpeedChange, Tick,
 from migmond.analytics.predictor import Predictor
 from migmond.domain.device import Chain
 from migmond.domain.execution import Tally, Totals
+from migmond.domain.names import to_text
 from migmond.domain.observation import Outlook
 from migmond.domain.session import DeviceSide, SessionRecord
 from migmond.engine.scope import Scope
@@ -30,17 +31,20 @@ KEPT_TICKS = 2000
 def side_of(chain: Chain) -> DeviceSide:
     """Return what one end of an execution is on, by what is known of the disks below its file system."""
     names = tuple(disk.name for disk in chain.disks)
+    mount = "" if chain.mount is None else to_text(chain.mount.point)
     if chain.server:
-        return DeviceSide(names, chain.server, "network")
+        return DeviceSide(names, chain.server, "network", mount)
     if not chain.disks:
-        memory = chain.mount is not None and chain.mount.kind in ("tmpfs", "ramfs")
-        return DeviceSide(names, "memory" if memory else "", "memory" if memory else "unknown")
+        kind = "memory" if chain.mount is not None and chain.mount.kind in ("tmpfs", "ramfs") else "unknown"
+        return DeviceSide(names, "memory" if kind == "memory" else "", kind, mount)
     identity = "+".join(sorted(f"{d.model}:{d.serial}" if d.serial else d.name for d in chain.disks))
     if chain.rotational:
-        return DeviceSide(names, identity, "hdd")
-    if all(d.transport == "nvme" for d in chain.disks):
-        return DeviceSide(names, identity, "nvme")
-    return DeviceSide(names, identity, "ssd" if chain.rotational is False else "unknown")
+        kind = "hdd"
+    elif all(d.transport == "nvme" for d in chain.disks):
+        kind = "nvme"
+    else:
+        kind = "ssd" if chain.rotational is False else "unknown"
+    return DeviceSide(names, identity, kind, mount)
 
 
 async def sides(source_device: int, target_device: int) -> tuple[DeviceSide, DeviceSide]:

@@ -12,11 +12,13 @@ from migmond.analytics.cube import Cube
 from migmond.analytics.shares import DeviceLoad
 from migmond.domain.errors import JournalError, MigmondError
 from migmond.domain.execution import Execution, Tally
+from migmond.domain.limits import Limits
 from migmond.domain.observation import Observation
 from migmond.domain.samples import NoData, SampleView
 from migmond.domain.session import SessionRecord
 from migmond.domain.telemetry import Annotation, Batch, MetricKind, Reading, Series, series_of
 from migmond.fsys.process_usage import Usage, process_usage
+from migmond.monitor.disks import Disks
 from migmond.monitor.session import MachineLoad, MoverUsage, Session
 from migmond.ports import Clock, Journal, PutSession
 
@@ -67,6 +69,7 @@ class Sampler:
         self._log = log
         self._interval_s = interval_s
         self._sessions: dict[str, Session] = {}
+        self._disks = Disks()
         self._kept_at = clock.monotonic()
         self._stages: dict[str, tuple[str, str]] = {}
         self._series: dict[tuple[str, str], Series] = {}
@@ -96,7 +99,9 @@ class Sampler:
             return
         pids = [m.pid for o in live for m in o.movers]
         usage = await trio.to_thread.run_sync(_usages, pids) if pids else {}
-        load = machine_load(self._samples())
+        samples = tuple(self._samples())
+        self._disks.observe(samples, explained=any(o.execution.limits != Limits() for o in live))
+        load = machine_load(samples, self._disks)
         for seen in [*ended, *live]:
             await self._take(seen, now, usage, load)
         due = [*ended, *live] if keep else ended
@@ -207,20 +212,24 @@ def _known(figure: float | NoData) -> float | None:
     return None if isinstance(figure, NoData) else figure
 
 
-def machine_load(samples: Iterable[SampleView]) -> MachineLoad:
-    """Return what the system collector last said, as sessions need it."""
+def machine_load(samples: Iterable[SampleView], disks: Disks) -> MachineLoad:
+    """Return what collectors last said, and what was found out of disks, as sessions need it."""
     cpus: list[float] = []
     busy: dict[str, float] = {}
     waits: dict[str, list[float]] = {}
+    free: dict[str, float] = {}
     for sample in samples:
         if sample.value is None:
             continue
         if sample.metric == "migmond_cpu_busy_ratio":
             cpus.append(sample.value)
+        elif sample.metric == "migmond_filesystem_available_bytes":
+            free[sample.labels["mount"]] = sample.value
         elif sample.metric == "migmond_disk_busy_ratio":
             busy[sample.labels["device"]] = sample.value
         elif sample.metric == "migmond_disk_latency_seconds":
             waits.setdefault(sample.labels["device"], []).append(sample.value)
     names = busy.keys() | waits.keys()
     cpu = sum(cpus) / len(cpus) if cpus else None
-    return MachineLoad(cpu, {n: DeviceLoad(n, busy.get(n), max(waits.get(n, []), default=None)) for n in names})
+    loads = {n: DeviceLoad(n, busy.get(n), max(waits.get(n, []), default=None)) for n in names}
+    return MachineLoad(cpu, loads, free, {f.device: f for f in disks.findings(names)})

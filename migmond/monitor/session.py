@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from migmond.analytics.issues import issues
+from migmond.analytics.room_left import FullAt, full_at
 from migmond.analytics.shares import DeviceLoad, Situation, of_threads
 from migmond.analytics.throughput import KeyedThroughput, Throughput
 from migmond.analytics.why import where_time_goes
 from migmond.domain.activity import Spent
-from migmond.domain.analysis import PerformanceView, RatesView, TimeView
+from migmond.domain.analysis import DeviceFinding, IssueView, PerformanceView, RatesView, TimeView
 from migmond.domain.execution import Tally
 from migmond.domain.observation import Observation
 from migmond.domain.session import MAX_COURSE, CoursePoint, SessionRecord
 from migmond.domain.states import ExecutionState
+from migmond.domain.units import show_duration, show_size
 
 SPAN_S = 60.0
 """Where the time goes is told of the last minute: long enough for large commit groups, short enough to follow."""
+
+
+_FREE_EVERY_S, _FREE_KEPT = 10.0, 60
+"""How often free space counts, and how many of those looks: ten minutes."""
 
 
 class MachineLoad(msgspec.Struct, frozen=True):
@@ -28,10 +34,14 @@ class MachineLoad(msgspec.Struct, frozen=True):
     Attributes:
         cpu_busy: of all processors, 0 to 1.
         disks: by name.
+        free_bytes: of file systems, by the text of where they are mounted.
+        findings: of disks that are not well, by name.
     """
 
     cpu_busy: float | None = None
     disks: Mapping[str, DeviceLoad] = {}
+    free_bytes: Mapping[str, float] = {}
+    findings: Mapping[str, DeviceFinding] = {}
 
 
 class MoverUsage(msgspec.Struct, frozen=True):
@@ -70,8 +80,9 @@ class Session:
         self._by_size, self._by_type = KeyedThroughput(), KeyedThroughput()
         self._looks: deque[_Look] = deque()
         self._usage: dict[int, MoverUsage] = {}
-        self._gone = MoverUsage(0.0, 0.0, 0.0, 0.0)
+        self._gone = MoverUsage()
         self._load = MachineLoad()
+        self._free: deque[tuple[float, int]] = deque(maxlen=_FREE_KEPT)
         self._limited_s = 0.0
         self._course_every_s = 2.0
         self.observation = first
@@ -95,6 +106,9 @@ class Session:
         self._throughput.observe(now, settled.bytes, settled.entries, held=held)
         if execution.limits.io_bytes_per_s is not None:
             self._limited_s += elapsed
+        free = load.free_bytes.get(seen.outlook.target.mount)
+        if free is not None and not held and (not self._free or now - self._free[-1][0] >= _FREE_EVERY_S):
+            self._free.append((now, int(free)))
         self._looks.append(_Look(now, seen.copying, seen.committing))
         while len(self._looks) > 2 and self._looks[1].now <= now - SPAN_S:
             self._looks.popleft()
@@ -196,6 +210,21 @@ class Session:
         known = [self._load.disks[name] for name in disks if name in self._load.disks]
         return max(known, key=lambda d: d.busy or 0.0, default=None)
 
+    def _outside(self) -> Iterator[IssueView]:
+        """Yield what is to come, or is wrong with the disks, whatever the movers do."""
+        outlook = self.observation.outlook
+        if outlook.remaining_s is not None:
+            full = full_at(tuple(self._free), outlook.remaining_s)
+            if isinstance(full, FullAt):
+                yield IssueView(
+                    "target_full", "warning", f"the destination will be full in {show_duration(full.after_s)}",
+                    full.after_s, outlook.remaining_s, "seconds",
+                    f"{show_size(full.short_bytes)} will not fit, if it goes on like that",
+                )  # fmt: skip
+        for name in sorted({*outlook.source.disks, *outlook.target.disks} & self._load.findings.keys()):
+            f = self._load.findings[name]
+            yield IssueView(f.kind, "warning", f"{f.title}: {f.action}", f.value, f.threshold, f.unit, f.evidence)
+
     def time(self) -> TimeView:
         """Return where the time goes, and why it is not faster."""
         return where_time_goes(self.situation(), self.observation.execution.holds)
@@ -204,7 +233,8 @@ class Session:
         """Return everything that is analysed."""
         rates, situation = self.rates(wall_minus_monotonic), self.situation()
         time = where_time_goes(situation, self.observation.execution.holds)
-        return PerformanceView(rates, self._by_type.view(), self._by_size.view(), time, issues(situation, rates))
+        all_issues = (*self._outside(), *issues(situation, rates))
+        return PerformanceView(rates, self._by_type.view(), self._by_size.view(), time, all_issues)
 
 
 _SCANNING_SLOT = 1000

@@ -1,0 +1,152 @@
+"""Sessions and disks, without clocks: what is made of observations."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from migmond.analytics.fail_slow import SPANS
+from migmond.analytics.shares import of_threads
+from migmond.domain.activity import Activity, Spent
+from migmond.domain.execution import Execution, Tally, Totals
+from migmond.domain.identity import Identity
+from migmond.domain.observation import MoverAtWork, Observation, Outlook
+from migmond.domain.plan import Plan, Source
+from migmond.domain.samples import SampleView
+from migmond.domain.session import MAX_COURSE, DeviceSide, SessionRecord
+from migmond.domain.states import ExecutionState
+from migmond.monitor.disks import Disks
+from migmond.monitor.session import MachineLoad, MoverUsage, Session
+
+SECOND = 10**9
+
+
+def spent(**seconds: float) -> Spent:
+    return Spent(tuple(int(SECOND * seconds.get(a.name.lower(), 0.0)) for a in Activity))
+
+
+def seen(
+    done: int, *, state: ExecutionState = ExecutionState.RUNNING, planned: int = 1 << 40, **fields: object
+) -> Observation:
+    execution = Execution(
+        "a" * 12, 1, "it", Plan("it", (Source(b"/s"),), b"/t"), Identity(0, 0, ()),
+        ExecutionState.RUNNING, 0.0,
+        totals=Totals(Tally(10**6, 1 << 40), Tally(done >> 10, done), growing=False),
+    )  # fmt: skip
+    mover = MoverAtWork(1, 77, "copying", 3, b"x", 10, 5, 0)
+    observation = Observation(execution, 0.0, Tally(), (mover,), Spent(), Spent(), 0, 10.0)
+    return msgspec.structs.replace(observation, **fields)
+
+
+def run(session: Session, seconds: int, rate: int, **fields: Any) -> None:
+    for second in range(0, seconds, 2):
+        observation = seen(rate * second, active_s=float(second), **fields)
+        usage = {77: MoverUsage(second * 0.5, 1000.0, second * 100.0, None)}
+        session.observe(observation, float(second), 1e9 + second, usage, MachineLoad())
+
+
+def test_what_is_kept_goes_on_where_an_earlier_run_ended() -> None:
+    first = Session(seen(0), 0.0, None)
+    run(first, 60, 1 << 20, copying=spent(source_read=3, waiting=7), deaths=1)
+    before = first.record
+    assert (before.active_s, before.deaths, before.cpu_s, before.read_bytes) == (58.0, 1, 29.0, 5800)
+    assert before.written_bytes is None
+    assert before.copying[Activity.SOURCE_READ] == 3 * SECOND
+    assert before.course[-1].settled.bytes == 58 << 20
+    second = Session(seen(58 << 20), 0.0, before)
+    run(second, 20, 1 << 20, copying=spent(source_read=1), deaths=0)
+    assert second.record.cpu_s == 29.0 + 9.0
+    assert second.record.copying[Activity.SOURCE_READ] == 4 * SECOND
+    assert second.record.deaths == 1
+
+
+def test_what_a_mover_took_that_is_gone_stays_in_the_sum() -> None:
+    session = Session(seen(0), 0.0, None)
+    run(session, 20, 1)
+    session.observe(seen(20, movers=()), 20.0, 20.0, {}, MachineLoad())
+    assert session.record.cpu_s == 9.0
+    other = MoverAtWork(1, 78, "copying", 3, b"x", 10, 5, 0)
+    session.observe(seen(20, movers=(other,)), 22.0, 22.0, {78: MoverUsage(1.0, None, None, None)}, MachineLoad())
+    assert session.record.cpu_s == 10.0
+
+
+@pytest.mark.parametrize("seconds", [100, 5000, 20_000])
+def test_a_course_is_bounded_and_ends_now(seconds: int) -> None:
+    session = Session(seen(0), 0.0, None)
+    run(session, seconds, 1 << 20)
+    course = session.record.course
+    assert len(course) <= MAX_COURSE + 1
+    assert course[-1].active_s == seconds - 2
+    assert [p.active_s for p in course] == sorted({p.active_s for p in course})
+    gaps = [b.active_s - a.active_s for a, b in itertools.pairwise(course)]
+    assert max(gaps) <= 4 * max(2.0, seconds / (MAX_COURSE / 2))
+
+
+def test_a_copying_thread_that_waits_for_its_sync_waits_for_the_disk() -> None:
+    found = of_threads(spent(waiting=8, source_read=2), spent(sync=6, publish=2, waiting=2))
+    assert found[Activity.SYNC] == 6 * SECOND
+    assert found[Activity.PUBLISH] == 2 * SECOND
+    assert found[Activity.WAITING] == 0
+    assert sum(found.values()) == 10 * SECOND
+    beside = of_threads(spent(source_read=10), spent(sync=9, waiting=1))
+    assert sum(beside.values()) == beside[Activity.SOURCE_READ] == 10 * SECOND
+
+
+def test_it_says_when_the_destination_will_be_full() -> None:
+    outlook = Outlook(remaining_s=10_000.0, target=DeviceSide(mount="/t"))
+    session = Session(seen(0), 0.0, None)
+    for second in range(0, 120, 2):
+        load = MachineLoad(free_bytes={"/t": (2 << 30) - second * (1 << 20)})
+        session.observe(seen(second << 20, outlook=outlook), float(second), float(second), {}, load)
+    (issue,) = [i for i in session.performance(0.0).issues if i.kind == "target_full"]
+    assert issue.value == pytest.approx(2048 - 110, rel=0.02)
+    assert "will be full in 3" in issue.title
+    enough = Outlook(remaining_s=60.0, target=DeviceSide(mount="/t"))
+    session.observe(seen(120 << 20, outlook=enough), 120.0, 120.0, {}, load)
+    assert [i for i in session.performance(0.0).issues if i.kind == "target_full"] == []
+
+
+def samples(at: float, total: float, operations: float, wait_s: float) -> Iterator[SampleView]:
+    text = datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat()
+    for metric, value in (
+        ("migmond_disk_bytes_total", total),
+        ("migmond_disk_operations_total", operations),
+        ("migmond_disk_latency_seconds", wait_s),
+    ):
+        yield SampleView(metric, "", {"device": "sdx", "direction": "write"}, value, "", text)
+    yield SampleView("migmond_disk_queue_requests", "", {"device": "sdx"}, 4.0, "", text)
+
+
+def test_a_disk_that_fails_slowly_is_named() -> None:
+    disks, at, done = Disks(), 1e9, 0.0
+    for healthy in range(2000):
+        done += 100 + healthy % 17
+        disks.observe(samples(at, done * 65536, done, 0.004 + 0.0002 * (healthy % 7)), explained=False)
+        at += 2
+    assert disks.findings(["sdx"]) == []
+    for _ in range(SPANS):
+        for _ in range(400):
+            done += 100
+            disks.observe(samples(at, done * 65536, done, 0.2), explained=False)
+            at += 2
+        for _ in range(50):
+            done += 100
+            disks.observe(samples(at, done * 65536, done, 0.004), explained=False)
+            at += 2
+    (finding,) = disks.findings(["sdx", "sdy"])
+    assert (finding.device, finding.kind) == ("sdx", "fail_slow")
+    session = Session(seen(0), 0.0, None)
+    outlook = Outlook(target=DeviceSide(("sdx",)))
+    load = MachineLoad(findings={"sdx": finding})
+    session.observe(seen(1, outlook=outlook), 2.0, 2.0, {}, load)
+    session.observe(seen(2, outlook=outlook), 4.0, 4.0, {}, load)
+    assert [i.kind for i in session.performance(0.0).issues] == ["fail_slow"]
+
+
+def test_a_record_without_anything_is_a_record() -> None:
+    assert Session(seen(0), 0.0, None).record == SessionRecord(1, "a" * 12, 0.0)
