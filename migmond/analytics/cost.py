@@ -137,8 +137,9 @@ def wear(disk: DiskUse) -> WearView:
 
 
 def cost(usage: Usage, prices: Prices | None) -> CostView:
-    """Return all of it. Money is only what prices are configured for; without any there is none."""
-    used, worn = energy(usage), tuple(wear(d) for d in usage.disks)
+    """Return all of it. Money is only what prices are configured for; without any there is none. A disk that nothing
+    was written to has no wear."""
+    used, worn = energy(usage), tuple(wear(d) for d in usage.disks if d.written_bytes)
     missing = []
     if used.joules is None:
         missing.append(f"energy: {used.reason}")
@@ -175,6 +176,8 @@ def _without_price(usage: Usage, used: EnergyView, prices: Prices) -> list[str]:
     if prices.per_gb is None:
         missing.append("money: no price per GB is configured")
     missing += [
-        f"money: no price of {d.device} is configured" for d in usage.disks if d.price is None and d.rated_bytes
+        f"money: no price of {d.device} is configured"
+        for d in usage.disks
+        if d.price is None and d.rated_bytes and d.written_bytes
     ]
     return missing

@@ -141,7 +141,7 @@ def _errors() -> Table:
 def _history() -> Table:
     return Table(
         "history",
-        "One row for each point of each series.",
+        "One row for each point of each series. Values of counters (`..._total`) are rates: their unit per second.",
         (
             Column("at", Kind.TIME, "", "Begin of the interval."),
             Column("seconds", Kind.NUMBER, "seconds", "Length of the interval."),

@@ -159,7 +159,7 @@ def _idle(work: Work, active: float) -> dict[str, float]:
 
 
 def _working() -> tuple[Cause, ...]:
-    return (Cause.SOURCE_READ, Cause.TARGET_WRITE, Cause.HASH, Cause.METADATA, Cause.OTHER)
+    return (Cause.SOURCE_READ, Cause.TARGET_WRITE, Cause.HASH, Cause.METADATA, Cause.VERIFY, Cause.OTHER)
 
 
 def _lost_title(kind: str) -> str:

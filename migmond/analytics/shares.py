@@ -11,25 +11,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from migmond.domain.activity import Activity
+from migmond.domain.activity import Spent as Counters
 from migmond.domain.analysis import ShareView
 from migmond.domain.limits import Limits
 from migmond.domain.units import show_size
-
-
-class Activity(enum.StrEnum):
-    """What a mover is busy with at any moment; what is none of them (the interpreter, the protocol) is not counted."""
-
-    SOURCE_READ = "source_read"
-    TARGET_WRITE = "target_write"
-    HASH = "hash"
-    METADATA = "metadata"
-    SYNC = "sync"
-    PUBLISH = "publish"
-    DELETE = "delete"
-    THROTTLED = "throttled"
-    HELD = "held"
-    WAITING = "waiting"
-    SCANNING = "scanning"
 
 
 class Cause(enum.StrEnum):
@@ -43,6 +29,7 @@ class Cause(enum.StrEnum):
     HELD = "held"
     WAITING = "waiting"
     SCANNING = "scanning"
+    VERIFY = "verify"
     OTHER = "other"
 
 
@@ -117,10 +104,13 @@ def causes() -> dict[Activity, Cause]:
         Activity.METADATA: Cause.METADATA,
         Activity.PUBLISH: Cause.METADATA,
         Activity.DELETE: Cause.METADATA,
+        Activity.DIRECTORIES: Cause.METADATA,
         Activity.THROTTLED: Cause.THROTTLED,
         Activity.HELD: Cause.HELD,
         Activity.WAITING: Cause.WAITING,
-        Activity.SCANNING: Cause.SCANNING,
+        Activity.SCAN: Cause.SCANNING,
+        Activity.VERIFY: Cause.VERIFY,
+        Activity.OTHER: Cause.OTHER,
     }
 
 
@@ -135,6 +125,7 @@ def title(cause: Cause) -> str:
         Cause.HELD: "held",
         Cause.WAITING: "waiting for work",
         Cause.SCANNING: "scan",
+        Cause.VERIFY: "verification",
         Cause.OTHER: "the rest",
     }[cause]
 
@@ -155,11 +146,27 @@ def spent_between(before: Mapping[str, Spent], after: Mapping[str, Spent]) -> di
     return total
 
 
+def of_threads(copying: Counters, committing: Counters) -> dict[Activity, int]:
+    """Return what movers spent their time with, one thread for each.
+
+    While a mover's copying thread has nothing to do, its committing thread may be making things durable: then that is
+    what the time goes to. What that thread does beside the copying costs no time of its own.
+    """
+    spent = {a: copying[a] for a in Activity}
+    making_durable = committing[Activity.SYNC] + committing[Activity.PUBLISH]
+    instead = min(spent[Activity.WAITING], making_durable)
+    sync = instead * committing[Activity.SYNC] // making_durable if making_durable else 0
+    spent[Activity.WAITING] -= instead
+    spent[Activity.SYNC] += sync
+    spent[Activity.PUBLISH] += instead - sync
+    return spent
+
+
 def shares(situation: Situation) -> dict[Cause, float]:
     """Return the share of the movers' time that went to each cause. They sum to 1, or there are none.
 
-    What is not counted is `Cause.OTHER`. Counters are read one after the other and may have more than the span: then
-    their sum is taken for it.
+    What is not counted is `Cause.OTHER` too. Counters are read one after the other and may have more than the span:
+    then their sum is taken for it.
     """
     by_cause = dict.fromkeys(Cause, 0.0)
     of = causes()
@@ -169,7 +176,7 @@ def shares(situation: Situation) -> dict[Cause, float]:
     whole = max(situation.mover_s, counted)
     if whole <= 0:
         return {}
-    by_cause[Cause.OTHER] = whole - counted
+    by_cause[Cause.OTHER] += whole - counted
     return {cause: seconds / whole for cause, seconds in by_cause.items()}
 
 

@@ -67,6 +67,7 @@ def why_not_faster(situation: Situation, holds: Sequence[Hold] = ()) -> str:
         Cause.HELD: f"it was held for {share}",
         Cause.WAITING: f"movers are without work for {share}{also}",
         Cause.SCANNING: f"the scan takes {share}",
+        Cause.VERIFY: f"verification takes {share}{also}",
         Cause.OTHER: "",
     }[Cause(found.cause)]
     return f"It is not faster because {sentence}.{_no_evidence(found, situation)}"

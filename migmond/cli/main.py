@@ -26,6 +26,8 @@ _COMMANDS = {
     "live": ("watch", "top"),
     "history": ("history",),
     "receipt": ("receipt",),
+    "report": ("report", "compare"),
+    "export": ("export",),
     "steer": ("pause", "resume", "cancel", "drain", "verify"),
     "daemon": ("status", "doctor", "backup", "config", "plugins", "rpc", "completion"),
     "metrics": ("metrics",),

@@ -13,7 +13,7 @@ import msgspec
 
 from migmond.config.files import check_ownership, files_to_read
 from migmond.config.lines import line_numbers
-from migmond.config.model import Help, Kind, Settings, help_of, sections
+from migmond.config.model import DiskSection, Help, Kind, Settings, help_of, sections, type_of
 from migmond.domain import api
 from migmond.domain.errors import ConfigError, InvalidInput
 from migmond.domain.units import parse_duration, parse_size
@@ -21,7 +21,9 @@ from migmond.domain.units import parse_duration, parse_size
 DEFAULT_ORIGIN = "default"
 """Where a value comes from that no file sets."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
-_WANTED = {str: "text", int: "an integer", bool: "true or false"}
+_WANTED = {str: "text", int: "an integer", bool: "true or false", float: "a number"}
+_TABLES = ("plugins", "disks")
+"""Sections of tables: each is one more level of keys."""
 
 
 class Config:
@@ -57,6 +59,17 @@ class Config:
             for name, section in sections().items()
             for key in section.__struct_fields__
         ]
+        for disk, rated in self.settings.disks.items():
+            found += [
+                api.ConfigValue(
+                    f"disks.{disk}.{key}",
+                    toml_value(value),
+                    self._origins.get(f"disks.{disk}.{key}", DEFAULT_ORIGIN),
+                    help_of(DiskSection, key).text,
+                )
+                for key in DiskSection.__struct_fields__
+                if (value := getattr(rated, key)) not in (None, "")
+            ]
         for plugin, table in self.settings.plugins.items():
             found += [
                 api.ConfigValue(
@@ -122,7 +135,10 @@ def changed_keys(old: Config, new: Config) -> tuple[list[str], list[str]]:
         if before.get(key) == after.get(key):
             continue
         name, _, rest = key.partition(".")
-        needs_restart = name not in known or help_of(known[name], rest).restart
+        if name == "disks":
+            needs_restart = help_of(DiskSection, rest.rpartition(".")[2]).restart
+        else:
+            needs_restart = name not in known or help_of(known[name], rest).restart
         (restart if needs_restart else at_once).append(key)
     return at_once, restart
 
@@ -132,40 +148,50 @@ def _check_table(path: Path, table: dict[str, Any], lines: dict[str, int]) -> li
     known = sections()
     for name, value in table.items():
         if name == "plugins":
-            problems += _check_plugins(path, value, lines)
+            problems += _check_tables(path, name, value, lines)
+        elif name == "disks":
+            problems += _check_tables(path, name, value, lines)
+            for disk, rated in value.items() if isinstance(value, dict) else ():
+                if isinstance(rated, dict):
+                    problems += _check_section(path, f"{name}.{disk}", DiskSection, rated, lines)
         elif name not in known:
-            problems.append(_unknown(path, name, [*known, "plugins"], lines, "section"))
+            problems.append(_unknown(path, name, [*known, *_TABLES], lines, "section"))
         elif not isinstance(value, dict):
             problems.append(f"{_at(path, name, lines)}: {name} is a section: write [{name}]")
         else:
-            section = known[name]
-            for key, found in value.items():
-                dotted = f"{name}.{key}"
-                if key not in section.__struct_fields__:
-                    problems.append(
-                        _unknown(path, dotted, [f"{name}.{k}" for k in section.__struct_fields__], lines, "key")
-                    )
-                    continue
-                problem = _check_value(dotted, found, type(getattr(section(), key)), help_of(section, key))
-                if problem:
-                    problems.append(f"{_at(path, dotted, lines)}: {problem}")
+            problems += _check_section(path, name, known[name], value, lines)
     return problems
 
 
-def _check_plugins(path: Path, value: Any, lines: dict[str, int]) -> list[str]:
+def _check_section(
+    path: Path, name: str, section: type[Any], table: dict[str, Any], lines: dict[str, int]
+) -> list[str]:
+    problems: list[str] = []
+    for key, found in table.items():
+        dotted = f"{name}.{key}"
+        if key not in section.__struct_fields__:
+            problems.append(_unknown(path, dotted, [f"{name}.{k}" for k in section.__struct_fields__], lines, "key"))
+            continue
+        problem = _check_value(dotted, found, type_of(section, key), help_of(section, key))
+        if problem:
+            problems.append(f"{_at(path, dotted, lines)}: {problem}")
+    return problems
+
+
+def _check_tables(path: Path, section: str, value: Any, lines: dict[str, int]) -> list[str]:
     if not isinstance(value, dict):
-        return [f"{_at(path, 'plugins', lines)}: plugins is a section of tables: write [plugins.NAME]"]
+        return [f"{_at(path, section, lines)}: {section} is a section of tables: write [{section}.NAME]"]
     return [
-        f"{_at(path, f'plugins.{name}', lines)}: plugins.{name} is a table: write [plugins.{name}]"
+        f"{_at(path, f'{section}.{name}', lines)}: {section}.{name} is a table: write [{section}.{name}]"
         for name, table in value.items()
         if not isinstance(table, dict)
     ]
 
 
 def _check_value(key: str, value: Any, wanted: type, help_: Help) -> str:
-    if type(value) is not wanted:
+    if type(value) is not wanted and not (wanted is float and type(value) is int):
         return f"{key} is {toml_value(value)}, it must be {_WANTED[wanted]}"
-    number: float | None = value if isinstance(value, int) else None
+    number: float | None = value if isinstance(value, int | float) else None
     try:
         if isinstance(value, str) and help_.kind is Kind.SIZE:
             number = parse_size(value)
@@ -193,7 +219,7 @@ def _merge(
 ) -> None:
     for key, value in table.items():
         dotted = f"{at}.{key}" if at else key
-        if isinstance(value, dict) and (not at or at == "plugins"):
+        if isinstance(value, dict) and (not at or at in _TABLES):
             inner = into.setdefault(key, {})
             if isinstance(inner, dict):
                 _merge(inner, value, path, lines, origins, dotted)
@@ -213,7 +239,9 @@ def _unknown(path: Path, key: str, known: list[str], lines: dict[str, int], what
 
 
 def toml_value(value: Any) -> str:
-    """Write a value as TOML has it."""
+    """Write a value as TOML has it; what is not set is "not set"."""
+    if value is None:
+        return "not set"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

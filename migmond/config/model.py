@@ -24,6 +24,7 @@ class Help(msgspec.Struct, frozen=True):
         kind: how its text is read.
         least, most: bounds of the parsed number, inclusive.
         restart: a change takes effect only when the daemon starts again.
+        example: shown where there is no default.
     """
 
     text: str
@@ -31,6 +32,7 @@ class Help(msgspec.Struct, frozen=True):
     least: float | None = None
     most: float | None = None
     restart: bool = True
+    example: float | str | None = None
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -198,8 +200,58 @@ class RetriesSection(_Section, frozen=True):
     ] = 3
 
 
+class PricesSection(_Section, frozen=True):
+    """What things cost you: with these, reports tell energy and money. What is not set is not told."""
+
+    currency: Annotated[str, Help("What the prices are in.", restart=False, example="EUR")] = ""
+    as_of: Annotated[
+        str, Help("When they were right; told beside each amount.", restart=False, example="2026-01-01")
+    ] = ""
+    per_kwh: Annotated[
+        float | None, Help("Of electricity, for each kWh.", Kind.PLAIN, 0, 1e9, restart=False, example=0.32)
+    ] = None
+    per_gb: Annotated[
+        float | None,
+        Help("Fee for each GB (10^9 bytes) that is moved.", Kind.PLAIN, 0, 1e9, restart=False, example=0.02),
+    ] = None
+    watts_per_core: Annotated[
+        float | None,
+        Help("What a busy core takes more than an idle one.", Kind.PLAIN, 0, 10_000, restart=False, example=5.0),
+    ] = None
+
+
+class DiskSection(_Section, frozen=True):
+    """What a disk's data sheet says, for wear and energy in reports. What is not set is not told."""
+
+    rated_writes: Annotated[
+        str,
+        Help("What may be written to it in its life (TBW).", Kind.SIZE, 1, 2**63 - 1, restart=False, example="600TB"),
+    ] = ""
+    write_amplification: Annotated[
+        float | None,
+        Help(
+            "Bytes written to flash for each byte that is written to it (WAF); 1 for rotating disks.",
+            Kind.PLAIN,
+            0.01,
+            1000,
+            restart=False,
+            example=2.0,
+        ),
+    ] = None
+    active_watts: Annotated[
+        float | None, Help("While it works.", Kind.PLAIN, 0, 10_000, restart=False, example=6.5)
+    ] = None
+    idle_watts: Annotated[
+        float | None, Help("While it does nothing.", Kind.PLAIN, 0, 10_000, restart=False, example=4.0)
+    ] = None
+    price: Annotated[
+        float | None, Help("Of the disk, in prices.currency.", Kind.PLAIN, 0, 1e9, restart=False, example=120.0)
+    ] = None
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All sections. `plugins` is one table per plugin: `enabled`, and whatever settings the plugin has."""
+    """All sections. `plugins` is one table per plugin: `enabled`, and whatever settings the plugin has. `disks` is one
+    table per disk, by the kernel's name for it or by what identifies it."""
 
     daemon: DaemonSection = DaemonSection()
     journal: JournalSection = JournalSection()
@@ -211,6 +263,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     movers: MoversSection = MoversSection()
     commit: CommitSection = CommitSection()
     retries: RetriesSection = RetriesSection()
+    prices: PricesSection = PricesSection()
+    disks: dict[str, DiskSection] = {}
     plugins: dict[str, dict[str, Any]] = {}
 
 
@@ -225,3 +279,11 @@ def help_of(section: type[_Section], key: str) -> Help:
     annotation = get_type_hints(section, include_extras=True)[key]
     found = [a for a in get_args(annotation) if isinstance(a, Help)]
     return found[0]
+
+
+def type_of(section: type[_Section], key: str) -> type:
+    """Return what a setting must be: str, int, bool or float (then an integer will do as well)."""
+    kind = get_type_hints(section)[key]
+    (wanted,) = [k for k in get_args(kind) or (kind,) if k is not type(None)]
+    assert isinstance(wanted, type)
+    return wanted

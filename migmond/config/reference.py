@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from migmond.config.load import toml_value
-from migmond.config.model import Kind, help_of, sections
+from migmond.config.model import DiskSection, Kind, help_of, sections
 
 _NUMBERS = {
     "daemon": 10, "journal": 15, "history": 17, "monitor": 18, "socket": 20, "roles": 30, "executions": 35,
     "movers": 40, "commit": 50, "retries": 60,
+    "prices": 70,
 }  # fmt: skip
 _UNITS = {Kind.SIZE: " (a size with unit)", Kind.DURATION: " (a duration with unit)", Kind.PLAIN: ""}
 
@@ -20,15 +22,31 @@ def default_files() -> dict[str, str]:
     files: dict[str, str] = {}
     for name, section in sections().items():
         lines = [f"# {section.__doc__}", "# Uncomment what you change; these are the defaults.", "", f"[{name}]"]
-        for key in section.__struct_fields__:
-            help_, value = help_of(section, key), getattr(section(), key)
-            shown = toml_value(value)
-            sentence, unit = help_.text.rstrip(".,"), _UNITS[help_.kind]
-            when = "" if help_.restart else " Reloaded by SIGHUP."
-            lines += ["", f"# {sentence}{unit}{help_.text[len(sentence) :]}{when}", f"#{key} = {shown}"]
+        lines += _settings(section)
         files[f"{_NUMBERS[name]}-{name}.toml"] = "\n".join(lines) + "\n"
+    disks = [f"# {DiskSection.__doc__}", *_DISKS, *_settings(DiskSection)]
+    files["75-disks.toml"] = "\n".join(disks) + "\n"
     files["90-plugins.toml"] = _PLUGINS
     return files
+
+
+def _settings(section: type[Any]) -> list[str]:
+    lines = []
+    for key in section.__struct_fields__:
+        help_, value = help_of(section, key), getattr(section(), key)
+        shown = toml_value(value if help_.example is None else help_.example)
+        sentence, unit = help_.text.rstrip(".,"), _UNITS[help_.kind]
+        when = "" if help_.restart else " Reloaded by SIGHUP."
+        lines += ["", f"# {sentence}{unit}{help_.text[len(sentence) :]}{when}"]
+        lines += [f"#{key} = {shown}"] if help_.example is None else [f"# It is not set; for example: {key} = {shown}"]
+    return lines
+
+
+_DISKS = (
+    "# One table per disk, by the kernel's name for it or, better, by what identifies it: migmon report ID shows both.",
+    "",
+    "# [disks.sda]",
+)
 
 
 _PLUGINS = """\

@@ -104,9 +104,9 @@ class Telemetry:
         )
 
     def _range(self, params: HistoryParams) -> tuple[float, float]:
-        end = _seconds("end", params.end) if params.end else self._clock.wall()
+        end = parse_time("end", params.end) if params.end else self._clock.wall()
         if params.start:
-            start = _seconds("start", params.start)
+            start = parse_time("start", params.start)
         elif math.isfinite(params.span_s) and params.span_s > 0:
             start = max(0.0, end - params.span_s)
         else:
@@ -185,7 +185,15 @@ async def opened(
         yield telemetry
 
 
-def _seconds(name: str, text: str) -> float:
+def parse_time(name: str, text: str) -> float:
+    """Return an RFC 3339 time with zone as wall clock seconds.
+
+    Args:
+        name: of the parameter, for the error.
+
+    Raises:
+        InvalidInput: it is none.
+    """
     try:
         at = datetime.datetime.fromisoformat(text)
     except ValueError:

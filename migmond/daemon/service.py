@@ -13,15 +13,18 @@ import trio
 
 import migmond
 from migmond.daemon.checks import loop_check, plugin_checks, small_files_check, space_check
-from migmond.daemon.file_pager import FilePager, places_of
+from migmond.daemon.exports import Exports
+from migmond.daemon.failures import error_groups
+from migmond.daemon.file_pager import FilePager
 from migmond.daemon.history import Telemetry
 from migmond.daemon.journal_care import journal_checks
 from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.monitoring import Monitoring
+from migmond.daemon.reports import Reports
 from migmond.daemon.shared import Shared
 from migmond.daemon.watchdog import Blocked
 from migmond.domain import api
-from migmond.domain.analysis import SessionView, WhyParams, WhyView
+from migmond.domain.analysis import ComparisonView, SessionView, WhyParams, WhyView
 from migmond.domain.breakdown import (
     Batches,
     Breakdown,
@@ -36,9 +39,17 @@ from migmond.domain.execution import Execution
 from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.limits import MAX_INTEGER
-from migmond.domain.names import to_text
 from migmond.domain.plan import Plan
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
+from migmond.domain.report import (
+    MOST_COMPARED,
+    CompareParams,
+    ExportPage,
+    ExportParams,
+    PeriodReport,
+    ReportSinceParams,
+    ReportView,
+)
 from migmond.domain.samples import MetricList, Notes, NotesParams, NoteView, Samples, SamplesParams, SampleView
 from migmond.domain.states import ExecutionState
 from migmond.engine.breath import Breath
@@ -46,10 +57,9 @@ from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
 from migmond.engine.part_views import batches_view, breakdown_view, large_files_view, timeline_view
-from migmond.engine.places import Places
 from migmond.engine.receipt import receipt_page, seal
 from migmond.engine.settings import Surroundings
-from migmond.engine.views import error_group, intervention_views, time_text
+from migmond.engine.views import intervention_views, time_text
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
 from migmond.planning.selection import takes_long
 from migmond.ports import RemovePlan, SavePlan
@@ -104,6 +114,8 @@ class Service:
         self._sealing = trio.Lock()
         self._reads: defaultdict[int, trio.CapacityLimiter] = defaultdict(lambda: trio.CapacityLimiter(MAX_READS))
         self._doctor = Shared(self._journal_checks)
+        self._reports = Reports(engine, surroundings, facts.config, facts.samples)
+        self._exports = Exports(engine, surroundings, self._reports, facts.metrics, facts.samples, facts.telemetry)
 
     @property
     def bus(self) -> EventBus:
@@ -238,17 +250,8 @@ class Service:
 
     async def list_errors(self, peer: Peer, execution_id: str) -> api.ErrorGroups:
         execution = self._find(peer, execution_id)
-        journal, key = self._surroundings.journal, execution.key
         async with self._reads[peer.identity.uid]:
-            groups = await journal.fault_groups(key)
-            tasks = await journal.get_tasks(key, [n for g in groups for n in g.examples])
-            places = await places_of(Places(journal, key), list(tasks.values()))
-
-        def path(number: int) -> str:
-            task, place = tasks[number], places[number]
-            return to_text(os.path.join(place.path, task.name) if place.path else task.name) or "."
-
-        return api.ErrorGroups(tuple(error_group(g, [path(n) for n in g.examples if n in tasks]) for g in groups))
+            return api.ErrorGroups(await error_groups(self._surroundings.journal, execution))
 
     async def list_interventions(self, peer: Peer, execution_id: str) -> api.InterventionList:
         execution = self._find(peer, execution_id)
@@ -405,6 +408,31 @@ class Service:
     async def list_series(self, peer: Peer, params: HistorySeriesParams) -> SeriesPage:
         async with self._reads[peer.identity.uid]:
             return await self._facts.telemetry.series(params, self._seen_by(peer))
+
+    # --- reports -----------------------------------------------------------------------------------
+
+    async def report(self, peer: Peer, execution_id: str) -> ReportView:
+        execution = self._find(peer, execution_id)
+        async with self._reads[peer.identity.uid]:
+            return await self._reports.report(execution, lambda e: _sees(peer, e))
+
+    async def report_since(self, peer: Peer, params: ReportSinceParams) -> PeriodReport:
+        async with self._reads[peer.identity.uid]:
+            return await self._reports.since(params, lambda e: _sees(peer, e))
+
+    async def compare(self, peer: Peer, params: CompareParams) -> ComparisonView:
+        if not 2 <= len(params.ids) <= MOST_COMPARED:
+            raise InvalidInput(f"{len(params.ids)} executions", hint=f"compare 2 to {MOST_COMPARED}")
+        found = [self._find(peer, name) for name in params.ids]
+        if len({e.key for e in found}) < len(found):
+            raise InvalidInput("an execution is compared with itself", hint="give different ones")
+        async with self._reads[peer.identity.uid]:
+            return await self._reports.compare(found, lambda e: _sees(peer, e))
+
+    async def export(self, peer: Peer, params: ExportParams) -> ExportPage:
+        execution = self._find(peer, params.execution) if params.execution else None
+        async with self._reads[peer.identity.uid]:
+            return await self._exports.page(params, execution, lambda e: _sees(peer, e), self._seen_by(peer))
 
     def _seen_by(self, peer: Peer) -> frozenset[str] | None:
         """The ids of the executions that `peer` may see; None for all, those of which nothing else is left as well."""

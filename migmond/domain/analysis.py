@@ -271,9 +271,12 @@ class Difference(Result, frozen=True):
 
 
 class ComparisonView(Result, frozen=True):
+    """`names`: of the executions, in the order of `ids`."""
+
     ids: tuple[str, ...]
     curves: tuple[Curve, ...]
     differences: tuple[Difference, ...]
+    names: tuple[str, ...] = ()
 
 
 # --- over months -----------------------------------------------------------------------------------

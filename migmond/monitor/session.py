@@ -9,11 +9,10 @@ import msgspec
 
 from migmond.analytics.issues import issues
 from migmond.analytics.room_left import FullAt, full_at
-from migmond.analytics.shares import Activity as Counted
-from migmond.analytics.shares import DeviceLoad, Situation
+from migmond.analytics.shares import DeviceLoad, Situation, of_threads
 from migmond.analytics.throughput import KeyedThroughput, Throughput
 from migmond.analytics.why import where_time_goes
-from migmond.domain.activity import Activity, Spent
+from migmond.domain.activity import Spent
 from migmond.domain.analysis import DeviceFinding, IssueView, PerformanceView, RatesView, TimeView
 from migmond.domain.execution import Tally
 from migmond.domain.observation import Observation
@@ -191,7 +190,7 @@ class Session:
     def situation(self) -> Situation:
         """Return what the movers did in the last minute, and what they stood before."""
         seen, first, last = self.observation, self._looks[0], self._looks[-1]
-        spent = counted(last.copying.minus(first.copying), last.committing.minus(first.committing))
+        spent = of_threads(last.copying.minus(first.copying), last.committing.minus(first.committing))
         execution, totals = seen.execution, seen.execution.totals
         return Situation(
             last.now - first.now,
@@ -240,31 +239,6 @@ class Session:
 
 _SCANNING_SLOT = 1000
 """Slots from here on are no copying movers (`engine.scan.SCAN_SLOT`)."""
-
-
-def counted(copying: Spent, committing: Spent) -> dict[Counted, int]:
-    """Return what movers spent their time with, one thread for each.
-
-    While a mover's copying thread has nothing to do, its committing thread may be making things durable: then that is
-    what the time goes to. What that thread does beside the copying costs no time of its own.
-    """
-    waiting = copying[Activity.WAITING]
-    making_durable = committing[Activity.SYNC] + committing[Activity.PUBLISH]
-    instead = min(waiting, making_durable)
-    sync = instead * committing[Activity.SYNC] // making_durable if making_durable else 0
-    return {
-        Counted.SOURCE_READ: copying[Activity.SOURCE_READ],
-        Counted.TARGET_WRITE: copying[Activity.TARGET_WRITE],
-        Counted.HASH: copying[Activity.HASH],
-        Counted.METADATA: copying[Activity.METADATA] + copying[Activity.DIRECTORIES],
-        Counted.SYNC: copying[Activity.SYNC] + sync,
-        Counted.PUBLISH: copying[Activity.PUBLISH] + instead - sync,
-        Counted.DELETE: copying[Activity.DELETE],
-        Counted.THROTTLED: copying[Activity.THROTTLED],
-        Counted.HELD: copying[Activity.HELD],
-        Counted.WAITING: waiting - instead,
-        Counted.SCANNING: copying[Activity.SCAN],
-    }
 
 
 def _moved(seen: Observation) -> int:

@@ -6,11 +6,12 @@ import msgspec
 
 import migmond
 from migmond.domain import api
-from migmond.domain.analysis import SessionView, WhyParams, WhyView
+from migmond.domain.analysis import ComparisonView, SessionView, WhyParams, WhyView
 from migmond.domain.breakdown import Batches, Breakdown, BreakdownParams, LargeFiles, LargeFilesParams, TimelineView
 from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
 from migmond.domain.identity import Role
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
+from migmond.domain.report import CompareParams, ExportPage, ExportParams, PeriodReport, ReportSinceParams, ReportView
 from migmond.domain.samples import MetricList, Notes, NotesParams, Samples, SamplesParams
 from migmond.rpc.registry import Context, Method, Registry
 from migmond.rpc.subscriptions import check_chosen
@@ -190,6 +191,22 @@ async def _series(ctx: Context, params: HistorySeriesParams) -> SeriesPage:
     return await ctx.backend.list_series(ctx.session.peer, params)
 
 
+async def _report(ctx: Context, params: api.ExecutionParams) -> ReportView:
+    return await ctx.backend.report(ctx.session.peer, params.id)
+
+
+async def _report_since(ctx: Context, params: ReportSinceParams) -> PeriodReport:
+    return await ctx.backend.report_since(ctx.session.peer, params)
+
+
+async def _compare(ctx: Context, params: CompareParams) -> ComparisonView:
+    return await ctx.backend.compare(ctx.session.peer, params)
+
+
+async def _export(ctx: Context, params: ExportParams) -> ExportPage:
+    return await ctx.backend.export(ctx.session.peer, params)
+
+
 def standard_registry() -> Registry:
     """Return a registry with all of migmond's own methods."""
     registry = Registry()
@@ -277,5 +294,14 @@ def standard_registry() -> Registry:
                _history),
         Method("history.series", _VIEWER, HistorySeriesParams, SeriesPage,
                "Page through the series that the history has.", _series),
+        Method("execution.report", _VIEWER, api.ExecutionParams, ReportView,
+               "How an execution went: rates, score, where the time went, errors, cost, similar runs, trends.",
+               _report),
+        Method("execution.compare", _VIEWER, CompareParams, ComparisonView,
+               "2 to 5 executions side by side: curves by percent done, and a table of differences.", _compare),
+        Method("report.since", _VIEWER, ReportSinceParams, PeriodReport,
+               "All executions of a time: sums, scores, trends, what is found out about disks, costs.", _report_since),
+        Method("report.export", _VIEWER, ExportParams, ExportPage,
+               "Page through a table as CSV or JSON lines; or the newest metrics as Prometheus reads them.", _export),
     )  # fmt: skip
     return registry

@@ -67,10 +67,11 @@ def test_money_by_hand() -> None:
 
 
 def test_unknown_is_told_and_not_paid_for() -> None:
-    nothing = cost(usage(disks=(DiskUse("sdb"),)), None)
+    nothing = cost(usage(disks=(DiskUse("sda"), DiskUse("sdb", written_bytes=1))), None)  # sda was only read
     assert nothing.money is None
     assert nothing.energy.joules is None
     assert [m.split(":")[0] for m in nothing.missing] == ["energy", "wear of sdb", "money"]
+    assert [w.device for w in nothing.wear] == ["sdb"]
     assert cost(usage(), Prices("EUR", "2026-11-01")).money is None
 
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migmond.analytics.issues import BELOW_AVERAGE, issues
-from migmond.analytics.shares import BUSY, SLOW_FACTOR, Activity, DeviceLoad, Situation
+from migmond.analytics.shares import BUSY, SLOW_FACTOR, DeviceLoad, Situation
 from migmond.analytics.throughput import Throughput
+from migmond.domain.activity import Activity
 from migmond.domain.analysis import RatesView
 from migmond.domain.limits import Limits
 

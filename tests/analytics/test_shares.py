@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migmond.analytics.shares import Activity, Cause, DeviceLoad, Situation, bottleneck, causes, shares, spent_between
+from migmond.analytics.shares import Cause, DeviceLoad, Situation, bottleneck, causes, shares, spent_between
 from migmond.analytics.suggest import gain, in_words, suggestions
 from migmond.analytics.why import TaskFacts, line, where_time_goes, why_not_faster, why_task
+from migmond.domain.activity import Activity
 from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.limits import Limits
 from migmond.domain.states import Outcome, TaskState
@@ -19,7 +20,7 @@ SPENT = st.dictionaries(st.sampled_from(Activity), st.integers(0, 10**13))
 
 
 def situation(movers: int = 2, seconds: float = 100.0, **more: object) -> Situation:
-    spent = {Activity(k): int(v * S * movers * seconds / 100) for k, v in more.pop("percent", {}).items()}  # type: ignore[attr-defined]
+    spent = {Activity[k.upper()]: int(v * S * movers * seconds / 100) for k, v in more.pop("percent", {}).items()}  # type: ignore[attr-defined]
     return Situation(seconds, movers * seconds, spent, movers, **more)  # type: ignore[arg-type]
 
 

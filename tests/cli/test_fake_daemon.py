@@ -49,6 +49,9 @@ from migmond.domain.events import ExecutionStateChanged
         (["metrics"], "samples", 0),
         (["metrics", "--meaning"], "metrics", 0),
         (["metrics", "--notes"], "notes", 0),
+        (["report", "media"], "report", 0),
+        (["report", "--since", "30d"], "report_since", 0),
+        (["compare", "media", "other"], "comparison", 0),
         (["rpc", "system.hello"], "result", 0),
     ],
 )

@@ -171,5 +171,57 @@ def test_conf_d_uncommented_is_the_defaults(tmp_path: Path) -> None:
     config, defaults = load([tmp_path], root_owned=False), load([], root_owned=False)
     names = {v.key: v.value for v in config.values() if not v.key.startswith("plugins.")}
     assert names == {v.key: v.value for v in defaults.values()}
-    assert all(v.origin != "default" for v in config.values())
+    unset = {f"prices.{key}" for key in sections()["prices"].__struct_fields__}
+    assert {v.key for v in config.values() if v.origin == "default"} == unset
     assert set(merged) == {*sections(), "plugins"}
+
+
+RATED = """
+[prices]
+currency = "EUR"
+per_kwh = 1
+[disks.sda]
+rated_writes = "600TB"
+price = 120.5
+[disks."Samsung SSD 990_S.1"]
+active_watts = 6
+"""
+
+
+def test_prices_and_disks_are_typed_reloadable_and_nothing_is_assumed(tmp_path: Path) -> None:
+    before = load([tmp_path], root_owned=False)
+    assert [v.value for v in before.values("prices.per_kwh")] == ["not set"]
+    assert before.values("disks") == []
+    file = write(tmp_path / MAIN_FILE, RATED)
+    after = load([tmp_path], root_owned=False)
+    assert (after.settings.prices.per_kwh, after.settings.prices.per_gb) == (1.0, None)
+    assert {v.key: (v.value, v.origin) for v in after.values("disks.sda")} == {
+        "disks.sda.rated_writes": ('"600TB"', f"{file}:6"),
+        "disks.sda.price": ("120.5", f"{file}:7"),
+    }
+    assert after.settings.disks["Samsung SSD 990_S.1"].active_watts == 6
+    at_once, restart = changed_keys(before, after)
+    assert restart == []
+    assert "disks.Samsung SSD 990_S.1.active_watts" in at_once
+    assert "prices.per_kwh" in at_once
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[prices]\nper_kwh = '0.3'", "must be a number"),
+        ("[prices]\nper_kwh = -0.3", "must be 0 to"),
+        ("[prices]\nper_kwh = nan", "must be 0 to"),
+        ("[prices]\nper_kwh = true", "must be a number"),
+        ("[disks.sda]\nrated_writes = 600", "must be text"),
+        ("[disks.sda]\nrated_writes = '600'", "has no unit"),
+        ("[disks.sda]\nrated_write = '600TB'", "did you mean disks.sda.rated_writes"),
+        ("[disks]\nsda = 1", "disks.sda is a table: write [disks.sda]"),
+        ("disks = 1", "write [disks.NAME]"),
+    ],
+)
+def test_bad_prices_and_ratings_are_refused_in_words(tmp_path: Path, text: str, said: str) -> None:
+    write(tmp_path / MAIN_FILE, text)
+    with pytest.raises(ConfigError) as e:
+        load([tmp_path], root_owned=False)
+    assert said in e.value.message

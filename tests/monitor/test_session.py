@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from migmond.analytics.fail_slow import SPANS
-from migmond.analytics.shares import Activity as Counted
+from migmond.analytics.shares import of_threads
 from migmond.domain.activity import Activity, Spent
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.identity import Identity
@@ -21,7 +21,7 @@ from migmond.domain.samples import SampleView
 from migmond.domain.session import MAX_COURSE, DeviceSide, SessionRecord
 from migmond.domain.states import ExecutionState
 from migmond.monitor.disks import Disks
-from migmond.monitor.session import MachineLoad, MoverUsage, Session, counted
+from migmond.monitor.session import MachineLoad, MoverUsage, Session
 
 SECOND = 10**9
 
@@ -88,13 +88,13 @@ def test_a_course_is_bounded_and_ends_now(seconds: int) -> None:
 
 
 def test_a_copying_thread_that_waits_for_its_sync_waits_for_the_disk() -> None:
-    found = counted(spent(waiting=8, source_read=2), spent(sync=6, publish=2, waiting=2))
-    assert found[Counted.SYNC] == 6 * SECOND
-    assert found[Counted.PUBLISH] == 2 * SECOND
-    assert found[Counted.WAITING] == 0
+    found = of_threads(spent(waiting=8, source_read=2), spent(sync=6, publish=2, waiting=2))
+    assert found[Activity.SYNC] == 6 * SECOND
+    assert found[Activity.PUBLISH] == 2 * SECOND
+    assert found[Activity.WAITING] == 0
     assert sum(found.values()) == 10 * SECOND
-    beside = counted(spent(source_read=10), spent(sync=9, waiting=1))
-    assert sum(beside.values()) == beside[Counted.SOURCE_READ] == 10 * SECOND
+    beside = of_threads(spent(source_read=10), spent(sync=9, waiting=1))
+    assert sum(beside.values()) == beside[Activity.SOURCE_READ] == 10 * SECOND
 
 
 def test_it_says_when_the_destination_will_be_full() -> None:

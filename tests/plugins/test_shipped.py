@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from migmond.analytics.run_metrics import families
+from migmond.analytics.schemas import tables
 from migmond.daemon.app import BUILTIN_PLUGINS
 from migmond.domain.samples import MetricView
 from migmond.plugin_host.discovery import installed
@@ -71,18 +73,28 @@ def test_no_metric_is_described_twice() -> None:
     assert len(names) == len(set(names)) > 40
 
 
-def test_the_page_has_every_metric_and_every_kind_of_note_once() -> None:
+def test_the_page_has_every_metric_kind_of_note_and_column_once() -> None:
     found = shipped().metrics()
-    lines = reference(found).splitlines()
+    whole = reference(found).splitlines()
+    lines, exports = whole[: whole.index("# Tables of exports")], whole[whole.index("# Tables of exports") :]
+    columns = [
+        line.split(" | ")[0].removeprefix("| ") for line in exports if line.startswith("| ") and "|---" not in line
+    ]
+    assert columns == [c for t in tables() for c in ("column", *t.names())]
+    assert [line for line in exports if line.startswith("## ")] == [f"## {t.name}" for t in tables()]
     rows = [line.split(" | ") for line in lines if line.startswith("| `")]
     assert sorted(row[0] for row in rows) == sorted(
-        f"| `{name}`" for name in [*(m.name for m in found.metrics), *(k.kind for k in found.note_kinds)]
-    )
+        f"| `{name}`"
+        for name in [
+            *(m.name for m in found.metrics), *(k.kind for k in found.note_kinds), *(f.name for f in families()),
+        ]
+    )  # fmt: skip
     busy = next(row for row in rows if row[0] == "| `migmond_disk_busy_ratio`")
     assert busy[1:4] == ["gauge", "ratio", "`device`"]
     collectors = [line for line in lines if line.startswith("## ")]
     assert collectors == [
         "## filesystems", "## kernel", "## system", "## smart-health", "## smart-temperature", "## Notes",
+        "## Executions",
     ]  # fmt: skip
 
 

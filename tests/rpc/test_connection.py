@@ -211,6 +211,7 @@ def _parameters(kind: Any) -> dict[str, Any]:
     """The fewest parameters that a method takes."""
     samples = {"id": "x", "name": "x", "subscription": 1, "plan": {"sources": [{"path": "/a"}], "destination": "/b"}}
     samples["select"] = [{"metric": "x"}]
+    samples["ids"] = ["x", "y"]
     required = [f.name for f in msgspec.structs.fields(kind) if f.required]
     return {name: samples[name] for name in required}
 

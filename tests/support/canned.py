@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fake_daemon import Connection, FakeDaemon, Handler, Refusal
+from fake_reports import COMPARISON, EXPORT, PERIOD, REPORT
 from fake_views import AT, ended, execution
 from migmond.domain import api
 from migmond.domain.events import ExecutionStateChanged, ExecutionVerified
@@ -70,6 +71,10 @@ HANDLERS: dict[str, Handler] = {
     "metrics.list": always(MetricList((METRIC,), ())),
     "metrics.latest": always(Samples((SAMPLE,), 1)),
     "metrics.notes": always(Notes((NOTE,))),
+    "execution.report": always(REPORT),
+    "execution.compare": always(COMPARISON),
+    "report.since": always(PERIOD),
+    "report.export": always(EXPORT),
     "config.get": always(api.ConfigValues((api.ConfigValue("movers.workers", "0", "default", ""),))),
 }
 
