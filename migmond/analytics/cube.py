@@ -10,8 +10,8 @@ bytes) stays. The idea is that of Misra and Gries, "Finding repeated elements" (
 stay exact.
 
 Every change is the addition of whole numbers to cells, so the sums over any part are exact at any time, and a cube
-whose counting begins later can be completed by adding (see `recount`). Entries and bytes are one number: entries << 64
-plus bytes; one addition does for both.
+whose counting begins later can be completed by adding (see `recount`). Entries and bytes are one number: entries << 96
+plus bytes; one addition does for both. Three empty files of 8 EiB, which anybody can make, are more than 64 bits hold.
 
 Memory: `most` × 96 cells × 5 fields × 8 bytes (2 MB) and 40 bytes for each number that is not 0; one bit for each task
 number up to the last directory that was merged (1.25 MB at 10^7); 16 bytes for each listing that has directories in it
@@ -39,7 +39,8 @@ MOST_DIRECTORIES = 512
 OTHER = 0
 """In the place of a directory's number: all that were merged."""
 
-_ONE = 1 << 64
+_SHIFT = 96
+_ONE = 1 << _SHIFT
 _BYTES = _ONE - 1
 _DEEPEST = 2
 _BLOCK, _BLOCKS = SIZE_BOUNDS[1], SIZE_BOUNDS[2]
@@ -275,7 +276,7 @@ class Cube:
     def state(self) -> CubeState:
         """Return all of it."""
         cells = [
-            (cell, *(number for field in self._fields for number in (field[cell] >> 64, field[cell] & _BYTES)))
+            (cell, *(number for field in self._fields for number in (field[cell] >> _SHIFT, field[cell] & _BYTES)))
             for cell, planned in enumerate(self._planned)
             if planned
         ]
@@ -306,7 +307,7 @@ class Cube:
             if len(numbers) != 2 * len(cube._fields) or not 0 <= cell < len(cube._planned):
                 raise ValueError("a kept cube contradicts itself")
             for field, entries, size in zip(cube._fields, numbers[::2], numbers[1::2], strict=True):
-                field[cell] = (entries << 64) + size
+                field[cell] = (entries << _SHIFT) + size
         cube._slots = dict(state.slots)
         cube._free = [p * CELLS for p in sorted(set(range(1, end + 1)) - set(places))]
         return cube
@@ -380,12 +381,12 @@ class Cube:
     def _merge(self) -> None:
         """Merge the smaller half of the directories into "other"."""
         everything = sum(self._planned)
-        entries, size = max(1, everything >> 64), max(1, everything & _BYTES)
+        entries, size = max(1, everything >> _SHIFT), max(1, everything & _BYTES)
 
         def share(number: int) -> float:
             base = self._slots[number]
             its = sum(self._planned[base : base + CELLS])
-            return (its >> 64) / entries + (its & _BYTES) / size
+            return (its >> _SHIFT) / entries + (its & _BYTES) / size
 
         by_share = sorted(self._slots, key=share)
         for number in by_share[: (len(by_share) + 1) // 2]:
@@ -412,7 +413,7 @@ def _counted(task: Task) -> int:
 
 
 def _tally(number: int) -> Tally:
-    return Tally(number >> 64, number & _BYTES)
+    return Tally(number >> _SHIFT, number & _BYTES)
 
 
 def _packed(numbers: array[int]) -> bytes:

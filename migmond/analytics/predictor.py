@@ -14,6 +14,7 @@ import msgspec
 from migmond.analytics import calibration, cost_filter
 from migmond.analytics.measures import Cost, Forecast, LimitStep, Shape, SpeedChange, Tick, Unknown
 from migmond.analytics.prior import Prior, prior
+from migmond.domain.packing import Unpacker, pack
 from migmond.domain.units import show_duration
 
 MIN_WINDOW_S, WINDOW_SHARE = 0.3, 0.005
@@ -100,14 +101,14 @@ class Predictor:
             msgspec.MsgspecError: these bytes are no snapshot of this version; begin anew then.
         """
         self = cls.__new__(cls)
-        self._state = s = msgspec.msgpack.decode(snapshot, type=PredictorState)
+        self._state = s = Unpacker[PredictorState](PredictorState).unpack(snapshot)
         # Not computed anew: the width is of when the open window began, and the same ticks must give the same answers.
         self._a, self._b, self._width = math.exp(s.costs.log_a), math.exp(s.costs.log_b), s.width
         return self
 
     def snapshot(self) -> bytes:
         """Return all that this predictor remembers, about 700 bytes."""
-        return msgspec.msgpack.encode(self._state)
+        return pack(self._state)
 
     @property
     def cost(self) -> Cost:

@@ -134,6 +134,13 @@ class Forecasting:
         """
         if self._predictor is None:
             return
+        try:
+            self._tick(active_s, settled, totals, workers, limit)
+        except (ArithmeticError, ValueError):  # a forecast is not worth a migration
+            self._predictor = None
+
+    def _tick(self, active_s: float, settled: Tally, totals: Totals, workers: int, limit: int | None) -> None:
+        assert self._predictor is not None
         if self._workers and (workers, limit) != (self._workers, self._limit):
             self._last_action_s = active_s
         self._workers, self._limit = workers, limit
@@ -160,7 +167,11 @@ class Forecasting:
         """Return what is left, with the band that people are shown (80 %)."""
         if self._predictor is None:
             return Unknown("not measured yet")
-        return self._predictor.forecast()
+        try:
+            return self._predictor.forecast()
+        except (ArithmeticError, ValueError):  # a forecast is not worth a migration
+            self._predictor = None
+            return Unknown("the numbers are beyond what can be forecast")
 
     def kept(self, active_s: float) -> tuple[int, int]:
         """Return how many of its bands have come to their test, now that it has ended after `active_s`, and how many
@@ -170,7 +181,10 @@ class Forecasting:
 
     def cost(self) -> Cost | None:
         """Return what files and bytes cost in this run; None when it was too short or uniform to tell."""
-        return learnt(self._ticks)
+        try:
+            return learnt(self._ticks)
+        except (ArithmeticError, ValueError):
+            return None
 
     def outlook(self, active_s: float, *, learn: bool) -> Outlook:
         """Return all that is known of what is to come, after so many seconds of work. `learn`: what the run has cost as
@@ -210,7 +224,10 @@ async def begin(scope: Scope, forecasting: Forecasting) -> None:
     """Let `forecasting` begin with what the journal knows: an earlier run of this execution, or of others on the same
     devices. A mover has opened the roots."""
     root, journal = scope.roots[0], scope.surroundings.journal
-    source, target = await sides(root.source_device, root.target_device)
+    try:
+        source, target = await sides(root.source_device, root.target_device)
+    except OSError:  # /proc or /sys is not to be read: then nothing is known of the disks
+        source = target = DeviceSide()
     records: list[SessionRecord] = []
     after = 0
     while page := await journal.sessions(after=after, limit=_SESSIONS_PAGE):

@@ -142,11 +142,20 @@ class Roster:
             await self._mark_failed(run, why)
         finally:
             self._executions[execution_id] = run.execution
-            if (last := run.observation(learn=True)) is not None:
-                self.ended.append(last)
+            self._look_back(run)
             if self._runs.get(execution_id) is run:
                 del self._runs[execution_id]
                 self.turns.end(execution_id)
+
+    def _look_back(self, run: Run) -> None:
+        """Let the monitor have the last look at a run. Whatever goes wrong with that is no concern of anything else."""
+        try:
+            last = run.observation(learn=True)
+        except Exception as e:
+            self._surroundings.log("the last look at a run failed", execution=run.execution.id, exc_info=e)
+            return
+        if last is not None:
+            self.ended.append(last)
 
     async def _mark_failed(self, run: Run, why: str) -> None:
         execution = run.execution

@@ -84,9 +84,15 @@ class Sampler:
         return self._clock.wall() - self._clock.monotonic()
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled. What goes wrong is logged, the first time: monitoring is not worth a migration."""
+        told = False
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception as e:
+                if not told:
+                    self._log("monitoring failed, and is tried again", exc_info=e)
+                told = True
             await trio.sleep(self._interval_s)
 
     async def look(self) -> None:

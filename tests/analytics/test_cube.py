@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from migmond.analytics.classes import CELLS, SIZES, TYPES, CellsOfNames
 from migmond.analytics.cube import OTHER, Cube, CubeState
 from migmond.analytics.recount import Recount
+from migmond.domain.execution import Tally
+from migmond.domain.states import TaskState
 from migmond.domain.task import Entry, Listing, Task
 from part_trials import DIRECTORY, FILE, Trial, named
 
@@ -161,3 +163,16 @@ def test_a_million_files_in_a_hundred_thousand_directories_take_few_bytes_each()
     assert len(cube.rows(directory=True)) <= 512
     held = {id(v): bytes_of(v) for v in (*vars(cube).values(), *cube._fields) if v is not cube._fields}
     assert sum(held.values()) < 5 << 20
+
+
+def test_sums_beyond_64_bits_stay_apart() -> None:
+    largest = (1 << 63) - 1
+    entries = tuple(Entry(b"%d" % n, FILE, largest, 0, 0, n, 1) for n in range(4))
+    cube = Cube()
+    cube.plan(Listing(1, 7, 2, entries, {}, complete=True))
+    for number, entry in enumerate(entries, start=2):
+        task = Task(number, 1, entry.name, entry.type, entry.size, 0, 0, entry.inode, 7, 1)
+        cube.settle(task, TaskState.FAILED if number % 2 else TaskState.DONE)
+    sums = Cube.of(cube.state()).sums()
+    assert sums.planned == Tally(4, 4 * largest)
+    assert (sums.done, sums.failed) == (Tally(2, 2 * largest), Tally(2, 2 * largest))
