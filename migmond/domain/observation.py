@@ -74,6 +74,8 @@ class Observation(msgspec.Struct, frozen=True):
         copying, committing: what the copying and the committing threads of all movers of this run spent their time
             with, those that are gone included.
         deaths: movers of this run that died.
+        retries: attempts that were repeated in this run.
+        workers: copying movers that it asks for.
         batch_entries: how many entries the movers are given at a time, the mean; 0 when there is none.
         source_devices, target_devices: st_dev of each root, once a mover has opened them.
     """
@@ -85,6 +87,8 @@ class Observation(msgspec.Struct, frozen=True):
     copying: Spent
     committing: Spent
     deaths: int
+    retries: int
+    workers: int
     batch_entries: float
     source_devices: tuple[int, ...] = ()
     target_devices: tuple[int, ...] = ()

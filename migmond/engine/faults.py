@@ -112,6 +112,7 @@ class FaultDesk:
             self.changed.add(task.number)
         delay = next_delay(self._delays.get(task.number, 0.0), scope.surroundings.rng)
         self._delays[task.number] = delay
+        scope.retries += 1
         scope.ledger.record([AddFault(scope.key, task.number, scope.wall(), fault)])
         scope.requeue.put(msgspec.structs.replace(task, attempts=task.attempts + 1), scope.now() + delay)
 

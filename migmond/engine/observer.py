@@ -94,6 +94,8 @@ class Observer:
             copying,
             committing,
             scope.deaths,
+            scope.retries,
+            self._workers,
             sum(batches) / len(batches) if batches else 0.0,
             tuple(r.source_device for r in roots),
             tuple(r.target_device for r in roots),

@@ -70,6 +70,7 @@ class Scope:
         leftovers: what is to be told at the end of what stays where nobody looks.
         name: of this run; no other one of this execution has it.
         deaths: how many of its movers have died.
+        retries: how many attempts were repeated.
         dead_movers: stations' numbers; what they left under temporary names may be removed.
         progress: set whenever anything in flight has moved.
     """
@@ -109,6 +110,7 @@ class Scope:
         self.crew: Crew
         self.name = secrets.token_hex(6)
         self.deaths = 0
+        self.retries = 0
         self.dead_movers: deque[int] = deque(maxlen=DEAD_REMEMBERED)
         self._batches = itertools.count(1)
         self._groups = itertools.count(1)

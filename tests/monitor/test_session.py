@@ -39,7 +39,7 @@ def seen(
         totals=Totals(Tally(10**6, 1 << 40), Tally(done >> 10, done), growing=False),
     )  # fmt: skip
     mover = MoverAtWork(1, 77, "copying", 3, b"x", 10, 5, 0)
-    observation = Observation(execution, 0.0, Tally(), (mover,), Spent(), Spent(), 0, 10.0)
+    observation = Observation(execution, 0.0, Tally(), (mover,), Spent(), Spent(), 0, 0, 2, 10.0)
     return msgspec.structs.replace(observation, **fields)
 
 
@@ -59,10 +59,10 @@ def test_what_is_kept_goes_on_where_an_earlier_run_ended() -> None:
     assert before.copying[Activity.SOURCE_READ] == 3 * SECOND
     assert before.course[-1].settled.bytes == 58 << 20
     second = Session(seen(58 << 20), 0.0, before)
-    run(second, 20, 1 << 20, copying=spent(source_read=1), deaths=0)
+    run(second, 20, 1 << 20, copying=spent(source_read=1), deaths=0, retries=3, workers=4)
     assert second.record.cpu_s == 29.0 + 9.0
     assert second.record.copying[Activity.SOURCE_READ] == 4 * SECOND
-    assert second.record.deaths == 1
+    assert (second.record.deaths, second.record.retries, second.record.workers) == (1, 3, 4)
 
 
 def test_what_a_mover_took_that_is_gone_stays_in_the_sum() -> None:
