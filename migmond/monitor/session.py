@@ -72,7 +72,8 @@ class Session:
         self._usage: dict[int, MoverUsage] = {}
         self._gone = MoverUsage(0.0, 0.0, 0.0, 0.0)
         self._load = MachineLoad()
-        self._limited_s = 0.0
+        # Of earlier runs it is known only whether it was most of their time.
+        self._limited_s = before.active_s if before is not None and before.limited else 0.0
         self._course_every_s = 2.0
         self.observation = first
 
@@ -93,7 +94,7 @@ class Session:
         held = execution.state is ExecutionState.PAUSED
         settled = execution.totals.settled.plus(seen.in_flight.entries, seen.in_flight.bytes)
         self._throughput.observe(now, settled.bytes, settled.entries, held=held)
-        if execution.limits.io_bytes_per_s is not None:
+        if execution.limits.io_bytes_per_s is not None and not held:
             self._limited_s += elapsed
         self._looks.append(_Look(now, seen.copying, seen.committing))
         while len(self._looks) > 2 and self._looks[1].now <= now - SPAN_S:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio
+from trio.testing import MockClock
 
 from migmond.analytics.shares import DeviceLoad
 from migmond.domain.activity import Activity, Spent
 from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution, Tally
+from migmond.domain.limits import Limits
 from migmond.domain.observation import Observation
 from migmond.domain.samples import SampleView
 from migmond.domain.session import SessionRecord
@@ -78,6 +80,39 @@ async def test_a_run_that_ends_and_one_that_goes_on_are_both_counted() -> None:
     record = await watched.record()
     assert record.copying[Activity.SOURCE_READ] == 25 * 10**9
     assert record.deaths == 3
+
+
+async def test_a_limit_in_force_for_most_of_all_runs_is_remembered_when_another_run_has_none(
+    autojump_clock: MockClock,
+) -> None:
+    """What such a run cost says nothing of its devices: see `engine.forecasting.costs_of`."""
+    it = execution()
+    limited = msgspec.structs.replace(it, limits=Limits(io_bytes_per_s=1 << 20))
+    watched = Watched(MemoryJournal())
+    for second in range(0, 101, 10):
+        await watched.look(seen(limited, second))
+        await trio.sleep(10)
+    await watched.look(ended=(seen(limited, 110, state=ExecutionState.DRAINED),))
+    assert (await watched.record()).limited
+    await watched.look(seen(it, 110))
+    await trio.sleep(10)
+    await watched.look(ended=(seen(it, 120),))
+    assert (await watched.record()).limited
+
+
+async def test_a_limit_is_not_in_force_while_it_is_held(autojump_clock: MockClock) -> None:
+    it = execution()
+    held = msgspec.structs.replace(it, limits=Limits(io_bytes_per_s=1 << 20))
+    watched = Watched(MemoryJournal())
+    await watched.look(seen(it, 0))
+    await trio.sleep(100)
+    await watched.look(seen(it, 100))
+    await trio.sleep(3600)
+    await watched.look(seen(held, 100, state=ExecutionState.PAUSED))
+    await trio.sleep(10)
+    await watched.look(ended=(seen(it, 110),))
+    record = await watched.record()
+    assert (record.limited, record.held_s) == (False, 3600.0)
 
 
 async def test_two_runs_that_ended_between_two_looks_are_both_counted() -> None:
