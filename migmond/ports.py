@@ -249,12 +249,16 @@ class Sift(msgspec.Struct, frozen=True):
         last: the highest number that is looked at: one that finds little ends in time.
         types: only these; empty for all.
         larger_than, smaller_than: bytes, exclusive; None for any size.
+        directory: number of the one they lie in; None for any.
+        name: at the source; None for any.
     """
 
     last: int
     types: tuple[EntryType, ...] = ()
     larger_than: int | None = None
     smaller_than: int | None = None
+    directory: int | None = None
+    name: bytes | None = None
 
 
 class FaultGroup(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from migmond.domain.history import (
     SeriesView,
 )
 from migmond.domain.limits import MAX_INTEGER
-from migmond.domain.telemetry import MAX_AT, Annotation, Batch, Curve, Selection, SeriesInfo
+from migmond.domain.telemetry import MAX_AT, MAX_LABELS, Annotation, Batch, Curve, Selection, SeriesInfo
 from migmond.domain.units import show_size
 from migmond.engine.views import time_text
 from migmond.monitor.history import HistoryWriter, writing
@@ -85,6 +85,9 @@ class Telemetry:
             raise InvalidInput(
                 f"{len(params.select)} selectors", hint=f"select is 1 to {MAX_SERIES} of {{metric, labels}}"
             )
+        labels = max(len(s.labels) for s in params.select)
+        if labels > MAX_LABELS:  # sorting the million that a message has room for would keep the loop for a second
+            raise InvalidInput(f"a selector of {labels:,} labels", hint=f"a series has at most {MAX_LABELS}")
         start, end = self._range(params)
         history = self._there()
         selections = [Selection(s.metric, tuple(sorted(s.labels.items()))) for s in params.select]

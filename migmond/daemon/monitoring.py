@@ -14,7 +14,7 @@ from migmond.domain.analysis import (
     TaskWhy,
     WhyView,
 )
-from migmond.domain.errors import NotFound
+from migmond.domain.errors import InvalidInput, NotFound
 from migmond.domain.execution import Execution
 from migmond.domain.names import from_text
 from migmond.domain.observation import Observation
@@ -32,6 +32,11 @@ from migmond.ports import Sift
 _PAGE = 2000
 _COUNTED = 100_000
 """Nobody waits for the rest to be counted."""
+_WINDOW = 50_000
+"""Tasks that the journal sifts in one go, for which what runs has to wait with its own reading: see `FilePager`."""
+_LONGEST_PATH = 1 << 16
+"""Characters: a path of 16,000 bytes, each of them escaped. One of 16 MiB would keep the loop for three seconds."""
+_SHOWN = 200
 
 
 class Monitoring:
@@ -84,6 +89,7 @@ class Monitoring:
         """Say why an execution is not faster, or why one entry of it is where it is.
 
         Raises:
+            InvalidInput: that is no path.
             NotFound: it has no such entry.
         """
         live = self._sampler.session(execution.id)
@@ -99,10 +105,13 @@ class Monitoring:
 
     async def _why_path(self, execution: Execution, path: str, seen: Observation | None) -> TaskWhy:
         journal, key = self._surroundings.journal, execution.key
-        task = await self._find(execution, from_text(path.strip("/")))
+        if len(path) > _LONGEST_PATH:
+            raise InvalidInput(f"a path of {len(path):,} characters", hint=f"{_LONGEST_PATH:,} are enough for any")
+        task = await self._find(execution, from_text(path))
         if task is None:
+            shown = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
             raise NotFound(
-                f"{execution.name} has no entry {path!r}", hint=f"migmon files {execution.id[:6]} lists them"
+                f"{execution.name} has no entry {shown!r}", hint=f"migmon files {execution.id[:6]} lists them"
             )
         fault = (await journal.faults(key, [task.number])).get(task.number)
         mover = next((m for m in seen.movers if m.task == task.number), None) if seen is not None else None
@@ -129,25 +138,26 @@ class Monitoring:
         return why_task(facts, wall)
 
     async def _find(self, execution: Execution, path: bytes) -> Task | None:
-        """Return the task of a path below its source, directory by directory: each is a range of the journal."""
+        """Return the task of a path below its source, directory by directory; None when there is none."""
         journal, key = self._surroundings.journal, execution.key
+        names = [name for name in path.split(b"/") if name]
+        last = await journal.last_number(key)
         roots = list((await journal.get_tasks(key, range(1, len(execution.plan.sources) + 1))).values())
         for root in roots:
             found: Task | None = root
-            for name in path.split(b"/") if path else []:
-                found = await self._child(key, found.number, name) if found is not None else None
+            for name in names:
+                found = await self._child(key, found.number, name, last) if found is not None else None
             if found is not None:
                 return found
         return None
 
-    async def _child(self, key: int, directory: int, name: bytes) -> Task | None:
-        """Entries of a directory come after it in scan order, though others may lie between."""
-        after = directory
-        while page := await self._surroundings.journal.tasks(key, after=after, limit=_PAGE):
-            for task in page:
-                if task.directory == directory and task.name == name:
-                    return task
-            after = page[-1].number
+    async def _child(self, key: int, directory: int, name: bytes, last: int) -> Task | None:
+        """Entries of a directory come after it in scan order, though very many others may lie between: the journal
+        passes over those, a stretch at a time."""
+        for after in range(directory, last, _WINDOW):
+            sift = Sift(after + _WINDOW, directory=directory, name=name)
+            if found := await self._surroundings.journal.tasks(key, after=after, limit=1, sift=sift):
+                return found[0]
         return None
 
     async def _before(self, key: int, number: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 
 import msgspec
 
@@ -44,8 +45,9 @@ class Spent(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return sum(self.ns)
 
     def plus(self, more: Spent) -> Spent:
-        return Spent(tuple(a + b for a, b in zip(self.ns, more.ns, strict=True)))
+        """Return the sum; what an earlier version kept may know fewer activities."""
+        return Spent(tuple(a + b for a, b in itertools.zip_longest(self.ns, more.ns, fillvalue=0)))
 
     def minus(self, before: Spent) -> Spent:
         """Return what was spent since `before`."""
-        return Spent(tuple(a - b for a, b in zip(self.ns, before.ns, strict=True)))
+        return Spent(tuple(a - b for a, b in itertools.zip_longest(self.ns, before.ns, fillvalue=0)))

@@ -23,7 +23,7 @@ from migmond.fsys.device_graph import DeviceGraph, number_of, read_graph
 
 HISTORY_RUNS = 20
 """Newest runs on the same devices that a forecast rests on."""
-_SESSIONS_PAGE = 500
+_SESSIONS_PAGE = 100
 KEPT_TICKS = 2000
 """Ticks that are kept to find out in the end what the run cost; when there are more, every second one goes."""
 
@@ -228,12 +228,11 @@ async def begin(scope: Scope, forecasting: Forecasting) -> None:
         source, target = await sides(root.source_device, root.target_device)
     except OSError:  # /proc or /sys is not to be read: then nothing is known of the disks
         source = target = DeviceSide()
-    records: list[SessionRecord] = []
-    after = 0
+    own, others, after = b"", list[Cost](), 0
     while page := await journal.sessions(after=after, limit=_SESSIONS_PAGE):
         after = page[-1].key
-        records += [r for r in page if r.target.identity == target.identity]
-    own = next((r.forecast for r in records if r.key == scope.key), b"")
-    others = costs_of((r for r in records if r.key != scope.key), source, target)
+        others += costs_of((r for r in page if r.key != scope.key), source, target)
+        del others[:-HISTORY_RUNS]  # of years of runs, with all that was kept of each, the memory would not be small
+        own = next((r.forecast for r in page if r.key == scope.key and r.target.identity == target.identity), own)
     workers = crew_size(scope.account.execution, scope.surroundings.settings)
     forecasting.begin(scope.account.totals, source, target, others, workers, own)

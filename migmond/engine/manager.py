@@ -57,6 +57,7 @@ class Engine:
         write the same temporaries."""
         self._stopping = False
         self._interventions = 0
+        self._learning = 0
 
     @classmethod
     @asynccontextmanager
@@ -308,9 +309,15 @@ class Engine:
 
     def observations(self, *, learn: bool = False) -> tuple[list[Observation], list[Observation]]:
         """Return what the monitor sees of all that is at work, and the last looks at what has ended since it asked
-        before; `learn`: see `Forecasting.outlook`."""
+        before.
+
+        Args:
+            learn: find out as well what a run has cost (see `Forecasting.outlook`), of one at a time, by turns.
+        """
         ended = [self._roster.ended.popleft() for _ in range(len(self._roster.ended))]
-        seen = [run.observation(learn=learn) for run in self._roster.runs()]
+        runs = self._roster.runs()
+        self._learning += learn
+        seen = [run.observation(learn=learn and i == self._learning % len(runs)) for i, run in enumerate(runs)]
         return [o for o in seen if o is not None], ended
 
     async def suspend(self) -> None:

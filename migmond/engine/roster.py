@@ -142,10 +142,10 @@ class Roster:
             await self._mark_failed(run, why)
         finally:
             self._executions[execution_id] = run.execution
-            self._look_back(run)
             if self._runs.get(execution_id) is run:
                 del self._runs[execution_id]
                 self.turns.end(execution_id)
+            self._look_back(run)
 
     def _look_back(self, run: Run) -> None:
         """Let the monitor have the last look at a run. Whatever goes wrong with that is no concern of anything else."""

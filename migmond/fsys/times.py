@@ -20,6 +20,8 @@ LAST_NS = ((1 << 31) - 1) * _SECOND_NS
 _STEPS_NS = (2 * _SECOND_NS, _SECOND_NS, 10_000_000, 100)
 """Of FAT; of ext3, HFS+ and NFS 2; of exFAT; of NTFS and SMB. All others keep nanoseconds."""
 _FINEST_STEP_NS = 100
+_SHORT_NS = 1_000_000
+"""All steps that are longer are multiples of it."""
 _ROUNDED_NS = 2 * _SECOND_NS
 _ACCESS_NS = 2 * 86_400 * _SECOND_NS
 """FAT keeps the day of an access only, in a time zone that the mount decides."""
@@ -80,3 +82,13 @@ def same_time(mtime_ns: int, copy: os.stat_result) -> bool:
     if copy.st_mtime_ns == mtime_ns:
         return True
     return any(copy.st_ctime_ns % step == 0 and mtime_ns - mtime_ns % step == copy.st_mtime_ns for step in _STEPS_NS)
+
+
+def tells_changes(ctime_ns: int) -> bool:
+    """Whether a file that has this ctime shows a later one as soon as anything happens to it.
+
+    Not where times have a step that is long enough to save a file twice within it (ext4 with inodes of 128 bytes, ext3:
+    1 s). Nor on FAT and exFAT, which have no ctime and show the time of modification, that everybody may set. Where
+    times are finer, one file in a million is taken for one of those.
+    """
+    return ctime_ns % _SHORT_NS != 0

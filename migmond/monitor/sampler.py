@@ -102,36 +102,65 @@ class Sampler:
         live, ended = self._observe(keep)
         if not live and not ended:
             self._sessions.clear()
+            self._stages.clear()
             return
         pids = [m.pid for o in live for m in o.movers]
         usage = await trio.to_thread.run_sync(_usages, pids) if pids else {}
         samples = tuple(self._samples())
         self._disks.observe(samples, explained=any(o.execution.limits != Limits() for o in live))
         load = machine_load(samples, self._disks)
-        for seen in [*ended, *live]:
-            await self._take(seen, now, usage, load)
-        due = [*ended, *live] if keep else ended
-        for seen in due:
+        kept: dict[str, SessionRecord] = {}
+        for seen in ended:  # another run of the same execution may have begun, whose counters begin anew
+            id_ = seen.execution.id
+            await self._take(seen, now, usage, load, kept.get(id_))
             await self._take_classes(seen, now)
+            kept[id_] = self._sessions[id_].record
+            del self._sessions[id_]
+        for seen in live:
+            await self._take(seen, now, usage, load, kept.get(seen.execution.id))
         if keep:
             self._kept_at = now
-        await self._keep([self._sessions[o.execution.id].record for o in due])
+            for seen in live:
+                await self._take_classes(seen, now)
+            kept |= {o.execution.id: self._sessions[o.execution.id].record for o in live}
+        await self._keep(list(kept.values()))
         at_work = {o.execution.id for o in live}
         for execution in set(self._sessions) - at_work:
             del self._sessions[execution]
-            self._stages.pop(execution, None)
+        for execution in set(self._stages) - at_work:
+            del self._stages[execution]
 
-    async def _take(self, seen: Observation, now: float, usage: dict[int, MoverUsage], load: MachineLoad) -> None:
+    async def _take(
+        self,
+        seen: Observation,
+        now: float,
+        usage: dict[int, MoverUsage],
+        load: MachineLoad,
+        before: SessionRecord | None,
+    ) -> SessionRecord:
+        """Take in a look at one execution and return what is known of it by now.
+
+        Args:
+            before: what an earlier run left that is not journaled yet.
+        """
         id_ = seen.execution.id
         session = self._sessions.get(id_)
         if session is None:
-            before = await self._journal.session(seen.execution.key)
+            before = before or await self._kept_before(seen.execution.key)
             session = self._sessions[id_] = Session(seen, now, before)
         wall = self._clock.wall()
         mine = {m.pid: usage[m.pid] for m in seen.movers if m.pid in usage}
         session.observe(seen, now, wall, mine, load)
         self._tell_stage(seen, wall)
         self._sinks.put(Batch(wall, self._interval_s, tuple(self._readings(seen, session.record))))
+        return session.record
+
+    async def _kept_before(self, key: int) -> SessionRecord | None:
+        try:
+            return await self._journal.session(key)
+        except JournalError as e:  # told where it matters: nobody's monitoring ends a migration, or the daemon
+            self._log("monitoring could not be read from the journal", why=e.message)
+            return None
 
     async def _take_classes(self, seen: Observation, now: float) -> None:
         """Progress by size and type is looked at when it is kept: many directories take their time."""
@@ -227,14 +256,15 @@ def machine_load(samples: Iterable[SampleView], disks: Disks) -> MachineLoad:
     for sample in samples:
         if sample.value is None:
             continue
+        device = sample.labels.get("device")  # another plugin's metric of that name may have other labels
         if sample.metric == "migmond_cpu_busy_ratio":
             cpus.append(sample.value)
-        elif sample.metric == "migmond_filesystem_available_bytes":
+        elif sample.metric == "migmond_filesystem_available_bytes" and "mount" in sample.labels:
             free[sample.labels["mount"]] = sample.value
-        elif sample.metric == "migmond_disk_busy_ratio":
-            busy[sample.labels["device"]] = sample.value
-        elif sample.metric == "migmond_disk_latency_seconds":
-            waits.setdefault(sample.labels["device"], []).append(sample.value)
+        elif sample.metric == "migmond_disk_busy_ratio" and device:
+            busy[device] = sample.value
+        elif sample.metric == "migmond_disk_latency_seconds" and device:
+            waits.setdefault(device, []).append(sample.value)
     names = busy.keys() | waits.keys()
     cpu = sum(cpus) / len(cpus) if cpus else None
     loads = {n: DeviceLoad(n, busy.get(n), max(waits.get(n, []), default=None)) for n in names}

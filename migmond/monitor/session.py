@@ -83,7 +83,8 @@ class Session:
         self._gone = MoverUsage()
         self._load = MachineLoad()
         self._free: deque[tuple[float, int]] = deque(maxlen=_FREE_KEPT)
-        self._limited_s = 0.0
+        # Of earlier runs it is known only whether it was most of their time.
+        self._limited_s = before.active_s if before is not None and before.limited else 0.0
         self._course_every_s = 2.0
         self.observation = first
 
@@ -104,7 +105,7 @@ class Session:
         held = execution.state is ExecutionState.PAUSED
         settled = execution.totals.settled.plus(seen.in_flight.entries, seen.in_flight.bytes)
         self._throughput.observe(now, settled.bytes, settled.entries, held=held)
-        if execution.limits.io_bytes_per_s is not None:
+        if execution.limits.io_bytes_per_s is not None and not held:
             self._limited_s += elapsed
         free = load.free_bytes.get(seen.outlook.target.mount)
         if free is not None and not held and (not self._free or now - self._free[-1][0] >= _FREE_EVERY_S):

@@ -16,7 +16,7 @@ from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_past_cache
-from migmond.fsys.times import same_time
+from migmond.fsys.times import same_time, tells_changes
 from migmond.mover.conflict import place
 from migmond.mover.context import Context, fault_of
 from migmond.mover.group import Arrival, Block, Group, reads_back
@@ -169,12 +169,13 @@ class Committer:
             if result is None or result.target_name is not None:
                 name = arrival.name if result is None else result.target_name or b""
                 named.members.append((arrival, name))
-                if known := self._as_of(arrival, name, began_ns):
-                    as_of_ns[arrival.number] = known
+                if at_ns := self._as_of(arrival, name, began_ns):
+                    as_of_ns[arrival.number] = at_ns
         self._lane.ended()
         self._published[group.number] = named
         self.last_publish_at = time.monotonic()
-        self._context.send(Published(group.number, tuple(results), as_of_ns))
+        known = {number: at_ns for number, at_ns in as_of_ns.items() if tells_changes(at_ns)}
+        self._context.send(Published(group.number, tuple(results), known))
 
     def _name_block(self, block: Block, skip: frozenset[int], named: _Named, as_of_ns: dict[int, int]) -> list[Arrival]:
         """Give what is whole its name where that is free, in one go; returns what has to be looked at one by one."""

@@ -27,6 +27,7 @@ from migmond.fsys.durable import sync_directory
 from migmond.fsys.facts import mount_of
 from migmond.fsys.locking import lock
 from migmond.fsys.rename import stat_or_none
+from migmond.fsys.times import tells_changes
 from migmond.mover.aside import NameTaken, put_back, set_aside
 from migmond.mover.aside_faults import kept_aside, left_aside, not_seen, of_error, of_unsafe, unreachable
 from migmond.mover.context import Context, fault_of
@@ -260,8 +261,9 @@ class Remover:
         try:
             if not lock(held):
                 raise _counted_on()
-            silent = item.type is EntryType.FILE and self._kind(seen, pair) in _NO_TIMES_OF_MAPPINGS
-            if silent and not equal_source(item, pair.source, pair.target, self._step):
+            mapped = self._kind(seen, pair) in _NO_TIMES_OF_MAPPINGS
+            silent = mapped or not tells_changes(seen.st_ctime_ns)
+            if item.type is EntryType.FILE and silent and not equal_source(item, pair.source, pair.target, self._step):
                 raise _source_changed()
             try:
                 set_aside(

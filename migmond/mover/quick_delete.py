@@ -7,12 +7,13 @@ from collections.abc import MutableMapping, Sequence
 from migmond.domain.entry import EntryType
 from migmond.fsys.deletes import Doomed, Fate
 from migmond.fsys.facts import mount_of
-from migmond.fsys.times import FIRST_NS, LAST_NS
+from migmond.fsys.times import FIRST_NS, LAST_NS, tells_changes
 from migmond.mover.context import Context
 from migmond.wire.items import DeleteDirectory, DeleteItem
 
 _TELLING = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "nilfs2"})
-"""Every change of a file moves its ctime there, a rename keeps its numbers, and flags of renames are heeded."""
+"""Every change of a file moves its ctime there, as finely as it is kept; a rename keeps its numbers, and flags of
+renames are heeded."""
 
 
 class QuickRemover:
@@ -53,6 +54,7 @@ def _is_ordinary(item: DeleteItem) -> bool:
         and item.links == 1
         and FIRST_NS <= item.mtime_ns <= LAST_NS
         and FIRST_NS <= item.ctime_ns <= LAST_NS
+        and tells_changes(item.ctime_ns)
     )
 
 

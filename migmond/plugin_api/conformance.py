@@ -380,6 +380,12 @@ class JournalConformance:
                 Sift(9, (DIRECTORY,)): [1, 5],
                 Sift(9, (FILE,), larger_than=1): [4, 6, 7],
                 Sift(6, (FILE,), larger_than=1, smaller_than=9): [4, 6],
+                Sift(9, directory=1): [2, 3, 4, 5, 6, 7],
+                Sift(6, (FILE,), larger_than=1, directory=1): [4, 6],
+                Sift(9, directory=2): [],
+                Sift(9, directory=1, name=b"4"): [6],
+                Sift(9, name=b""): [1],
+                Sift(5, name=b"4"): [],
             }
             for sift, numbers in sifts.items():
                 assert [t.number for t in await journal.tasks(1, sift=sift)] == numbers

@@ -337,6 +337,8 @@ def _passes(task: Task, sift: Sift) -> bool:
         and (not sift.types or task.type in sift.types)
         and (sift.larger_than is None or task.size > sift.larger_than)
         and (sift.smaller_than is None or task.size < sift.smaller_than)
+        and sift.directory in (None, task.directory)
+        and sift.name in (None, task.name)
     )
 
 

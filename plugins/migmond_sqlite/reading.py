@@ -85,7 +85,7 @@ def tasks(
     sift: Sift | None = None,
 ) -> list[Task]:
     base, end = _range(key)
-    sifted: list[int] = []
+    sifted: list[int | bytes] = []
     where = ["id > ?", "id <= ?"]
     if states:
         marks = ",".join(str(int(s)) for s in states)
@@ -100,10 +100,15 @@ def tasks(
         end = base | min(sift.last, NUMBER_MASK)
         if sift.types:
             where.append(f"type IN ({','.join(str(int(t)) for t in sift.types)})")
-        for bound, is_so in ((sift.larger_than, "size > ?"), (sift.smaller_than, "size < ?")):
-            if bound is not None:
+        for wanted, is_so in (
+            (sift.larger_than, "size > ?"),
+            (sift.smaller_than, "size < ?"),
+            (sift.directory, "directory = ?"),
+            (sift.name, "name = ?"),
+        ):
+            if wanted is not None:
                 where.append(is_so)
-                sifted.append(bound)
+                sifted.append(wanted)
     sql = f"SELECT * FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT ?"
     return [_task(row) for row in db.execute(sql, (base | after, end, *sifted, limit))]
 

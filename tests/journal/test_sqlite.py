@@ -191,7 +191,8 @@ async def test_what_is_left_is_found_without_walking_what_is_done(tmp_path: Path
             found = reading.tasks(reader, 1, 0, 1000, states, **query_all)
             assert found, query
             assert steps - before < 2000, query
-    for sift in (Sift(400), Sift(19_400), Sift(19_400, (EntryType.SYMLINK,)), Sift(19_400, larger_than=1 << 40)):
+    sifts = [Sift(400), Sift(19_400), Sift(19_400, (EntryType.SYMLINK,)), Sift(19_400, larger_than=1 << 40)]
+    for sift in (*sifts, Sift(19_400, directory=1, name=b"none")):
         before = steps
         reading.tasks(reader, 1, sift.last - 200, 1000, (), followers=None, directories=None, sift=sift)
         assert steps - before < 8000, sift

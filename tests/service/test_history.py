@@ -254,3 +254,14 @@ def test_from_the_file_to_the_terminal(tmp_path: Path) -> None:
         assert migmon(daemon, "history", "m", "--label", "x").returncode == 2
         assert migmon(daemon, "history", "m", "--execution", "nobody").returncode == 4
         assert "history" in migmon(daemon, "doctor").stdout
+
+
+async def test_more_labels_than_a_series_can_have_are_refused_before_anybody_sorts_them() -> None:
+    async with open_memory_history() as history:
+        asked = await telemetry(history)
+        labels = {f"l{n:02}": "" for n in range(16)}
+        view = await asked.query(HistoryParams((SeriesSelector("disk_celsius", labels),), span_s=600.0), None)
+        assert view.series == ()
+        select = (SeriesSelector("disk_celsius"), SeriesSelector("disk_celsius", {**labels, "one more": ""}))
+        with pytest.raises(InvalidInput, match="17 labels"):
+            await asked.query(HistoryParams(select, span_s=600.0), None)

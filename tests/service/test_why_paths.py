@@ -1,0 +1,84 @@
+"""Looking for one entry by its path among very many: the journal sifts, and nobody waits for the loop."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trio
+
+from migmond.daemon.monitoring import Monitoring
+from migmond.domain.errors import InvalidInput, NotFound
+from migmond.domain.execution import Execution
+from migmond.domain.task import Task
+from migmond.engine.manager import Engine
+from migmond.engine.settings import Surroundings
+from migmond.monitor.sampler import Sampler
+from migmond.plugin_api.conformance import DIRECTORY, entry, execution, listing, root
+from migmond.plugin_api.memory import MemoryJournal
+from migmond.ports import PutExecution
+
+MANY = 60_000
+
+
+class Counting(MemoryJournal):
+    """Counts the tasks that it hands out."""
+
+    read = 0
+
+    async def tasks(self, *args: Any, **sieve: Any) -> list[Task]:
+        found = await super().tasks(*args, **sieve)
+        self.read += len(found)
+        return found
+
+
+class WallClock:
+    def wall(self) -> float:
+        return 1_790_000_000.0
+
+
+async def with_many() -> tuple[Monitoring, Counting, Execution]:
+    """`first/f0` ... and behind them `second/last`."""
+    journal, it = Counting(), execution()
+    files = [entry(b"f%d" % n) for n in range(MANY)]
+    await journal.apply(
+        [
+            PutExecution(it), root(), listing(1, 2, entry(b"first", DIRECTORY), entry(b"second", DIRECTORY)),
+            listing(2, 4, *files), listing(3, 4 + MANY, entry(b"last")),
+        ]
+    )  # fmt: skip
+    engine = SimpleNamespace(run_of=lambda _: None)
+    sampler = SimpleNamespace(session=lambda _: None)
+    surroundings = SimpleNamespace(journal=journal, clock=WallClock())
+    monitoring = Monitoring(cast("Engine", engine), cast("Surroundings", surroundings), cast("Sampler", sampler))
+    return monitoring, journal, it
+
+
+@pytest.mark.parametrize("path", ["first/f59999", "second/last", "/second//last/", "second"])
+async def test_an_entry_is_found_without_reading_all_others(path: str) -> None:
+    monitoring, journal, it = await with_many()
+    assert await monitoring._find(it, path.encode()) is not None
+    assert journal.read < 10
+    told = await monitoring.why(it, path)
+    assert told.kind == "waiting"
+
+
+@pytest.mark.parametrize("path", ["first/none", "none", "second/last/below", "first/first/first"])
+async def test_what_is_not_there_is_not_looked_for_one_by_one(path: str) -> None:
+    monitoring, journal, it = await with_many()
+    with pytest.raises(NotFound):
+        await monitoring.why(it, path)
+    assert journal.read < 10
+
+
+async def test_a_path_longer_than_any_keeps_nobody_waiting() -> None:
+    monitoring, _, it = await with_many()
+    began = time.monotonic()
+    with pytest.raises(InvalidInput):
+        await monitoring.why(it, "\\x41" * (1 << 20))
+    assert time.monotonic() - began < 0.1
+    with pytest.raises(NotFound) as told, trio.fail_after(10):
+        await monitoring.why(it, "a/" * 30_000)
+    assert len(told.value.message) < 1000
