@@ -23,6 +23,7 @@ import trio
 from migmond.analytics.tiers import WIDTHS_S
 from migmond.config.load import DEFAULT_ORIGIN, Config
 from migmond.daemon.descriptors import clients_allowed, raise_limit, reserved_for
+from migmond.daemon.exports import Exports
 from migmond.daemon.history import Telemetry, opened
 from migmond.daemon.journal_care import keep_backups
 from migmond.daemon.lifecycle import Lifecycle
@@ -30,6 +31,7 @@ from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.monitoring import Monitoring, parts_of, recording
 from migmond.daemon.notify import Notifier
 from migmond.daemon.own import own_places
+from migmond.daemon.reports import Reports
 from migmond.daemon.service import Facts, Service
 from migmond.daemon.watchdog import LoopLag, feed
 from migmond.domain.errors import ConfigError
@@ -155,6 +157,7 @@ async def _serve_clients(
     sockets: Sequence[socket.socket],
 ) -> None:
     config, registry = setup.config.started, standard_registry()
+    reports = Reports(engine, surroundings, setup.config, host.samples)
     facts = Facts(
         socket=setup.socket_path,
         state_directory=str(setup.state_directory),
@@ -171,6 +174,8 @@ async def _serve_clients(
         config=setup.config,
         telemetry=telemetry,
         monitoring=monitoring,
+        reports=reports,
+        exports=Exports(engine, surroundings, reports, host.metrics, host.samples, telemetry),
     )
     service = Service(engine, surroundings, facts)
     limits = Limits(

@@ -101,6 +101,8 @@ class Facts(msgspec.Struct, frozen=True):
     config: LiveConfig
     telemetry: Telemetry
     monitoring: Monitoring
+    reports: Reports
+    exports: Exports
 
 
 class Service:
@@ -114,8 +116,6 @@ class Service:
         self._sealing = trio.Lock()
         self._reads: defaultdict[int, trio.CapacityLimiter] = defaultdict(lambda: trio.CapacityLimiter(MAX_READS))
         self._doctor = Shared(self._journal_checks)
-        self._reports = Reports(engine, surroundings, facts.config, facts.samples)
-        self._exports = Exports(engine, surroundings, self._reports, facts.metrics, facts.samples, facts.telemetry)
 
     @property
     def bus(self) -> EventBus:
@@ -414,11 +414,11 @@ class Service:
     async def report(self, peer: Peer, execution_id: str) -> ReportView:
         execution = self._find(peer, execution_id)
         async with self._reads[peer.identity.uid]:
-            return await self._reports.report(execution, lambda e: _sees(peer, e))
+            return await self._facts.reports.report(execution, lambda e: _sees(peer, e))
 
     async def report_since(self, peer: Peer, params: ReportSinceParams) -> PeriodReport:
         async with self._reads[peer.identity.uid]:
-            return await self._reports.since(params, lambda e: _sees(peer, e))
+            return await self._facts.reports.since(params, lambda e: _sees(peer, e))
 
     async def compare(self, peer: Peer, params: CompareParams) -> ComparisonView:
         if not 2 <= len(params.ids) <= MOST_COMPARED:
@@ -427,12 +427,12 @@ class Service:
         if len({e.key for e in found}) < len(found):
             raise InvalidInput("an execution is compared with itself", hint="give different ones")
         async with self._reads[peer.identity.uid]:
-            return await self._reports.compare(found, lambda e: _sees(peer, e))
+            return await self._facts.reports.compare(found, lambda e: _sees(peer, e))
 
     async def export(self, peer: Peer, params: ExportParams) -> ExportPage:
         execution = self._find(peer, params.execution) if params.execution else None
         async with self._reads[peer.identity.uid]:
-            return await self._exports.page(params, execution, lambda e: _sees(peer, e), self._seen_by(peer))
+            return await self._facts.exports.page(params, execution, lambda e: _sees(peer, e), self._seen_by(peer))
 
     def _seen_by(self, peer: Peer) -> frozenset[str] | None:
         """The ids of the executions that `peer` may see; None for all, those of which nothing else is left as well."""
