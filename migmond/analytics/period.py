@@ -12,7 +12,9 @@ from migmond.analytics.runs import Past, active_s, average, side_text
 from migmond.analytics.times import time_text
 from migmond.analytics.trends import ENOUGH_RUNS, DeviceCost, Point, long_trend, slower_over_runs
 from migmond.domain.analysis import CostView, DeviceFinding, LongTrend, ScoreView, WearView
-from migmond.domain.api import TallyView
+from migmond.domain.api import (
+    TallyView,
+)
 from migmond.domain.execution import Tally
 from migmond.domain.report import CostSums, ReportRow, SumsView
 from migmond.domain.session import DeviceSide, SessionRecord

@@ -14,7 +14,7 @@ import msgspec
 from migmond.config.files import check_ownership, files_to_read
 from migmond.config.lines import line_numbers
 from migmond.config.model import DiskSection, Help, Kind, Settings, help_of, sections, type_of
-from migmond.domain import api
+from migmond.domain import daemon_api
 from migmond.domain.errors import ConfigError, InvalidInput
 from migmond.domain.units import parse_duration, parse_size
 
@@ -47,10 +47,10 @@ class Config:
         """Return a duration setting in seconds."""
         return parse_duration(getattr(getattr(self.settings, section), key))
 
-    def values(self, prefix: str = "") -> list[api.ConfigValue]:
+    def values(self, prefix: str = "") -> list[daemon_api.ConfigValue]:
         """Return every setting whose dotted key is `prefix` or lies below it, with its origin."""
         found = [
-            api.ConfigValue(
+            daemon_api.ConfigValue(
                 f"{name}.{key}",
                 toml_value(getattr(getattr(self.settings, name), key)),
                 self._origins.get(f"{name}.{key}", DEFAULT_ORIGIN),
@@ -61,7 +61,7 @@ class Config:
         ]
         for disk, rated in self.settings.disks.items():
             found += [
-                api.ConfigValue(
+                daemon_api.ConfigValue(
                     f"disks.{disk}.{key}",
                     toml_value(value),
                     self._origins.get(f"disks.{disk}.{key}", DEFAULT_ORIGIN),
@@ -72,7 +72,7 @@ class Config:
             ]
         for plugin, table in self.settings.plugins.items():
             found += [
-                api.ConfigValue(
+                daemon_api.ConfigValue(
                     f"plugins.{plugin}.{key}",
                     toml_value(value),
                     self._origins.get(f"plugins.{plugin}.{key}", DEFAULT_ORIGIN),

@@ -5,36 +5,37 @@ from __future__ import annotations
 import os
 
 from migmond.daemon.watchdog import Blocked
-from migmond.domain import api
+from migmond.domain import daemon_api
 from migmond.fsys import machine_code
 
 _BLOCKED_TOO_LONG_S = 0.5
 
 
-def loop_check(blocked: Blocked) -> api.Check:
+def loop_check(blocked: Blocked) -> daemon_api.Check:
     """Return whether the event loop was blocked for long."""
     longest = f"{blocked.seconds * 1000:.0f} ms in the last minute, by {blocked.task or 'nobody'}"
     if blocked.seconds > _BLOCKED_TOO_LONG_S:
-        return api.Check("event loop", "warning", f"was blocked for {longest}", "see the log")
-    return api.Check("event loop", "ok", f"was blocked for {longest} at most")
+        return daemon_api.Check("event loop", "warning", f"was blocked for {longest}", "see the log")
+    return daemon_api.Check("event loop", "ok", f"was blocked for {longest} at most")
 
 
-def plugin_checks(plugins: tuple[api.PluginView, ...]) -> list[api.Check]:
+def plugin_checks(plugins: tuple[daemon_api.PluginView, ...]) -> list[daemon_api.Check]:
     """Return what is wrong with plugins, or that nothing is."""
     bad = [p for p in plugins if p.state in ("invalid", "conflict", "quarantined")]
     checks = [
-        api.Check(f"plugin {p.name}", "error", f"{p.state}: {p.reason}", "mend or disable it in conf.d") for p in bad
+        daemon_api.Check(f"plugin {p.name}", "error", f"{p.state}: {p.reason}", "mend or disable it in conf.d")
+        for p in bad
     ]
-    return checks or [api.Check("plugins", "ok", f"{len(plugins)} loaded or disabled, none in trouble")]
+    return checks or [daemon_api.Check("plugins", "ok", f"{len(plugins)} loaded or disabled, none in trouble")]
 
 
-def small_files_check(*, wanted: bool) -> api.Check:
+def small_files_check(*, wanted: bool) -> daemon_api.Check:
     """Return what copies small files; `wanted`: the configuration asks for machine code."""
     if not wanted:
-        return api.Check("small files", "ok", "copied by Python, as movers.machine_code says")
+        return daemon_api.Check("small files", "ok", "copied by Python, as movers.machine_code says")
     if machine_code.built():
-        return api.Check("small files", "ok", "copied by machine code")
-    return api.Check(
+        return daemon_api.Check("small files", "ok", "copied by machine code")
+    return daemon_api.Check(
         "small files",
         "warning",
         "copied by Python, which is slower: the machine code was not built, or from other sources than are installed",
@@ -42,10 +43,10 @@ def small_files_check(*, wanted: bool) -> api.Check:
     )
 
 
-def space_check(directory: str) -> api.Check:
+def space_check(directory: str) -> daemon_api.Check:
     """Return whether the journal's directory has room."""
     stat = os.statvfs(directory)
     free = stat.f_bavail * stat.f_frsize
     if free < 256 << 20:
-        return api.Check("journal space", "error", f"{free >> 20} MiB left in {directory}", "make room there")
-    return api.Check("journal space", "ok", f"{free >> 30} GiB free in {directory}")
+        return daemon_api.Check("journal space", "error", f"{free >> 20} MiB left in {directory}", "make room there")
+    return daemon_api.Check("journal space", "ok", f"{free >> 30} GiB free in {directory}")

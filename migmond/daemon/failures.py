@@ -10,7 +10,9 @@ from migmond.domain.execution import Execution
 from migmond.domain.names import to_text
 from migmond.engine.places import Places
 from migmond.engine.views import error_group
-from migmond.ports import Journal
+from migmond.ports import (
+    Journal,
+)
 
 
 async def error_groups(journal: Journal, execution: Execution) -> tuple[api.ErrorGroup, ...]:

@@ -16,7 +16,11 @@ from migmond.engine.breath import Breath
 from migmond.engine.places import Places
 from migmond.engine.views import task_view
 from migmond.planning.selection import Candidate, Matcher, matcher_of, takes_long
-from migmond.ports import Clock, Journal, Sift
+from migmond.ports import (
+    Clock,
+    Journal,
+    Sift,
+)
 
 PAGE_S = 0.04
 """So long a request looks for what its selector picks; then it returns what it has found, however little, and where

@@ -8,7 +8,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Container
 
 from migmond.config.load import Config
-from migmond.domain import api
+from migmond.domain import daemon_api
 from migmond.domain.errors import HistoryError, InvalidInput, Unavailable
 from migmond.domain.history import (
     MAX_ANNOTATIONS,
@@ -30,7 +30,10 @@ from migmond.domain.units import show_size
 from migmond.engine.views import time_text
 from migmond.monitor.history import HistoryWriter, writing
 from migmond.plugin_api.specs import HistoryContext, StorageSpec
-from migmond.ports import Clock, History
+from migmond.ports import (
+    Clock,
+    History,
+)
 
 
 class Telemetry:
@@ -137,26 +140,28 @@ class Telemetry:
             raise Unavailable(f"no telemetry is kept: {self._why}", hint="migmon config history")
         return self._history
 
-    async def checks(self) -> list[api.Check]:
+    async def checks(self) -> list[daemon_api.Check]:
         """Return what the doctor says of it."""
         if self._history is None or self._writer is None:
-            return [api.Check("history", "warning" if self._wanted else "ok", f"no telemetry is kept: {self._why}")]
+            return [
+                daemon_api.Check("history", "warning" if self._wanted else "ok", f"no telemetry is kept: {self._why}")
+            ]
         condition, state, checks = self._history.condition(), self._writer.state, []
         if condition.lost:
             checks.append(
-                api.Check("history", "warning", condition.lost, "look at the disk: migmon doctor, kernel log")
+                daemon_api.Check("history", "warning", condition.lost, "look at the disk: migmon doctor, kernel log")
             )
         if condition.trouble:
             hint = "migrations are not concerned; it goes on by itself"
-            checks.append(api.Check("history", "warning", condition.trouble, hint))
+            checks.append(daemon_api.Check("history", "warning", condition.trouble, hint))
             return checks
         try:
             size = await self._history.size()
         except HistoryError as e:
-            return [*checks, api.Check("history", "warning", e.message, e.hint)]
+            return [*checks, daemon_api.Check("history", "warning", e.message, e.hint)]
         dropped = f", {state.dropped:,} readings dropped since the start" if state.dropped else ""
         text = f"{size.series:,} series, {show_size(size.size_bytes)}{dropped}"
-        return [*checks, api.Check("history", "ok", text)]
+        return [*checks, daemon_api.Check("history", "ok", text)]
 
 
 @contextlib.asynccontextmanager

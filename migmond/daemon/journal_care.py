@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import trio
 
-from migmond.domain import api
+from migmond.domain import daemon_api
 from migmond.domain.errors import MigmondError
 from migmond.domain.units import show_size
 from migmond.engine.views import local_text
-from migmond.ports import Clock, Journal
+from migmond.ports import (
+    Clock,
+    Journal,
+)
 
 LOOK_S = 60.0
 """So often it is looked whether a backup is due: the clock may have jumped, or the settings changed."""
@@ -48,7 +51,7 @@ async def keep_backups(
         await trio.sleep(LOOK_S)
 
 
-async def journal_checks(journal: Journal, keep: int, state_directory: str) -> list[api.Check]:
+async def journal_checks(journal: Journal, keep: int, state_directory: str) -> list[daemon_api.Check]:
     """Look at every part of the journal; return what the doctor says.
 
     Args:
@@ -60,27 +63,27 @@ async def journal_checks(journal: Journal, keep: int, state_directory: str) -> l
     newest = backups[0] if backups else None
     command = f"migmond --state-directory {state_directory} --restore {newest.path if newest is not None else 'BACKUP'}"
     hint = f"nothing goes on with it; stop the daemon, then: {command}"
-    checks = [api.Check("journal", "error", sentence, hint) for sentence in found]
+    checks = [daemon_api.Check("journal", "error", sentence, hint) for sentence in found]
     condition = journal.condition()
     if not found:
         checks.append(
-            api.Check("journal", "error", condition.damage, hint)
+            daemon_api.Check("journal", "error", condition.damage, hint)
             if condition.damage
-            else api.Check("journal", "ok", "no damage found")
+            else daemon_api.Check("journal", "ok", "no damage found")
         )
     if why := condition.short or condition.reserve:
         checks.append(
-            api.Check("journal ballast", "error" if condition.short else "warning", why, "make room where it is")
+            daemon_api.Check("journal ballast", "error" if condition.short else "warning", why, "make room where it is")
         )
     else:
-        checks.append(api.Check("journal ballast", "ok", "there"))
+        checks.append(daemon_api.Check("journal ballast", "ok", "there"))
     if newest is not None:
         size = show_size(newest.size_bytes)
         checks.append(
-            api.Check(
+            daemon_api.Check(
                 "journal backups", "ok", f"{len(backups)}, newest of {local_text(newest.at)}, {size}: {newest.path}"
             )
         )
     elif keep:
-        checks.append(api.Check("journal backups", "warning", "there is none yet", "migmon backup makes one"))
+        checks.append(daemon_api.Check("journal backups", "warning", "there is none yet", "migmon backup makes one"))
     return checks

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from migmond.config.load import Config, changed_keys
-from migmond.domain import api
+from migmond.domain import daemon_api
 from migmond.domain.errors import ConfigError
 
 _UNSET = "unset"
@@ -43,7 +43,7 @@ class LiveConfig:
         self.newest, self.trouble = new, ""
         log("configuration reloaded", now=at_once, after_restart=self._waiting())
 
-    def values(self, prefix: str) -> list[api.ConfigValue]:
+    def values(self, prefix: str) -> list[daemon_api.ConfigValue]:
         """Return what is in force of the settings at or below `prefix`, and what a restart will change."""
         waiting = set(self._waiting())
         before = {v.key: v for v in self.started.values(prefix)}
@@ -54,22 +54,22 @@ class LiveConfig:
             if key in waiting:
                 new = after.get(key)
                 pending = _UNSET if new is None else f"{new.value} ({new.origin})"
-                value = msgspec.structs.replace(value or api.ConfigValue(key, _UNSET, "", ""), pending=pending)
+                value = msgspec.structs.replace(value or daemon_api.ConfigValue(key, _UNSET, "", ""), pending=pending)
             assert value is not None
             found.append(value)
         return found
 
-    def check(self) -> api.Check:
+    def check(self) -> daemon_api.Check:
         """Return whether what the files say is in force."""
         if self.trouble:
-            return api.Check(
+            return daemon_api.Check(
                 "configuration", "error", f"not reloaded, the one before holds: {self.trouble}", "mend it, reload again"
             )
         if waiting := self._waiting():
-            return api.Check(
+            return daemon_api.Check(
                 "configuration", "warning", f"changed, not in force: {', '.join(waiting)}", "restart migmond"
             )
-        return api.Check("configuration", "ok", "in force as it was read")
+        return daemon_api.Check("configuration", "ok", "in force as it was read")
 
     def _waiting(self) -> list[str]:
         return changed_keys(self.started, self.newest)[1]

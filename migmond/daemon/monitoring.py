@@ -27,7 +27,9 @@ from migmond.engine.manager import Engine
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import intervention_views, time_text
 from migmond.monitor.sampler import Sampler
-from migmond.ports import Sift
+from migmond.ports import (
+    Sift,
+)
 
 _PAGE = 2000
 _COUNTED = 100_000

@@ -23,7 +23,7 @@ from migmond.daemon.monitoring import Monitoring
 from migmond.daemon.reports import Reports
 from migmond.daemon.shared import Shared
 from migmond.daemon.watchdog import Blocked
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 from migmond.domain.analysis import ComparisonView, SessionView, WhyParams, WhyView
 from migmond.domain.breakdown import (
     Batches,
@@ -33,6 +33,10 @@ from migmond.domain.breakdown import (
     LargeFilesParams,
     TimelineView,
     checked,
+)
+from migmond.domain.changes import (
+    RemovePlan,
+    SavePlan,
 )
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
 from migmond.domain.execution import Execution
@@ -62,7 +66,6 @@ from migmond.engine.settings import Surroundings
 from migmond.engine.views import intervention_views, time_text
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
 from migmond.planning.selection import takes_long
-from migmond.ports import RemovePlan, SavePlan
 
 MAX_PAGE = 10_000
 MAX_CHECKS = 8
@@ -94,7 +97,7 @@ class Facts(msgspec.Struct, frozen=True):
     subscriptions: Callable[[], int]
     loop_waited: Callable[[], Blocked]
     loop_worked: Callable[[], Blocked]
-    plugins: Callable[[], tuple[api.PluginView, ...]]
+    plugins: Callable[[], tuple[daemon_api.PluginView, ...]]
     metrics: Callable[[], MetricList]
     samples: Callable[[], tuple[SampleView, ...]]
     notes: Callable[[], tuple[NoteView, ...]]
@@ -318,11 +321,11 @@ class Service:
 
     # --- the daemon --------------------------------------------------------------------------------
 
-    async def status(self, peer: Peer) -> api.Status:
+    async def status(self, peer: Peer) -> daemon_api.Status:
         facts, condition = self._facts, self._surroundings.journal.condition()
         waited, worked = facts.loop_waited(), facts.loop_worked()
         states = Counter(e.state.value for e in self._engine.all() if _sees(peer, e))
-        return api.Status(
+        return daemon_api.Status(
             version=migmond.__version__,
             pid=os.getpid(),
             socket=facts.socket,
@@ -343,7 +346,7 @@ class Service:
             loop_work_by=worked.task,
         )
 
-    async def doctor(self, peer: Peer) -> api.Checks:
+    async def doctor(self, peer: Peer) -> daemon_api.Checks:
         checks = [*await self._doctor.get()]
         checks += await self._facts.telemetry.checks()
         checks += plugin_checks(self._facts.plugins())
@@ -351,29 +354,29 @@ class Service:
         checks.append(small_files_check(wanted=self._facts.config.started.settings.movers.machine_code))
         checks.append(space_check(self._facts.state_directory))
         checks.append(loop_check(self._facts.loop_waited()))
-        return api.Checks(tuple(checks))
+        return daemon_api.Checks(tuple(checks))
 
-    async def _journal_checks(self) -> list[api.Check]:
+    async def _journal_checks(self) -> list[daemon_api.Check]:
         return await journal_checks(self._surroundings.journal, self._backup_keep, self._facts.state_directory)
 
     @property
     def _backup_keep(self) -> int:
         return self._facts.config.newest.settings.journal.backup_keep
 
-    async def backup(self, peer: Peer) -> api.Backup:
+    async def backup(self, peer: Peer) -> daemon_api.Backup:
         made = await self._surroundings.journal.backup(self._backup_keep)
-        return api.Backup(made.path, time_text(made.at), made.size_bytes)
+        return daemon_api.Backup(made.path, time_text(made.at), made.size_bytes)
 
-    async def plugins(self, peer: Peer) -> api.PluginList:
-        return api.PluginList(self._facts.plugins())
+    async def plugins(self, peer: Peer) -> daemon_api.PluginList:
+        return daemon_api.PluginList(self._facts.plugins())
 
-    async def config(self, peer: Peer, key: str) -> api.ConfigValues:
+    async def config(self, peer: Peer, key: str) -> daemon_api.ConfigValues:
         values = self._facts.config.values(key)
         if not values:
             raise NotFound(f"there is no setting {key!r}", hint="migmon config shows all of them")
         if peer.role < Role.ADMIN:
             values = [_without_secret(v) for v in values]
-        return api.ConfigValues(tuple(values))
+        return daemon_api.ConfigValues(tuple(values))
 
     async def metrics(self, peer: Peer) -> MetricList:
         return self._facts.metrics()
@@ -472,7 +475,7 @@ def _mover_identity(peer: Peer, *, privileged: bool) -> Identity:
     return Identity(0, 0, ())
 
 
-def _without_secret(value: api.ConfigValue) -> api.ConfigValue:
+def _without_secret(value: daemon_api.ConfigValue) -> daemon_api.ConfigValue:
     """Settings of plugins may be passwords, and their file may be readable by root only."""
     own = value.key.startswith("plugins.") and not value.key.endswith(".enabled")
     return msgspec.structs.replace(value, value=_FOR_ADMINS) if own else value

@@ -6,7 +6,12 @@ null, and a `reason` says why where people would ask.
 
 from __future__ import annotations
 
-from migmond.domain.api import ExecutionView, InterventionView, Params, Result
+from migmond.domain.api import (
+    ExecutionView,
+    InterventionView,
+    Params,
+    Result,
+)
 
 # --- rates -----------------------------------------------------------------------------------------
 

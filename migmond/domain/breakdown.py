@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from migmond.domain.api import Params, Result, TallyView
+from migmond.domain.api import (
+    Params,
+    Result,
+    TallyView,
+)
 from migmond.domain.errors import InvalidInput
 
 BY = ("type", "size", "directory")

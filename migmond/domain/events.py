@@ -6,7 +6,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from migmond.domain.api import ExecutionView, InterventionView, TaskView, VerificationView
+from migmond.domain.api import (
+    ExecutionView,
+    InterventionView,
+    TaskView,
+    VerificationView,
+)
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type"):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from migmond.domain.api import Params, Result
+from migmond.domain.api import (
+    Params,
+    Result,
+)
 
 MAX_POINTS = 2000
 """Of one series: more than a screen has columns."""

@@ -12,7 +12,14 @@ from migmond.domain.analysis import (
     SimilarRun,
     WearView,
 )
-from migmond.domain.api import ErrorGroup, ExecutionView, InterventionView, Params, Result, TallyView
+from migmond.domain.api import (
+    ErrorGroup,
+    ExecutionView,
+    InterventionView,
+    Params,
+    Result,
+    TallyView,
+)
 
 MOST_COMPARED = 5
 MAX_REPORT_ROWS = 1000

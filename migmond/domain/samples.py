@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from migmond.domain.api import Params, Result
+from migmond.domain.api import (
+    Params,
+    Result,
+)
 
 
 class NoData(msgspec.Struct, frozen=True):

@@ -107,7 +107,7 @@ class Account:
             self._set_totals(planned=self.totals.planned.plus(0, size - task_bytes(task)))
 
     def inherit(self, old: Task, heir: Task) -> None:
-        """Further names of `old`, which has no target, become those of `heir`: `ports.Promote` is recorded with it.
+        """Further names of `old`, which has no target, become those of `heir`: `Promote` is recorded with it.
 
         When `old` failed, it is one of them from now on, and its bytes are the heir's.
         """

@@ -6,6 +6,13 @@ import msgspec
 
 from migmond.analytics.batches import BatchRecord
 from migmond.analytics.files_at_hand import LARGE_BYTES
+from migmond.domain.changes import (
+    Change,
+    CloseGroup,
+    OpenGroup,
+    Record,
+    Refresh,
+)
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.errors import MoverError
 from migmond.domain.execution import Tally
@@ -19,7 +26,6 @@ from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Batch, Group, GroupState
 from migmond.engine.scope import Orphan, Scope
 from migmond.planning.pace import percent
-from migmond.ports import Change, CloseGroup, OpenGroup, Record, Refresh
 from migmond.wire.items import ItemFault, Seen, SettleItem
 from migmond.wire.mover import Copied, Publish, Published, Settle, Settled, Synced
 from migmond.wire.work import COPY, PlainCopies

@@ -8,6 +8,9 @@ from types import MappingProxyType
 
 import trio
 
+from migmond.domain.changes import (
+    Record,
+)
 from migmond.domain.states import TaskState
 from migmond.domain.task import Directory, Task, TaskResult
 from migmond.engine.crew import Station
@@ -15,7 +18,6 @@ from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
 from migmond.engine.pulse import Pulse
 from migmond.engine.scope import Scope
-from migmond.ports import Record
 from migmond.wire.items import DeleteDirectory, DeleteItem
 from migmond.wire.mover import Delete, Deleted
 

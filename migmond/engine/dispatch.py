@@ -9,6 +9,10 @@ from collections.abc import Callable
 import msgspec
 import trio
 
+from migmond.domain.changes import (
+    DirectoriesTouched,
+    Promote,
+)
 from migmond.domain.entry import Lost
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Task
@@ -19,7 +23,6 @@ from migmond.engine.flight import Batch
 from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
 from migmond.planning.batching import BatchLimit
-from migmond.ports import DirectoriesTouched, Promote
 from migmond.wire.items import WorkItem
 from migmond.wire.mover import Flush, Work
 from migmond.wire.work import WorkDirectory, is_plain, plain_files, plain_item

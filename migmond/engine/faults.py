@@ -7,12 +7,14 @@ from typing import Protocol
 
 import msgspec
 
+from migmond.domain.changes import (
+    AddFault,
+)
 from migmond.domain.fault import Disposition, Fault, Phase
 from migmond.domain.hold import HoldReason
 from migmond.domain.task import Task
 from migmond.engine.scope import Scope
 from migmond.planning.backoff import next_delay
-from migmond.ports import AddFault
 
 ABANDONED = "abandoned"
 """Kind of the fault of a task that the mover gave up because it was told to."""

@@ -10,6 +10,10 @@ from typing import TypeVar
 import msgspec
 import trio
 
+from migmond.domain.changes import (
+    AddFault,
+    Record,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.fault import Disposition, Fault, Phase
 from migmond.domain.states import Outcome, TaskState
@@ -18,7 +22,6 @@ from migmond.engine.deleter import ASIDE, Deleter
 from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
 from migmond.engine.scope import Scope
-from migmond.ports import AddFault, Record
 from migmond.wire.items import AsideDirectory, DirectoryItem, ItemFault
 from migmond.wire.mover import (
     DirectoriesMade,

@@ -7,8 +7,13 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from migmond.domain.changes import (
+    Change,
+)
 from migmond.domain.errors import JournalFull
-from migmond.ports import Change, Journal
+from migmond.ports import (
+    Journal,
+)
 
 FULL_RETRY_S = 1.0
 AfterCommit = Callable[[], None]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from migmond.domain.states import TaskState
 from migmond.domain.task import Task
-from migmond.ports import Journal
+from migmond.ports import (
+    Journal,
+)
 
 _PAGE = 2000
 

@@ -11,6 +11,13 @@ import msgspec
 import trio
 
 from migmond.domain import api
+from migmond.domain.changes import (
+    AddIntervention,
+    AddRoot,
+    CancelPending,
+    PutExecution,
+    Retry,
+)
 from migmond.domain.errors import Conflict, Unavailable
 from migmond.domain.events import ExecutionCreated, InterventionRecorded
 from migmond.domain.execution import Execution, Tally
@@ -37,7 +44,6 @@ from migmond.engine.run import Run
 from migmond.engine.settings import Surroundings
 from migmond.engine.verifications import Verifications
 from migmond.engine.views import execution_view, intervention_views
-from migmond.ports import AddIntervention, AddRoot, CancelPending, PutExecution, Retry
 
 _RESTARTABLE = frozenset({ExecutionState.DRAINED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.FAILED})
 

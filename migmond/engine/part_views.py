@@ -31,7 +31,9 @@ from migmond.domain.timeline import Milestone, MilestoneKind
 from migmond.engine.breakdowns import Counted
 from migmond.engine.places import Places
 from migmond.engine.views import tally_view, time_text
-from migmond.ports import Journal
+from migmond.ports import (
+    Journal,
+)
 
 MOST_INTERVENTIONS = 600
 

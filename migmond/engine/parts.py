@@ -11,10 +11,15 @@ from migmond.analytics.batches import Batches, BatchesState
 from migmond.analytics.cube import Cube, CubeState
 from migmond.analytics.files_at_hand import EndedFile, FilesAtHand
 from migmond.analytics.recount import Recount
+from migmond.domain.changes import (
+    KeepBreakdown,
+)
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.packing import Unpacker, pack
 from migmond.engine.breath import Breath
-from migmond.ports import Journal, KeepBreakdown
+from migmond.ports import (
+    Journal,
+)
 
 PAGE_TASKS = 1000
 """Counting a page takes 1 to 3 ms of the loop, and reading it the same in a thread."""

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 from migmond.domain.entry import EntryType
 from migmond.domain.task import Directory, Listing
-from migmond.ports import Journal
+from migmond.ports import (
+    Journal,
+)
 
 CAPACITY = 50_000
 """Directories remembered; about 150 bytes each."""

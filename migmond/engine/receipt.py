@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from migmond.domain.changes import (
+    ReceiptSeal,
+    SealReceipt,
+)
 from migmond.domain.entry import Lost
 from migmond.domain.errors import Conflict
 from migmond.domain.execution import Execution
@@ -29,7 +33,9 @@ from migmond.engine.places import Places
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import time_or_none, time_text
 from migmond.planning.plans import spec_of
-from migmond.ports import Journal, ReceiptSeal, SealReceipt
+from migmond.ports import (
+    Journal,
+)
 
 PAGE_TASKS = 1_000
 """At most so many are taken from the journal at once: 10 ms of the loop."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from migmond.domain.changes import (
+    AddListing,
+    CloseGroup,
+    OpenGroup,
+    Record,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.names import to_text
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Listing, Member, Task
 from migmond.engine.faults import FaultDesk
 from migmond.engine.scope import Scope
-from migmond.ports import AddListing, CloseGroup, OpenGroup, Record
 from migmond.wire.mover import RenameRoot, RootRenamed
 
 

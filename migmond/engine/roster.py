@@ -8,6 +8,11 @@ import msgspec
 import trio
 
 from migmond.domain import api
+from migmond.domain.changes import (
+    AddMilestone,
+    Change,
+    PutExecution,
+)
 from migmond.domain.errors import MigmondError
 from migmond.domain.events import ExecutionStateChanged
 from migmond.domain.execution import Execution
@@ -27,7 +32,6 @@ from migmond.engine.settings import Surroundings
 from migmond.engine.turns import Turns, crew_size
 from migmond.engine.views import execution_view
 from migmond.planning.turns import Work
-from migmond.ports import AddMilestone, Change, PutExecution
 
 ENDED_KEPT = 1000
 """Last looks that wait for the monitor; it comes every two seconds."""

@@ -10,7 +10,6 @@ import msgspec
 import trio
 
 from migmond.analytics.recount import Recount
-from migmond.domain.entry import EntryType
 from migmond.domain.errors import JournalError, MigmondError, MoverError
 from migmond.domain.events import ExecutionStateChanged, HoldChanged, MoverDied, MoverStarted
 from migmond.domain.execution import Execution, Stage
@@ -18,7 +17,7 @@ from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.names import to_text
 from migmond.domain.observation import Observation
 from migmond.domain.preflight import Promise
-from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.domain.states import ExecutionState
 from migmond.domain.timeline import MilestoneKind
 from migmond.engine.causes import why
 from migmond.engine.commits import Commits
@@ -31,7 +30,6 @@ from migmond.engine.forecasting import begin
 from migmond.engine.gate import Gate, Mode
 from migmond.engine.hanging import Hanging
 from migmond.engine.hold_ends import HoldEnds
-from migmond.engine.leftovers import copies_beside_sources
 from migmond.engine.observer import Observer
 from migmond.engine.opening import opening_for
 from migmond.engine.parts import Parts, agrees, load_parts, recount
@@ -39,22 +37,19 @@ from migmond.engine.process import MoverProcess
 from migmond.engine.promises import promises_of
 from migmond.engine.root_renames import remark_on_renames, rename_roots
 from migmond.engine.scan import Scanner
-from migmond.engine.scope import Orphan, Scope
+from migmond.engine.scope import Scope
 from migmond.engine.settings import Surroundings
 from migmond.engine.space import SpaceWatch
+from migmond.engine.taking_over import cancel_rest, take_over
 from migmond.engine.trust import stop_when_damaged
 from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
 from migmond.planning.selection import takes_long
-from migmond.ports import CancelPending, CancelSome, CloseGroup, Record
 from migmond.wire.mover import Copied, Deleted, FromMover, Open, Opened, Published, Synced
 
 CANCEL_GRACE_S = 10.0
 """How long a cancel waits for movers to give up what they have in hand before it kills them."""
 
-CANCELLED_AT_ONCE = 10_000
-"""Pending entries that become cancelled in one transaction, for which nobody else can journal anything: 10^7 of them,
-1,000 pieces, took 56 s on a busy machine."""
 
 FIRST_SLOT = 1
 _LEFT_THERE = "copies on their way there, and sources that were being deleted, have names that begin with .migmond-"
@@ -250,7 +245,7 @@ class Run:
         except* MigmondError as group:
             self._fail(why(group))
         if self._untidied and not self._suspending:
-            await self._cancel_rest(scope)
+            self._doubled = await cancel_rest(scope)
             note = f"nothing could be tidied up: {self._failure}; {_LEFT_THERE}{scope.id}-"
             self._end(ExecutionState.CANCELLED, _sentence(note, self._doubled))
         elif self._failure and not self._suspending:
@@ -269,16 +264,6 @@ class Run:
                 self._surroundings.log("parts of the progress do not add up", execution=scope.id)
         self.counted.set()
 
-    async def _cancel_rest(self, scope: Scope) -> None:
-        await scope.ledger.settled()  # what is durable is so in the journal
-        self._doubled = await copies_beside_sources(self._surroundings.journal, scope.key)
-        last = await self._surroundings.journal.last_number(scope.key)
-        # Cut off on the way, it is still cancelling: the next daemon goes on with it.
-        for after in range(0, last - CANCELLED_AT_ONCE, CANCELLED_AT_ONCE):
-            await scope.ledger.commit([CancelSome(scope.key, after, after + CANCELLED_AT_ONCE)])
-        told = scope.account.cancel_rest(tuple(scope.leftovers.failed.values()))
-        await scope.ledger.commit([CancelPending(scope.key), Record(scope.key, told)])
-
     def _fail(self, why: str) -> None:
         self._failure = self._failure or why
         self._gate.changed.set()
@@ -294,7 +279,7 @@ class Run:
         if scope.account.execution.state is ExecutionState.RUNNING and self._gate.mode is Mode.PAUSE:
             self._enter(ExecutionState.PAUSED, scope.account.execution.reason)
         self.ready.set()
-        await self._take_over(scope)
+        await take_over(scope)
         dispatcher = Dispatcher(scope, self._faults)
         finisher = Finisher(scope, self._faults, self._deleter)
         await self._gate.passed()
@@ -320,38 +305,6 @@ class Run:
         except MigmondError as e:
             if not self._gate.ending:  # then nobody needs to know what else there is
                 self._fail(e.message)
-
-    async def _take_over(self, scope: Scope) -> None:
-        """Read from the journal what an earlier scope left."""
-        journal, key = self._surroundings.journal, scope.key
-        groups = await journal.open_groups(key)
-        used = 0
-        stale = [
-            CloseGroup(key, g.id)
-            for g in groups
-            if all(m.outcome is Outcome.RENAMED and m.number <= len(scope.plan.sources) for m in g.members)
-        ]
-        claimed: set[int] = set()
-        for group in reversed(groups):
-            used = max(used, group.id)
-            if any(c.group == group.id for c in stale):
-                continue  # a whole root's rename: asking for it again tells whether it happened
-            tasks = await journal.get_tasks(key, [m.number for m in group.members])
-            # A task that could not be published with one group may be in a later one as well: that one counts.
-            pending = {n: t for n, t in tasks.items() if t.state is TaskState.PENDING and n not in claimed}
-            claimed |= pending.keys()
-            scope.in_hand.adopt(pending)
-            scope.orphans.append(Orphan(group, pending))
-        scope.skip_groups_to(used)
-        scope.ledger.record(stale)
-        roots = await journal.get_tasks(key, range(1, len(scope.plan.sources) + 1))
-        scope.single_roots = tuple(n - 1 for n, t in sorted(roots.items()) if t.type is not EntryType.DIRECTORY)
-        if not await journal.unread_directories(key, limit=1):
-            scope.scan_done = True
-            if scope.account.totals.growing:
-                scope.account.scanned(complete=True)
-        elif not scope.account.totals.growing:  # a directory that could not be listed is tried again
-            scope.account.scanned(complete=False)
 
     def _start_crew(self, scope: Scope, nursery: trio.Nursery) -> None:
         workers = crew_size(scope.account.execution, self._surroundings.settings)
@@ -394,7 +347,7 @@ class Run:
             scope.stage(Stage.CLEAN_UP)
             await finisher.remove_source_directories()
         if self._gate.mode is Mode.CANCEL:
-            await self._cancel_rest(scope)
+            self._doubled = await cancel_rest(scope)
         await scope.ledger.settled()
 
     def _conclude(self, scope: Scope, remark: str) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import msgspec
 import trio
 
+from migmond.domain.changes import (
+    AddListing,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import MoverError
 from migmond.domain.events import ScanCompleted
@@ -22,7 +25,6 @@ from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
 from migmond.engine.space import SpaceWatch
 from migmond.planning.selection import Candidate, Matcher
-from migmond.ports import AddListing
 from migmond.wire.items import ScanDirectory
 from migmond.wire.mover import FromMover, Open, Scan, ScanFailed, ScanFinished, Scanned
 

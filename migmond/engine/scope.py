@@ -10,6 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 import trio
 
+from migmond.domain.changes import (
+    AddFault,
+    Change,
+    PutExecution,
+    Record,
+)
 from migmond.domain.entry import Lost
 from migmond.domain.events import TaskFailed
 from migmond.domain.execution import Execution, Stage
@@ -31,7 +37,6 @@ from migmond.engine.requeue import Requeue
 from migmond.engine.settings import Surroundings
 from migmond.engine.timeline import Timeline
 from migmond.engine.views import task_view
-from migmond.ports import AddFault, Change, PutExecution, Record
 from migmond.wire.items import RootInfo
 
 DEAD_REMEMBERED = 1000

@@ -12,7 +12,10 @@ from migmond.domain.file_system import Own
 from migmond.engine.bus import EventBus
 from migmond.engine.pool import MoverPool
 from migmond.planning.turns import TurnLimits
-from migmond.ports import Clock, Journal
+from migmond.ports import (
+    Clock,
+    Journal,
+)
 
 
 class EngineSettings(msgspec.Struct, frozen=True):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from migmond.domain.changes import (
+    AddMilestone,
+    Change,
+)
 from migmond.domain.timeline import Milestone, MilestoneKind
-from migmond.ports import AddMilestone, Change
 
 MOST = 400
 """Of one execution, so that one which is held and goes on every half minute for a week fills nobody's chart."""

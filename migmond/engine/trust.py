@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from migmond.engine.crew import Crew
-from migmond.ports import Journal
+from migmond.ports import (
+    Journal,
+)
 
 
 async def stop_when_damaged(journal: Journal, crew: Crew) -> None:

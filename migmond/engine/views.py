@@ -21,7 +21,9 @@ from migmond.domain.plan import Plan, Source
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.planning.pace import Estimate, percent
-from migmond.ports import FaultGroup
+from migmond.ports import (
+    FaultGroup,
+)
 
 HINTS = {
     "exists": "choose --conflict skip, newer, rename or replace-with-backup, or remove what is there",

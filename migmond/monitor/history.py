@@ -11,7 +11,10 @@ import trio
 
 from migmond.domain.errors import HistoryError
 from migmond.domain.telemetry import Annotation, Batch
-from migmond.ports import Clock, History
+from migmond.ports import (
+    Clock,
+    History,
+)
 
 FLUSH_S = 10.0
 """So much is lost by a crash, at most: a slot of the finest tier (see `migmond_sqlite.history_rows.SPANS_S`)."""

@@ -10,6 +10,9 @@ import trio
 from migmond.analytics.classes import SIZES, TYPES
 from migmond.analytics.cube import Cube
 from migmond.analytics.shares import DeviceLoad
+from migmond.domain.changes import (
+    PutSession,
+)
 from migmond.domain.errors import JournalError, MigmondError
 from migmond.domain.execution import Execution, Tally
 from migmond.domain.limits import Limits
@@ -20,7 +23,10 @@ from migmond.domain.telemetry import Annotation, Batch, MetricKind, Reading, Ser
 from migmond.fsys.process_usage import Usage, process_usage
 from migmond.monitor.disks import Disks
 from migmond.monitor.session import MachineLoad, MoverUsage, Session
-from migmond.ports import Clock, Journal, PutSession
+from migmond.ports import (
+    Clock,
+    Journal,
+)
 
 KEEP_EVERY_S = 30.0
 """How often what is known of a running execution is journaled: so much of its monitoring a crash may lose."""

@@ -17,17 +17,7 @@ from typing import Any
 import msgspec
 import trio
 
-from migmond.domain.entry import EntryType, Lost
-from migmond.domain.execution import Execution, Tally, Totals
-from migmond.domain.fault import Fault, Phase
-from migmond.domain.identity import Identity
-from migmond.domain.intervention import Intervention, InterventionKind
-from migmond.domain.plan import Plan, Source
-from migmond.domain.session import CoursePoint, SessionRecord
-from migmond.domain.states import ExecutionState, Outcome, TaskState
-from migmond.domain.task import CommitGroup, Directory, Entry, Listing, Member, Task, TaskResult
-from migmond.domain.timeline import Milestone, MilestoneKind
-from migmond.ports import (
+from migmond.domain.changes import (
     AddFault,
     AddIntervention,
     AddListing,
@@ -37,7 +27,6 @@ from migmond.ports import (
     CancelSome,
     CloseGroup,
     DirectoriesTouched,
-    Journal,
     KeepBreakdown,
     OpenGroup,
     Promote,
@@ -50,6 +39,19 @@ from migmond.ports import (
     Retry,
     SavePlan,
     SealReceipt,
+)
+from migmond.domain.entry import EntryType, Lost
+from migmond.domain.execution import Execution, Tally, Totals
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.identity import Identity
+from migmond.domain.intervention import Intervention, InterventionKind
+from migmond.domain.plan import Plan, Source
+from migmond.domain.session import CoursePoint, SessionRecord
+from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.domain.task import CommitGroup, Directory, Entry, Listing, Member, Task, TaskResult
+from migmond.domain.timeline import Milestone, MilestoneKind
+from migmond.ports import (
+    Journal,
     Sift,
 )
 

@@ -31,7 +31,9 @@ from migmond.domain.telemetry import (
     Series,
     series_of,
 )
-from migmond.ports import History
+from migmond.ports import (
+    History,
+)
 
 T0 = 1_789_999_200.0
 """A full hour of September 2026: a multiple of the widths of all tiers."""

@@ -10,16 +10,7 @@ from typing import TypeVar
 import msgspec
 import trio
 
-from migmond.domain.entry import EntryType
-from migmond.domain.errors import JournalDamaged, JournalError
-from migmond.domain.execution import Execution
-from migmond.domain.intervention import Intervention
-from migmond.domain.plan import Plan
-from migmond.domain.session import SessionRecord
-from migmond.domain.states import Outcome, TaskState
-from migmond.domain.task import CommitGroup, Directory, Listing, Task
-from migmond.domain.timeline import Milestone
-from migmond.ports import (
+from migmond.domain.changes import (
     AddFault,
     AddIntervention,
     AddListing,
@@ -30,10 +21,6 @@ from migmond.ports import (
     Change,
     CloseGroup,
     DirectoriesTouched,
-    FaultGroup,
-    FaultRecord,
-    JournalBackup,
-    JournalCondition,
     KeepBreakdown,
     OpenGroup,
     Promote,
@@ -46,6 +33,21 @@ from migmond.ports import (
     Retry,
     SavePlan,
     SealReceipt,
+)
+from migmond.domain.entry import EntryType
+from migmond.domain.errors import JournalDamaged, JournalError
+from migmond.domain.execution import Execution
+from migmond.domain.intervention import Intervention
+from migmond.domain.plan import Plan
+from migmond.domain.session import SessionRecord
+from migmond.domain.states import Outcome, TaskState
+from migmond.domain.task import CommitGroup, Directory, Listing, Task
+from migmond.domain.timeline import Milestone
+from migmond.ports import (
+    FaultGroup,
+    FaultRecord,
+    JournalBackup,
+    JournalCondition,
     Sift,
 )
 

@@ -11,7 +11,10 @@ import msgspec
 
 from migmond.domain.samples import NoData
 from migmond.domain.telemetry import MetricKind
-from migmond.ports import History, Journal
+from migmond.ports import (
+    History,
+    Journal,
+)
 
 MAX_INTERVAL_S = 86_400.0
 

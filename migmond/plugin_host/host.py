@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import trio
 
-from migmond.domain import api
+from migmond.domain import daemon_api
 from migmond.domain.errors import PluginError
 from migmond.domain.samples import MetricList, MetricView, NoteKindView, NoteView, SampleView
 from migmond.plugin_api.specs import AlertActionSpec, AlertNotice, Proposal, Snapshot, StorageSpec, StrategySpec
@@ -60,10 +60,10 @@ class PluginHost:
     def _collected(self, samples: tuple[SampleView, ...], notes: Sequence[NoteView]) -> None:
         self.on_collected(samples, notes)
 
-    def views(self) -> tuple[api.PluginView, ...]:
+    def views(self) -> tuple[daemon_api.PluginView, ...]:
         """Return every plugin with its state, and why when it is not active."""
         return tuple(
-            api.PluginView(
+            daemon_api.PluginView(
                 p.name,
                 p.package,
                 p.version,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 import migmond
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 from migmond.domain.analysis import ComparisonView, SessionView, WhyParams, WhyView
 from migmond.domain.breakdown import Batches, Breakdown, BreakdownParams, LargeFiles, LargeFilesParams, TimelineView
 from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
@@ -19,9 +19,9 @@ from migmond.rpc.subscriptions import check_chosen
 _VIEWER, _OPERATOR = Role.VIEWER, Role.OPERATOR
 
 
-async def _hello(ctx: Context, params: api.HelloParams) -> api.Hello:
+async def _hello(ctx: Context, params: daemon_api.HelloParams) -> daemon_api.Hello:
     peer, limits = ctx.session.peer, ctx.session.limits
-    return api.Hello(
+    return daemon_api.Hello(
         "migmond",
         migmond.__version__,
         api.API_VERSION,
@@ -33,19 +33,19 @@ async def _hello(ctx: Context, params: api.HelloParams) -> api.Hello:
     )
 
 
-async def _methods(ctx: Context, params: api.Nothing) -> api.MethodList:
+async def _methods(ctx: Context, params: api.Nothing) -> daemon_api.MethodList:
     return ctx.registry.describe()
 
 
-async def _status(ctx: Context, params: api.Nothing) -> api.Status:
+async def _status(ctx: Context, params: api.Nothing) -> daemon_api.Status:
     return await ctx.backend.status(ctx.session.peer)
 
 
-async def _doctor(ctx: Context, params: api.Nothing) -> api.Checks:
+async def _doctor(ctx: Context, params: api.Nothing) -> daemon_api.Checks:
     return await ctx.backend.doctor(ctx.session.peer)
 
 
-async def _backup(ctx: Context, params: api.Nothing) -> api.Backup:
+async def _backup(ctx: Context, params: api.Nothing) -> daemon_api.Backup:
     return await ctx.backend.backup(ctx.session.peer)
 
 
@@ -155,11 +155,11 @@ async def _unsubscribe(ctx: Context, params: api.UnsubscribeParams) -> api.Ackno
     return api.Acknowledged()
 
 
-async def _plugins(ctx: Context, params: api.Nothing) -> api.PluginList:
+async def _plugins(ctx: Context, params: api.Nothing) -> daemon_api.PluginList:
     return await ctx.backend.plugins(ctx.session.peer)
 
 
-async def _config(ctx: Context, params: api.ConfigParams) -> api.ConfigValues:
+async def _config(ctx: Context, params: daemon_api.ConfigParams) -> daemon_api.ConfigValues:
     return await ctx.backend.config(ctx.session.peer, params.key)
 
 
@@ -211,15 +211,15 @@ def standard_registry() -> Registry:
     """Return a registry with all of migmond's own methods."""
     registry = Registry()
     registry.add(
-        Method("system.hello", _VIEWER, api.HelloParams, api.Hello,
+        Method("system.hello", _VIEWER, daemon_api.HelloParams, daemon_api.Hello,
                "Say who you are; returns versions, your role and this connection's limits.", _hello),
-        Method("system.methods", _VIEWER, api.Nothing, api.MethodList,
+        Method("system.methods", _VIEWER, api.Nothing, daemon_api.MethodList,
                "List every method with the JSON Schema of its parameters and result.", _methods),
-        Method("system.status", _VIEWER, api.Nothing, api.Status,
+        Method("system.status", _VIEWER, api.Nothing, daemon_api.Status,
                "How the daemon is: executions by state, movers, clients, memory, plugins.", _status),
-        Method("system.doctor", _VIEWER, api.Nothing, api.Checks,
+        Method("system.doctor", _VIEWER, api.Nothing, daemon_api.Checks,
                "Check journal, disk space, plugins and event loop.", _doctor),
-        Method("system.backup", Role.ADMIN, api.Nothing, api.Backup,
+        Method("system.backup", Role.ADMIN, api.Nothing, daemon_api.Backup,
                "Back the journal up now, beside it; of all backups the newest are kept.", _backup),
         Method("plan.check", _OPERATOR, api.PlanParams, api.PlanVerdict,
                "Walk a plan and give a verdict; nothing is written.", _plan_check),
@@ -274,9 +274,9 @@ def standard_registry() -> Registry:
                "Get a snapshot, then notifications named event with every matching event.", _subscribe),
         Method("events.unsubscribe", _VIEWER, api.UnsubscribeParams, api.Acknowledged,
                "End a subscription of this connection.", _unsubscribe),
-        Method("plugin.list", _VIEWER, api.Nothing, api.PluginList,
+        Method("plugin.list", _VIEWER, api.Nothing, daemon_api.PluginList,
                "Every plugin found, with its state and the reason when it is not active.", _plugins),
-        Method("config.get", _VIEWER, api.ConfigParams, api.ConfigValues,
+        Method("config.get", _VIEWER, daemon_api.ConfigParams, daemon_api.ConfigValues,
                "Effective settings with the file and line that set each.", _config),
         Method("metrics.list", _VIEWER, api.Nothing, MetricList,
                "What every metric, and every kind of note, of the collectors means.", _metrics),

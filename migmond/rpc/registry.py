@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 from migmond.domain.errors import PluginError
 from migmond.domain.identity import Role
 from migmond.rpc.backend import Backend
@@ -51,7 +51,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._methods: dict[str, Method[Any, Any]] = {}
-        self._described: api.MethodList | None = None
+        self._described: daemon_api.MethodList | None = None
 
     def add(self, *methods: Method[Any, Any]) -> None:
         """Add methods.
@@ -78,7 +78,7 @@ class Registry:
         """All methods by name."""
         return [self._methods[name] for name in sorted(self._methods)]
 
-    def describe(self) -> api.MethodList:
+    def describe(self) -> daemon_api.MethodList:
         """Return every method with its schemas (JSON Schema 2020-12). Made once: it takes 17 ms."""
         if self._described is not None:
             return self._described
@@ -86,8 +86,8 @@ class Registry:
         types = [t for m in methods for t in (m.params, m.result)]
         schemas, components = msgspec.json.schema_components(types, ref_template="#/schemas/{name}")
         views = tuple(
-            api.MethodView(m.name, m.role.name.lower(), m.help, schemas[2 * i], schemas[2 * i + 1])
+            daemon_api.MethodView(m.name, m.role.name.lower(), m.help, schemas[2 * i], schemas[2 * i + 1])
             for i, m in enumerate(methods)
         )
-        self._described = api.MethodList(views, components)
+        self._described = daemon_api.MethodList(views, components)
         return self._described

@@ -13,6 +13,10 @@ import apsw
 import msgspec
 import trio
 
+from migmond.domain.changes import (
+    Change,
+    ReceiptSeal,
+)
 from migmond.domain.errors import JournalDamaged, JournalFull
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
@@ -21,7 +25,13 @@ from migmond.domain.session import SessionRecord
 from migmond.domain.states import TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.domain.timeline import Milestone
-from migmond.ports import Change, FaultGroup, FaultRecord, JournalBackup, JournalCondition, ReceiptSeal, Sift
+from migmond.ports import (
+    FaultGroup,
+    FaultRecord,
+    JournalBackup,
+    JournalCondition,
+    Sift,
+)
 from migmond_sqlite import backup, reading, writing
 from migmond_sqlite.ballast import Ballast
 from migmond_sqlite.checksums import page_count

@@ -7,6 +7,9 @@ from typing import Any
 
 import apsw
 
+from migmond.domain.changes import (
+    ReceiptSeal,
+)
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
@@ -17,7 +20,11 @@ from migmond.domain.session import SessionRecord
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.domain.timeline import Milestone, MilestoneKind
-from migmond.ports import FaultGroup, FaultRecord, ReceiptSeal, Sift
+from migmond.ports import (
+    FaultGroup,
+    FaultRecord,
+    Sift,
+)
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import INT64_MAX, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 

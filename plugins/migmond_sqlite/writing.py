@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import apsw
 
-from migmond.domain.entry import EntryType
-from migmond.domain.packing import pack
-from migmond.domain.states import TaskState
-from migmond.ports import (
+from migmond.domain.changes import (
     AddFault,
     AddIntervention,
     AddListing,
@@ -30,6 +27,9 @@ from migmond.ports import (
     SavePlan,
     SealReceipt,
 )
+from migmond.domain.entry import EntryType
+from migmond.domain.packing import pack
+from migmond.domain.states import TaskState
 from migmond_sqlite.database import run
 from migmond_sqlite.schema import INT64_MAX, INT64_MIN, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 

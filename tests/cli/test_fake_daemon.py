@@ -18,7 +18,7 @@ import pytest
 from canned import DONE, RUNNING, TASK, VERIFICATION, Migmon, always, read_until, refuse, running
 from fake_daemon import Connection, FakeDaemon, HangUp, Refusal
 from fake_views import AT, ended, execution
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 from migmond.domain.events import ExecutionStateChanged
 
 
@@ -100,7 +100,7 @@ def test_run_ends_as_the_migration_does(tmp_path: Path, state: str, code: int) -
 
 def test_doctor_ends_with_1_only_for_an_error(tmp_path: Path) -> None:
     for severity, code in (("warning", 0), ("error", 1)):
-        found = api.Checks((api.Check("space", severity, "little", "make room"),))
+        found = daemon_api.Checks((daemon_api.Check("space", severity, "little", "make room"),))
         directory = tmp_path / severity
         directory.mkdir()
         with running(directory, {"system.doctor": always(found)}) as migmon:

@@ -16,6 +16,10 @@ import trio
 
 import trees
 from engine_harness import ME, Laboratory, laboratory, plan
+from migmond.domain.changes import (
+    CancelSome,
+    Change,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import Conflict, NotFound
 from migmond.domain.events import Event, ExecutionStateChanged, MoverDied, MoverStalled, MoverStarted
@@ -27,7 +31,6 @@ from migmond.domain.states import ExecutionState, TaskState
 from migmond.engine.process import MoverProcess
 from migmond.engine.run import Run
 from migmond.engine.settings import EngineSettings
-from migmond.ports import CancelSome, Change
 from migmond.wire.slots import MoverSide
 from migmond_sqlite import SqliteJournal
 from oracle import differences, names_starting
@@ -196,7 +199,7 @@ async def test_a_large_plan_is_cancelled_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_off_at: int
 ) -> None:
     """Nobody else can journal anything for longer than a piece takes. The daemon may die after any of them."""
-    monkeypatch.setattr("migmond.engine.run.CANCELLED_AT_ONCE", 10)
+    monkeypatch.setattr("migmond.engine.taking_over.CANCELLED_AT_ONCE", 10)
     source, target = tmp_path / "source", tmp_path / "target"
     trees.small_files(source, 95, 10, random.Random(1))
     pieces, cut_off, apply = list[CancelSome](), trio.Event(), SqliteJournal.apply

@@ -12,7 +12,9 @@ import trio
 
 import trees
 from engine_harness import Laboratory, laboratory, plan
-from migmond.domain.api import ExecutionView
+from migmond.domain.api import (
+    ExecutionView,
+)
 from migmond.domain.errors import Ambiguous, Conflict, NotFound
 from migmond.domain.events import ExecutionProgress
 from migmond.domain.execution import Execution, Stage

@@ -14,6 +14,11 @@ import trio
 
 import trees
 from engine_harness import Laboratory, laboratory, plan
+from migmond.domain.changes import (
+    AddFault,
+    AddListing,
+    AddRoot,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.events import ScanCompleted
 from migmond.domain.execution import Execution
@@ -31,7 +36,6 @@ from migmond.engine.ledger import AfterCommit, Ledger
 from migmond.engine.pool import MoverPool
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
-from migmond.ports import AddFault, AddListing, AddRoot
 from migmond.wire.mover import Open, Opened, RenameRoot, RootRenamed, ToMover
 from oracle import differences
 

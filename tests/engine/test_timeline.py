@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine_harness import laboratory, plan
+from migmond.domain.changes import (
+    AddMilestone,
+    Change,
+)
 from migmond.domain.limits import Limits
 from migmond.domain.states import ExecutionState
 from migmond.domain.timeline import Milestone, MilestoneKind
 from migmond.engine.settings import EngineSettings
 from migmond.engine.timeline import MOST, Timeline
-from migmond.ports import AddMilestone, Change
 from part_trees import random_tree
 
 

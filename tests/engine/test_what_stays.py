@@ -23,7 +23,9 @@ from migmond.domain.states import ExecutionState
 from migmond.engine.settings import EngineSettings
 from migmond.engine.views import error_group
 from migmond.planning.turns import TurnLimits
-from migmond.ports import FaultGroup
+from migmond.ports import (
+    FaultGroup,
+)
 
 
 @asynccontextmanager

@@ -19,7 +19,9 @@ from forked import ForkedDaemon
 from frozen import Meddle, judged, untouched
 from judge import Case, Finding, Harm, at_the_fault
 from migmond.client.errors import ClientError
-from migmond.domain.api import ExecutionView
+from migmond.domain.api import (
+    ExecutionView,
+)
 from routes import ROUTES, Ground, Route, Victim, ground
 from tracing import fail_at
 from trial import Trial, brought_to_an_end, miscounted

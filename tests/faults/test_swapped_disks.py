@@ -18,6 +18,9 @@ import loopfs
 import trees
 from engine_harness import laboratory, plan
 from loopfs import LoopFs, mounted
+from migmond.domain.changes import (
+    PutExecution,
+)
 from migmond.domain.execution import Anchor, Execution
 from migmond.domain.fault import Disposition, Phase
 from migmond.domain.limits import Limits
@@ -26,7 +29,6 @@ from migmond.domain.states import ExecutionState
 from migmond.engine.settings import EngineSettings
 from migmond.mover.context import fault_of
 from migmond.mover.roots import open_roots
-from migmond.ports import PutExecution
 from migmond.wire.items import MoverOptions, RootSpec
 from migmond.wire.mover import Open
 from migmond_sqlite import open_journal

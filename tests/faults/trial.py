@@ -15,7 +15,9 @@ from books import misstated
 from daemon import EmbeddedDaemon
 from driving import ENDED, LOOK_S, failures, look, resume
 from judge import Case, Finding, Harm, at_the_end
-from migmond.domain.api import ExecutionView
+from migmond.domain.api import (
+    ExecutionView,
+)
 
 CONFIGURATION = "[movers]\nretry_held = '1s'\nrestart_limit = 50\nspare = 0\n"
 """Holds lift themselves soon, and a mover may die often: trials are short. None is kept ready: which mover comes when,

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from migmond.domain.telemetry import Annotation, Batch, Curve, MetricKind, Reading, Selection, series_of
 from migmond.plugin_api.history_conformance import T0, near
 from migmond.plugin_api.memory_history import MemoryHistory
-from migmond.ports import History
+from migmond.ports import (
+    History,
+)
 from migmond_sqlite import open_history
 
 KEEP_S = {2: 3600.0, 10: 7200.0, 60: 4 * 86_400.0, 3600: 60 * 86_400.0}

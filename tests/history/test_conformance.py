@@ -7,7 +7,9 @@ from pathlib import Path
 
 from migmond.plugin_api.history_conformance import DurableHistoryConformance, HistoryConformance
 from migmond.plugin_api.memory_history import open_memory_history
-from migmond.ports import History
+from migmond.ports import (
+    History,
+)
 from migmond_sqlite import open_history
 
 

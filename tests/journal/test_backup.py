@@ -8,11 +8,13 @@ import pytest
 import trio
 
 from journals import Rows, copy, flip, rows_of, write
+from migmond.domain.changes import (
+    PutExecution,
+)
 from migmond.domain.errors import JournalDamaged, JournalError
 from migmond.domain.hold import HoldReason
 from migmond.domain.states import ExecutionState
 from migmond.plugin_api.conformance import entry, listing
-from migmond.ports import PutExecution
 from migmond_sqlite import open_journal, restore
 from migmond_sqlite.database import restoring_mark
 

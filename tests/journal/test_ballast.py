@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import loopfs
+from migmond.domain.changes import (
+    PutExecution,
+)
 from migmond.domain.errors import JournalFull
 from migmond.plugin_api.conformance import entry, execution, listing, root
-from migmond.ports import PutExecution
 from migmond_sqlite import open_journal
 from migmond_sqlite.ballast import Ballast
 

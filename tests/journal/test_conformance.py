@@ -13,6 +13,26 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migmond.domain.changes import (
+    AddFault,
+    AddIntervention,
+    AddListing,
+    AddMilestone,
+    CancelPending,
+    CancelSome,
+    Change,
+    CloseGroup,
+    DirectoriesTouched,
+    KeepBreakdown,
+    OpenGroup,
+    Promote,
+    PutExecution,
+    Record,
+    Refresh,
+    RemovePlan,
+    Retry,
+    SavePlan,
+)
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.intervention import Intervention, InterventionKind
@@ -30,25 +50,7 @@ from migmond.plugin_api.conformance import (
 )
 from migmond.plugin_api.memory import open_memory_journal
 from migmond.ports import (
-    AddFault,
-    AddIntervention,
-    AddListing,
-    AddMilestone,
-    CancelPending,
-    CancelSome,
-    Change,
-    CloseGroup,
-    DirectoriesTouched,
     Journal,
-    KeepBreakdown,
-    OpenGroup,
-    Promote,
-    PutExecution,
-    Record,
-    Refresh,
-    RemovePlan,
-    Retry,
-    SavePlan,
     Sift,
 )
 from migmond_sqlite import open_journal

@@ -10,9 +10,11 @@ import pytest
 import trio
 
 from journals import Rows, copy, flip, rows_of, write
+from migmond.domain.changes import (
+    PutExecution,
+)
 from migmond.domain.errors import JournalDamaged, JournalError
 from migmond.plugin_api.conformance import execution
-from migmond.ports import PutExecution
 from migmond_sqlite import open_journal
 from migmond_sqlite.checksums import PAGE_BYTES, VFS, load
 

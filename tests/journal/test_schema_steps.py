@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from journals import TABLES, Rows, rows_of
+from migmond.domain.changes import (
+    CloseGroup,
+    PutExecution,
+)
 from migmond.domain.errors import JournalDamaged
 from migmond.domain.states import ExecutionState, TaskState
-from migmond.ports import CloseGroup, PutExecution
 from migmond_sqlite import open_journal
 from migmond_sqlite.checksums import Header
 from migmond_sqlite.schema import SCHEMA_VERSION, STEPS

@@ -11,12 +11,20 @@ from typing import Any
 
 import pytest
 
+from migmond.domain.changes import (
+    CloseGroup,
+    OpenGroup,
+    PutExecution,
+    Record,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import JournalDamaged, JournalError, JournalFull
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, TaskResult
 from migmond.plugin_api.conformance import entry, execution, listing, root
-from migmond.ports import CloseGroup, OpenGroup, PutExecution, Record, Sift
+from migmond.ports import (
+    Sift,
+)
 from migmond_sqlite import open_journal, reading
 from migmond_sqlite.database import open_reader, open_writer, run
 from migmond_sqlite.schema import PRAGMAS
@@ -28,7 +36,7 @@ import sys, trio
 from pathlib import Path
 from migmond_sqlite import open_journal
 from migmond.plugin_api.conformance import entry, execution, listing, root
-from migmond.ports import PutExecution
+from migmond.domain.changes import (PutExecution,)
 
 async def main():
     async with open_journal(Path(sys.argv[1])) as journal:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import trio
 
-from migmond.domain import api
+from migmond.domain import daemon_api
 from migmond.domain.errors import PluginError
 from migmond.plugin_api import (
     AlertActionSpec,
@@ -79,7 +79,7 @@ def host(settings: dict[str, Any] | None = None, **plugins: Any) -> PluginHost:
     return PluginHost([Found(n, p) for n, p in plugins.items()], settings or {}, lambda: 0.0)
 
 
-def view(found: PluginHost, name: str) -> api.PluginView:
+def view(found: PluginHost, name: str) -> daemon_api.PluginView:
     return next(v for v in found.views() if v.name == name)
 
 

@@ -12,6 +12,11 @@ from hypothesis import strategies as st
 
 from migmond.daemon.file_pager import FilePager
 from migmond.domain import api
+from migmond.domain.changes import (
+    AddFault,
+    PutExecution,
+    Record,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import InvalidInput
 from migmond.domain.fault import Fault, Phase
@@ -21,7 +26,6 @@ from migmond.domain.task import TaskResult
 from migmond.planning.selection import Candidate, matcher_of
 from migmond.plugin_api.conformance import entry, execution, listing, root
 from migmond.plugin_api.memory import MemoryJournal
-from migmond.ports import AddFault, PutExecution, Record
 
 NAMES = (b"a.mp4", b"b.txt", b"c", b"d.jpg")
 EXECUTION = execution()

@@ -33,7 +33,9 @@ from migmond.plugin_api.history_conformance import T0
 from migmond.plugin_api.memory import open_memory_journal
 from migmond.plugin_api.memory_history import open_memory_history
 from migmond.plugin_api.specs import HistoryContext, StorageSpec
-from migmond.ports import History
+from migmond.ports import (
+    History,
+)
 from migmond_sqlite import open_history
 
 RATE = series_of("execution_bytes", {"execution": "a" * 12}, MetricKind.COUNTER, "bytes")

@@ -15,7 +15,7 @@ import pytest
 from daemon import EmbeddedDaemon
 from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 from migmond.domain.samples import MetricList, Samples, SamplesParams
 
 
@@ -78,7 +78,7 @@ def test_settings_reach_the_plugin_and_a_wrong_one_is_its_own_trouble(tmp_path: 
     answer_within = "a while"
     """
     with EmbeddedDaemon(tmp_path, configuration) as daemon, Client(daemon.socket) as client:
-        plugins = {p.name: p for p in client.call("plugin.list", api.Nothing(), api.PluginList).plugins}
+        plugins = {p.name: p for p in client.call("plugin.list", api.Nothing(), daemon_api.PluginList).plugins}
         assert {name: plugins[name].state for name in ("kernel", "psutil", "filesystems")} == {
             "kernel": "disabled",
             "psutil": "active",

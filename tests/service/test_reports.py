@@ -25,7 +25,14 @@ from migmond.client.exports import pages, parquet_of
 from migmond.client.sync import Client
 from migmond.daemon.exports import MAX_PAGE_BYTES
 from migmond.domain.analysis import ComparisonView
-from migmond.domain.api import ExecutionParams, Params
+from migmond.domain.api import (
+    ExecutionParams,
+    Params,
+)
+from migmond.domain.changes import (
+    PutExecution,
+    Record,
+)
 from migmond.domain.names import from_text
 from migmond.domain.report import (
     MAX_EXPORT_ROWS,
@@ -40,7 +47,6 @@ from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import TaskResult
 from migmond.domain.telemetry import Batch, MetricKind, Reading, series_of
 from migmond.plugin_api.conformance import entry, listing, root
-from migmond.ports import PutExecution, Record
 from migmond_sqlite import open_history
 from past_runs import DAY_S, GB, HOSTILE, T0, ended, files_of, fill, past
 from several_users import ANA, BEN, GUEST, OPERATORS, ROLES, VIEWERS, SystemDaemon, gid, passable

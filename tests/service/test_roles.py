@@ -14,7 +14,7 @@ from as_user import as_user
 from migmond.cli.follow import ENDED
 from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 from migmond.domain.names import to_text
 from several_users import ANA, BEN, GUEST, NOBODY, OPERATORS, ROLES, VIEWERS, SystemDaemon, gid, passable
 
@@ -56,7 +56,7 @@ def hello(path: str) -> str:
     """The caller's role, or the kind of the refusal."""
     try:
         with Client(path) as client:
-            return client.call("system.hello", api.HelloParams(), api.Hello).role
+            return client.call("system.hello", daemon_api.HelloParams(), daemon_api.Hello).role
     except RemoteError as e:
         return e.kind
 

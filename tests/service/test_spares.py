@@ -11,7 +11,7 @@ import pytest
 
 from daemon import EmbeddedDaemon, wait_gone
 from migmond.client.sync import Client
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 from migmond.fsys import machine_code
 
 TIMEOUT_S = 30
@@ -35,11 +35,11 @@ def test_a_small_migration_takes_the_spares_and_others_come(tmp_path: Path) -> N
     (source / "file").write_bytes(b"content")
     with EmbeddedDaemon(tmp_path / "daemon") as daemon, Client(daemon.socket) as client:
         spares = warm(daemon)
-        assert client.call("system.status", api.Nothing(), api.Status).movers == 0
+        assert client.call("system.status", api.Nothing(), daemon_api.Status).movers == 0
         daemon.migmon("run", "-q", str(source), str(tmp_path / "target"))
         used = warm(daemon)
         assert not used & spares
-        until(lambda: client.call("system.status", api.Nothing(), api.Status).movers == 0)
+        until(lambda: client.call("system.status", api.Nothing(), daemon_api.Status).movers == 0)
     assert (tmp_path / "target" / "file").read_bytes() == b"content"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from migmond.config.load import load
-from migmond.domain import api
+from migmond.domain import daemon_api
 from migmond.domain.errors import ConfigError
 from migmond.fsys.ownership import weak_spot
 from migmond.plugin_host.found import Found
@@ -111,7 +111,7 @@ def plugin(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return name, place
 
 
-def loaded(module: str, *, root_owned: bool, package: str = "foreign") -> api.PluginView:
+def loaded(module: str, *, root_owned: bool, package: str = "foreign") -> daemon_api.PluginView:
     (view,) = PluginHost([Found("weak", module, package)], {}, lambda: 0.0, root_owned=root_owned).views()
     return view
 

@@ -10,6 +10,9 @@ import pytest
 import trio
 
 from migmond.daemon.monitoring import Monitoring
+from migmond.domain.changes import (
+    PutExecution,
+)
 from migmond.domain.errors import InvalidInput, NotFound
 from migmond.domain.execution import Execution
 from migmond.domain.task import Task
@@ -18,7 +21,6 @@ from migmond.engine.settings import Surroundings
 from migmond.monitor.sampler import Sampler
 from migmond.plugin_api.conformance import DIRECTORY, entry, execution, listing, root
 from migmond.plugin_api.memory import MemoryJournal
-from migmond.ports import PutExecution
 
 MANY = 60_000
 

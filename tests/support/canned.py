@@ -15,15 +15,15 @@ from typing import Any
 from fake_daemon import Connection, FakeDaemon, Handler, Refusal
 from fake_reports import COMPARISON, EXPORT, PERIOD, REPORT
 from fake_views import AT, ended, execution
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 from migmond.domain.events import ExecutionStateChanged, ExecutionVerified
 from migmond.domain.samples import MetricList, MetricView, Notes, NoteView, Samples, SampleView
 
 ROOT = Path(__file__).parents[2]
 VERDICT = api.PlanVerdict(True, 5, 4, 1, 10, "copy", 100, None, (), 0.1)
 VERIFICATION = api.VerificationView(AT, api.TallyView(1000, 10), 0, 0, ())
-STATUS = api.Status("1", 7, "/s", "/j", True, 5.0, 1 << 20, 1, 0, {"running": 1}, 2, 0.01, ())
-PLUGIN = api.PluginView("sqlite", "migmond", "1", "active", "", ("storage",), 0)
+STATUS = daemon_api.Status("1", 7, "/s", "/j", True, 5.0, 1 << 20, 1, 0, {"running": 1}, 2, 0.01, ())
+PLUGIN = daemon_api.PluginView("sqlite", "migmond", "1", "active", "", ("storage",), 0)
 TASK = api.TaskView(1, "a", "file", 5, "done", "copied", 1, (), None, "/mnt/b/a", None)
 METRIC = MetricView("migmond_disk_busy_ratio", "ratio", "gauge", "How busy.", ("device",), "psutil", "system", 2.0)
 SAMPLE = SampleView("migmond_disk_busy_ratio", "ratio", {"device": "sda"}, 0.5, "", AT)
@@ -65,9 +65,9 @@ HANDLERS: dict[str, Handler] = {
     "execution.verify": always(DONE),
     "events.subscribe": subscribed,
     "system.status": always(STATUS),
-    "system.doctor": always(api.Checks((api.Check("journal", "ok", "fine"),))),
+    "system.doctor": always(daemon_api.Checks((daemon_api.Check("journal", "ok", "fine"),))),
     "system.hello": always({"server": "migmond"}),
-    "plugin.list": always(api.PluginList((PLUGIN,))),
+    "plugin.list": always(daemon_api.PluginList((PLUGIN,))),
     "metrics.list": always(MetricList((METRIC,), ())),
     "metrics.latest": always(Samples((SAMPLE,), 1)),
     "metrics.notes": always(Notes((NOTE,))),
@@ -75,7 +75,7 @@ HANDLERS: dict[str, Handler] = {
     "execution.compare": always(COMPARISON),
     "report.since": always(PERIOD),
     "report.export": always(EXPORT),
-    "config.get": always(api.ConfigValues((api.ConfigValue("movers.workers", "0", "default", ""),))),
+    "config.get": always(daemon_api.ConfigValues((daemon_api.ConfigValue("movers.workers", "0", "default", ""),))),
 }
 
 

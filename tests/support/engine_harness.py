@@ -22,7 +22,9 @@ from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
 from migmond.engine.settings import EngineSettings, Surroundings
-from migmond.ports import Clock
+from migmond.ports import (
+    Clock,
+)
 from migmond_sqlite import SqliteJournal, open_journal
 
 ME = Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))

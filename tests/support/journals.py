@@ -9,13 +9,20 @@ from typing import Any
 
 import msgspec
 
+from migmond.domain.changes import (
+    AddFault,
+    Change,
+    OpenGroup,
+    PutExecution,
+    Record,
+    SavePlan,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.plan import Source
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, TaskResult
 from migmond.plugin_api.conformance import PLAN, entry, execution, listing, root
-from migmond.ports import AddFault, Change, OpenGroup, PutExecution, Record, SavePlan
 from migmond_sqlite import open_journal
 from migmond_sqlite.checksums import PAGE_BYTES
 from migmond_sqlite.database import open_reader, run

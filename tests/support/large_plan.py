@@ -7,10 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from migmond.domain.changes import (
+    AddListing,
+    PutExecution,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Execution
 from migmond.domain.task import Entry, Listing
-from migmond.ports import AddListing, PutExecution
 from migmond_sqlite import open_journal
 
 PER_DIRECTORY = 1000

@@ -8,6 +8,14 @@ from typing import Any
 import msgspec
 
 from migmond.domain.activity import Activity, Spent
+from migmond.domain.changes import (
+    AddFault,
+    AddIntervention,
+    Change,
+    PutExecution,
+    PutSession,
+    Record,
+)
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.fault import Fault, Phase
@@ -18,7 +26,6 @@ from migmond.domain.session import CoursePoint, DeviceSide, SessionRecord
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import TaskResult
 from migmond.plugin_api.conformance import entry, listing, root
-from migmond.ports import AddFault, AddIntervention, Change, PutExecution, PutSession, Record
 from migmond_sqlite import open_journal
 
 T0 = 1_790_000_000.0

@@ -9,7 +9,9 @@ from typing import Any
 from migmond.domain.execution import Execution
 from migmond.domain.receipt import Checked, ReceiptWriter, check_receipt
 from migmond.engine.receipt import receipt_header, receipt_page
-from migmond.ports import Journal
+from migmond.ports import (
+    Journal,
+)
 
 
 async def receipt_of(journal: Journal, execution: Execution, limit: int = 500) -> bytes:

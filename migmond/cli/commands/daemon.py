@@ -14,7 +14,7 @@ from migmond.cli.parse import global_options
 from migmond.cli.render.other import check_lines, config_lines, plugin_lines, status_lines
 from migmond.cli.render.text import printable_json, show_size
 from migmond.cli.state import State
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 
 
 @click.command()
@@ -23,7 +23,7 @@ from migmond.domain import api
 def status(state: State) -> None:
     """Show how the daemon is."""
     with connect(state, start=False) as client:
-        found = client.call("system.status", api.Nothing(), api.Status)
+        found = client.call("system.status", api.Nothing(), daemon_api.Status)
     if state.json:
         state.emit("status", found)
     else:
@@ -36,7 +36,7 @@ def status(state: State) -> None:
 def doctor(state: State) -> None:
     """Check journal, configuration, plugins and event loop. Ends with 1 when something is wrong."""
     with connect(state) as client:
-        found = client.call("system.doctor", api.Nothing(), api.Checks)
+        found = client.call("system.doctor", api.Nothing(), daemon_api.Checks)
     if state.json:
         state.emit("checks", found)
     else:
@@ -50,7 +50,7 @@ def doctor(state: State) -> None:
 def backup(state: State) -> None:
     """Back the journal up now. The daemon does so by itself, too; `migmond --restore PATH` puts one back."""
     with connect(state) as client:
-        made = client.call("system.backup", api.Nothing(), api.Backup)
+        made = client.call("system.backup", api.Nothing(), daemon_api.Backup)
     if state.json:
         state.emit("backup", made)
     else:
@@ -64,7 +64,7 @@ def backup(state: State) -> None:
 def config(state: State, key: str) -> None:
     """Show the settings in force and where each comes from. KEY is a setting or a section."""
     with connect(state) as client:
-        found = client.call("config.get", api.ConfigParams(key), api.ConfigValues)
+        found = client.call("config.get", daemon_api.ConfigParams(key), daemon_api.ConfigValues)
     if state.json:
         state.emit("config", found)
     else:
@@ -77,7 +77,7 @@ def config(state: State, key: str) -> None:
 def plugins(state: State) -> None:
     """List plugins with their state."""
     with connect(state) as client:
-        found = client.call("plugin.list", api.Nothing(), api.PluginList)
+        found = client.call("plugin.list", api.Nothing(), daemon_api.PluginList)
     if state.json:
         state.emit("plugins", found)
     else:

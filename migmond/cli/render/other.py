@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migmond.cli.render.text import clock, count, fit, show_duration, show_size, table
-from migmond.domain import api
+from migmond.domain import api, daemon_api
 
 
 def task_lines(tasks: tuple[api.TaskView, ...], width: int) -> list[str]:
@@ -43,7 +43,7 @@ def intervention_lines(found: api.InterventionList, *, ended: bool = False) -> l
     return table(header[:-1], [row[:-1] for row in rows]) if ended else table(header, rows)
 
 
-def status_lines(s: api.Status) -> list[str]:
+def status_lines(s: daemon_api.Status) -> list[str]:
     """Return how the daemon is."""
     kind = "per-user daemon" if s.user_daemon else "system daemon"
     states = ", ".join(f"{n:,} {state}" for state, n in sorted(s.executions.items())) or "none"
@@ -66,7 +66,7 @@ def status_lines(s: api.Status) -> list[str]:
     return [*lines, *(f"  plugin      {line}" for line in plugin_lines(s.plugins))]
 
 
-def plugin_lines(plugins: tuple[api.PluginView, ...]) -> list[str]:
+def plugin_lines(plugins: tuple[daemon_api.PluginView, ...]) -> list[str]:
     """Return a line per plugin; one that is not active says why."""
     lines = []
     for p in plugins:
@@ -77,7 +77,7 @@ def plugin_lines(plugins: tuple[api.PluginView, ...]) -> list[str]:
     return lines
 
 
-def check_lines(checks: api.Checks) -> list[str]:
+def check_lines(checks: daemon_api.Checks) -> list[str]:
     """Return a line per check, and what to do about what is wrong."""
     marks = {"ok": "✓", "warning": "!", "error": "✗"}
     lines = []
@@ -88,7 +88,7 @@ def check_lines(checks: api.Checks) -> list[str]:
     return lines
 
 
-def config_lines(values: api.ConfigValues) -> list[str]:
+def config_lines(values: daemon_api.ConfigValues) -> list[str]:
     """Return the settings in force with where each comes from, and what waits for a restart."""
     header, rows = ["KEY", "VALUE", "FROM"], [[v.key, v.value, v.origin] for v in values.values]
     if any(v.pending for v in values.values):
