@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Container, Sequence
 from typing import Protocol
 
-import msgspec
-
+from migmond.domain.alert import ActionCall, Alert, AlertFilter, AlertRule, Delivery, Silence
 from migmond.domain.changes import Change, ReceiptSeal
-from migmond.domain.entry import EntryType
+from migmond.domain.columns import Columns
 from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution
-from migmond.domain.fault import Fault
+from migmond.domain.file_kinds import FileKind
+from migmond.domain.hold import HoldReason
 from migmond.domain.intervention import Intervention
+from migmond.domain.journal import FaultGroup, FaultRecord, JournalBackup, JournalCondition, Sift
 from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
 from migmond.domain.states import TaskState
+from migmond.domain.steering import Order, Throttle
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.domain.telemetry import (
     Annotation,
@@ -37,66 +40,6 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since the epoch, for people only."""
-
-
-# --- answers ---------------------------------------------------------------------------------------
-
-
-class FaultRecord(msgspec.Struct, frozen=True):
-    number: int
-    at: float
-    fault: Fault
-
-
-class Sift(msgspec.Struct, frozen=True):
-    """What a storage can tell of tasks without their paths: one that it passes over costs it nearly nothing.
-
-    Attributes:
-        last: the highest number that is looked at: one that finds little ends in time.
-        types: only these; empty for all.
-        larger_than, smaller_than: bytes, exclusive; None for any size.
-        directory: number of the one they lie in; None for any.
-        name: at the source; None for any.
-    """
-
-    last: int
-    types: tuple[EntryType, ...] = ()
-    larger_than: int | None = None
-    smaller_than: int | None = None
-    directory: int | None = None
-    name: bytes | None = None
-
-
-class FaultGroup(msgspec.Struct, frozen=True):
-    """Faults with equal phase, kind and errno; `examples` are up to three task numbers, the latest first."""
-
-    fault: Fault
-    count: int
-    first_at: float
-    last_at: float
-    examples: tuple[int, ...]
-
-
-class JournalCondition(msgspec.Struct, frozen=True):
-    """How a journal is. Each is one sentence, "" when all is well.
-
-    Attributes:
-        damage: what was met that cannot be trusted; it stays until the journal is opened again.
-        short: why nothing new should be begun: the disk is full, and what is written now uses the room kept for that.
-        reserve: why there is no room kept for a full disk.
-    """
-
-    damage: str = ""
-    short: str = ""
-    reserve: str = ""
-
-
-class JournalBackup(msgspec.Struct, frozen=True):
-    """A copy of the whole journal at wall clock `at`, which the daemon's `--restore` takes."""
-
-    path: str
-    at: float
-    size_bytes: int
 
 
 class Journal(Protocol):
@@ -123,6 +66,9 @@ class Journal(Protocol):
     async def next_key(self) -> int:
         """Return a key larger than any in use (they are never reused)."""
 
+    async def forgotten(self) -> list[int]:
+        """Return the keys of executions that were forgotten (ForgetExecution) and have entries left, ascending."""
+
     async def last_number(self, key: int) -> int:
         """Return the highest task number, 0 if there is none."""
 
@@ -146,6 +92,27 @@ class Journal(Protocol):
             sift: only what it lets pass.
         """
 
+    async def pending(self, key: int, *, after: int = 0, limit: int = 1000, followers: bool = False) -> Columns:
+        """Return pending tasks with number > `after` that are no directories, at most `limit`.
+
+        Args:
+            followers: those with a leader, in place of those without.
+        """
+
+    async def line_up(self, key: int, order: Order) -> array[int]:
+        """Return the numbers of the pending tasks that are neither directories nor followers, sorted by size or by
+        device and inode, and those that are equal by number.
+
+        Args:
+            order: SMALL_FIRST, LARGE_FIRST or INODE.
+        """
+
+    async def left_out(self, key: int) -> dict[str, int]:
+        """Return how many tasks are LEFT_OUT, by what left them out."""
+
+    async def left_out_by(self, key: int, by: str, *, after: int = 0, limit: int = 1000) -> list[Task]:
+        """Return tasks with number > `after` that `by` left out in ascending order, at most `limit`."""
+
     async def directories_backwards(self, key: int, *, before: int, limit: int) -> list[Task]:
         """Return directory tasks with number < `before` in descending order: children before their parents."""
 
@@ -168,11 +135,27 @@ class Journal(Protocol):
     async def touched_directories(self, key: int, *, after: int = 0, limit: int = 1000) -> list[Directory]:
         """Return directories that may hold temporaries, by ascending number."""
 
+    async def sent_to(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
+        """Return to which further destination tasks go, of those among `numbers` that do not go to the plan's."""
+
+    async def sent_directories(
+        self, key: int, *, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> list[tuple[int, int]]:
+        """Return further destinations, each with the number of a directory in whose target there something may be, in
+        ascending order, those behind `after`, at most `limit`."""
+
     async def open_groups(self, key: int) -> list[CommitGroup]:
         """Return groups that were opened and not closed, oldest first."""
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         """Return, in nanoseconds since the epoch, the birth times that are on record of the sources of these tasks."""
+
+    async def kinds(self, key: int, numbers: Sequence[int]) -> dict[int, FileKind]:
+        """Return what kinds of file these tasks are by their contents, as far as these were read."""
+
+    async def copy_times(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
+        """Return the ctimes that are on record of the copies of these tasks, see KeepCopyTimes. `numbers` lie close
+        together: what is read is what lies between them as well."""
 
     async def seals(self, key: int) -> list[ReceiptSeal]:
         """Return what is on record of an execution's receipts, oldest first; nothing of what was never asked for."""
@@ -193,16 +176,40 @@ class Journal(Protocol):
         """Return the latest fault of each of these tasks that has one."""
 
     async def fault_groups(self, key: int) -> list[FaultGroup]:
-        """Return the faults of tasks that are FAILED now, grouped, largest group first."""
+        """Return the latest faults of tasks that are FAILED now, or PENDING after an attempt; largest group first."""
 
     async def interventions(self, execution: str) -> list[Intervention]:
         """Return the interventions on an execution, oldest first."""
+
+    async def deliveries(self, alert: str = "", *, settled: bool | None = None, limit: int = 1000) -> list[Delivery]:
+        """Return calls of alert actions in the order in which they were put first; of more than `limit` the newest.
+
+        Args:
+            alert: only those about this one; "" for all.
+            settled: True only those to which nothing more happens, False only the others.
+        """
 
     async def plans(self, uid: int) -> list[tuple[Plan, float]]:
         """Return the saved plans of `uid` with the wall clock time of saving, by name."""
 
     async def next_event(self, reserve: int) -> int:
         """Reserve `reserve` event ids durably and return the first, so that ids never repeat over restarts."""
+
+    async def next_id(self, kind: str, reserve: int) -> int:
+        """Reserve `reserve` numbers of a kind of ids durably and return the first; none is ever given twice. With 0 it
+        is the one that would be the first."""
+
+    async def alert_rules(self) -> list[AlertRule]:
+        """Return the rules that were made or changed, by id; what is built in and as it was is not on record."""
+
+    async def open_alerts(self) -> list[Alert]:
+        """Return alerts that are pending or firing, the oldest first."""
+
+    async def past_alerts(self, which: AlertFilter, limit: int) -> list[Alert]:
+        """Return alerts that were resolved, the newest (by number) first, at most `limit`."""
+
+    async def silences(self) -> list[Silence]:
+        """Return all silences on record, those first that end first."""
 
     async def check(self) -> list[str]:
         """Look for damage everywhere; return one sentence for each thing found (empty: healthy)."""
@@ -228,6 +235,47 @@ class Journal(Protocol):
 
     def changed_since_backup(self) -> bool:
         """Whether anything was applied since this daemon's last backup, or it made none yet."""
+
+
+class Deliveries(Protocol):
+    """Calls of alert actions that are made for certain, though not at once."""
+
+    def put(self, alert: Alert, call: ActionCall, *, firing: bool) -> None:
+        """Have an action called. Calls about one alert reach an action in the order in which they were put."""
+
+
+class Steerer(Protocol):
+    """What acts by itself (alerts, emergencies) changes executions through this; all of it is recorded as automatic.
+
+    Every method may raise MigmondError: the execution has ended, or may not be changed like that now.
+    """
+
+    async def pause(
+        self,
+        execution: str,
+        author: str,
+        reason: str,
+        why: HoldReason,
+        for_s: float | None,
+        request_id: str = "",
+    ) -> None:
+        """Hold an execution.
+
+        Args:
+            why: what the hold says of who set it.
+            request_id: repeated by the same author, it changes nothing; "" for none.
+        """
+
+    async def throttle(
+        self, execution: str, author: str, reason: str, limits: Throttle, for_s: float | None, request_id: str = ""
+    ) -> None:
+        """Limit an execution."""
+
+    async def take_back(self, execution: str, author: str, reason: str) -> int:
+        """Take back whatever `author` has changed about an execution and is still in force; returns how much."""
+
+    async def stop_all(self, author: str, reason: str) -> None:
+        """Put an emergency hold on everything."""
 
 
 class History(Protocol):

@@ -15,7 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("migmond", "fsys")
-NAMES = "small_files.c", "listing.c", "deletes.c"
+NAMES = "small_files.c", "listing.c", "deletes.c", "budget.c", "zeros.c"
 """In the order in which migmond.fsys.machine_code digests them."""
 LIBRARY = FOLDER / "_machine_code.so"
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-D_FILE_OFFSET_BITS=64", "-D_TIME_BITS=64",

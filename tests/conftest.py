@@ -18,9 +18,43 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 
 def pytest_configure() -> None:
-    """Let commands that tests start take Ctrl-C, also when whoever started us ignored it (nohup, `&` in a script)."""
+    """Let commands that tests start take Ctrl-C, also when whoever started us ignored it (nohup, `&` in a script), and
+    see no mounts but the machine's own and this process's."""
+    import apart
+
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.geteuid() == 0:
+        apart.enter()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Share tests out among processes, where there are several."""
+    from spread import Spread
+
+    return Spread(config, log)
+
+
+_LONG = ("faults", "web", "engine", "service")
+"""Directories whose tests wait for daemons, the longest waits first: what is short is left for the end, so that all
+processes end together."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes long, where several processes share the tests."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _LONG.index(d) if (d := item.path.parent.name) in _LONG else len(_LONG))
+
+
+@pytest.fixture(autouse=True)
+def _no_dead_mounts() -> Iterator[None]:
+    """What a test mounted ends with it."""
+    import left_mounts
+
+    yield
+    if os.geteuid() == 0:
+        assert left_mounts.take_away() == []
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -13,19 +13,8 @@ from migmond.domain.analysis import CostView, EnergyView, MoneyView, WearView
 
 JOULES_PER_KWH = 3.6e6
 GB = 1e9
-
-
-class Zone(msgspec.Struct, frozen=True):
-    """One RAPL package over the execution.
-
-    Attributes:
-        readings: of energy_uj, in order of time, often enough that it wraps at most once between two (a 64 kJ range
-            lasts 10 minutes at 100 W).
-        range_uj: max_energy_range_uj, at which it wraps.
-    """
-
-    readings: tuple[int, ...]
-    range_uj: int
+_NEARLY_ALL = 0.95
+"""Of its time in which energy was read: a restart of the daemon costs a little of it."""
 
 
 class DiskUse(msgspec.Struct, frozen=True):
@@ -65,8 +54,10 @@ class Usage(msgspec.Struct, frozen=True):
     Attributes:
         cpu_s: processor seconds of its movers.
         cpu_share: of all processor time that was not idle, 0 to 1, what its movers had: RAPL measures the machine.
-        zones: RAPL, () when it cannot be read.
-        idle_watts: of all those zones when the machine does nothing.
+        machine_joules: what processors and memory of the machine took in `machine_s`, by RAPL; None when nobody could
+            read it.
+        machine_s: seconds of `wall_s` in which that was read.
+        idle_watts: of processors and memory when the machine does nothing.
         watts_per_core: what a busy core takes more than an idle one.
     """
 
@@ -75,32 +66,34 @@ class Usage(msgspec.Struct, frozen=True):
     moved_bytes: int
     cpu_s: float | None = None
     cpu_share: float | None = None
-    zones: tuple[Zone, ...] = ()
+    machine_joules: float | None = None
+    machine_s: float = 0.0
     idle_watts: float | None = None
     watts_per_core: float | None = None
     disks: tuple[DiskUse, ...] = ()
 
 
-def zone_joules(zone: Zone) -> float:
-    """Return what a zone used between its first and last reading, over wraps."""
-    total = 0
-    for before, after in zip(zone.readings, zone.readings[1:], strict=False):
-        total += after - before if after >= before else after + zone.range_uj - before
-    return total / 1e6
+def is_summed(zone: str) -> bool:
+    """Whether a zone of RAPL counts for the machine: packages, and the memory beside them. Cores are in their packages,
+    and `psys` has all of it in it once more."""
+    package, _, part = zone.partition("/")
+    return package.startswith("package") and part in ("", "dram")
 
 
 def energy(usage: Usage) -> EnergyView:
     """Return the energy that an execution used beyond what the machine takes anyway.
 
-    Measured, where RAPL and the idle power are known: (Σ zones - idle watts × wall seconds) × its share of the busy
-    processor time. That is processors and memory; disks are not in RAPL.
+    Measured, where RAPL and the idle power are known: (joules of the machine - idle watts × seconds) × its share of the
+    busy processor time. That is processors and memory; disks are not in RAPL.
     Else modelled: Σ disks (active - idle watts) × busy seconds, and watts per core × processor seconds
     (design page ETA, "Cost"). Only what is known is in it, and the reason says what is not.
     """
-    if usage.zones and usage.idle_watts is not None:
-        above_idle = sum(zone_joules(z) for z in usage.zones) - usage.idle_watts * usage.wall_s
+    if usage.machine_joules is not None and usage.idle_watts is not None:
+        above_idle = usage.machine_joules - usage.idle_watts * usage.machine_s
         share = 1.0 if usage.cpu_share is None else usage.cpu_share
         whose = "" if usage.cpu_share is not None else "; of everything that ran on the machine"
+        if usage.machine_s < _NEARLY_ALL * usage.wall_s:
+            whose += f"; of {usage.machine_s:.0f} of its {usage.wall_s:.0f} s"
         return EnergyView(max(0.0, above_idle) * share, "measured", f"RAPL: processors and memory, no disks{whose}")
     joules, parts, without = 0.0, [], []
     for disk in usage.disks:
@@ -115,7 +108,8 @@ def energy(usage: Usage) -> EnergyView:
     else:
         without.append("processor")
     if not parts:
-        return EnergyView(None, "unknown", "no RAPL with a configured idle power, and no watts of disks or cores")
+        why = "no RAPL here" if usage.machine_joules is None else "RAPL, but no prices.idle_watts of the machine"
+        return EnergyView(None, "unknown", f"{why}, and no watts of disks or cores are configured")
     missing = f"; not in it: {', '.join(without)}" if without else ""
     return EnergyView(joules, "modelled", f"from configured watts of {', '.join(parts)}{missing}")
 

@@ -13,50 +13,60 @@ Every change is the addition of whole numbers to cells, so the sums over any par
 whose counting begins later can be completed by adding (see `recount`). Entries and bytes are one number: entries << 96
 plus bytes; one addition does for both. Three empty files of 8 EiB, which anybody can make, are more than 64 bits hold.
 
+Files whose names do not tell what they are count as unknown until their content was read (`read`): from then on they
+are of the kind that it told, wherever they are counted.
+
 Memory: `most` × 96 cells × 5 fields × 8 bytes (2 MB) and 40 bytes for each number that is not 0; one bit for each task
 number up to the last directory that was merged (1.25 MB at 10^7); 16 bytes for each listing that has directories in it
 and does not follow one of the same directory. Sources are walked depth first, so these are few. And one byte for each
-task (10 MB at 10^7).
+task (10 MB at 10^7), and another one up to the last one whose content told its kind.
 """
 
 from __future__ import annotations
 
-import sys
 import zlib
-from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from migmond.analytics.classes import CELLS, SIZE_BOUNDS, SIZES, CellsOfNames, cells_of_no_files
+from migmond.analytics.classes import (
+    CELLS,
+    OTHER_KIND,
+    SIZE_BOUNDS,
+    SIZES,
+    UNKNOWN,
+    CellsOfNames,
+    cell_of_kind,
+    cells_of_no_files,
+)
+from migmond.analytics.cube_directories import BYTES, OTHER, SHIFT, Directories, DirectoriesState
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Tally
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Listing, Task
 
 MOST_DIRECTORIES = 512
-OTHER = 0
-"""In the place of a directory's number: all that were merged."""
 
-_SHIFT = 96
-_ONE = 1 << _SHIFT
-_BYTES = _ONE - 1
-_DEEPEST = 2
+_ONE = 1 << SHIFT
 _BLOCK, _BLOCKS = SIZE_BOUNDS[1], SIZE_BOUNDS[2]
 _FILE, _DIRECTORY = EntryType.FILE, EntryType.DIRECTORY
 _NOT_SELECTED = Outcome.NOT_SELECTED
 
 
 class CubeState(msgspec.Struct, frozen=True, array_like=True):
-    """A cube as it is kept. `starts`, `owners`, `merged`: arrays as bytes, little-endian, compressed; `cells`: place,
-    then entries and bytes of planned, done, failed, skipped and cancelled of every cell that is not empty."""
+    """A cube as it is kept. `starts`, `owners`, `merged`, `read`: arrays as bytes, little-endian, compressed; `cells`:
+    place, then entries and bytes of planned, done, failed, skipped and cancelled of every cell that is not empty;
+    `each`: cells of a directory, which were 88 before kinds were known by content."""
 
     starts: bytes
     owners: bytes
     merged: bytes
     slots: dict[int, int]
     cells: list[tuple[int, ...]]
+    each: int = 88
+    read: bytes = b""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -82,18 +92,12 @@ class Cube:
         self._no_files = cells_of_no_files()
         self._fields = tuple([0] * CELLS for _ in range(5))
         self._planned, self._done, self._failed, self._skipped, self._cancelled = self._fields
-        self._slots: dict[int, int] = {}
-        """By the number of a directory that is told apart, where its cells are."""
-        self._free: list[int] = []
-        self._merged = bytearray()
-        """A bit for each directory that was merged."""
-        self._starts, self._owners = array("q", [0]), array("q", [0])
-        """From the task number in `starts` on, directories are known as `owners` has it: -d: each by itself, being d
-        steps below its source; otherwise the number of the directory that they count with."""
+        self._directories = Directories(most, self._fields)
         self._parts = bytearray()
         """By task number, one more than what `_part` returns, or 0: to find that a second time costs as much as the
         first time. Not kept: what is not there is found anew."""
-        self._last, self._last_base = -1, 0
+        self._read = bytearray()
+        """By task number, one more than the kind that its content told, or 0."""
 
     # --- changes -----------------------------------------------------------------------------------
 
@@ -103,9 +107,9 @@ class Cube:
         if not listing.entries:
             return Tally(), Tally()
         outcomes, leaders = listing.outcomes, listing.leaders
-        if outcomes or leaders:
+        if outcomes or leaders or listing.kinds:
             return self._plan_each(listing)
-        planned, names, base = self._planned, self._names, self._base(listing.directory)
+        planned, names, base = self._planned, self._names, self._directories.base(listing.directory)
         parts = self._parts_from(listing.first)
         total, directories = 0, False
         for e in listing.entries:  # what follows is done for every file that there is: inline, and nothing twice
@@ -124,16 +128,18 @@ class Cube:
                 planned[base + part] += _ONE
             parts.append(part + 1)
         if directories:
-            self._note(listing.first, listing.directory)
+            self._directories.note(listing.first, listing.directory)
         return Tally(len(listing.entries), total), Tally()
 
     def _plan_each(self, listing: Listing) -> tuple[Tally, Tally]:
-        base, outcomes, leaders = self._base(listing.directory), listing.outcomes, listing.leaders
+        base, outcomes, leaders = self._directories.base(listing.directory), listing.outcomes, listing.leaders
         parts = self._parts_from(listing.first)
         everything = skipped = 0
+        for position, kind in listing.kinds.items():
+            self._note_read(listing.first + position, kind)
         for position, e in enumerate(listing.entries):
             outcome = outcomes.get(position)
-            part = self._part(e.type, e.name, e.size)
+            part = self._part(listing.first + position, e.type, e.name, e.size)
             parts.append(part + 1)
             if outcome is _NOT_SELECTED:
                 continue
@@ -144,12 +150,8 @@ class Cube:
                 self._skipped[base + part] += amount
                 skipped += amount
         if any(e.type is _DIRECTORY for e in listing.entries):
-            self._note(listing.first, listing.directory)
+            self._directories.note(listing.first, listing.directory)
         return _tally(everything), _tally(skipped)
-
-    def plan_task(self, task: Task) -> None:
-        """A source is planned."""
-        self._planned[self._place(task)] += _ONE + _counted(task)
 
     def settle(self, task: Task, state: TaskState) -> None:
         """A task is done, failed, skipped or cancelled; any other state counts nowhere."""
@@ -164,10 +166,10 @@ class Cube:
         for task in tasks:  # done for every file as well
             number, directory = task.number, task.directory
             if directory != last or not directory:
-                last, base = directory, self._base(directory or number)
+                last, base = directory, self._directories.base(directory or number)
             part = parts[number] - 1 if number < end else -1
             if part < 0:
-                part = self._part(task.type, task.name, task.size)
+                part = self._part(number, task.type, task.name, task.size)
             if task.type is _FILE and not task.leader:
                 size = task.size
                 total += size
@@ -186,8 +188,25 @@ class Cube:
             self._parts[task.number] = 0
         self._planned[self._place(after)] += _ONE + _counted(after)
 
+    def read(self, found: Iterable[tuple[Task, FileKind]]) -> None:
+        """The contents of planned files, in nobody's sums but those of what is planned, tell what their names do
+        not."""
+        planned, parts = self._planned, self._parts
+        for task, kind in found:  # done for every file whose name tells nothing
+            number, base = task.number, self._directories.base(task.directory or task.number)
+            before = parts[number] - 1 if number < len(parts) else -1
+            if before < 0:
+                before = self._part(number, task.type, task.name, task.size)
+            self._note_read(number, kind)
+            after = cell_of_kind(kind) + before % len(SIZES)
+            if number < len(parts):
+                parts[number] = after + 1
+            amount = _ONE + _counted(task)
+            planned[base + before] -= amount
+            planned[base + after] += amount
+
     def inherit(self, old: Task, heir: Task) -> None:
-        """The bytes of a file count with `heir` from now on; and no more with `old`, if it failed."""
+        """The bytes of a file count with `heir` from now on; and no more with `old`, if it failed or was left out."""
         self.gain(heir)
         self.lose(old)
 
@@ -196,15 +215,24 @@ class Cube:
         self._planned[self._place(heir)] += heir.size
 
     def lose(self, old: Task) -> None:
-        """A first name that failed becomes a further one."""
-        if old.state is TaskState.FAILED:
+        """A first name that failed or was left out becomes a further one."""
+        sums = self._failed if old.state is TaskState.FAILED else self._skipped
+        if old.state is TaskState.FAILED or old.outcome is Outcome.LEFT_OUT:
             cell, lost = self._place(old), _counted(old)
             self._planned[cell] -= lost
-            self._failed[cell] -= lost
+            sums[cell] -= lost
 
     def reopen(self, directory: Task) -> None:
         """It was done and is not."""
         self._done[self._place(directory)] -= _ONE
+
+    def unfail(self, task: Task) -> None:
+        """It was failed and is to be tried again."""
+        self._failed[self._place(task)] -= _ONE + _counted(task)
+
+    def bring_back(self, task: Task) -> None:
+        """It was skipped and is not."""
+        self._skipped[self._place(task)] -= _ONE + _counted(task)
 
     def leave_out(self, directory: Task) -> None:
         """It was planned and is not."""
@@ -223,8 +251,14 @@ class Cube:
         """Nothing is failed any more."""
         self._failed[:] = [0] * len(self._failed)
 
-    def count(self, tasks: Iterable[Task]) -> None:
-        """Count tasks as the journal has them, planned and settled. Ascending in number, none of them counted yet."""
+    def count(self, tasks: Iterable[Task], kinds: Mapping[int, FileKind] = {}) -> None:
+        """Count tasks as the journal has them, planned and settled. Ascending in number, none of them counted yet.
+
+        Args:
+            kinds: what their contents told, by number.
+        """
+        for number, kind in kinds.items():
+            self._note_read(number, kind)
         for task in tasks:
             self.note(task)
             if task.outcome is not _NOT_SELECTED:
@@ -237,7 +271,7 @@ class Cube:
     def note(self, task: Task) -> None:
         """Learn where a directory lies; before anything in it is counted."""
         if task.type is _DIRECTORY and task.directory:
-            self._note(task.number, task.directory)
+            self._directories.note(task.number, task.directory)
 
     # --- sums --------------------------------------------------------------------------------------
 
@@ -248,14 +282,17 @@ class Cube:
     def rows(self, *, kind: bool = False, size: bool = False, directory: bool = False) -> list[Row]:
         """Return the sums by what is wanted, without those in which nothing is planned, in no order."""
         sums: dict[tuple[int | None, int | None, int | None], list[int]] = {}
-        numbers = {base: number for number, base in self._slots.items()}
+        numbers = {base: number for number, base in self._directories.slots.items()}
         for cell, planned in enumerate(self._planned):
             if not planned:
                 continue
             part = cell % CELLS
+            its, large = divmod(part, len(SIZES))
+            if its == UNKNOWN and not large:
+                its = OTHER_KIND  # nothing is to be read in an empty file
             key = (
-                part // len(SIZES) if kind else None,
-                part % len(SIZES) if size else None,
+                its if kind else None,
+                large if size else None,
                 numbers.get(cell - part, OTHER) if directory else None,
             )
             found = sums.setdefault(key, [0, 0, 0, 0, 0])
@@ -268,7 +305,7 @@ class Cube:
         copy = Cube(self._most)
         copy._fields = tuple(field[:] for field in self._fields)
         copy._planned, copy._done, copy._failed, copy._skipped, copy._cancelled = copy._fields
-        copy._slots = dict(self._slots)
+        copy._directories = self._directories.snapshot(copy._fields)
         return copy
 
     # --- keeping -----------------------------------------------------------------------------------
@@ -276,13 +313,13 @@ class Cube:
     def state(self) -> CubeState:
         """Return all of it."""
         cells = [
-            (cell, *(number for field in self._fields for number in (field[cell] >> _SHIFT, field[cell] & _BYTES)))
+            (cell, *(number for field in self._fields for number in (field[cell] >> SHIFT, field[cell] & BYTES)))
             for cell, planned in enumerate(self._planned)
             if planned
         ]
-        return CubeState(
-            _packed(self._starts), _packed(self._owners), zlib.compress(self._merged, 1), dict(self._slots), cells
-        )
+        its = self._directories.state()
+        read = zlib.compress(self._read, 1)
+        return CubeState(its.starts, its.owners, its.merged, its.slots, cells, CELLS, read)
 
     @classmethod
     def of(cls, state: CubeState, most: int = MOST_DIRECTORIES) -> Cube:
@@ -292,24 +329,18 @@ class Cube:
             ValueError: it is none.
         """
         cube = cls(most)
+        if state.each != CELLS:
+            raise ValueError("a kept cube has other kinds")
         try:
-            cube._starts, cube._owners = _unpacked(state.starts), _unpacked(state.owners)
-            cube._merged = bytearray(zlib.decompress(state.merged))
+            cube._directories.take_over(DirectoriesState(state.starts, state.owners, state.merged, state.slots))
+            cube._read = bytearray(zlib.decompress(state.read))
         except zlib.error as e:
             raise ValueError("a kept cube is damaged") from e
-        places = [base // CELLS for base in state.slots.values()]
-        end = max(places, default=0)
-        if len(cube._starts) != len(cube._owners) or not cube._starts or any(b % CELLS for b in state.slots.values()):
-            raise ValueError("a kept cube contradicts itself")
-        for field in cube._fields:
-            field += [0] * (end * CELLS)
         for cell, *numbers in state.cells:
             if len(numbers) != 2 * len(cube._fields) or not 0 <= cell < len(cube._planned):
                 raise ValueError("a kept cube contradicts itself")
             for field, entries, size in zip(cube._fields, numbers[::2], numbers[1::2], strict=True):
-                field[cell] = (entries << _SHIFT) + size
-        cube._slots = dict(state.slots)
-        cube._free = [p * CELLS for p in sorted(set(range(1, end + 1)) - set(places))]
+                field[cell] = (entries << SHIFT) + size
         return cube
 
     # --- where -------------------------------------------------------------------------------------
@@ -330,82 +361,29 @@ class Cube:
             parts.extend(bytes(first - len(parts)))
         elif len(parts) > first:  # numbers that were told before are told again
             del parts[first:]
+        if len(self._read) > first:
+            del self._read[first:]
         return parts
 
-    def _part(self, kind: EntryType, name: bytes, size: int) -> int:
+    def _note_read(self, number: int, kind: FileKind) -> None:
+        if number >= len(self._read):
+            self._read.extend(bytes(number + 1 - len(self._read)))
+        self._read[number] = kind + 1
+        if number < len(self._parts):
+            self._parts[number] = 0
+
+    def _part(self, number: int, kind: EntryType, name: bytes, size: int) -> int:
         """Return which of the cells of its directory an entry counts in."""
         if kind is not _FILE:
             return self._no_files[kind]
+        if number < len(self._read) and self._read[number]:
+            return cell_of_kind(FileKind(self._read[number] - 1)) + bisect_left(SIZE_BOUNDS, size)
         return self._names[name[name.rfind(b".") :]] + bisect_left(SIZE_BOUNDS, size)
 
     def _place(self, task: Task) -> int:
-        return self._base(task.directory or task.number) + self._part(task.type, task.name, task.size)
-
-    def _owner(self, directory: int) -> int:
-        return self._owners[bisect_right(self._starts, directory) - 1]
-
-    def _note(self, first: int, directory: int) -> None:
-        """Directories from number `first` on, up to what is noted of later ones, lie in `directory`."""
-        owner = self._owner(directory)
-        if owner <= 0:
-            owner = owner - 1 if -owner < _DEEPEST else directory
-        # Numbers ascend; what is told again is known, and what follows one of the same directory goes with it.
-        if first > self._starts[-1] and self._owners[-1] != owner:
-            self._starts.append(first)
-            self._owners.append(owner)
-
-    def _base(self, directory: int) -> int:
-        """Return the first cell of whom `directory` counts with."""
-        if directory == self._last:
-            return self._last_base
-        owner = self._owner(directory)
-        number = directory if owner <= 0 else owner
-        base = self._slots.get(number)
-        if base is None:
-            base = OTHER if self._is_merged(number) else self._new(number)
-        self._last, self._last_base = directory, base
-        return base
-
-    def _new(self, number: int) -> int:
-        if len(self._slots) + 1 >= self._most:
-            self._merge()
-        if self._free:
-            base = self._free.pop()
-        else:
-            base = len(self._planned)
-            for field in self._fields:
-                field += [0] * CELLS
-        self._slots[number] = base
-        return base
-
-    def _merge(self) -> None:
-        """Merge the smaller half of the directories into "other"."""
-        everything = sum(self._planned)
-        entries, size = max(1, everything >> _SHIFT), max(1, everything & _BYTES)
-
-        def share(number: int) -> float:
-            base = self._slots[number]
-            its = sum(self._planned[base : base + CELLS])
-            return (its >> _SHIFT) / entries + (its & _BYTES) / size
-
-        by_share = sorted(self._slots, key=share)
-        for number in by_share[: (len(by_share) + 1) // 2]:
-            base = self._slots.pop(number)
-            used = [c for c, planned in enumerate(self._planned[base : base + CELLS]) if planned]
-            for field in self._fields:
-                for cell in used:
-                    field[cell] += field[base + cell]
-                    field[base + cell] = 0
-            self._free.append(base)
-            at, bit = number >> 3, number & 7
-            if at >= len(self._merged):
-                self._merged.extend(bytes(at + 1 - len(self._merged)))
-            self._merged[at] |= 1 << bit
-        self._last = -1
-
-    def _is_merged(self, number: int) -> bool:
-        at = number >> 3
-        return at < len(self._merged) and bool(self._merged[at] >> (number & 7) & 1)
+        return self._directories.base(task.directory or task.number) + self._part(
+            task.number, task.type, task.name, task.size
+        )
 
 
 def _counted(task: Task) -> int:
@@ -413,19 +391,4 @@ def _counted(task: Task) -> int:
 
 
 def _tally(number: int) -> Tally:
-    return Tally(number >> _SHIFT, number & _BYTES)
-
-
-def _packed(numbers: array[int]) -> bytes:
-    if sys.byteorder == "big":
-        numbers = numbers[:]
-        numbers.byteswap()
-    return zlib.compress(numbers.tobytes(), 1)
-
-
-def _unpacked(data: bytes) -> array[int]:
-    numbers = array("q")
-    numbers.frombytes(zlib.decompress(data))
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
+    return Tally(number >> SHIFT, number & BYTES)

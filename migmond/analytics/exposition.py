@@ -16,8 +16,6 @@ import msgspec
 
 from migmond.domain.errors import InvalidInput
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 MAX_LABELS = 6
 MAX_SERIES = 1000
 """Of one family: 100 executions with all their causes. What is beyond is left out and counted."""

@@ -12,11 +12,12 @@ changes while a page is on its way is read again: nobody can tell which of the t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from migmond.analytics.cube import Cube
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Tally
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Listing, Task
 
@@ -42,6 +43,7 @@ class Recount:
         """Those up to `counted` that are not: they changed while they were read."""
         self._touched: set[int] = set()
         self._listings: list[Listing] = []
+        self._added: list[Task] = []
 
     # --- looks -------------------------------------------------------------------------------------
 
@@ -49,23 +51,32 @@ class Recount:
         """Return after which number to read, and which tasks to read again."""
         self._touched.clear()
         self._listings.clear()
+        self._added.clear()
         return self.counted, tuple(sorted(self._again))
 
-    def take(self, page: Sequence[Task], again: Sequence[Task], *, more: bool) -> None:
-        """Count what was read: since `begin`, and what it named. `more`: there may be tasks behind the page's last."""
+    def take(
+        self, page: Sequence[Task], again: Sequence[Task], kinds: Mapping[int, FileKind] = {}, *, more: bool
+    ) -> None:
+        """Count what was read: since `begin`, and what it named.
+
+        Args:
+            kinds: what the contents of all of these told, by number.
+            more: there may be tasks behind the page's last.
+        """
         if self.complete or self.abandoned:
             return
         for task in again:
             if task.number not in self._touched:
                 self._again.discard(task.number)
-                self.cube.count((task,))
+                self.cube.count((task,), _of((task,), kinds))
         if self._touched:
             for task in page:  # also those that are not counted yet: others lie in them
                 self.cube.note(task)
             self._again.update(task.number for task in page if task.number in self._touched)
-            self.cube.count([task for task in page if task.number not in self._touched])
+            untouched = [task for task in page if task.number not in self._touched]
+            self.cube.count(untouched, _of(untouched, kinds))
         else:
-            self.cube.count(page)
+            self.cube.count(page, _of(page, kinds))
         if page:
             self.counted = page[-1].number
         if more or self._again or any(number > self.counted for number in self._touched):
@@ -73,8 +84,10 @@ class Recount:
         for listing in self._listings:  # recorded meanwhile, and not durable when the page was read
             if listing.first > self.counted:
                 self.cube.plan(listing)
+        self.cube.count([task for task in self._added if task.number > self.counted])
         self.complete = True
         self._listings.clear()
+        self._added.clear()
 
     # --- changes -----------------------------------------------------------------------------------
 
@@ -94,6 +107,13 @@ class Recount:
                 sums[1] += size
         return Tally(*planned), Tally(*skipped)
 
+    def count(self, tasks: Sequence[Task]) -> None:
+        """See `Cube.count`."""
+        if self.complete:
+            self.cube.count(tasks)
+        else:
+            self._added += tasks
+
     def settle(self, task: Task, state: TaskState) -> None:
         if self._counts(task):
             self.cube.settle(task, state)
@@ -109,6 +129,9 @@ class Recount:
         if self._counts(task):
             self.cube.resize(task, size)
 
+    def read(self, found: Iterable[tuple[Task, FileKind]]) -> None:
+        self.cube.read([(task, kind) for task, kind in found if self._counts(task)])
+
     def inherit(self, old: Task, heir: Task) -> None:
         if self._counts(heir):
             self.cube.gain(heir)
@@ -118,6 +141,14 @@ class Recount:
     def reopen(self, directory: Task) -> None:
         if self._counts(directory):
             self.cube.reopen(directory)
+
+    def unfail(self, task: Task) -> None:
+        if self._counts(task):
+            self.cube.unfail(task)
+
+    def bring_back(self, task: Task) -> None:
+        if self._counts(task):
+            self.cube.bring_back(task)
 
     def leave_out(self, directory: Task) -> None:
         if self._counts(directory):
@@ -137,3 +168,7 @@ class Recount:
             return True
         self._touched.add(task.number)
         return False
+
+
+def _of(tasks: Sequence[Task], kinds: Mapping[int, FileKind]) -> dict[int, FileKind]:
+    return {task.number: kinds[task.number] for task in tasks if task.number in kinds} if kinds else {}

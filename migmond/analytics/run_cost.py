@@ -29,11 +29,13 @@ class Terms(msgspec.Struct, frozen=True):
         prices: None when none is configured.
         ratings: by the disk's name (`sda`) or what identifies it (model and serial).
         watts_per_core: what a busy core takes more than an idle one.
+        idle_watts: what processors and memory of the machine take when it does nothing.
     """
 
     prices: Prices | None = None
     ratings: Mapping[str, Rating] = {}
     watts_per_core: float | None = None
+    idle_watts: float | None = None
 
 
 def cost_of(record: SessionRecord, terms: Terms) -> CostView:
@@ -62,9 +64,11 @@ def cost_of(record: SessionRecord, terms: Terms) -> CostView:
                 rating.rated_bytes, rating.write_amplification, rating.price if disk == alone else None,
             )
         )  # fmt: skip
+    machine = record.machine
     usage = Usage(
-        record.wall_s, record.active_s, record.moved_bytes, record.cpu_s,
-        watts_per_core=terms.watts_per_core, disks=tuple(disks),
+        record.wall_s, record.active_s, record.moved_bytes, record.cpu_s, cpu_share(record),
+        machine.joules if machine is not None else None, machine.seconds if machine is not None else 0.0,
+        terms.idle_watts, terms.watts_per_core, tuple(disks),
     )  # fmt: skip
     found = cost(usage, terms.prices)
     missing = list(found.missing)
@@ -73,6 +77,14 @@ def cost_of(record: SessionRecord, terms: Terms) -> CostView:
     elif alone is None:
         missing.append("wear: the disk of the target is not known")
     return msgspec.structs.replace(found, missing=tuple(missing))
+
+
+def cpu_share(record: SessionRecord) -> float | None:
+    """Return the share of its movers in the busy processor time of the machine, as long as that was looked at."""
+    machine = record.machine
+    if machine is None or record.cpu_s is None or not machine.busy_s or not record.wall_s:
+        return None
+    return min(1.0, record.cpu_s * min(1.0, machine.seconds / record.wall_s) / machine.busy_s)
 
 
 def _seconds(spent: Spent, activity: Activity) -> float:

@@ -15,6 +15,8 @@ from migmond.analytics.similar import Run
 from migmond.domain.activity import Activity
 from migmond.domain.analysis import CostView, ScoreView, ShareView
 from migmond.domain.execution import Execution
+from migmond.domain.identity import Identity
+from migmond.domain.plan import Plan
 from migmond.domain.session import DeviceSide, SessionRecord
 
 MOST_PACES = 200
@@ -26,6 +28,23 @@ class Past(msgspec.Struct, frozen=True):
 
     execution: Execution
     record: SessionRecord | None = None
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Nothing but the record is left of it."""
+        return self.record is not None and self.record.ended is not None
+
+
+def forgotten(record: SessionRecord) -> Past | None:
+    """Return an execution that is on record only by how it went; None when it is there, or that is not on record."""
+    ended = record.ended
+    if ended is None:
+        return None
+    made = Execution(
+        record.execution, record.key, "", Plan("", (), b""), Identity(ended.uid, ended.uid), ended.state,
+        ended.created_at, ended.started_at, ended.finished_at, totals=ended.totals, limits=ended.limits,
+    )  # fmt: skip
+    return Past(made, record)
 
 
 Pair = tuple[str, str]

@@ -15,7 +15,7 @@ from migmond.domain.activity import Activity
 from migmond.domain.activity import Spent as Counters
 from migmond.domain.analysis import ShareView
 from migmond.domain.limits import Limits
-from migmond.domain.units import show_size
+from migmond.domain.units import show_number, show_rate
 
 
 class Cause(enum.StrEnum):
@@ -130,22 +130,6 @@ def title(cause: Cause) -> str:
     }[cause]
 
 
-def spent_between(before: Mapping[str, Spent], after: Mapping[str, Spent]) -> dict[Activity, int]:
-    """Return what all movers together did between two readings of their counters.
-
-    Args:
-        before, after: by mover. A counter that fell began again at 0 (its mover was replaced), so all of it is new;
-            what a mover did after the first reading and before it ended is lost with it.
-    """
-    total = dict.fromkeys(Activity, 0)
-    for mover, now in after.items():
-        then = before.get(mover, {})
-        began_anew = any(now.get(a, 0) < then.get(a, 0) for a in Activity)
-        for activity in Activity:
-            total[activity] += now.get(activity, 0) - (0 if began_anew else then.get(activity, 0))
-    return total
-
-
 def of_threads(copying: Counters, committing: Counters) -> dict[Activity, int]:
     """Return what movers spent their time with, one thread for each.
 
@@ -229,11 +213,11 @@ def limits_in_words(limits: Limits) -> list[str]:
     """Return the limits that can slow an execution down, one in words each."""
     words = []
     if limits.io_bytes_per_s is not None:
-        words.append(f"limit of {show_size(limits.io_bytes_per_s)}/s")
+        words.append(f"limit of {show_rate(limits.io_bytes_per_s)}")
     if limits.network_bytes_per_s is not None:
-        words.append(f"network limit of {show_size(limits.network_bytes_per_s)}/s")
+        words.append(f"network limit of {show_rate(limits.network_bytes_per_s)}")
     if limits.io_ops_per_s is not None:
-        words.append(f"limit of {limits.io_ops_per_s:g} entries/s")
+        words.append(f"limit of {show_number(limits.io_ops_per_s)} entries/s")
     if limits.cpu_percent is not None:
         words.append(f"processor limit of {limits.cpu_percent:g} %")
     if limits.timetable:

@@ -144,8 +144,3 @@ def _larger_batches(situation: Situation, of: Mapping[Cause, float]) -> Suggesti
 def _workers(now: int, then: int, low: float, high: float, because: str) -> SuggestionView:
     kind = "more_movers" if then > now else "fewer_movers"
     return SuggestionView(kind, f"workers {now}→{then}", f"workers ID {then}", low, high, because)
-
-
-def in_words(suggestion: SuggestionView) -> str:
-    """Return `workers 2→1, +9…18%`."""
-    return f"{suggestion.text}, +{suggestion.gain_low * 100:.0f}…{suggestion.gain_high * 100:.0f}%"

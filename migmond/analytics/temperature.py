@@ -8,6 +8,7 @@ import msgspec
 
 from migmond.analytics.times import time_text
 from migmond.domain.analysis import DeviceFinding
+from migmond.domain.units import show_degrees
 
 HYSTERESIS_C = 5.0
 FOR_S = 120.0
@@ -42,6 +43,11 @@ def limits(kind: str, warning: float | None = None, critical: float | None = Non
         high = critical or (warning or 0) + 10
         return Limits(min(warning or high - 10, high), high, own=True)
     return Limits(70.0, 80.0) if kind == "nvme" else Limits(50.0, 60.0)
+
+
+def limits_of(device: str, warning: float | None = None, critical: float | None = None) -> Limits:
+    """Return what counts for a disk of which no more than the kernel's name is known; see `limits`."""
+    return limits("nvme" if device.startswith("nvme") else "hdd", warning, critical)
 
 
 class Thermometer(msgspec.Struct, frozen=True):
@@ -93,8 +99,9 @@ def finding(device: str, state: Thermometer, celsius: float, of: Limits) -> Devi
     threshold = _limit(state.heat, of)
     whose = "its own limit" if of.own else "the limit for disks of its kind"
     return DeviceFinding(
-        device, "temperature", severity, f"{device} {celsius:.0f} °C", celsius, threshold, "celsius",
-        time_text(state.since), f"{celsius:.0f} °C, at most {state.hottest:.0f}; {whose} is {threshold:.0f} °C",
+        device, "temperature", severity, f"{device} {show_degrees(celsius)}", celsius, threshold, "celsius",
+        time_text(state.since),
+        f"{show_degrees(celsius)}, at most {show_degrees(state.hottest)}; {whose} is {show_degrees(threshold)}",
         "slow the migration down or hold it, and look after cooling",
     )  # fmt: skip
 

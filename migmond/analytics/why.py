@@ -175,6 +175,11 @@ def _skipped(outcome: Outcome) -> str:
         Outcome.OTHER_FILE_SYSTEM: "another file system is mounted there",
         Outcome.SOURCE_GONE: "it vanished from the source",
         Outcome.TEMPORARY: "another migration is still making it",
+        Outcome.TARGET_GONE: "what was brought there is not there any more",
+        Outcome.TARGET_CHANGED: "what stands there is not what was brought there, or was changed since",
+        Outcome.SOURCE_CHANGED: "its source is another version than the one that was copied",
+        Outcome.LAST_COPY: "its source is gone or was changed since: what was copied is nowhere else",
+        Outcome.LEFT_OUT: "somebody had it skipped",
     }
     return words.get(outcome, outcome.name.lower().replace("_", " "))
 

@@ -17,6 +17,7 @@ from migmond.cli.state import State, terminal_columns
 from migmond.client.errors import Unreachable
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.domain.event_api import SubscribeParams, Subscription
 from migmond.domain.events import Event, ExecutionVerified
 from migmond.domain.states import TERMINAL_EXECUTION_STATES
 
@@ -108,8 +109,8 @@ def follow(state: State, client: Client, execution: str, timeout_s: float | None
 
 def _views(client: Client, execution: str) -> Iterator[api.ExecutionView | None]:
     """Yield the execution whenever something about it is new; None now and then when nothing is."""
-    subscribe = api.SubscribeParams(types=("execution.",), executions=(execution,), interval_s=0.4)
-    snapshot = client.call("events.subscribe", subscribe, api.Subscription)
+    subscribe = SubscribeParams(types=("execution.",), executions=(execution,), interval_s=0.4)
+    snapshot = client.call("events.subscribe", subscribe, Subscription)
     yield snapshot.executions[0]
     for delivery in client.events(timeout_s=_POLL_S):
         if delivery is not None and delivery.missed:
@@ -157,8 +158,8 @@ def events_of(state: State, client: Client, execution: str) -> Iterator[Event]:
     last: int | None = None
     while True:
         try:
-            subscribe = api.SubscribeParams(executions=(execution,), since=last)
-            snapshot = client.call("events.subscribe", subscribe, api.Subscription)
+            subscribe = SubscribeParams(executions=(execution,), since=last)
+            snapshot = client.call("events.subscribe", subscribe, Subscription)
             ended = snapshot.executions[0].state in ENDED
             if snapshot.gap:
                 state.say("events were lost while the daemon was away")
@@ -181,7 +182,7 @@ def events_of(state: State, client: Client, execution: str) -> Iterator[Event]:
 
 def wait_verified(state: State, client: Client, execution: str) -> api.ExecutionView:
     """Start a verification and wait for its result."""
-    client.call("events.subscribe", api.SubscribeParams(("execution.",), (execution,)), api.Subscription)
+    client.call("events.subscribe", SubscribeParams(("execution.",), (execution,)), Subscription)
     view = client.call("execution.verify", api.ExecutionParams(execution), api.ExecutionView)
     last = time.monotonic()
     for delivery in client.events(timeout_s=_POLL_S):

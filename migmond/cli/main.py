@@ -20,7 +20,7 @@ from migmond.domain.errors import MigmondError
 _CANDIDATES = 3
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, tuple[str, ...]] = {
     "migrate": ("plan", "run"),
     "look": ("ls", "show", "why", "files", "errors", "interventions"),
     "live": ("watch", "top"),
@@ -29,14 +29,38 @@ _COMMANDS = {
     "report": ("report", "compare"),
     "export": ("export",),
     "steer": ("pause", "resume", "cancel", "drain", "verify"),
+    "intervene": (
+        "throttle",
+        "workers",
+        "batch",
+        "order",
+        "weight",
+        "priority",
+        "reorder",
+        "skip",
+        "route",
+        "retry",
+        "undo",
+        "stop-all",
+    ),
+    "rollback": ("rollback", "recover"),
+    "forget": ("forget",),
+    "salvage": ("salvage",),
     "daemon": ("status", "doctor", "backup", "config", "plugins", "rpc", "completion"),
     "metrics": ("metrics",),
+    "dash": ("dash",),
+    "alerts": ("alerts",),
+    "rules": ("rules",),
 }
 
 
 @click.group(
     cls=LazyGroup,
-    lazy={name: f"migmond.cli.commands.{module}:{name}" for module, names in _COMMANDS.items() for name in names},
+    lazy={
+        name: f"migmond.cli.commands.{module}:{name.replace('-', '_')}"
+        for module, names in _COMMANDS.items()
+        for name in names
+    },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(migmond.__version__, prog_name="migmon")

@@ -13,23 +13,24 @@ from migmond.cli.state import State
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput
 from migmond.domain.names import to_text
+from migmond.domain.states import ExecutionState
 from migmond.domain.units import parse_duration, parse_rate, parse_size
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Parsed(click.ParamType[Any]):
+class Parsed(click.ParamType[Any]):
     """A value read by one of the domain's parsers."""
 
     def __init__(self, name: str, parser: Callable[[str], Any]) -> None:
         self.name = name
-        self._parser = parser
+        self.parser = parser
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
         try:
-            return self._parser(value)
+            return self.parser(value)
         except InvalidInput as e:
             self.fail(f"{e.message} ({e.hint})", param, ctx)
 
@@ -71,12 +72,12 @@ def _relative(text: str) -> str:
     return to_text(os.fsencode(text).strip(b"/"))
 
 
-SIZE = _Parsed("size", parse_size)
-RATE = _Parsed("rate", lambda text: parse_rate(text) or "off")
-DURATION = _Parsed("duration", parse_duration)
+SIZE = Parsed("size", parse_size)
+RATE = Parsed("rate", lambda text: parse_rate(text) or "off")
+DURATION = Parsed("duration", parse_duration)
 PATH = click.Path(readable=False)
 """One that the shell completes. Whether it may be read is known to whoever opens it: not the caller, mostly."""
-BELOW = _Parsed("dir", _relative)
+BELOW = Parsed("dir", _relative)
 
 
 def execution_argument(*, required: bool = True) -> Callable[[F], F]:
@@ -137,27 +138,10 @@ def global_options(command: F) -> F:
     return command
 
 
-def selector_options(*, states: bool) -> Callable[[F], F]:
-    """The flags of a selector; the command gets them as one `selector` argument of type SelectorSpec."""
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that gives a command all these options, in this order."""
 
     def decorate(command: F) -> F:
-        options = [
-            click.option("--include", multiple=True, metavar="GLOB", help="Only what matches (rclone's patterns)."),
-            click.option("--exclude", multiple=True, metavar="GLOB", help="Not what matches."),
-            click.option("--type", "types", multiple=True, metavar="TYPE", help="file, symlink, video, image, ..."),
-            click.option("--larger-than", type=SIZE, metavar="SIZE", help="Only files larger than that, e.g. 1GiB."),
-            click.option("--smaller-than", type=SIZE, metavar="SIZE", help="Only files smaller than that, e.g. 4KiB."),
-            click.option(
-                "--newer", "newer_than", type=DURATION, metavar="AGE", help="Modified within that time, e.g. 7d or 12h."
-            ),
-            click.option("--older", "older_than", type=DURATION, metavar="AGE", help="Not modified within that time."),
-            click.option("--under", type=BELOW, default="", metavar="DIR", help="Below this directory of the source."),
-        ]
-        if states:
-            options += [
-                click.option("--state", "states", multiple=True, metavar="STATE", help="pending, failed, done, ..."),
-                click.option("--error", "errors", multiple=True, metavar="KIND", help="EIO, source_changed, ..."),
-            ]
         for option in reversed(options):
             command = option(command)
         return command
@@ -165,7 +149,44 @@ def selector_options(*, states: bool) -> Callable[[F], F]:
     return decorate
 
 
+def states_option(examples: str) -> Callable[[F], F]:
+    """`--state`: migrations of these states; the command gets them as `states`. `examples`: shown in its help."""
+    return click.option(
+        "--state", "states", multiple=True, type=click.Choice([s.value for s in ExecutionState]), metavar="STATE",
+        help=f"Only such: {examples}",
+    )  # fmt: skip
+
+
+def selector_options(*, states: bool) -> Callable[[F], F]:
+    """The flags of a selector; the command gets them as one `selector` argument of type SelectorSpec."""
+    options = [
+        click.option("--include", multiple=True, metavar="GLOB", help="Only what matches (rclone's patterns)."),
+        click.option("--exclude", multiple=True, metavar="GLOB", help="Not what matches."),
+        click.option("--type", "types", multiple=True, metavar="TYPE", help="file, symlink, video, image, text, ..."),
+        click.option("--larger-than", type=SIZE, metavar="SIZE", help="Only files larger than that, e.g. 1GiB."),
+        click.option("--smaller-than", type=SIZE, metavar="SIZE", help="Only files smaller than that, e.g. 4KiB."),
+        click.option(
+            "--newer", "newer_than", type=DURATION, metavar="AGE", help="Modified within that time, e.g. 7d or 12h."
+        ),
+        click.option("--older", "older_than", type=DURATION, metavar="AGE", help="Not modified within that time."),
+        click.option("--under", type=BELOW, default="", metavar="DIR", help="Below this directory of the source."),
+    ]
+    if states:
+        options += [
+            click.option("--state", "states", multiple=True, metavar="STATE", help="pending, failed, done, ..."),
+            click.option("--error", "errors", multiple=True, metavar="KIND", help="EIO, source_changed, ..."),
+        ]
+    return together(*options)
+
+
+def selection(command: F) -> F:
+    """Patterns as arguments, and the flags of a selector: which entries are meant. See `selector_from`."""
+    globs = click.argument("globs", nargs=-1, metavar="[GLOB]...")
+    return globs(selector_options(states=True)(command))
+
+
 def selector_from(values: dict[str, Any]) -> api.SelectorSpec:
-    """Take a selector's values out of a command's arguments."""
+    """Take a selector's values out of a command's arguments. Patterns that were arguments are includes."""
+    values["include"] = (*values.pop("globs", ()), *values.get("include", ()))
     names = [f for f in api.SelectorSpec.__struct_fields__ if f in values]
     return api.SelectorSpec(**{name: values.pop(name) for name in names})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import msgspec
 
 from migmond.cli.render.text import painted, printable, printable_json
+
+T = TypeVar("T")
 
 ENVELOPE_VERSION = 1
 _USUAL_COLUMNS = 80
@@ -72,6 +74,14 @@ class State:
         paint = painted if marks and self.wants_color() else str
         for line in lines:
             print(paint(printable(line)))
+
+    def put(self, kind: str, data: T, lines: Callable[[T], Iterable[str]], *, marks: bool = False) -> None:
+        """Print what a command was asked for: as one JSON envelope if that is wanted, else the lines that `lines` makes
+        of it."""
+        if self.json:
+            self.emit(kind, data)
+        else:
+            self.show(lines(data), marks=marks)
 
     def say(self, *lines: str) -> None:
         """Print lines of prose to standard error, unless quiet."""

@@ -68,10 +68,11 @@ class AsyncClient:
                         self._waiting[message.id].send_nowait(message)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # said to every caller below
-        self._closed = True
-        for sender in self._waiting.values():
-            sender.close()
-        await self._events_in.aclose()
+        finally:  # cancelled as well, when whoever has connected leaves: nobody waits for what nobody reads any more
+            self._closed = True
+            for sender in self._waiting.values():
+                sender.close()
+            self._events_in.close()
 
 
 async def _open(path: str) -> trio.SocketStream:
@@ -104,7 +105,18 @@ async def connect(path: str) -> AsyncIterator[AsyncClient]:
     except OSError as e:
         raise no_connection(path, e) from e
     client = AsyncClient(stream)
-    async with stream, trio.open_nursery() as nursery:
-        nursery.start_soon(client.read)
-        yield client
-        nursery.cancel_scope.cancel()
+    try:
+        async with stream, trio.open_nursery() as nursery:
+            nursery.start_soon(client.read)
+            yield client
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _only(group) from None
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what went wrong when it is one thing: whoever uses the client need not know that it has a nursery."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

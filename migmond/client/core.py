@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from migmond.domain import api
-from migmond.domain.errors import ProtocolError
+from migmond.domain.decoding import from_msgpack
+from migmond.domain.errors import InvalidInput, ProtocolError
 from migmond.domain.events import Delivery
 from migmond.wire.answers import Answer, AnswerCodec
 from migmond.wire.framing import FrameReader, frame
@@ -35,9 +36,16 @@ class ClientCore:
         self._reader = FrameReader(MAX_FRAME_BYTES)
 
     def request(self, method: str, params: api.Params | dict[str, Any]) -> tuple[int, bytes]:
-        """Return the number and the bytes of a call."""
+        """Return the number and the bytes of a call.
+
+        Raises:
+            InvalidInput: there is a number in it that no message can carry.
+        """
         number = next(self._ids)
-        return number, frame(self._codec.encode(_Call(number, method, params)))
+        try:
+            return number, frame(self._codec.encode(_Call(number, method, params)))
+        except OverflowError as e:
+            raise InvalidInput(f"a number for {method} is too large", hint="64 bits are the most") from e
 
     def feed(self, data: bytes) -> Iterator[Answer | Delivery]:
         """Yield every answer and every event that is complete now.
@@ -59,6 +67,6 @@ class ClientCore:
             ProtocolError: it is not of that type: daemon and client do not fit together.
         """
         try:
-            return msgspec.msgpack.decode(raw, type=type_)
+            return from_msgpack(raw, type_)
         except msgspec.DecodeError as e:
             raise ProtocolError(f"the daemon's answer does not fit: {e}", hint="are both of the same version?") from e

@@ -11,6 +11,7 @@ import msgspec
 from migmond.analytics.parquet import write_parquet
 from migmond.analytics.schemas import Column, Kind, Row, Table, Value, table, tables
 from migmond.client.sync import Client
+from migmond.domain.decoding import from_json
 from migmond.domain.errors import InvalidInput, ProtocolError
 from migmond.domain.names import from_text
 from migmond.domain.report import ExportPage, ExportParams
@@ -61,7 +62,7 @@ def rows_of(chosen: Table, texts: Iterable[str]) -> Iterator[Row]:
     for text in texts:
         for line in filter(None, text.split("\n")):  # `splitlines` would split at what may stand in a name
             try:
-                found: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
+                found: dict[str, Any] = from_json(line, dict[str, Any])
                 row = tuple(_value(column, found[column.name]) for column in chosen.columns)
             except (msgspec.DecodeError, KeyError, ValueError) as e:
                 raise ProtocolError(f"the daemon sent no row of {chosen.name}: {e}") from e

@@ -42,7 +42,9 @@ def files_to_read(directories: Sequence[Path]) -> list[Path]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as e:
-            raise ConfigError(f"cannot list {directory / DROP_INS}: {e.strerror}") from e
+            raise ConfigError(
+                f"cannot list {directory / DROP_INS}: {e.strerror}", hint="its files are the configuration: mend it"
+            ) from e
         by_name.update((n, directory / DROP_INS / n) for n in names if n.endswith(".toml") and not n.startswith("."))
     chosen += [by_name[name] for name in sorted(by_name) if not _masks(by_name[name])]
     return chosen

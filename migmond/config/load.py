@@ -13,10 +13,16 @@ import msgspec
 
 from migmond.config.files import check_ownership, files_to_read
 from migmond.config.lines import line_numbers
-from migmond.config.model import DiskSection, Help, Kind, Settings, help_of, sections, type_of
+from migmond.config.model import Settings, sections
+from migmond.config.setting import Help, Kind, help_of, type_of
+from migmond.config.watch_sections import DiskSection
 from migmond.domain import daemon_api
+from migmond.domain.decoding import converted
 from migmond.domain.errors import ConfigError, InvalidInput
 from migmond.domain.units import parse_duration, parse_size
+from migmond.fsys.io_priority import IoPriority
+from migmond.planning.awake import CHOICES
+from migmond.planning.timetable import parse_rates
 
 DEFAULT_ORIGIN = "default"
 """Where a value comes from that no file sets."""
@@ -116,7 +122,7 @@ def load(directories: Sequence[Path], *, root_owned: bool) -> Config:
     settings: Settings | None = None
     if not problems:
         try:
-            settings = msgspec.convert(merged, Settings, strict=True)
+            settings = converted(merged, Settings)
         except msgspec.ValidationError as e:
             problems.append(str(e))
     if problems or settings is None:
@@ -197,6 +203,8 @@ def _check_value(key: str, value: Any, wanted: type, help_: Help) -> str:
             number = parse_size(value)
         elif isinstance(value, str) and help_.kind is Kind.DURATION:
             number = parse_duration(value)
+        elif isinstance(value, str) and help_.kind is Kind.RATES:
+            parse_rates(value)
     except InvalidInput as e:
         return f"{key}: {e.message} ({e.hint})"
     least, most = help_.least, help_.most
@@ -204,6 +212,10 @@ def _check_value(key: str, value: Any, wanted: type, help_: Help) -> str:
         return f"{key} is {toml_value(value)}, it must be {least:g} to {most:g}"
     if key == "daemon.log_level" and value not in LOG_LEVELS:
         return f"{key} is {toml_value(value)}, it must be one of {', '.join(LOG_LEVELS)}"
+    if key == "movers.io_priority" and value not in list(IoPriority):
+        return f"{key} is {toml_value(value)}, it must be one of {', '.join(IoPriority)}"
+    if key == "sleep.prevent" and value not in CHOICES:
+        return f"{key} is {toml_value(value)}, it must be one of {', '.join(CHOICES)}"
     if key == "socket.mode" and not re.fullmatch("[0-7]{3,4}", str(value)):
         return f"{key} is {toml_value(value)}, it must be octal permissions such as 0660"
     return ""

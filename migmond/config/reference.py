@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from migmond.config.load import toml_value
-from migmond.config.model import DiskSection, Kind, help_of, sections
+from migmond.config.model import sections
+from migmond.config.setting import Kind, help_of
+from migmond.config.watch_sections import DiskSection
 
 _NUMBERS = {
-    "daemon": 10, "journal": 15, "history": 17, "monitor": 18, "socket": 20, "roles": 30, "executions": 35,
-    "movers": 40, "commit": 50, "retries": 60,
-    "prices": 70,
+    "daemon": 10, "journal": 15, "history": 17, "monitor": 18, "alerts": 19, "socket": 20, "roles": 30, "web": 32,
+    "executions": 35, "limits": 38, "movers": 40, "commit": 50, "retries": 60, "deliveries": 64, "emergency": 66,
+    "sleep": 68, "prices": 70,
 }  # fmt: skip
-_UNITS = {Kind.SIZE: " (a size with unit)", Kind.DURATION: " (a duration with unit)", Kind.PLAIN: ""}
+_UNITS = {Kind.SIZE: " (a size with unit)", Kind.DURATION: " (a duration with unit)", Kind.PLAIN: "", Kind.RATES: ""}
 
 
 def default_files() -> dict[str, str]:
@@ -75,7 +77,8 @@ _PLUGINS = """\
 # Users whose quotas are told, by number; empty for the daemon's own.
 #quota_uids = []
 
-# Health and temperature of disks, through smartctl (package smartmontools). Sleeping disks are not woken.
+# Health and temperature of disks, through smartctl (package smartmontools). Sleeping disks are not woken. The service
+# may ask them, and read the kernel's messages below, with a drop-in: contrib/systemd/health.conf.
 #[plugins.smart]
 #enabled = true
 #interval = "5m"
@@ -91,6 +94,50 @@ _PLUGINS = """\
 #[plugins.kernel]
 #enabled = true
 #interval = "2s"
+
+# What follows are actions of alerts. Rules can use what is named here and nothing else. Those that use the network need
+# a drop-in for the service: contrib/systemd/network.conf. Secrets are never written here: a setting says where one is,
+# "credential:NAME" (LoadCredential= of the service) or "file:/PATH".
+
+# Hook programs: with the alert as JSON on standard input, without rights, with a time limit.
+#[plugins.exec]
+#enabled = true
+# Where programs may lie; empty is /etc/migmond/hooks, and for a user's own daemon also ~/.config/migmond/hooks.
+#directories = []
+#user = "nobody"
+#time_limit = "30s"
+#memory = "512MiB"
+#processes = 64
+#output = "64KiB"
+#environment = {}
+
+# Servers that are told by HTTP. A target is a table of its own, for example:
+#   [plugins.webhook.targets.ops]
+#   url = "https://ops.example.org/alerts"
+#   preset = "json", "slack", "ntfy" or "gotify"
+#   token = "credential:ops-key"
+#[plugins.webhook]
+#enabled = true
+#timeout = "10s"
+#targets = {}
+
+# Mails.
+#[plugins.email]
+#enabled = true
+#server = ""
+#port = 0
+#security = "starttls"
+#user = ""
+#password = ""
+#sender = ""
+#recipients = []
+#ca_file = ""
+#timeout = "20s"
+
+# A hundred kinds of services, with the extra migmond[apprise]: targets such as { phone = "credential:phone" }.
+#[plugins.apprise]
+#enabled = true
+#targets = {}
 """
 
 

@@ -6,6 +6,7 @@ import os
 
 from migmond.daemon.watchdog import Blocked
 from migmond.domain import daemon_api
+from migmond.domain.units import show_size
 from migmond.fsys import machine_code
 
 _BLOCKED_TOO_LONG_S = 0.5
@@ -43,10 +44,18 @@ def small_files_check(*, wanted: bool) -> daemon_api.Check:
     )
 
 
+def limits_check(no_groups: str) -> daemon_api.Check:
+    """Return who keeps limits of processor time and memory. `no_groups`: why control groups do not, "" when they do."""
+    if not no_groups:
+        return daemon_api.Check("limits", "ok", "control groups keep limits of processor time and memory")
+    kept = "movers keep to processor time by themselves, and as many run as fit into the memory"
+    return daemon_api.Check("limits", "ok", f"{kept}: {no_groups}")
+
+
 def space_check(directory: str) -> daemon_api.Check:
     """Return whether the journal's directory has room."""
     stat = os.statvfs(directory)
     free = stat.f_bavail * stat.f_frsize
     if free < 256 << 20:
-        return daemon_api.Check("journal space", "error", f"{free >> 20} MiB left in {directory}", "make room there")
-    return daemon_api.Check("journal space", "ok", f"{free >> 30} GiB free in {directory}")
+        return daemon_api.Check("journal space", "error", f"{show_size(free)} left in {directory}", "make room there")
+    return daemon_api.Check("journal space", "ok", f"{show_size(free)} free in {directory}")

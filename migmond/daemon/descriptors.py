@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-from migmond.config.model import ExecutionsSection, MoversSection
+from migmond.config.work_sections import ExecutionsSection, MoversSection
 
 _OTHERS = 128
 """File descriptors of the journal, plugins and plans that are looked at."""

@@ -11,12 +11,14 @@ from migmond.analytics.period import Judged
 from migmond.analytics.run_metrics import MOST_ENDED, collector_families, execution_families
 from migmond.analytics.runs import Past, active_s, average, side_text
 from migmond.analytics.schemas import Row, Table, table, tables
+from migmond.breath import Breath
 from migmond.daemon.failures import error_groups
 from migmond.daemon.file_pager import FilePager
 from migmond.daemon.history import Telemetry
 from migmond.daemon.reports import Reports, Sees, ran_in, span
 from migmond.domain import api
 from migmond.domain.analysis import DeviceFinding
+from migmond.domain.error_api import ErrorGroup
 from migmond.domain.errors import InvalidInput, LimitExceeded
 from migmond.domain.execution import Execution
 from migmond.domain.history import MAX_POINTS, HistoryParams, HistorySeriesParams, SeriesSelector, SeriesView
@@ -24,7 +26,6 @@ from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import from_text
 from migmond.domain.report import MAX_EXPORT_ROWS, ExportPage, ExportParams
 from migmond.domain.samples import MetricList, SampleView
-from migmond.engine.breath import Breath
 from migmond.engine.manager import Engine
 from migmond.engine.settings import Surroundings
 
@@ -270,7 +271,7 @@ def _file_row(execution: str, task: api.TaskView) -> Row:
     )  # fmt: skip
 
 
-def _error_row(execution: str, group: api.ErrorGroup) -> Row:
+def _error_row(execution: str, group: ErrorGroup) -> Row:
     first, last = (datetime.datetime.fromisoformat(at).timestamp() for at in (group.first_at, group.last_at))
     example = from_text(group.examples[0]) if group.examples else None
     return execution, group.phase, group.kind, group.message, group.count, first, last, example

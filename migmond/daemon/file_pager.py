@@ -7,20 +7,18 @@ from collections.abc import Collection
 
 import trio
 
+from migmond.breath import Breath
 from migmond.domain import api
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Execution
+from migmond.domain.journal import Sift
 from migmond.domain.states import TaskState
-from migmond.domain.task import Directory, Task
-from migmond.engine.breath import Breath
+from migmond.domain.task import Directory, Task, may_be_read
 from migmond.engine.places import Places
+from migmond.engine.routes import Routes
 from migmond.engine.views import task_view
 from migmond.planning.selection import Candidate, Matcher, matcher_of, takes_long
-from migmond.ports import (
-    Clock,
-    Journal,
-    Sift,
-)
+from migmond.ports import Clock, Journal
 
 PAGE_S = 0.04
 """So long a request looks for what its selector picks; then it returns what it has found, however little, and where
@@ -47,6 +45,7 @@ class FilePager:
         self._execution = execution
         self._running = frozenset(running)
         self._places = Places(journal, execution.key)
+        self._routes = Routes(journal, execution)
 
     async def page(self, params: api.FilesParams) -> api.TaskPage:
         """Return the next page. It is full unless that takes PAGE_S, and to look at more entries than it has room for.
@@ -64,16 +63,22 @@ class FilePager:
             places = await places_of(self._places, tasks)
             with_faults = [t.number for t in tasks if t.attempts or t.state is TaskState.FAILED]
             faults = await self._journal.faults(self._execution.key, with_faults) if with_faults else {}
+            kinds = {}
+            if matcher.asks_for_content:
+                kinds = await self._journal.kinds(self._execution.key, [t.number for t in tasks if may_be_read(t)])
+            sent = await self._routes.paths([t.number for t in tasks])
             for task in tasks:
                 await breath.take()
                 place, record = places[task.number], faults.get(task.number)
                 fault = record.fault if record is not None else None
                 state = TaskState.RUNNING if task.number in self._running else task.state
                 path = os.path.join(place.path, task.name) if place.path else task.name
-                kind = fault.kind if fault is not None else ""
-                if not matcher.picks(Candidate(path, task.type, task.size, task.mtime_ns, state, kind)):
+                kind, group = (fault.kind, fault.fingerprint) if fault is not None else ("", "")
+                content = kinds.get(task.number)
+                if not matcher.picks(Candidate(path, task.type, task.size, task.mtime_ns, state, kind, group, content)):
                     continue
-                found.append(task_view(task, place, self._execution.plan, fault, state=state))
+                plan, to = self._execution.plan, sent.get(task.number)
+                found.append(task_view(task, place, plan, fault, state=state, destination=to))
                 if len(found) >= params.limit:
                     return api.TaskPage(tuple(found), task.number)
             if seen is None:

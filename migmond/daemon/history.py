@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import datetime
 import math
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 
 from migmond.config.load import Config
 from migmond.domain import daemon_api
-from migmond.domain.errors import HistoryError, InvalidInput, Unavailable
+from migmond.domain.errors import HistoryError, InvalidInput, LimitExceeded, Unavailable
 from migmond.domain.history import (
     MAX_ANNOTATIONS,
     MAX_POINTS,
@@ -25,7 +25,7 @@ from migmond.domain.history import (
     SeriesView,
 )
 from migmond.domain.limits import MAX_INTEGER
-from migmond.domain.telemetry import MAX_AT, MAX_LABELS, Annotation, Batch, Curve, Selection, SeriesInfo
+from migmond.domain.telemetry import MAX_AT, MAX_LABELS, Annotation, Batch, Chart, Curve, Selection, SeriesInfo
 from migmond.domain.units import show_size
 from migmond.engine.views import time_text
 from migmond.monitor.history import HistoryWriter, writing
@@ -69,6 +69,14 @@ class Telemetry:
         """Take an event on the time axis, likewise."""
         if self._writer is not None:
             self._writer.note(annotation)
+
+    async def forget(self, execution: str) -> None:
+        """Remove all that was measured of an execution that is forgotten. What cannot be removed now goes when it is
+        older than anything is kept."""
+        if self._history is not None and self._writer is not None:
+            await self._writer.flush()
+            with contextlib.suppress(HistoryError):
+                await self._history.forget(execution)
 
     async def query(self, params: HistoryParams, executions: Container[str] | None) -> HistoryView:
         """Answer `history.query`.
@@ -134,6 +142,35 @@ class Telemetry:
         )
         more = found[-1].number if len(found) == params.limit else None
         return SeriesPage(tuple(_series_view(i) for i in found), more)
+
+    async def replayed(
+        self,
+        selection: Selection,
+        start: float,
+        end: float,
+        step_s: float,
+        most_series: int,
+        executions: Container[str] | None,
+    ) -> Chart:
+        """Return what is on record of a selection, in steps of about `step_s`; arguments and errors as those of
+        `query`, times are wall clock seconds."""
+        points = math.ceil((end - start) / step_s) + 2  # the first and the last bucket may lie half outside
+        return await self._there().query(
+            [selection], start, end, points, most_series=most_series, executions=executions
+        )
+
+    async def around(self, selections: Sequence[Selection], start: float, end: float, step_s: float) -> Chart | None:
+        """Return what is on record of series that belong to no execution, in steps of about `step_s`, for whoever can
+        do without: None when there is no history, or it cannot be read now. Times are wall clock seconds."""
+        if self._history is None:
+            return None
+        points = math.ceil((end - start) / step_s) + 2
+        try:
+            return await self._history.query(
+                selections, start, end, points, most_series=MAX_SERIES, executions=frozenset()
+            )
+        except (HistoryError, LimitExceeded):
+            return None
 
     def _there(self) -> History:
         if self._history is None:
@@ -213,7 +250,7 @@ def parse_time(name: str, text: str) -> float:
     try:
         return at.timestamp()
     except OverflowError as e:  # year 1 in a zone east of Greenwich
-        raise InvalidInput(f"{name} is out of range: {text[:40]!r}") from e
+        raise InvalidInput(f"{name} is out of range: {text[:40]!r}", hint="write a time from 1970 on") from e
 
 
 def _curve_view(curve: Curve) -> CurveView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import time
@@ -15,11 +16,13 @@ from migmond.client.errors import Unreachable
 from migmond.config.files import DROP_INS, MAIN_FILE, SYSTEM_DIRECTORIES
 from migmond.config.load import Config, load
 from migmond.daemon.activation import inherited_sockets
-from migmond.daemon.app import BUILTIN_PLUGINS, Setup, missing_groups, serve, storage_context
+from migmond.daemon.app import BUILTIN_PLUGINS, serve
+from migmond.daemon.from_config import missing_groups, storage_context
 from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.logs import make_log
 from migmond.daemon.notify import Notifier
 from migmond.daemon.options import Options, parse
+from migmond.daemon.setup import Setup
 from migmond.daemon.watchdog import watchdog_interval_s
 from migmond.domain.errors import ConfigError, MigmondError
 from migmond.fsys.ownership import weak_spot
@@ -32,6 +35,7 @@ _STATE_DIRECTORY = "/var/lib/migmond"
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the daemon; exits 0 after an ordered stop, 1 when it could not start, 2 on bad usage."""
+    faulthandler.enable()  # a crash of foreign machine code leaves no other trace than this
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         config = _load(options)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterable
 
 from migmond.analytics.cube import Cube
 from migmond.analytics.why import TaskFacts, why_task
+from migmond.daemon.entries import find_entry
 from migmond.domain.analysis import (
     ResourcesView,
     SessionView,
@@ -14,9 +16,14 @@ from migmond.domain.analysis import (
     TaskWhy,
     WhyView,
 )
-from migmond.domain.errors import InvalidInput, NotFound
+from migmond.domain.entry import EntryType
+from migmond.domain.errors import NotFound
 from migmond.domain.execution import Execution
-from migmond.domain.names import from_text
+from migmond.domain.fault import Fault
+from migmond.domain.file_kinds import FileKind
+from migmond.domain.hold import Hold
+from migmond.domain.journal import Sift
+from migmond.domain.names import from_outside
 from migmond.domain.observation import Observation
 from migmond.domain.samples import SampleView
 from migmond.domain.session import DeviceSide, SessionRecord
@@ -25,19 +32,15 @@ from migmond.domain.task import Task
 from migmond.domain.telemetry import Batch, MetricKind, Reading, series_of
 from migmond.engine.manager import Engine
 from migmond.engine.settings import Surroundings
+from migmond.engine.sieve import compiled
 from migmond.engine.views import intervention_views, time_text
 from migmond.monitor.sampler import Sampler
-from migmond.ports import (
-    Sift,
-)
+from migmond.planning.selection import Candidate
+from migmond.planning.standing import in_scan_order, whole_holds
 
 _PAGE = 2000
 _COUNTED = 100_000
 """Nobody waits for the rest to be counted."""
-_WINDOW = 50_000
-"""Tasks that the journal sifts in one go, for which what runs has to wait with its own reading: see `FilePager`."""
-_LONGEST_PATH = 1 << 16
-"""Characters: a path of 16,000 bytes, each of them escaped. One of 16 MiB would keep the loop for three seconds."""
 _SHOWN = 200
 
 
@@ -77,7 +80,7 @@ class Monitoring:
                 len(live.observation.movers) if live is not None else 0,
                 record.deaths,
             ),
-            live.performance(self._sampler.wall_minus_monotonic) if live is not None else None,
+            live.performance(self._sampler.wall_minus_monotonic, execution) if live is not None else None,
             record.peak_bytes_per_s,
             forecast.file_s if forecast is not None else None,
             forecast.byte_s if forecast is not None else None,
@@ -86,6 +89,14 @@ class Monitoring:
             record.kept,
             interventions,
         )
+
+    async def sides(self, execution: Execution) -> tuple[DeviceSide, DeviceSide]:
+        """Return what source and target of an execution are on, as far as is known."""
+        live = self._sampler.session(execution.id)
+        if live is not None:
+            return live.observation.outlook.source, live.observation.outlook.target
+        record = await self._surroundings.journal.session(execution.key)
+        return (DeviceSide(), DeviceSide()) if record is None else (record.source, record.target)
 
     async def why(self, execution: Execution, path: str) -> WhyView:
         """Say why an execution is not faster, or why one entry of it is where it is.
@@ -102,33 +113,30 @@ class Monitoring:
             state = execution.state.value.replace("_", " ")
             sentence = f"Nothing works on it: it is {state}{f' ({execution.reason})' if execution.reason else ''}."
             return WhyView("execution", sentence)
-        time = live.time()
+        time = live.time(execution)
         return WhyView("execution", time.why, time)
 
     async def _why_path(self, execution: Execution, path: str, seen: Observation | None) -> TaskWhy:
         journal, key = self._surroundings.journal, execution.key
-        if len(path) > _LONGEST_PATH:
-            raise InvalidInput(f"a path of {len(path):,} characters", hint=f"{_LONGEST_PATH:,} are enough for any")
-        task = await self._find(execution, from_text(path))
-        if task is None:
-            shown = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
-            raise NotFound(
-                f"{execution.name} has no entry {shown!r}", hint=f"migmon files {execution.id[:6]} lists them"
-            )
+        task = await self.find(execution, path)
         fault = (await journal.faults(key, [task.number])).get(task.number)
         mover = next((m for m in seen.movers if m.task == task.number), None) if seen is not None else None
         run = self._engine.run_of(execution.id)
         running = run is not None and task.number in run.running_tasks()
         before: int | None = None
-        if task.state is TaskState.PENDING and not running:
+        # Whoever changed the order has others begin first than those that were met before.
+        if task.state is TaskState.PENDING and not running and in_scan_order(execution.standing, execution.holds):
             before = await self._before(key, task.number)
         wall = self._surroundings.clock.wall()
+        record = fault.fault if fault is not None else None
+        kind = mover.kind if mover is not None else None
+        holds = await self._holds_on(execution, task, record, kind) if task.state is TaskState.PENDING else ()
         facts = TaskFacts(
             task.state,
             task.outcome,
             task.size,
             before,
-            execution.holds if task.state is TaskState.PENDING else (),
+            holds,
             mover.slot if mover is not None else None,
             wall - mover.busy_ns / 1e9 if mover is not None else None,
             mover.file_done if mover is not None else 0,
@@ -139,28 +147,40 @@ class Monitoring:
         )
         return why_task(facts, wall)
 
-    async def _find(self, execution: Execution, path: bytes) -> Task | None:
-        """Return the task of a path below its source, directory by directory; None when there is none."""
-        journal, key = self._surroundings.journal, execution.key
-        names = [name for name in path.split(b"/") if name]
-        last = await journal.last_number(key)
-        roots = list((await journal.get_tasks(key, range(1, len(execution.plan.sources) + 1))).values())
-        for root in roots:
-            found: Task | None = root
-            for name in names:
-                found = await self._child(key, found.number, name, last) if found is not None else None
-            if found is not None:
-                return found
-        return None
+    async def _holds_on(
+        self, execution: Execution, task: Task, fault: Fault | None, kind: FileKind | None
+    ) -> tuple[Hold, ...]:
+        """Return the holds that cover a pending task: one on some entries says nothing of others, nor of directories,
+        which are finished at the end.
 
-    async def _child(self, key: int, directory: int, name: bytes, last: int) -> Task | None:
-        """Entries of a directory come after it in scan order, though very many others may lie between: the journal
-        passes over those, a stretch at a time."""
-        for after in range(directory, last, _WINDOW):
-            sift = Sift(after + _WINDOW, directory=directory, name=name)
-            if found := await self._surroundings.journal.tasks(key, after=after, limit=1, sift=sift):
-                return found[0]
-        return None
+        Args:
+            kind: what a mover that has it at hand has found out.
+        """
+        whole = whole_holds(execution.holds)
+        if task.type is EntryType.DIRECTORY or len(whole) == len(execution.holds):
+            return whole
+        place = (await self._surroundings.journal.places(execution.key, [task.directory])).get(task.directory)
+        path = os.path.join(place.path, task.name) if place is not None else task.name
+        error, group = (fault.kind, fault.fingerprint) if fault is not None else ("", "")
+        content = (await self._surroundings.journal.kinds(execution.key, [task.number])).get(task.number, kind)
+        candidate = Candidate(path, task.type, task.size, task.mtime_ns, task.state, error, group, content)
+        picking = {h.id: await compiled(h.selector, h.since) for h in execution.holds if h not in whole}
+        return tuple(h for h in execution.holds if h in whole or picking[h.id].picks(candidate))
+
+    async def find(self, execution: Execution, path: str) -> Task:
+        """Return the task of a path below its source.
+
+        Raises:
+            InvalidInput: that is no path.
+            NotFound: it has no such entry.
+        """
+        task = await find_entry(self._surroundings.journal, execution, from_outside(path))
+        if task is None:
+            shown = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
+            raise NotFound(
+                f"{execution.name} has no entry {shown!r}", hint=f"migmon files {execution.id[:6]} lists them"
+            )
+        return task
 
     async def _before(self, key: int, number: int) -> int | None:
         """Return how many pending entries are handed out before that one; None when they are very many."""

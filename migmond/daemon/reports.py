@@ -31,6 +31,7 @@ from migmond.analytics.runs import (
     average,
     course_of,
     entries_rate,
+    forgotten,
     newest_first,
     pair_of,
     scored,
@@ -41,6 +42,7 @@ from migmond.analytics.runs import (
 from migmond.analytics.similar import similar_runs
 from migmond.analytics.smart_samples import readings
 from migmond.analytics.trends import Point, long_trend
+from migmond.breath import Breath
 from migmond.config.load import Config
 from migmond.daemon.failures import error_groups
 from migmond.daemon.history import parse_time
@@ -62,7 +64,6 @@ from migmond.domain.session import DeviceSide, SessionRecord
 from migmond.domain.states import ExecutionState
 from migmond.domain.telemetry import MAX_AT
 from migmond.domain.units import parse_size
-from migmond.engine.breath import Breath
 from migmond.engine.manager import Engine
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import intervention_views, tally_view, time_or_none, time_text
@@ -98,7 +99,7 @@ class Reports:
     async def report(self, execution: Execution, sees: Sees) -> ReportView:
         """Answer `execution.report`."""
         past = Past(execution, await self._journal.session(execution.key))
-        pasts, paces = await self.pasts(sees)
+        pasts, paces = await self.pasts(sees, forgotten_too=True)
         record, terms = past.record, terms_of(self._config.newest)
 
         def analysed() -> tuple[ScoreView | None, tuple[SimilarView, ...], tuple[LongTrend, ...]]:
@@ -134,7 +135,7 @@ class Reports:
         if unknown := set(params.states) - {s.value for s in ExecutionState}:
             raise InvalidInput(f"there is no state {min(unknown)[:40]!r}", hint="migmon ls shows some")
         since, until = span(params.since, params.until, params.span_s, self._clock.wall())
-        pasts, paces = await self.pasts(sees)
+        pasts, paces = await self.pasts(sees, forgotten_too=True)
         chosen = [
             p
             for p in pasts
@@ -145,16 +146,17 @@ class Reports:
         terms, samples, now = terms_of(self._config.newest), self._samples(), time_text(self._clock.wall())
 
         def made() -> PeriodReport:
-            runs = _judged(chosen, paces, terms)
+            all_runs = _judged(chosen, paces, terms)
+            runs = [r for r in all_runs if not r.past.is_forgotten]
             return PeriodReport(
                 since=time_text(since),
                 until=time_text(until),
-                states=dict(Counter(p.execution.state.value for p in chosen)),
+                states=dict(Counter(r.past.execution.state.value for r in runs)),
                 sums=sums(runs),
                 mean_score=mean_score(runs),
                 executions=tuple(row(r) for r in runs[: params.limit]),
-                trends=trends(runs),
-                disks=tuple(_disks(runs, samples)),
+                trends=trends(all_runs),
+                disks=tuple(_disks(all_runs, samples)),
                 cost=cost_sums(runs),
                 as_of=now,
             )
@@ -178,14 +180,19 @@ class Reports:
 
     # --- what exports use too ------------------------------------------------------------------------
 
-    async def pasts(self, sees: Sees) -> tuple[list[Past], Paces]:
+    async def pasts(self, sees: Sees, *, forgotten_too: bool = False) -> tuple[list[Past], Paces]:
         """Return the newest `MOST_RUNS` executions that the caller may see, newest first, and what they cost. Courses
-        and forecasts are left out: they are most of a record."""
+        and forecasts are left out: they are most of a record.
+
+        Args:
+            forgotten_too: among them those of which nothing else is left, for what trends and disks are found by.
+        """
         executions = {e.key: e for e in self._engine.all() if sees(e)}
         keys = sorted(executions)[-MOST_RUNS:]
+        gone: list[Past] = []
         records: dict[int, SessionRecord] = {}
         paces, breath = Paces(), Breath(self._clock.monotonic)
-        after = keys[0] - 1 if keys else None
+        after: int | None = keys[0] - 1 if len(keys) == MOST_RUNS else 0
         while after is not None:
             page = await self._journal.sessions(after=after, limit=_READ)
             for record in page:
@@ -193,8 +200,12 @@ class Reports:
                 if record.key in executions:
                     paces.add(record)
                     records[record.key] = msgspec.structs.replace(record, course=(), forecast=b"")
+                elif (past := forgotten(record)) is not None and sees(past.execution):
+                    paces.add(record)
+                    gone.append(past)
             after = page[-1].key if len(page) == _READ else None
-        return newest_first([Past(executions[key], records.get(key)) for key in keys]), paces
+        there = [Past(executions[key], records.get(key)) for key in keys]
+        return newest_first([*there, *(gone if forgotten_too else ())])[:MOST_RUNS], paces
 
     async def judged(self, pasts: Sequence[Past], paces: Paces) -> list[Judged]:
         """Return each with score, cost and bottleneck, in their order."""
@@ -202,7 +213,7 @@ class Reports:
 
     async def disks(self, sees: Sees) -> list[DeviceFinding]:
         """Return what is found out about disks: by the newest SMART values, then by the runs of all time."""
-        pasts, paces = await self.pasts(sees)
+        pasts, paces = await self.pasts(sees, forgotten_too=True)
         terms, samples = terms_of(self._config.newest), self._samples()
         return await trio.to_thread.run_sync(lambda: _disks(_judged(pasts, paces, terms), samples))
 
@@ -292,7 +303,7 @@ def terms_of(config: Config) -> Terms:
     prices = None
     if section.per_kwh is not None or section.per_gb is not None or any(r.price is not None for r in ratings.values()):
         prices = Prices(section.currency, section.as_of, section.per_kwh, section.per_gb)
-    return Terms(prices, ratings, section.watts_per_core)
+    return Terms(prices, ratings, section.watts_per_core, section.idle_watts)
 
 
 def _why_nothing(execution: Execution) -> str:
@@ -334,7 +345,8 @@ def _similar(past: Past, pasts: Sequence[Past]) -> tuple[SimilarView, ...]:
     run = similar_run(past)
     if run is None:
         return ()
-    earlier = [p for p in pasts if p.execution.key < past.execution.key and p.execution.finished_at is not None]
+    key = past.execution.key
+    earlier = [p for p in pasts if p.execution.key < key and p.execution.finished_at is not None and not p.is_forgotten]
     by_id = {p.execution.id: p for p in earlier}
     found = similar_runs(run, [r for p in earlier if (r := similar_run(p)) is not None])
     views = []

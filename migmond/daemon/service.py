@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
-import psutil
 import trio
 
-import migmond
-from migmond.daemon.checks import loop_check, plugin_checks, small_files_check, space_check
-from migmond.daemon.exports import Exports
+from migmond.breath import Breath
+from migmond.daemon.alerts import AlertDesk
+from migmond.daemon.evidence import Evidence
 from migmond.daemon.failures import error_groups
 from migmond.daemon.file_pager import FilePager
-from migmond.daemon.history import Telemetry
-from migmond.daemon.journal_care import journal_checks
-from migmond.daemon.live_config import LiveConfig
 from migmond.daemon.monitoring import Monitoring
-from migmond.daemon.reports import Reports
-from migmond.daemon.shared import Shared
-from migmond.daemon.watchdog import Blocked
-from migmond.domain import api, daemon_api
-from migmond.domain.analysis import ComparisonView, SessionView, WhyParams, WhyView
+from migmond.daemon.record_desk import RecordDesk
+from migmond.daemon.retention import Retention
+from migmond.daemon.rights import Rights, author, mover_identity, sees
+from migmond.daemon.rolling_back import checked_fate, outlook_view, selector_from_outside
+from migmond.daemon.steering import Steered
+from migmond.daemon.system_desk import SystemDesk
+from migmond.domain import api
 from migmond.domain.breakdown import (
     Batches,
     Breakdown,
@@ -38,110 +34,108 @@ from migmond.domain.changes import (
     RemovePlan,
     SavePlan,
 )
-from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
+from migmond.domain.error_api import ErrorGroups, SalvageParams, SalvageView
+from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound
 from migmond.domain.execution import Execution
-from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
-from migmond.domain.identity import Identity, Peer, Role
+from migmond.domain.forget_api import ForgetParams, ForgetView
+from migmond.domain.identity import Peer, Role
 from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.plan import Plan
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
-from migmond.domain.report import (
-    MOST_COMPARED,
-    CompareParams,
-    ExportPage,
-    ExportParams,
-    PeriodReport,
-    ReportSinceParams,
-    ReportView,
-)
-from migmond.domain.samples import MetricList, Notes, NotesParams, NoteView, Samples, SamplesParams, SampleView
+from migmond.domain.rollback_api import RecoverParams, RollbackOutlook, RollbackParams, RollbackPlanParams
+from migmond.domain.samples import NoteView, SampleView
 from migmond.domain.states import ExecutionState
-from migmond.engine.breath import Breath
+from migmond.domain.steering_api import InterveneParams, InterventionList, InterventionResult, StopAllResult, UndoParams
+from migmond.domain.telemetry import Chart, Selection
+from migmond.engine.browse import browse
 from migmond.engine.bus import EventBus
 from migmond.engine.check import check_plan
 from migmond.engine.manager import Engine
 from migmond.engine.part_views import batches_view, breakdown_view, large_files_view, timeline_view
 from migmond.engine.receipt import receipt_page, seal
+from migmond.engine.rollbacks import Rollback
+from migmond.engine.salvage import salvage
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import intervention_views, time_text
 from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_of
 from migmond.planning.selection import takes_long
+from migmond.rpc.backend import Dashboards, People
 
 MAX_PAGE = 10_000
 MAX_CHECKS = 8
 """Plans of one user that are walked at a time: each takes a process."""
-MAX_READS = 2
-"""Requests of one user that read the journal at a time: what runs reads it as well, and waits behind them."""
 MAX_SAVED_PLANS = 200
-MAX_HOLDS = 100
-"""On one execution: they are part of every view and event."""
+MAX_SALVAGE_S = 86_400.0
 _VIEW_BYTES = 2_000
 """Of one without its paths and holds."""
+_PART_BYTES = 200
+"""Of a hold or a change without its texts."""
 _MAX_PAGE_BYTES = 4 << 20
 _MAX_REQUEST_ID = 200
-_FOR_ADMINS = '"(shown to admins)"'
 _ANOTHERS = "another user's migration"
 _STATES = frozenset(s.value for s in ExecutionState)
 _STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "waiting", "created")
 """Worst first; all others come after."""
 
 
-class Facts(msgspec.Struct, frozen=True):
-    """What the service cannot know by itself, from the composition root."""
+class Knowledge(msgspec.Struct, frozen=True):
+    """What is known about runs and about what they run on.
 
-    socket: str
-    state_directory: str
-    user_daemon: bool
-    started_at: float
-    clients: Callable[[], int]
-    subscriptions: Callable[[], int]
-    loop_waited: Callable[[], Blocked]
-    loop_worked: Callable[[], Blocked]
-    plugins: Callable[[], tuple[daemon_api.PluginView, ...]]
-    metrics: Callable[[], MetricList]
-    samples: Callable[[], tuple[SampleView, ...]]
-    notes: Callable[[], tuple[NoteView, ...]]
-    config: LiveConfig
-    telemetry: Telemetry
+    Attributes:
+        notes: what collectors were told in words of late.
+        samples: the newest of every series.
+        past: see `Evidence`.
+    """
+
     monitoring: Monitoring
-    reports: Reports
-    exports: Exports
+    notes: Callable[[], tuple[NoteView, ...]]
+    samples: Callable[[], tuple[SampleView, ...]]
+    past: Callable[[Sequence[Selection], float, float, float], Awaitable[Chart | None]]
+
+    async def evidence(self, execution: Execution) -> Evidence:
+        """Return what the errors of `execution` are judged by."""
+        source, target = await self.monitoring.sides(execution)
+        return Evidence(self.notes, self.samples, source, target, self.past)
+
+
+class Desks(msgspec.Struct, frozen=True):
+    """What answers for the rest; see `migmond.rpc.backend.Backend`."""
+
+    people: People
+    dashboards: Dashboards
+    alerts: AlertDesk
+    system: SystemDesk
+    records: RecordDesk
+    retention: Retention
 
 
 class Service:
     """Implements `migmond.rpc.backend.Backend`."""
 
-    def __init__(self, engine: Engine, surroundings: Surroundings, facts: Facts) -> None:
+    def __init__(
+        self, engine: Engine, surroundings: Surroundings, rights: Rights, knowledge: Knowledge, desks: Desks
+    ) -> None:
+        self.people = desks.people
+        self.dashboards = desks.dashboards
+        self.alerts = desks.alerts
+        self.system = desks.system
+        self.records = desks.records
+        self._retention = desks.retention
         self._engine = engine
         self._surroundings = surroundings
-        self._facts = facts
+        self._rights = rights
+        self._find, self._steer, self._reads = rights.find, rights.steer, rights.reads
+        self._knowledge = knowledge
         self._checks: Counter[int] = Counter()
         self._sealing = trio.Lock()
-        self._reads: defaultdict[int, trio.CapacityLimiter] = defaultdict(lambda: trio.CapacityLimiter(MAX_READS))
-        self._doctor = Shared(self._journal_checks)
+        self._steered = Steered(engine, surroundings)
 
     @property
     def bus(self) -> EventBus:
         return self._surroundings.bus
 
-    # --- rights ------------------------------------------------------------------------------------
-
     def may_see(self, peer: Peer, execution: str) -> bool:
-        try:
-            return _sees(peer, self._engine.find(execution))
-        except NotFound:
-            return False
-
-    def _find(self, peer: Peer, name: str, *, newest: bool = False) -> Execution:
-        return self._engine.find(name, lambda execution: _sees(peer, execution), newest=newest)
-
-    def _steer(self, peer: Peer, name: str) -> Execution:
-        execution = self._find(peer, name)
-        if peer.role < Role.ADMIN and execution.identity.uid != peer.identity.uid:
-            raise NotPermitted(f"{execution.name} belongs to uid {execution.identity.uid}", hint="ask an admin")
-        if execution.identity.uid == peer.identity.uid and not execution.plan.privileged:
-            return self._engine.adopt(execution, peer.identity)
-        return execution
+        return self._rights.may_see(peer, execution)
 
     # --- plans -------------------------------------------------------------------------------------
 
@@ -151,9 +145,19 @@ class Service:
             raise LimitExceeded(f"{MAX_CHECKS} of your plans are being checked already", hint="wait for one of them")
         self._checks[uid] += 1
         try:
-            identity = _mover_identity(peer, privileged=parsed.privileged)
-            promises = self._engine.promises(lambda e: f"{e.name} ({e.id[:6]})" if _sees(peer, e) else _ANOTHERS)
+            identity = mover_identity(peer, privileged=parsed.privileged)
+            promises = self._engine.promises(lambda e: f"{e.name} ({e.id[:6]})" if sees(peer, e) else _ANOTHERS)
             return await check_plan(self._surroundings, parsed, identity, promises)
+        finally:
+            self._checks[uid] -= 1
+
+    async def browse(self, peer: Peer, params: api.BrowseParams) -> api.Browsed:
+        uid = peer.identity.uid
+        if self._checks[uid] >= MAX_CHECKS:
+            raise LimitExceeded(f"{MAX_CHECKS} of your requests look at disks already", hint="wait for one of them")
+        self._checks[uid] += 1
+        try:
+            return await browse(self._surroundings.pool, peer.identity, params)
         finally:
             self._checks[uid] -= 1
 
@@ -196,14 +200,14 @@ class Service:
             raise InvalidInput("request_id is too long", hint=f"use at most {_MAX_REQUEST_ID} characters")
         spec = params.plan if params.plan is not None else await self._saved(peer, params.plan_name)
         plan = await _parsed(spec, peer)
-        identity = _mover_identity(peer, privileged=plan.privileged)
+        identity = mover_identity(peer, privileged=plan.privileged)
         execution = await self._engine.start(plan, identity, name, params.request_id)
         return self._engine.view(execution)
 
     async def list_executions(self, peer: Peer, params: api.ListParams) -> api.ExecutionPage:
         if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
             raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
-        seen = [e for e in self._engine.all() if _sees(peer, e)]
+        seen = self._rights.all_seen_by(peer)
         if unknown := sorted(set(params.states) - _STATES):
             raise InvalidInput(
                 f"there is no state {unknown[0][:40]!r}", hint=f"states are {', '.join(sorted(_STATES))}"
@@ -251,16 +255,25 @@ class Service:
         async with self._sealing:  # one at a time: what the others wait for may be what it makes
             return await seal(self._surroundings, lambda: self._engine.find(execution.id))
 
-    async def list_errors(self, peer: Peer, execution_id: str) -> api.ErrorGroups:
+    async def list_errors(self, peer: Peer, execution_id: str) -> ErrorGroups:
         execution = self._find(peer, execution_id)
         async with self._reads[peer.identity.uid]:
-            return api.ErrorGroups(await error_groups(self._surroundings.journal, execution))
+            evidence, now = await self._knowledge.evidence(execution), self._surroundings.clock.wall()
+            return ErrorGroups(await error_groups(self._surroundings.journal, execution, evidence, now))
 
-    async def list_interventions(self, peer: Peer, execution_id: str) -> api.InterventionList:
+    async def salvage(self, peer: Peer, params: SalvageParams) -> SalvageView:
+        execution = self._steer(peer, params.id)
+        if not 1 <= params.limit_s <= MAX_SALVAGE_S:
+            raise InvalidInput(f"limit_s is {params.limit_s}", hint=f"1 to {MAX_SALVAGE_S:.0f} seconds")
+        task = await self._knowledge.monitoring.find(execution, params.path)
+        async with self._reads[peer.identity.uid]:
+            return await salvage(self._surroundings, execution, task, params.limit_s)
+
+    async def list_interventions(self, peer: Peer, execution_id: str) -> InterventionList:
         execution = self._find(peer, execution_id)
         async with self._reads[peer.identity.uid]:
             found = await self._surroundings.journal.interventions(execution.id)
-        return api.InterventionList(intervention_views(found))
+        return InterventionList(intervention_views(found))
 
     async def breakdown(self, peer: Peer, params: BreakdownParams) -> Breakdown:
         params, execution = checked(params), self._find(peer, params.id)
@@ -291,157 +304,74 @@ class Service:
             return timeline_view(execution, milestones, await journal.interventions(execution.id))
 
     async def pause(self, peer: Peer, params: api.PauseParams) -> api.ExecutionView:
-        if params.for_s is not None and not 0 < params.for_s < 10 * 366 * 86400:
-            raise InvalidInput(
-                f"a pause of {params.for_s} s makes no sense", hint="give e.g. --for 2h, or leave it out"
-            )
         execution, reason = self._steer(peer, params.id), checked_reason(params.reason)
-        if len(execution.holds) >= MAX_HOLDS:
-            raise LimitExceeded(f"{execution.name} has {MAX_HOLDS} holds already", hint="migmon resume lifts them")
-        return self._engine.view(await self._engine.pause(execution, _author(peer), reason, params.for_s))
+        return self._engine.view(await self._engine.pause(execution, author(peer), reason, params.for_s))
 
     async def resume(self, peer: Peer, params: api.ReasonParams) -> api.ExecutionView:
         execution = self._steer(peer, params.id)
-        return self._engine.view(await self._engine.resume(execution, _author(peer), checked_reason(params.reason)))
+        return self._engine.view(await self._engine.resume(execution, author(peer), checked_reason(params.reason)))
 
     async def cancel(self, peer: Peer, params: api.ReasonParams) -> api.ExecutionView:
         execution = self._steer(peer, params.id)
-        return self._engine.view(await self._engine.cancel(execution, _author(peer), checked_reason(params.reason)))
+        return self._engine.view(await self._engine.cancel(execution, author(peer), checked_reason(params.reason)))
 
     async def drain(self, peer: Peer, params: api.ReasonParams) -> api.ExecutionView:
         execution = self._steer(peer, params.id)
-        return self._engine.view(await self._engine.drain(execution, _author(peer), checked_reason(params.reason)))
+        return self._engine.view(await self._engine.drain(execution, author(peer), checked_reason(params.reason)))
+
+    async def intervene(self, peer: Peer, params: InterveneParams) -> InterventionResult:
+        return await self._steered.intervene(self._steer(peer, params.id), author(peer), params)
+
+    async def undo(self, peer: Peer, params: UndoParams) -> InterventionResult:
+        mine = self._rights.all_seen_by(peer)
+        id_ = params.intervention or self._engine.undoing.latest_of(author(peer), mine)
+        name = self._engine.undoing.execution_of(id_)
+        if name not in {e.id for e in mine}:
+            raise NotFound(f"there is no intervention {id_[:40]!r}", hint="migmon interventions ID lists them")
+        self._steer(peer, name)
+        return await self._steered.undo(author(peer), params, id_)
+
+    async def stop_all(self, peer: Peer, reason: str) -> StopAllResult:
+        own = [e for e in self._engine.all() if peer.role is Role.ADMIN or e.identity.uid == peer.identity.uid]
+        return await self._steered.stop_all(own, author(peer), reason)
 
     async def verify(self, peer: Peer, execution_id: str) -> api.ExecutionView:
         return self._engine.view(await self._engine.verify(self._steer(peer, execution_id)))
 
     async def cancel_verification(self, peer: Peer, execution_id: str) -> api.ExecutionView:
         execution = self._steer(peer, execution_id)
-        return self._engine.view(await self._engine.cancel_verification(execution, _author(peer)))
+        return self._engine.view(await self._engine.cancel_verification(execution, author(peer)))
 
-    # --- the daemon --------------------------------------------------------------------------------
+    async def forget(self, peer: Peer, params: ForgetParams) -> ForgetView:
+        execution, reason = self._steer(peer, params.id), checked_reason(params.reason)
+        gone = await self._retention.forget(execution, author(peer), reason)
+        return ForgetView(gone.id, gone.name, gone.totals.planned.entries)
 
-    async def status(self, peer: Peer) -> daemon_api.Status:
-        facts, condition = self._facts, self._surroundings.journal.condition()
-        waited, worked = facts.loop_waited(), facts.loop_worked()
-        states = Counter(e.state.value for e in self._engine.all() if _sees(peer, e))
-        return daemon_api.Status(
-            version=migmond.__version__,
-            pid=os.getpid(),
-            socket=facts.socket,
-            state_directory=facts.state_directory,
-            user_daemon=facts.user_daemon,
-            uptime_s=self._surroundings.clock.monotonic() - facts.started_at,
-            resident_bytes=psutil.Process().memory_info().rss,
-            clients=facts.clients(),
-            subscriptions=facts.subscriptions(),
-            executions=dict(states),
-            movers=self._engine.movers(),
-            loop_lag_max_s=waited.seconds,
-            plugins=facts.plugins(),
-            journal_trouble=condition.damage or condition.short,
-            config_trouble=self._facts.config.trouble,
-            loop_lag_by=waited.task,
-            loop_work_max_s=worked.seconds,
-            loop_work_by=worked.task,
-        )
+    async def rollback(self, peer: Peer, params: RollbackParams) -> api.ExecutionView:
+        return await self._follow_up(peer, params, again=False)
 
-    async def doctor(self, peer: Peer) -> daemon_api.Checks:
-        checks = [*await self._doctor.get()]
-        checks += await self._facts.telemetry.checks()
-        checks += plugin_checks(self._facts.plugins())
-        checks.append(self._facts.config.check())
-        checks.append(small_files_check(wanted=self._facts.config.started.settings.movers.machine_code))
-        checks.append(space_check(self._facts.state_directory))
-        checks.append(loop_check(self._facts.loop_waited()))
-        return daemon_api.Checks(tuple(checks))
+    async def recover(self, peer: Peer, params: RecoverParams) -> api.ExecutionView:
+        return await self._follow_up(peer, params, again=True)
 
-    async def _journal_checks(self) -> list[daemon_api.Check]:
-        return await journal_checks(self._surroundings.journal, self._backup_keep, self._facts.state_directory)
+    async def _follow_up(self, peer: Peer, params: RollbackParams | RecoverParams, *, again: bool) -> api.ExecutionView:
+        first, reason = self._steer(peer, params.id), checked_reason(params.reason)
+        if len(params.request_id) > _MAX_REQUEST_ID:
+            raise InvalidInput("request_id is too long", hint=f"use at most {_MAX_REQUEST_ID} characters")
+        selector = await selector_from_outside(params.selector)
+        order = Rollback(first, selector, reason, params.request_id, again=again)
+        return self._engine.view(await self._engine.rollback(order, first.identity, author(peer)))
 
-    @property
-    def _backup_keep(self) -> int:
-        return self._facts.config.newest.settings.journal.backup_keep
-
-    async def backup(self, peer: Peer) -> daemon_api.Backup:
-        made = await self._surroundings.journal.backup(self._backup_keep)
-        return daemon_api.Backup(made.path, time_text(made.at), made.size_bytes)
-
-    async def plugins(self, peer: Peer) -> daemon_api.PluginList:
-        return daemon_api.PluginList(self._facts.plugins())
-
-    async def config(self, peer: Peer, key: str) -> daemon_api.ConfigValues:
-        values = self._facts.config.values(key)
-        if not values:
-            raise NotFound(f"there is no setting {key!r}", hint="migmon config shows all of them")
-        if peer.role < Role.ADMIN:
-            values = [_without_secret(v) for v in values]
-        return daemon_api.ConfigValues(tuple(values))
-
-    async def metrics(self, peer: Peer) -> MetricList:
-        return self._facts.metrics()
-
-    async def samples(self, peer: Peer, params: SamplesParams) -> Samples:
-        if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
-        wanted = params.labels.items()
-        found = [s for s in self._facts.samples() if s.metric.startswith(params.prefix) and wanted <= s.labels.items()]
-        return Samples(tuple(found[params.offset : params.offset + params.limit]), len(found))
-
-    async def notes(self, peer: Peer, params: NotesParams) -> Notes:
-        if not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
-        found = [n for n in self._facts.notes() if params.device in ("", n.device) and params.kind in ("", n.kind)]
-        return Notes(tuple(found[-params.limit :]))
-
-    async def session(self, peer: Peer, execution_id: str) -> SessionView:
-        execution = self._find(peer, execution_id, newest=True)
-        async with self._reads[peer.identity.uid]:
-            return await self._facts.monitoring.session(execution)
-
-    async def why(self, peer: Peer, params: WhyParams) -> WhyView:
-        execution = self._find(peer, params.id, newest=True)
-        async with self._reads[peer.identity.uid]:
-            return await self._facts.monitoring.why(execution, params.path)
-
-    async def query_history(self, peer: Peer, params: HistoryParams) -> HistoryView:
-        async with self._reads[peer.identity.uid]:
-            return await self._facts.telemetry.query(params, self._seen_by(peer))
-
-    async def list_series(self, peer: Peer, params: HistorySeriesParams) -> SeriesPage:
-        async with self._reads[peer.identity.uid]:
-            return await self._facts.telemetry.series(params, self._seen_by(peer))
-
-    # --- reports -----------------------------------------------------------------------------------
-
-    async def report(self, peer: Peer, execution_id: str) -> ReportView:
-        execution = self._find(peer, execution_id)
-        async with self._reads[peer.identity.uid]:
-            return await self._facts.reports.report(execution, lambda e: _sees(peer, e))
-
-    async def report_since(self, peer: Peer, params: ReportSinceParams) -> PeriodReport:
-        async with self._reads[peer.identity.uid]:
-            return await self._facts.reports.since(params, lambda e: _sees(peer, e))
-
-    async def compare(self, peer: Peer, params: CompareParams) -> ComparisonView:
-        if not 2 <= len(params.ids) <= MOST_COMPARED:
-            raise InvalidInput(f"{len(params.ids)} executions", hint=f"compare 2 to {MOST_COMPARED}")
-        found = [self._find(peer, name) for name in params.ids]
-        if len({e.key for e in found}) < len(found):
-            raise InvalidInput("an execution is compared with itself", hint="give different ones")
-        async with self._reads[peer.identity.uid]:
-            return await self._facts.reports.compare(found, lambda e: _sees(peer, e))
-
-    async def export(self, peer: Peer, params: ExportParams) -> ExportPage:
-        execution = self._find(peer, params.execution) if params.execution else None
-        async with self._reads[peer.identity.uid]:
-            return await self._facts.exports.page(params, execution, lambda e: _sees(peer, e), self._seen_by(peer))
-
-    def _seen_by(self, peer: Peer) -> frozenset[str] | None:
-        """The ids of the executions that `peer` may see; None for all, those of which nothing else is left as well."""
-        if peer.role is not Role.OPERATOR:
-            return None
-        return frozenset(e.id for e in self._engine.all() if _sees(peer, e))
+    async def rollback_plan(self, peer: Peer, params: RollbackPlanParams) -> RollbackOutlook:
+        fate, first, uid = checked_fate(params), self._steer(peer, params.id), peer.identity.uid
+        order = Rollback(first, await selector_from_outside(params.selector))
+        if self._checks[uid] >= MAX_CHECKS:
+            raise LimitExceeded(f"{MAX_CHECKS} of your plans are being checked already", hint="wait for one of them")
+        self._checks[uid] += 1
+        try:
+            found = await self._engine.rollback_plan(order, first.identity, fate, params.after, params.limit)
+        finally:
+            self._checks[uid] -= 1
+        return outlook_view(first.name, found)
 
 
 async def _parsed(spec: api.PlanSpec, peer: Peer) -> Plan:
@@ -456,36 +386,12 @@ def _that_fit(views: list[api.ExecutionView]) -> Iterator[api.ExecutionView]:
     """Yield as many as a page may hold, at least one: a few plans of a thousand sources would fill a frame."""
     size = 0
     for view in views:
-        size += _VIEW_BYTES + len(view.destination) + sum(map(len, view.sources)) + sum(len(h.note) for h in view.holds)
+        size += _VIEW_BYTES + len(view.destination) + sum(map(len, view.sources))
+        size += sum(_PART_BYTES + len(h.note) + len(h.covers) for h in view.holds)
+        size += sum(_PART_BYTES + len(c.what) + len(c.reason) for c in view.changes)
         if size > _MAX_PAGE_BYTES and view is not views[0]:
             return
         yield view
-
-
-def _sees(peer: Peer, execution: Execution) -> bool:
-    """Operators see what is theirs: names of files are as private as the files. Viewers were given the sight of all."""
-    return peer.role is not Role.OPERATOR or execution.identity.uid == peer.identity.uid
-
-
-def _mover_identity(peer: Peer, *, privileged: bool) -> Identity:
-    if not privileged:
-        return peer.identity
-    if os.geteuid() != 0:
-        raise NotPermitted("this daemon has no rights but yours", hint="a privileged migration needs the system daemon")
-    return Identity(0, 0, ())
-
-
-def _without_secret(value: daemon_api.ConfigValue) -> daemon_api.ConfigValue:
-    """Settings of plugins may be passwords, and their file may be readable by root only."""
-    own = value.key.startswith("plugins.") and not value.key.endswith(".enabled")
-    return msgspec.structs.replace(value, value=_FOR_ADMINS) if own else value
-
-
-def _author(peer: Peer) -> str:
-    try:
-        return pwd.getpwuid(peer.identity.uid).pw_name
-    except KeyError:
-        return f"uid {peer.identity.uid}"
 
 
 def _sort_key(sort: str) -> Callable[[api.ExecutionView], tuple[object, ...]]:

@@ -6,12 +6,8 @@ null, and a `reason` says why where people would ask.
 
 from __future__ import annotations
 
-from migmond.domain.api import (
-    ExecutionView,
-    InterventionView,
-    Params,
-    Result,
-)
+from migmond.domain.api import ExecutionView, Params, Result
+from migmond.domain.steering_api import InterventionView
 
 # --- rates -----------------------------------------------------------------------------------------
 

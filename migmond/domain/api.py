@@ -27,6 +27,12 @@ class Nothing(Params, frozen=True):
     """No parameters."""
 
 
+class Acknowledged(Result, frozen=True):
+    """Nothing more to say."""
+
+    ok: bool = True
+
+
 # --- what is migrated ------------------------------------------------------------------------------
 
 
@@ -132,6 +138,30 @@ class PlanVerdict(Result, frozen=True):
     targets: tuple[TargetView, ...] = ()
 
 
+class BrowseParams(Params, frozen=True):
+    """`path`: of a directory, absolute path text. `after`: `next` of the page before, "" for the first."""
+
+    path: str
+    after: str = ""
+    limit: int = 200
+
+
+class BrowsedEntry(Result, frozen=True):
+    """`size`: bytes of a file, 0 for everything else."""
+
+    name: str
+    type: str
+    size: int
+
+
+class Browsed(Result, frozen=True):
+    """Directories first, then everything else, each by name. `next`: null at the end."""
+
+    path: str
+    entries: tuple[BrowsedEntry, ...]
+    next: str | None
+
+
 class SavedPlan(Result, frozen=True):
     name: str
     plan: PlanSpec
@@ -193,12 +223,28 @@ class TallyView(Result, frozen=True):
 
 
 class HoldView(Result, frozen=True):
+    """`covers`: in words what it holds, "" for everything. `intervention`: id of the one that set it, or ""."""
+
     id: str
     reason: str
     author: str
     since: str
     until: str | None
     note: str
+    covers: str = ""
+    intervention: str = ""
+
+
+class ChangeView(Result, frozen=True):
+    """A change that is in force. `id`: of its intervention; `what`: in words, `type`: as in `execution.intervene`."""
+
+    id: str
+    type: str
+    what: str
+    author: str
+    since: str
+    until: str | None
+    reason: str
 
 
 class MoverView(Result, frozen=True):
@@ -257,8 +303,21 @@ class VerificationView(Result, frozen=True):
     unreadable_examples: tuple[str, ...] = ()
 
 
+class RolledBack(Result, frozen=True):
+    """A rollback of an execution: its id and state, and how much it has undone."""
+
+    id: str
+    state: str
+    done: TallyView
+
+
 class ExecutionView(Result, frozen=True):
-    """`why`: one sentence that explains the state, "" when the state says it all."""
+    """`why`: one sentence that explains the state, "" when the state says it all. `changes`: that are in force.
+
+    `operation`: `copy`, `move`, or `rollback` or `recovery` of the execution with the id `rolls_back`.
+    `rolled_back`: the rollbacks of this one, oldest first; only where it is asked for by itself.
+    `further_destinations`: to which a change has sent, or sends, some of it.
+    """
 
     id: str
     name: str
@@ -279,6 +338,10 @@ class ExecutionView(Result, frozen=True):
     conflict: str
     verification: VerificationView | None
     as_of: str
+    changes: tuple[ChangeView, ...] = ()
+    rolls_back: str = ""
+    rolled_back: tuple[RolledBack, ...] = ()
+    further_destinations: tuple[str, ...] = ()
 
 
 class ExecutionPage(Result, frozen=True):
@@ -317,73 +380,3 @@ class TaskPage(Result, frozen=True):
 
     tasks: tuple[TaskView, ...]
     next: int | None
-
-
-class ErrorGroup(Result, frozen=True):
-    """Faults of the same kind in the same phase. `examples`: up to three paths."""
-
-    phase: str
-    kind: str
-    errno: int
-    message: str
-    count: int
-    first_at: str
-    last_at: str
-    examples: tuple[str, ...]
-    hint: str
-
-
-class ErrorGroups(Result, frozen=True):
-    groups: tuple[ErrorGroup, ...]
-
-
-class InterventionView(Result, frozen=True):
-    id: str
-    execution: str
-    kind: str
-    author: str
-    at: str
-    reason: str
-    before: str
-    after: str
-    undo: str
-
-
-class InterventionList(Result, frozen=True):
-    interventions: tuple[InterventionView, ...]
-
-
-# --- events ----------------------------------------------------------------------------------------
-
-
-class SubscribeParams(Params, frozen=True):
-    """`types`: event types or prefixes (`execution.` matches all of them); empty for all.
-
-    `executions`: ids, unique prefixes or names; empty for all that the caller may see.
-    `since`: id of the last event seen; the daemon replays what it still has after it and says if there is a gap.
-    `interval_s`: least time between two progress events of one execution.
-    """
-
-    types: tuple[str, ...] = ()
-    executions: tuple[str, ...] = ()
-    since: int | None = None
-    interval_s: float = 0.5
-
-
-class Subscription(Result, frozen=True):
-    """The snapshot. Events follow as notifications `event` with `Delivery` as params, in order of id."""
-
-    subscription: int
-    last_event: int
-    gap: bool
-    executions: tuple[ExecutionView, ...]
-
-
-class UnsubscribeParams(Params, frozen=True):
-    subscription: int
-
-
-class Acknowledged(Result, frozen=True):
-    """Nothing more to say."""
-
-    ok: bool = True

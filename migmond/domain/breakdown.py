@@ -26,7 +26,9 @@ class BreakdownParams(Params, frozen=True):
 class BreakdownRow(Result, frozen=True):
     """What is in one part, like the totals of an execution. What the parts are not made by is null.
 
-    `type`: by the last extension of the name; directories, symlinks and special files are types of their own.
+    `type`: by the last extension of the name, and where it tells nothing by the content, which is known when the file
+    is copied: until then, and when it is only renamed, it is `unknown`. `other` is what neither tells. Directories,
+    symlinks and special files are types of their own.
     `size`: class of size, upper bound included; what is no file is in the first. `directory`: full path of a source, or
     of what is one or two steps below it; an entry counts with the one that it lies in, at any depth. `merged`: of all
     directories that are not told apart.

@@ -6,12 +6,16 @@ from typing import TypeAlias
 
 import msgspec
 
+from migmond.domain.alert import Delivery
+from migmond.domain.alert_changes import AlertChange
+from migmond.domain.copy_times import CopyTimes
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.intervention import Intervention
 from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
-from migmond.domain.task import CommitGroup, Listing, Task, TaskResult
+from migmond.domain.task import CommitGroup, Directory, Listing, Task, TaskResult
 from migmond.domain.timeline import Milestone
 
 
@@ -50,6 +54,15 @@ class DirectoriesTouched(msgspec.Struct, frozen=True):
     numbers: tuple[int, ...]
 
 
+class SendTo(msgspec.Struct, frozen=True):
+    """Intent: these tasks go to a further destination of their execution from now on (number in `Execution.further`,
+    from 1; 0 is the plan's), and temporaries may lie in the targets of their directories there."""
+
+    key: int
+    destination: int
+    numbers: tuple[int, ...]
+
+
 class OpenGroup(msgspec.Struct, frozen=True):
     """Intent: the group is about to be published."""
 
@@ -69,6 +82,20 @@ class Record(msgspec.Struct, frozen=True):
 
     key: int
     results: tuple[TaskResult, ...]
+
+
+class KeepKinds(msgspec.Struct, frozen=True):
+    """The contents of these files, by number, told what kind each is of: their names do not. The last word counts."""
+
+    key: int
+    kinds: dict[int, FileKind]
+
+
+class KeepCopyTimes(msgspec.Struct, frozen=True):
+    """Copies have got their names, at these times. Of a number that has one already the later one counts."""
+
+    key: int
+    times: tuple[CopyTimes, ...]
 
 
 class Refresh(msgspec.Struct, frozen=True):
@@ -127,10 +154,34 @@ class PutSession(msgspec.Struct, frozen=True):
     record: SessionRecord
 
 
-class Retry(msgspec.Struct, frozen=True):
-    """Failed tasks are pending again, with all their attempts; their faults stay on record."""
+class AddTasks(msgspec.Struct, frozen=True):
+    """Add tasks as they are, in ascending order of their numbers, which need not follow without gaps.
+
+    Those that are directories become directories that are read: `places` says where they are.
+    """
 
     key: int
+    tasks: tuple[Task, ...]
+    places: tuple[Directory, ...]
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Failed tasks are pending again, with all their attempts; their faults stay on record.
+
+    `durable`: they are durable instead: only their sources are to be deleted.
+    """
+
+    key: int
+    durable: bool = False
+
+
+class RetrySome(msgspec.Struct, frozen=True):
+    """Those of the tasks `numbers` that failed are pending again, with all their attempts: a part of what Retry does,
+    so small that whoever else wants to write does not wait long. `durable`: see Retry."""
+
+    key: int
+    numbers: tuple[int, ...]
+    durable: bool = False
 
 
 class CancelPending(msgspec.Struct, frozen=True):
@@ -148,10 +199,25 @@ class CancelSome(msgspec.Struct, frozen=True):
     last: int
 
 
+class LeaveOut(msgspec.Struct, frozen=True):
+    """Those of the tasks that are pending become SKIPPED with LEFT_OUT, and it is kept that `by` did it."""
+
+    key: int
+    by: str
+    numbers: tuple[int, ...]
+
+
+class BringBack(msgspec.Struct, frozen=True):
+    """Those of the tasks that are LEFT_OUT are pending again, and nobody has left them out."""
+
+    key: int
+    numbers: tuple[int, ...]
+
+
 class Promote(msgspec.Struct, frozen=True):
     """Followers whose leader has no target: the first pending one loses its leader, the other pending ones get it as
-    leader, and so do those that failed, the old leader among them: when they are tried again, they are further names
-    like the others."""
+    leader, and so do those that failed or are LEFT_OUT, the old leader among them: when they are tried again or brought
+    back, they are further names like the others."""
 
     key: int
     leader: int
@@ -166,8 +232,38 @@ class AddFault(msgspec.Struct, frozen=True):
     fault: Fault
 
 
-class AddIntervention(msgspec.Struct, frozen=True):
+class PutIntervention(msgspec.Struct, frozen=True):
+    """Insert what was changed about an execution, or replace the record of the same id: it is over now."""
+
     intervention: Intervention
+
+
+class ForgetExecution(msgspec.Struct, frozen=True):
+    """Remove an execution that has ended for good: from now on nobody finds it, nor by its request id. Its
+    interventions, milestones, seals, breakdown, open groups and resolved alerts go at once; its entries, which may be
+    millions, with ForgetSome. What stays: how it went (see PruneSessions), which forecasts and trends learn from, calls
+    of alert actions, and that its key was used."""
+
+    key: int
+
+
+class ForgetSome(msgspec.Struct, frozen=True):
+    """Of what an execution that was forgotten has left, remove `rows` entries, the highest numbers first, and what is
+    on record about them. Nothing of one that is there.
+
+    What is left of it is always what a scan that was cut off leaves: each entry's directory is there, as it has a lower
+    number. `rows` is so small that whoever else wants to write does not wait long."""
+
+    key: int
+    rows: int
+
+
+class PruneSessions(msgspec.Struct, frozen=True):
+    """Of how executions went that were forgotten, remove what is not among the newest `keep` records of all, `rows` of
+    it at most, the oldest first."""
+
+    keep: int
+    rows: int
 
 
 class SavePlan(msgspec.Struct, frozen=True):
@@ -183,25 +279,50 @@ class RemovePlan(msgspec.Struct, frozen=True):
     name: str
 
 
+class PutDelivery(msgspec.Struct, frozen=True):
+    """Insert or replace a call of an alert action, by `delivery.id`; one that is replaced keeps its place."""
+
+    delivery: Delivery
+
+
+class PruneDeliveries(msgspec.Struct, frozen=True):
+    """Of the calls of alert actions that are settled, only the newest `keep` stay."""
+
+    keep: int
+
+
 Change: TypeAlias = (
     PutExecution
     | AddRoot
     | AddListing
+    | AddTasks
     | DirectoriesTouched
+    | SendTo
     | OpenGroup
     | CloseGroup
     | Record
+    | KeepKinds
+    | KeepCopyTimes
     | Refresh
     | SealReceipt
     | KeepBreakdown
     | AddMilestone
     | PutSession
     | Retry
+    | RetrySome
     | CancelPending
     | CancelSome
+    | LeaveOut
+    | BringBack
     | Promote
     | AddFault
-    | AddIntervention
+    | PutIntervention
+    | ForgetExecution
+    | ForgetSome
+    | PruneSessions
     | SavePlan
     | RemovePlan
+    | PutDelivery
+    | PruneDeliveries
+    | AlertChange
 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from migmond.domain.api import Params, Result
 
 
 class HelloParams(Params, frozen=True):
+    """Who calls, for the daemon's log: the program's name and version."""
+
     client: str = ""
     version: str = ""
 
@@ -36,6 +39,8 @@ class MethodView(Result, frozen=True):
 
 
 class MethodList(Result, frozen=True):
+    """Methods by name; `schemas`: the JSON Schemas that theirs refer to, by name."""
+
     methods: tuple[MethodView, ...]
     schemas: dict[str, Any]
 
@@ -53,10 +58,18 @@ class PluginView(Result, frozen=True):
 
 
 class PluginList(Result, frozen=True):
+    """All that were found, also those that are not active."""
+
     plugins: tuple[PluginView, ...]
 
 
 class Status(Result, frozen=True):
+    """How the daemon is. `uptime_s`: seconds since it serves; `resident_bytes`: its memory, without its movers'.
+
+    `executions`: how many the caller may see, by state. `movers`: processes, those that wait for work as well.
+    `loop_lag_max_s`: the longest that anybody waited for the main loop of late, in seconds.
+    """
+
     version: str
     pid: int
     socket: str
@@ -78,6 +91,8 @@ class Status(Result, frozen=True):
     loop_work_max_s: float = 0.0
     """As `loop_lag_max_s`, by the CPU time of the loop alone: without what others on the machine took meanwhile."""
     loop_work_by: str = ""
+    alerts: Mapping[str, int] = {}
+    """How many alerts fire, by severity, worst first."""
 
 
 class Check(Result, frozen=True):
@@ -90,6 +105,8 @@ class Check(Result, frozen=True):
 
 
 class Checks(Result, frozen=True):
+    """What was looked at, whatever was found."""
+
     checks: tuple[Check, ...]
 
 
@@ -118,4 +135,6 @@ class ConfigValue(Result, frozen=True):
 
 
 class ConfigValues(Result, frozen=True):
+    """Settings by key."""
+
     values: tuple[ConfigValue, ...]

@@ -65,20 +65,3 @@ class Chain(msgspec.Struct, frozen=True):
         if True in told:
             return True
         return None if None in told or not told or self.unknown else False
-
-
-def shared_disks(one: Chain, other: Chain) -> tuple[Disk, ...]:
-    """Return the disks that both are on: what one does there the other waits for."""
-    theirs = {disk.name for disk in other.disks}
-    return tuple(disk for disk in one.disks if disk.name in theirs)
-
-
-def shared_bus(one: Disk, other: Disk) -> str:
-    """Return the innermost of what both hang on, such as a USB hub, an ATA port or a controller; "" when there is
-    none below the root of the machine."""
-    common = ""
-    for mine, theirs in zip(one.path, other.path, strict=False):
-        if mine != theirs:
-            break
-        common = mine
-    return common

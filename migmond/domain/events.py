@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
-from migmond.domain.api import (
-    ExecutionView,
-    InterventionView,
-    TaskView,
-    VerificationView,
-)
+from migmond.domain.alert_api import AlertView
+from migmond.domain.api import ExecutionView, TaskView, VerificationView
+from migmond.domain.steering_api import InterventionView
 
 
 class _Event(msgspec.Struct, frozen=True, tag_field="type"):
@@ -35,11 +32,19 @@ class ExecutionStateChanged(_Event, frozen=True, tag="execution.state"):
     view: ExecutionView
 
 
-class ExecutionProgress(_Event, frozen=True, tag="execution.progress"):
-    """The only event that is coalesced: a subscriber gets the newest, at most one per interval."""
+class ExecutionProgress(_Event, frozen=True, tag="execution.progress", omit_defaults=True):
+    """The only event that is coalesced: a subscriber gets the newest, at most one per interval.
+
+    It has either `view` or `changes`. `changes` is for those who subscribed with `deltas`: of the view, only what is
+    not as in the event before that told of this execution (one with `view` or `changes`, of any type). It is put into
+    that view as a JSON merge patch (RFC 7396): an object is merged into the object that is there, everything else,
+    lists and null included, takes the place of what is there. The first of a subscription, the first after events
+    were missed, and the first of an execution that goes on after it had ended, have `view`.
+    """
 
     execution: str
-    view: ExecutionView
+    view: ExecutionView | None = None
+    changes: dict[str, Any] | None = None
 
 
 class ScanCompleted(_Event, frozen=True, tag="execution.scan_completed"):
@@ -76,6 +81,29 @@ class TaskFailed(_Event, frozen=True, tag="task.failed"):
     suppressed: int
 
 
+class ExecutionForgotten(_Event, frozen=True, tag="execution.forgotten"):
+    """It is not there any more. `by`: who wanted that, or `retention`: it was beyond what the configuration keeps."""
+
+    execution: str
+    name: str
+    by: str
+
+
+class SalvageProgress(_Event, frozen=True, tag="execution.salvage"):
+    """How far the salvage of a damaged file has come, twice a second. Of its `size_bytes`, `saved_bytes` were read,
+    `failed_bytes` could not be so far (smaller pieces of them are tried in the end), `untried_bytes` are next.
+    `bytes_per_s`: lately; `seconds_remaining`: until all was tried once; null when that is not known."""
+
+    execution: str
+    path: str
+    size_bytes: int
+    saved_bytes: int
+    failed_bytes: int
+    untried_bytes: int
+    bytes_per_s: float | None
+    seconds_remaining: float | None
+
+
 class MoverStarted(_Event, frozen=True, tag="mover.started"):
     execution: str
     slot: int
@@ -110,6 +138,35 @@ class MoverRecovered(_Event, frozen=True, tag="mover.recovered"):
     pid: int
 
 
+class AlertPending(_Event, frozen=True, tag="alert.pending"):
+    """A rule's condition holds, but not for so long yet that it fires. Told again when it is over before it has fired:
+    then `alert.state` is `resolved`. `execution`: "" when it concerns none."""
+
+    execution: str
+    alert: AlertView
+
+
+class AlertFiring(_Event, frozen=True, tag="alert.firing"):
+    """`execution`: "" when it concerns none."""
+
+    execution: str
+    alert: AlertView
+
+
+class AlertResolved(_Event, frozen=True, tag="alert.resolved"):
+    """Only of alerts that have fired."""
+
+    execution: str
+    alert: AlertView
+
+
+class AlertAcknowledged(_Event, frozen=True, tag="alert.acknowledged"):
+    """Somebody sees to it: its actions are not called any more."""
+
+    execution: str
+    alert: AlertView
+
+
 class PluginQuarantined(_Event, frozen=True, tag="plugin.quarantined"):
     plugin: str
     reason: str
@@ -127,11 +184,17 @@ Event: TypeAlias = (
     | HoldChanged
     | InterventionRecorded
     | ExecutionVerified
+    | ExecutionForgotten
     | TaskFailed
+    | SalvageProgress
     | MoverStarted
     | MoverDied
     | MoverStalled
     | MoverRecovered
+    | AlertPending
+    | AlertFiring
+    | AlertResolved
+    | AlertAcknowledged
     | PluginQuarantined
     | DaemonStopping
 )

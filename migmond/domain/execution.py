@@ -12,6 +12,7 @@ from migmond.domain.identity import Identity
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Plan
 from migmond.domain.states import ExecutionState
+from migmond.domain.steering import Standing
 
 
 class Stage(enum.StrEnum):
@@ -113,6 +114,18 @@ class Anchor(msgspec.Struct, frozen=True, array_like=True):
     file_system: FileSystemId = FileSystemId()
 
 
+class Destination(msgspec.Struct, frozen=True, array_like=True):
+    """A further place that a change sends some of an execution to.
+
+    Attributes:
+        path: absolute, raw bytes, in place of the plan's destination.
+        anchors: of each source's target below it.
+    """
+
+    path: bytes
+    anchors: tuple[Anchor, ...]
+
+
 class Execution(msgspec.Struct, frozen=True):
     """One run of a plan, as the journal has it.
 
@@ -126,7 +139,11 @@ class Execution(msgspec.Struct, frozen=True):
         reason: why it is in this state, one sentence, "" when the state says it all.
         anchors: of each source's target.
         source_file_systems: which file system each source was on; empty when an older version journaled it.
+        limits: what holds now: the plan's, and what was changed since (`standing`).
+        standing: changes that are in force, in the order in which they were made.
         waiting_since: wall clock seconds when it took its place in the line, None when it does not wait for its turn.
+        further: destinations beside the plan's, in the order in which they came to be known, for ever: something may
+            have gone there. The journal says of each entry to which one (`migmond.domain.changes.SendTo`).
         host, version: the machine and the migmond that it was started on; "" when an older one journaled it.
     """
 
@@ -151,3 +168,12 @@ class Execution(msgspec.Struct, frozen=True):
     version: str = ""
     waiting_since: float | None = None
     source_file_systems: tuple[FileSystemId, ...] = ()
+    standing: tuple[Standing, ...] = ()
+    further: tuple[Destination, ...] = ()
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether nothing begins because of holds: they cover all of it, or all that is left, as `reason` says then."""
+        if self.state is ExecutionState.PAUSED:
+            return True
+        return self.state is ExecutionState.RUNNING and bool(self.holds) and bool(self.reason)

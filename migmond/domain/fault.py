@@ -14,6 +14,8 @@ class Phase(enum.StrEnum):
 
     OPEN = "open"
     SCAN = "scan"
+    READ = "read"
+    """Opening or reading the source."""
     COPY = "copy"
     METADATA = "metadata"
     SYNC = "sync"
@@ -24,8 +26,16 @@ class Phase(enum.StrEnum):
     MOVER = "mover"
 
 
+SOURCE_PHASES = (Phase.SCAN, Phase.READ, Phase.DELETE)
+"""Steps that work on the source only."""
+
+
+SALVAGED = "; salvaged "
+"""In the message of a fault, what follows is a remark on what was saved of the file."""
+
+
 class Disposition(enum.StrEnum):
-    """What the engine does about a fault."""
+    """What the engine does about a fault; `migmond.recovery.dispositions` says about which."""
 
     RETRY = "retry"
     """Transient: the task goes back to pending, a bounded number of times."""
@@ -33,16 +43,6 @@ class Disposition(enum.StrEnum):
     """Environmental (no space, read-only, device gone): the execution is held, the task stays pending."""
     FAIL = "fail"
     """Permanent for this file: the task fails, the rest goes on."""
-
-
-_TRANSIENT = frozenset(
-    {_errno.EAGAIN, _errno.EINTR, _errno.ETIMEDOUT, _errno.ECONNRESET, _errno.EBUSY, _errno.ENOMEM, _errno.EMFILE}
-)
-_ENVIRONMENTAL = frozenset(
-    {_errno.ENOSPC, _errno.EDQUOT, _errno.ENODEV, _errno.ENOTCONN, _errno.ESTALE, _errno.EROFS, _errno.ENXIO}
-)
-
-_WORTH_ANOTHER_TRY = frozenset({"source_changed", "mover_died", "hash_mismatch", "copy_replaced", "taken_meanwhile"})
 
 
 class Fault(msgspec.Struct, frozen=True, array_like=True):
@@ -64,12 +64,6 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
         return cls(phase, _errno.errorcode.get(number, "EUNKNOWN"), number, os.strerror(number))
 
     @property
-    def disposition(self) -> Disposition:
-        """The error table (errno × phase): see design page ETA, "Errors". ENXIO is a hole's end only inside SEEK_*."""
-        if self.errno in _TRANSIENT or self.kind in _WORTH_ANOTHER_TRY:
-            return Disposition.RETRY
-        if self.errno in _ENVIRONMENTAL:
-            return Disposition.HOLD
-        if self.phase is Phase.SYNC:  # what the failed write-back lost is copied again, into a new inode
-            return Disposition.RETRY
-        return Disposition.FAIL
+    def fingerprint(self) -> str:
+        """Return what equal faults have in common, as selectors take it: `read:EIO:5`."""
+        return f"{self.phase.value}:{self.kind}:{self.errno}"

@@ -34,6 +34,7 @@ class Hold(msgspec.Struct, frozen=True):
         until: wall clock seconds at which it lifts itself, or None.
         note: one sentence for people.
         selector: what it covers; the default covers all.
+        intervention: id of the one that set it, "" when a component of migmond did without one.
     """
 
     id: str
@@ -43,3 +44,4 @@ class Hold(msgspec.Struct, frozen=True):
     until: float | None = None
     note: str = ""
     selector: Selector = Selector()
+    intervention: str = ""

@@ -10,6 +10,8 @@ import msgspec
 class Role(enum.IntEnum):
     """What a peer may do. A higher role includes the lower ones."""
 
+    GUEST = 0
+    """Asks nothing for itself: the web gateway (group migmond-web), until somebody has signed in through it."""
     VIEWER = 1
     """Reads everything, changes nothing (group migmond-ro)."""
     OPERATOR = 2

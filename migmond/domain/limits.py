@@ -14,10 +14,12 @@ class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         cpu_percent: of one core, so 150 is one and a half cores.
         memory_bytes: of all movers of the execution together.
-        io_bytes_per_s: bytes read from sources per second, all movers together.
-        io_ops_per_s: entries started per second, all movers together.
-        network_bytes_per_s: for remote targets.
-        timetable: rclone's syntax, e.g. `08:00,20MiB 19:00,off`.
+        io_bytes_per_s: bytes copied, or read again to compare them, per second, all movers together.
+        io_ops_per_s: entries copied, verified or deleted, directories read, and sixteenths of entries that a scan
+            looks at, per second, all movers together.
+        network_bytes_per_s: as io_bytes_per_s, while a source or target is on a network file system.
+        timetable: rclone's syntax, e.g. `08:00,20MiB 19:00,off`, see `migmond.planning.timetable`; what it says holds
+            beside io_bytes_per_s: the lower one counts.
     """
 
     cpu_percent: float | None = None

@@ -6,6 +6,7 @@ import msgspec
 
 from migmond.domain.activity import Spent
 from migmond.domain.execution import Execution, Tally
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.session import DeviceSide
 
 
@@ -18,6 +19,7 @@ class MoverAtWork(msgspec.Struct, frozen=True):
         task: number of the task at hand, 0 for none; `name` is its path below the source.
         file_bytes, file_done: size of the file at hand, and bytes of it that are copied.
         busy_ns: how long what it is in has taken so far.
+        kind: what the content of the file at hand has told that it is of; None when its name does, or nothing yet.
     """
 
     slot: int
@@ -28,6 +30,7 @@ class MoverAtWork(msgspec.Struct, frozen=True):
     file_bytes: int
     file_done: int
     busy_ns: int
+    kind: FileKind | None = None
 
 
 class Outlook(msgspec.Struct, frozen=True):
@@ -78,6 +81,8 @@ class Observation(msgspec.Struct, frozen=True):
         workers: copying movers that it asks for.
         batch_entries: how many entries the movers are given at a time, the mean; 0 when there is none.
         source_devices, target_devices: st_dev of each root, once a mover has opened them.
+        limited: something limits how fast it goes now: its own limits, its timetable, or the daemon's.
+        moved_bytes: read from sources by all movers of this run, every attempt counted.
     """
 
     execution: Execution
@@ -93,3 +98,5 @@ class Observation(msgspec.Struct, frozen=True):
     source_devices: tuple[int, ...] = ()
     target_devices: tuple[int, ...] = ()
     outlook: Outlook = Outlook()
+    limited: bool = False
+    moved_bytes: int = 0

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from migmond.domain.decoding import json_decoder, msgpack_decoder
+
 T = TypeVar("T")
 
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
@@ -53,8 +55,8 @@ class Unpacker(Generic[T]):
     """Makes structs of type `type_` (or of a union of such) of bytes."""
 
     def __init__(self, type_: Any) -> None:
-        self._msgpack: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type_)
-        self._json: msgspec.json.Decoder[T] = msgspec.json.Decoder(type_)
+        self._msgpack: msgspec.msgpack.Decoder[T] = msgpack_decoder(type_)
+        self._json: msgspec.json.Decoder[T] = json_decoder(type_)
 
     def unpack(self, data: bytes) -> T:
         """Return what `pack` made `data` of.

@@ -49,6 +49,39 @@ class Source(msgspec.Struct, frozen=True):
     into: bytes = b""
 
 
+class Undoing(msgspec.Struct, frozen=True):
+    """What a plan undoes: it is a rollback, and its sources are the targets of another execution. Or `again`: what it
+    does once more, and its sources are that one's.
+
+    Attributes:
+        execution, key: the other execution's.
+        operation: the other one's. What it copied is removed where it was brought to; what it moved is moved back.
+        ended_at: wall clock seconds when the other one ended: what changed at its targets later was not its doing.
+        born_after: wall clock seconds when the other one began: a directory that is older was not made by it.
+        whole: numbers of its sources (from 1) that it renamed as a whole: nothing is on record of what is in them.
+        made: numbers of its sources whose target directories were not there before it.
+        again: it is a recovery: of what was copied, that is copied again which is not at the target as it was.
+        backups: it kept what it replaced as backups.
+        further: of each of its further destinations, the target of each of its sources there.
+    """
+
+    execution: str
+    key: int
+    operation: Operation
+    ended_at: float
+    born_after: float
+    whole: tuple[int, ...] = ()
+    made: tuple[int, ...] = ()
+    backups: bool = False
+    again: bool = False
+    further: tuple[tuple[bytes, ...], ...] = ()
+
+    @property
+    def removing(self) -> bool:
+        """Sources are removed, nothing is brought anywhere."""
+        return self.operation is Operation.COPY and not self.again
+
+
 class Plan(msgspec.Struct, frozen=True):
     """Immutable once started.
 
@@ -60,6 +93,7 @@ class Plan(msgspec.Struct, frozen=True):
         privileged: run the movers as root; only admins may ask.
         workers: movers, or None for one per core.
         reflink: let the target share extents with the source where the file system can.
+        undoes: it is a rollback; None when it is a migration like any other.
     """
 
     name: str
@@ -74,3 +108,4 @@ class Plan(msgspec.Struct, frozen=True):
     privileged: bool = False
     workers: int | None = None
     reflink: bool = True
+    undoes: Undoing | None = None

@@ -24,6 +24,7 @@ from collections.abc import Iterable
 import msgspec
 
 from migmond.domain import api
+from migmond.domain.decoding import from_json, json_decoder
 from migmond.domain.errors import InvalidInput
 from migmond.domain.names import from_text, to_text
 
@@ -70,7 +71,8 @@ class ReceiptEntry(api.Result, frozen=True, omit_defaults=True):
     `target_name`: its name at the destination when that is another one. `link_of`: number of the entry whose file it
     is a further name of. `fault`: why it failed. `birth_ns`: when the source was made, of what was copied from a file
     system that tells it; no copy can be given that time. A time that no signed 64-bit number of nanoseconds holds
-    (before 1677, after 2262) is the same decimal number as text.
+    (before 1677, after 2262) is the same decimal number as text. `destination`: where it went, or was to go, in place
+    of the plan's destination.
     """
 
     number: int
@@ -88,6 +90,7 @@ class ReceiptEntry(api.Result, frozen=True, omit_defaults=True):
     link_of: int = 0
     fault: str | None = None
     birth_ns: int | str | None = None
+    destination: str | None = None
 
 
 class ReceiptSum(api.Result, frozen=True):
@@ -227,7 +230,7 @@ class _Look:
         self._hash = hashlib.sha256()
         self._sum = _Sum()
         self._last = 0
-        self._decoder = msgspec.json.Decoder(ReceiptEntry)
+        self._decoder = json_decoder(ReceiptEntry)
         self.line = 0
         self.header: ReceiptHeader | None = None
         self.footer: ReceiptFooter | None = None
@@ -252,11 +255,11 @@ class _Look:
             return f"it does not say what it should: {e}"
 
     def _begin(self, line: bytes) -> str:
-        version = msgspec.json.decode(line, type=_Version).receipt
+        version = from_json(line, _Version).receipt
         if version not in _READABLE:
             return f"it is of format {version}, and this migmon reads format {FORMAT}"
         self._sum = _Sum(by_name=version == 1)
-        self.header = msgspec.json.decode(line, type=ReceiptHeader)
+        self.header = from_json(line, ReceiptHeader)
         return ""
 
     def _entry(self, line: bytes) -> str:

@@ -12,14 +12,9 @@ from migmond.domain.analysis import (
     SimilarRun,
     WearView,
 )
-from migmond.domain.api import (
-    ErrorGroup,
-    ExecutionView,
-    InterventionView,
-    Params,
-    Result,
-    TallyView,
-)
+from migmond.domain.api import ExecutionView, Params, Result, TallyView
+from migmond.domain.error_api import ErrorGroup
+from migmond.domain.steering_api import InterventionView
 
 MOST_COMPARED = 5
 MAX_REPORT_ROWS = 1000

@@ -16,9 +16,10 @@ class Selector(msgspec.Struct, frozen=True, omit_defaults=True):
         smaller_than: bytes, exclusive.
         newer_than: seconds before now that the modification time must be after.
         older_than: seconds before now that the modification time must be before.
-        types: entry type names (`file`, `directory`, `symlink`, ...) or content classes (`video`, `image`, ...).
+        types: entry type names (`file`, `directory`, `symlink`, ...) or content classes (`video`, `image`, ...): by the
+            suffix, and where that is none that anybody knows by the content, as far as it was read.
         states: task states by name.
-        errors: fault kinds (`EIO`, `source_changed`).
+        errors: fault kinds (`EIO`, `source_changed`), or groups of faults (`read:EIO:5`).
     """
 
     include: tuple[str, ...] = ()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from migmond.domain.activity import Spent
-from migmond.domain.execution import Tally
+from migmond.domain.execution import Tally, Totals
+from migmond.domain.limits import Limits
+from migmond.domain.states import ExecutionState
 
 MAX_COURSE = 256
 """Points of a course at most; when there are more, every second one goes."""
@@ -19,12 +21,28 @@ class DeviceSide(msgspec.Struct, frozen=True, omit_defaults=True):
         identity: what tells it from other devices over restarts: model and serial, or the file system's id; "" unknown.
         kind: class of device: `hdd`, `ssd`, `nvme`, `network`, `memory`, `unknown`.
         mount: where its file system is mounted, as path text; "" unknown.
+        file_system: its type, as in /proc/mounts; "" unknown.
     """
 
     disks: tuple[str, ...] = ()
     identity: str = ""
     kind: str = "unknown"
     mount: str = ""
+    file_system: str = ""
+
+
+class MachineUse(msgspec.Struct, frozen=True, array_like=True):
+    """What the whole machine took while it was looked at, beside an execution.
+
+    Attributes:
+        joules: of processors and memory (RAPL).
+        seconds: for how long that was looked at.
+        busy_s: processor seconds that were not idle, of everything that ran.
+    """
+
+    joules: float = 0.0
+    seconds: float = 0.0
+    busy_s: float = 0.0
 
 
 class CoursePoint(msgspec.Struct, frozen=True, array_like=True):
@@ -33,6 +51,18 @@ class CoursePoint(msgspec.Struct, frozen=True, array_like=True):
     active_s: float
     settled: Tally
     planned: Tally
+
+
+class Ended(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of an execution that was forgotten, what trends need beside its record. Times are wall clock seconds."""
+
+    uid: int
+    state: ExecutionState
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    totals: Totals
+    limits: Limits = Limits()
 
 
 class SessionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,6 +89,8 @@ class SessionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         forecast: what the predictor remembers, for a run that goes on.
         promised, kept: how many forecasts with a band of 80 % were made, and how many of those held.
         limited: a limit on bytes was in force for most of the time.
+        ended: how it ended, when it was forgotten; None while it is there.
+        machine: what the machine took while it was worked on or held; None where it does not tell.
     """
 
     key: int
@@ -90,3 +122,5 @@ class SessionRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     promised: int = 0
     kept: int = 0
     limited: bool = False
+    ended: Ended | None = None
+    machine: MachineUse | None = None

@@ -1,4 +1,4 @@
-"""Every state and every change of state: one table for executions, one for tasks.
+"""Every state and every change of state: one table for executions, one for tasks, one for alerts.
 
 Nothing else in migmond decides whether a change of state is legal; diagrams are generated from here
 (`python -m migmond.domain.states` prints them as Mermaid).
@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping
 from typing import TypeVar
 
+from migmond.domain.alert import AlertState
 from migmond.domain.errors import IllegalTransition
 
 
@@ -79,6 +80,16 @@ class Outcome(enum.IntEnum):
     """The entry vanished between scan and copy, not by our hand."""
     TEMPORARY = 12
     """A copy that another migration is still making there: it is not whole, and about to get another name."""
+    TARGET_GONE = 13
+    """Rollback: what was brought there is not there any more."""
+    TARGET_CHANGED = 14
+    """Rollback: what stands there is not, or not any more, what was brought there."""
+    LAST_COPY = 15
+    """Rollback of a copy: its source is gone or changed since, and what was copied is nowhere else."""
+    SOURCE_CHANGED = 16
+    """Recovery: the source is another version than the one that was copied."""
+    LEFT_OUT = 17
+    """Somebody had it skipped while the execution was running; taken back, it is pending again."""
 
 
 _E = ExecutionState
@@ -103,14 +114,23 @@ TASK_TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = {
     _T.RUNNING: frozenset({_T.PENDING, _T.DURABLE, _T.DONE, _T.SKIPPED, _T.FAILED, _T.CANCELLED}),
     _T.DURABLE: frozenset({_T.DONE, _T.FAILED, _T.CANCELLED}),
     _T.DONE: frozenset({_T.PENDING}),
-    _T.SKIPPED: frozenset(),
+    _T.SKIPPED: frozenset({_T.PENDING}),
     _T.FAILED: frozenset({_T.PENDING, _T.CANCELLED}),
     _T.CANCELLED: frozenset(),
 }
 """PENDING reaches the later states directly because RUNNING is not journaled: settling after a crash
 finds work that was finished but not yet written down.
 DURABLE to FAILED: the source changed before its delete. DURABLE to CANCELLED: both names stay.
-DONE to PENDING: directories only, when a resume puts something into a finished one: its times are due again."""
+DONE to PENDING: directories only, when a resume puts something into a finished one: its times are due again.
+SKIPPED to PENDING: LEFT_OUT only, when the change that skipped it is taken back or over."""
+
+_A = AlertState
+ALERT_TRANSITIONS: Mapping[AlertState, frozenset[AlertState]] = {
+    _A.PENDING: frozenset({_A.FIRING, _A.RESOLVED}),
+    _A.FIRING: frozenset({_A.RESOLVED}),
+    _A.RESOLVED: frozenset(),
+}
+"""PENDING to RESOLVED: it never fired, and is not kept. What is met again after it was resolved is another alert."""
 
 TERMINAL_EXECUTION_STATES = frozenset({_E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED, _E.CANCELLED, _E.DRAINED})
 """States in which no scope of the engine works on the execution and a waiting client may leave."""
@@ -118,9 +138,8 @@ TERMINAL_EXECUTION_STATES = frozenset({_E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _
 LIVE_EXECUTION_STATES = frozenset({_E.CREATED, _E.WAITING, _E.RUNNING, _E.PAUSED, _E.DRAINING, _E.CANCELLING})
 """States that a starting daemon takes up again."""
 
-SETTLED_TASK_STATES = frozenset({_T.DONE, _T.SKIPPED, _T.FAILED, _T.CANCELLED})
 
-S = TypeVar("S", ExecutionState, TaskState)
+S = TypeVar("S", ExecutionState, TaskState, AlertState)
 
 
 def advance(table: Mapping[S, frozenset[S]], before: S, after: S) -> S:
@@ -145,3 +164,4 @@ def mermaid(table: Mapping[S, frozenset[S]]) -> str:
 if __name__ == "__main__":
     print(mermaid(EXECUTION_TRANSITIONS))
     print(mermaid(TASK_TRANSITIONS))
+    print(mermaid(ALERT_TRANSITIONS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from migmond.domain.entry import EntryType, Lost
+from migmond.domain.file_kinds import FileKind, tells_kind
 from migmond.domain.states import Outcome, TaskState
 
 
@@ -41,6 +42,8 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
         complete: True with the directory's last listing.
         leaders: by position in `entries`, further names of files: number of the task with the first name. The engine
             adds them: a mover does not know what was seen before it.
+        kinds: by position in `entries`, what was read in files whose names do not tell; the scan looks into them only
+            when the plan's selector asks for kinds of files.
     """
 
     directory: int
@@ -50,6 +53,7 @@ class Listing(msgspec.Struct, frozen=True, array_like=True):
     outcomes: dict[int, Outcome]
     complete: bool
     leaders: dict[int, int] = {}
+    kinds: dict[int, FileKind] = {}
 
 
 class Directory(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -115,7 +119,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class CommitGroup(msgspec.Struct, frozen=True, array_like=True):
     """Tasks made durable by one syncfs. Journaled before its names are published, removed once they are durable.
 
-    `mover`: what the one that made the copies was called (see `wire.mover.Work`); b"" in old journals.
+    `mover`: what the one that made the copies was called (see `wire.to_mover.Work`); b"" in old journals.
     """
 
     id: int
@@ -138,3 +142,8 @@ class TaskResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     target_name: bytes | None = None
     target_inode: int = 0
     birth_ns: int = 0
+
+
+def may_be_read(task: Task) -> bool:
+    """Whether only the content of an entry tells what kind of file it is: its name does not."""
+    return task.type is EntryType.FILE and task.size > 0 and not tells_kind(task.name)

@@ -26,6 +26,8 @@ class MilestoneKind(enum.StrEnum):
     MOVER_DIED = "mover died"
     LEFT_OUT = "left out"
     """So much happened that the rest is not on record."""
+    ORDER = "order"
+    """It goes on in another order than was asked for."""
     INTERVENTION = "intervention"
     """Somebody changed something; on record with who did so and why (execution.interventions)."""
 

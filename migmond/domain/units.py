@@ -77,11 +77,11 @@ def show_size(size_bytes: float) -> str:
 
 def show_duration(seconds: float) -> str:
     """Return `seconds` with its two largest units: `2 h 10 min`, `36 min`, `4.2 s`, `120 ms`."""
-    if seconds < 1:
+    if seconds < 0.9995:  # each bound is where the next larger unit is what it rounds to
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -91,3 +91,61 @@ def show_duration(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def show_rate(bytes_per_s: float) -> str:
+    """Return `bytes_per_s` as a size each second: `12.3 MiB/s`."""
+    return f"{show_size(bytes_per_s)}/s"
+
+
+def show_number(value: float) -> str:
+    """Return a number without a unit, with all its whole digits or with four: `0.25`, `63.44`, `1,234,567`."""
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 1000 else f"{value:.4g}"
+
+
+def show_degrees(celsius: float) -> str:
+    """Return a temperature: `41.3 °C`; no sensor of a disk is better than that."""
+    return f"{celsius:.3g} °C"
+
+
+def show_energy(joules: float) -> str:
+    """Return `joules` in the unit that people know for so much: `99.5 J`, `7.2 kJ`, `1.25 kWh`."""
+    if joules >= 3.6e5:
+        return f"{joules / 3.6e6:.3g} kWh"
+    return f"{joules:.3g} J" if joules < 1000 else f"{joules / 1000:.3g} kJ"
+
+
+def show_amount(value: float, unit: str, *, per_second: bool = False) -> str:
+    """Return a value with its unit as people write it: the one way for metrics, alerts, charts and reports.
+
+    Args:
+        unit: as a metric or report has it: `bytes`, `bytes per second`, `seconds`, `ratio`, `celsius`, `joules`,
+            `per second`, "" for a number of things; any other is told as it is.
+        per_second: it is the rate of a counter.
+    """
+    return _amount(value, unit, per_second=per_second) + ("/s" if per_second else "")
+
+
+def _amount(value: float, unit: str, *, per_second: bool) -> str:
+    match unit:
+        case "":
+            return show_number(value)
+        case "bytes":
+            return show_size(value)
+        case "bytes per second":
+            return show_rate(value)
+        case "per second":
+            return f"{show_number(value)}/s"
+        case "ratio":
+            return f"{show_number(value * 100)} %"
+        case "celsius":
+            return show_degrees(value)
+        case "joules":
+            return show_energy(value)
+        case "seconds" if per_second:  # seconds each second: a share, which "250 ms/s" hides
+            return f"{show_number(value)} s"
+        case "seconds" if abs(value) < 0.9995:  # a latency, of which a chart shows more than whole milliseconds
+            return f"{value * 1000:.3g} ms"
+        case "seconds":
+            return ("-" if value < 0 else "") + show_duration(abs(value))
+    return f"{show_number(value)} {unit}"

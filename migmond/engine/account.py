@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -10,6 +10,7 @@ from migmond.analytics.cube import Cube
 from migmond.analytics.recount import Recount
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution, Stage, Tally, Totals
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.states import (
     EXECUTION_TRANSITIONS,
     TASK_TRANSITIONS,
@@ -24,7 +25,7 @@ from migmond.engine.in_hand import InHand
 # Looking a member up in its class takes as long as a function call.
 _FILE, _DIRECTORY = EntryType.FILE, EntryType.DIRECTORY
 _PENDING, _DURABLE, _DONE, _SKIPPED = TaskState.PENDING, TaskState.DURABLE, TaskState.DONE, TaskState.SKIPPED
-_NOTHING, _RENAMED = Lost.NOTHING, Outcome.RENAMED
+_NOTHING, _RENAMED, _UNCHANGED = Lost.NOTHING, Outcome.RENAMED, Outcome.UNCHANGED
 _TALLY_OF = {
     TaskState.DONE: "done",
     TaskState.SKIPPED: "skipped",
@@ -100,6 +101,25 @@ class Account:
             spared=totals.spared + spared,
         )
 
+    def plan_tasks(self, tasks: Sequence[Task]) -> None:
+        """Count tasks as planned that begin in the states they have; those that the selector left out do not count."""
+        self._counts.count(tasks)
+        sums = {"planned": Tally(), "done": Tally(), "skipped": Tally(), "failed": Tally()}
+        for task in tasks:
+            if task.outcome is not Outcome.NOT_SELECTED:
+                for field in ("planned", _TALLY_OF.get(task.state)):
+                    if field is not None:
+                        sums[field] = sums[field].plus(1, task_bytes(task))
+        totals = self.totals
+        self._set_totals(
+            **{field: getattr(totals, field).plus(sum_.entries, sum_.bytes) for field, sum_ in sums.items()}
+        )
+
+    def read(self, found: Iterable[tuple[Task, FileKind]]) -> None:
+        """The contents of pending files, which a mover has in hand, told what kinds they are of: `KeepKinds` is
+        recorded with it."""
+        self._counts.read(found)
+
     def resize(self, task: Task, size: int) -> None:
         """A task's source changed its size after it was planned."""
         self._counts.resize(task, size)
@@ -109,14 +129,16 @@ class Account:
     def inherit(self, old: Task, heir: Task) -> None:
         """Further names of `old`, which has no target, become those of `heir`: `Promote` is recorded with it.
 
-        When `old` failed, it is one of them from now on, and its bytes are the heir's.
+        When `old` failed or was left out, it is one of them from now on, and its bytes are the heir's.
         """
         self._counts.inherit(old, heir)
         totals = self.totals
         self._set_totals(planned=totals.planned.plus(0, heir.size))
+        lost = task_bytes(old)
         if old.state is TaskState.FAILED:
-            lost = task_bytes(old)
             self._set_totals(planned=self.totals.planned.plus(0, -lost), failed=totals.failed.plus(0, -lost))
+        elif old.outcome is Outcome.LEFT_OUT:
+            self._set_totals(planned=self.totals.planned.plus(0, -lost), skipped=totals.skipped.plus(0, -lost))
 
     def scanned(self, *, complete: bool) -> None:
         self._set_totals(growing=not complete)
@@ -163,15 +185,18 @@ class Account:
 
         Args:
             names: those that got another name than their own.
-            moving: what was copied is DURABLE, its source is to be deleted.
+            moving: what was copied is DURABLE, its source is to be deleted; but for pending tasks with the outcome
+                UNCHANGED, which a rollback copies back only.
         """
         results: list[TaskResult] = []
         done: list[Task] = []
+        pending: list[int] = []
         imperfect = 0
         for number, task in tasks.items():
             member = members[number]
             outcome, lost = member.outcome, member.lost
-            state = _DURABLE if moving and outcome is not _RENAMED else _DONE
+            stays = outcome is _RENAMED or task.outcome is _UNCHANGED
+            state = _DURABLE if moving and not stays else _DONE
             name = names.get(number) if names else None
             if name == task.name:
                 name = None
@@ -183,11 +208,12 @@ class Account:
                     )
                 )  # fmt: skip
                 continue
-            self._in_hand.settle(number)
+            pending.append(number)
             if state is _DONE:
                 done.append(task)
             imperfect += lost is not _NOTHING
             results.append(TaskResult(number, state, outcome, lost, member.digest, name, member.inode, member.birth_ns))
+        self._in_hand.settle_all(pending)
         told = self._counts.settle_done(done)
         self._add("done", told.entries, told.bytes)
         self._add("imperfect", imperfect, 0)
@@ -201,6 +227,19 @@ class Account:
         totals = self.totals
         self._set_totals(done=totals.done.plus(-1, 0), imperfect=totals.imperfect - bool(directory.lost))
         return TaskResult(directory.number, TaskState.PENDING, target_inode=directory.target_inode)
+
+    def try_again(self, failed: Task) -> Task:
+        """A failed entry is pending again: `RetrySome` is recorded with it. Returns it as it is then."""
+        advance(TASK_TRANSITIONS, failed.state, TaskState.PENDING)
+        self._counts.unfail(failed)
+        self._set_totals(failed=self.totals.failed.plus(-1, -task_bytes(failed)))
+        return msgspec.structs.replace(failed, state=TaskState.PENDING, attempts=0)
+
+    def bring_back(self, task: Task) -> None:
+        """What was left out is pending again: `BringBack` is recorded with it."""
+        advance(TASK_TRANSITIONS, task.state, TaskState.PENDING)
+        self._counts.bring_back(task)
+        self._add("skipped", -1, -task_bytes(task))
 
     def leave_out(self, directory: Task) -> TaskResult:
         """A directory that the plan's selector picked nothing in: like all that it leaves out, it does not count."""

@@ -17,7 +17,8 @@ from migmond.engine.opening import fresh_opening, roots_of
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
 from migmond.planning.verdict import Facts, judge, method_of, obstacles
-from migmond.wire.mover import Opened, OpenFailed, Probe, Probed, Survey, Surveyed
+from migmond.wire.from_mover import Opened, OpenFailed, Probed, Surveyed
+from migmond.wire.to_mover import Probe, Survey
 
 
 async def check_plan(

@@ -9,6 +9,8 @@ from migmond.analytics.files_at_hand import LARGE_BYTES
 from migmond.domain.changes import (
     Change,
     CloseGroup,
+    KeepCopyTimes,
+    KeepKinds,
     OpenGroup,
     Record,
     Refresh,
@@ -22,17 +24,20 @@ from migmond.domain.task import Member, Task, TaskResult
 from migmond.engine.account import task_bytes
 from migmond.engine.crew import Station
 from migmond.engine.deleter import Deleter
-from migmond.engine.faults import FaultDesk
+from migmond.engine.faults import ABANDONED, FaultDesk
 from migmond.engine.flight import Batch, Group, GroupState
+from migmond.engine.names_back import names_back
 from migmond.engine.scope import Orphan, Scope
 from migmond.planning.pace import percent
-from migmond.wire.items import ItemFault, Seen, SettleItem
-from migmond.wire.mover import Copied, Publish, Published, Settle, Settled, Synced
+from migmond.wire.from_mover import Copied, Published, Settled, Synced
+from migmond.wire.items import WITHHELD, ItemFault, Seen, SettleItem
+from migmond.wire.to_mover import Publish, Settle
 from migmond.wire.work import COPY, PlainCopies
 
 _LEFT_ALONE = frozenset({Outcome.EXISTS, Outcome.OLDER, Outcome.UNCHANGED})
 _COPIES = frozenset({Outcome.COPIED, Outcome.REFLINKED, Outcome.LINKED, Outcome.CREATED})
 """What is at the target is ours, and the source is there as well."""
+_GIVEN_BACK = frozenset({WITHHELD, ABANDONED})
 _COPIED, _NOTHING = Outcome.COPIED, Lost.NOTHING
 
 
@@ -54,17 +59,21 @@ class Commits:
         station.last_answer_at = now
         station.answered_for = Tally(message.entries_total, message.bytes_total)
         left_alone: list[TaskResult] = []
+        self._learn(batch, message)
         for copies in message.plain:
             self._plain(station, batch, copies)
         for result in message.results:
             task = batch.tasks.pop(result.number)
-            if result.fault is not None:
+            if result.fault is not None and result.fault.kind == WITHHELD:
+                scope.requeue.put(task, now)
+            elif result.fault is not None:
                 self._faults.meet(task, result.fault)
             elif result.group == 0:
                 left_alone.append(scope.account.settle(task, TaskState.SKIPPED, result.outcome))
             else:
                 if result.size:
-                    self._faults.went_well()
+                    self._faults.went_well(task.device)
+                self._faults.mended((task.number,))
                 if task.lost and result.inode == task.target_inode:  # it is the copy that an earlier attempt made
                     result = msgspec.structs.replace(result, lost=result.lost | task.lost)
                 if result.seen is not None:
@@ -75,6 +84,17 @@ class Commits:
         if left_alone:
             scope.ledger.record([Record(scope.key, tuple(left_alone))])
         scope.progress.set()
+
+    def _learn(self, batch: Batch, message: Copied) -> None:
+        """Files whose names do not tell what they are have been read."""
+        scope = self._scope
+        kinds = {number: kind for number, kind in message.kinds.items() if number in batch.tasks}
+        if kinds:
+            scope.account.read((batch.tasks[number], kind) for number, kind in kinds.items())
+            scope.ledger.record([KeepKinds(scope.key, kinds)])
+        for result in message.results:
+            if result.fault is not None and result.fault.kind in _GIVEN_BACK and result.number in kinds:
+                scope.agenda.learned(result.number, kinds[result.number])
 
     def _note(self, station: Station, batch: Batch, message: Copied, seconds: float) -> None:
         """Let people see how long it took, and each large file in it: of several its part by bytes."""
@@ -104,7 +124,8 @@ class Commits:
             size_bytes += size
         group.size_bytes += size_bytes
         if size_bytes:
-            self._faults.went_well()
+            self._faults.went_well(tasks[number].device, len(copies.copies) // COPY.size)
+        self._faults.mended(number for number, *_ in COPY.iter_unpack(copies.copies))
 
     def _group(self, station: Station, number: int) -> Group:
         """Return the commit group that a mover calls so."""
@@ -137,6 +158,8 @@ class Commits:
         for number in message.durable:
             group, before = flight.groups.pop(number), len(deletable)
             changes += self._close(group.journal_id, group.tasks, group.members, group.names, deletable)
+            if group.copy_times:
+                changes.append(KeepCopyTimes(scope.key, group.copy_times))
             as_of = group.as_of_ns
             published_ns |= {t.number: as_of[t.number] for t in deletable[before:] if t.number in as_of}
         for number, failures in message.doubtful.items():
@@ -175,7 +198,7 @@ class Commits:
         scope = self._scope
         group = station.flight.groups[message.group]
         group.state = GroupState.PUBLISHED
-        group.as_of_ns = message.as_of_ns
+        group.as_of_ns, group.copy_times = message.as_of_ns, message.copy_times
         for result in message.results:
             if result.fault is not None:
                 task = group.remove(result.number)
@@ -234,13 +257,14 @@ class Commits:
 
     async def _ask_what_became(self, station: Station, orphan: Orphan) -> Settled:
         scope, tasks, members = self._scope, orphan.tasks, orphan.members
-        places = await scope.directory_of(list(tasks.values()))
+        places = await scope.bound_for(list(tasks.values()))
+        names = await names_back(scope, tasks.values())
         items = tuple(
             SettleItem(
                 n,
                 places[n].root,
                 places[n].path,
-                task.name,
+                names.get(n, task.name),
                 members[n].inode,
                 tag=orphan.group.tag(members[n]),
                 size=members[n].size if members[n].outcome in _COPIES and task.type is EntryType.FILE else None,

@@ -16,13 +16,15 @@ from migmond.domain.errors import MoverError, NotPermitted, PlanInfeasible
 from migmond.domain.execution import Tally
 from migmond.domain.identity import Identity
 from migmond.engine.flight import Flight
-from migmond.engine.gate import CONTROL_OF, Gate
+from migmond.engine.gate import CONTROL_OF, Gate, Mode
+from migmond.engine.opening import part_of
 from migmond.engine.pool import MoverPool
 from migmond.engine.process import MoverProcess
 from migmond.engine.pulse import Pulse
 from migmond.planning.batching import BatchSizer
-from migmond.wire.mover import FromMover, Open, Opened, OpenFailed, ToMover
-from migmond.wire.slots import Glimpse
+from migmond.wire.from_mover import FromMover, Opened, OpenFailed
+from migmond.wire.slots import Control, Glimpse
+from migmond.wire.to_mover import AddRoots, Open, ToMover
 
 A = TypeVar("A")
 
@@ -35,22 +37,26 @@ class Station:
 
     Attributes:
         number: of all stations that there ever were in this run, no other one has it.
+        roots: how many it has been told to open.
         flight: what it has in hand.
         sizer: how large its next batch should be.
         last_answer_at: monotonic seconds of its last answer to a batch.
         answered_for: entries and bytes that its answers to batches cover, counted as in its slot.
         stalled: subscribers have been told that it hangs.
+        leaving: fewer movers are wanted: it begins nothing more, and ends when all it has in hand is settled.
         last_glimpse: what it did when it died.
     """
 
-    def __init__(self, process: MoverProcess, number: int) -> None:
+    def __init__(self, process: MoverProcess, number: int, roots: int) -> None:
         self.process = process
         self.number = number
+        self.roots = roots
         self.flight = Flight()
         self.sizer = BatchSizer()
         self.last_answer_at = 0.0
         self.answered_for = Tally()
         self.stalled = False
+        self.leaving = False
         self._waiting: dict[type, trio.MemorySendChannel[object]] = {}
         self.last_glimpse: Glimpse | None = None
 
@@ -148,43 +154,91 @@ class Crew:
         self._deaths: deque[float] = deque()
         self._numbers = itertools.count(1)
         self._more = trio.Event()
-        self._serving = 0
         self.stations: dict[int, Station] = {}
         self.processes: dict[int, MoverProcess] = {}
+        self.told: dict[int, Control] = {}
+        """By slot, what some are told that the others are not; see `Parking`."""
+        """How many get work at a time."""
         self.changed = Pulse()
         self.closing = False
+        self.wanted = 1
+        """Slots from 1 to this number are staffed, and as many more as movers wait with a file."""
+        self.stand_ins = 0
+        self.roots = 0
+        """How many every mover has to have opened; what it was told to open at first may be more."""
+        self.frozen = False
+        """Nothing may be read or written, whatever the gate says: also what a drain or a cancel still has to do."""
+        self.most_entries: int | None = None
+        """That somebody allows a batch; None for any number."""
+        self._staffed: set[int] = set()
         self._spent = (Spent(), Spent())
+        self._moved_bytes = 0
         """By the copying and the committing threads of movers that are gone."""
 
     async def serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
         """Keep the first slot staffed until the crew closes. `first` is a mover that was opened already."""
-        self._serving += 1
-        try:
+        with self._staffing(slot):
             await self._serve(slot, first, infos)
-        finally:
-            self._serving -= 1
 
     async def reinforce(self, slot: int) -> None:
         """Keep a further slot staffed, from when there is more to do than the first mover can."""
-        self._serving += 1
-        try:
+        with self._staffing(slot):
             await self._more.wait()
             await self._serve(slot, None, None)
+
+    @contextlib.contextmanager
+    def _staffing(self, slot: int) -> Iterator[None]:
+        self._staffed.add(slot)
+        try:
+            yield
         finally:
-            self._serving -= 1
+            self._staffed.remove(slot)
+
+    @property
+    def ready(self) -> list[Station]:
+        """Movers that may be given something to do."""
+        ready = [s for slot, s in sorted(self.stations.items()) if not s.leaving and slot not in self.told]
+        return ready[: self.wanted]
+
+    def resize(self, wanted: int) -> list[int]:
+        """Let so many movers work from now on: of those that are too many each settles what it has in hand and ends.
+        Returns the slots that nobody staffs: `reinforce` is to be run for each."""
+        self.wanted = wanted
+        return self._unstaffed()
+
+    def stand_in(self) -> list[int]:
+        """Let one more come, for one that waits with a file. Returns the slots that nobody staffs: `serve` is to be run
+        for each."""
+        self.stand_ins += 1
+        return self._unstaffed()
+
+    def _unstaffed(self) -> list[int]:
+        last = self.wanted + self.stand_ins
+        for station in self.stations.values():
+            station.leaving = station.slot > last
+        self.mirror_control()
+        found = [slot for slot in range(1, last + 1) if slot not in self._staffed]
+        self._staffed.update(found)  # at once: whoever asks before they have begun must not have them again
+        return found
+
+    def cap_batches(self, most_entries: int | None) -> None:
+        """Give no mover more entries at once; None for as many as go well."""
+        self.most_entries = most_entries
+        for station in self.stations.values():
+            station.sizer.most = most_entries
 
     def call_all(self) -> bool:
         """Whoever is there is busy, and there is more to do: let all others come. Returns whether they are here: what
         is given to a busy mover before, they cannot have."""
         self._more.set()
-        return len(self.stations) >= self._serving
+        return len(self.stations) >= len(self._staffed)
 
     async def _serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
         process, opened = first, infos
         if self.closing and process is not None:
             await process.end()
             return
-        while not self.closing:
+        while not self.closing and slot <= self.wanted + self.stand_ins:
             if process is None or opened is None:
                 if not await self._gate.passed() and not self._needed():
                     return
@@ -201,9 +255,11 @@ class Crew:
                         self._handler.failing(e.message, False)  # noqa: FBT003
                     await trio.sleep(RESTART_PAUSE_S * 5)
                     continue
-            why = await self._attend(Station(process, next(self._numbers)), opened)
+            station = Station(process, next(self._numbers), len(opened.roots))
+            station.leaving, station.sizer.most = slot > self.wanted + self.stand_ins, self.most_entries
+            why = await self._attend(station, opened)
             process = opened = None
-            if not self.closing:
+            if why is not None and not self.closing:
                 if self._died():
                     self._handler.failing(f"movers keep dying ({why})", False)  # noqa: FBT003
                 await trio.sleep(RESTART_PAUSE_S)
@@ -219,21 +275,48 @@ class Crew:
                 # Its end is told where its messages are read; until then it would only be asked again.
                 await trio.lowlevel.checkpoint()
 
+    async def add_roots(self, count: int) -> None:
+        """There are so many roots from now on, as `opening` says: all movers open those that they have not before they
+        do what they are asked after this."""
+        self.roots = count
+        for station in list(self.stations.values()):
+            await self._catch_up(station)
+
+    async def _catch_up(self, station: Station) -> None:
+        while station.roots < self.roots:
+            opening = await self._opening()
+            first, station.roots = station.roots, len(opening.roots)
+            await station.send(AddRoots(part_of(opening, first)))
+
     def mirror_control(self) -> None:
         """Put the gate's mode into every slot."""
         for process in self.processes.values():
-            process.control.set_control(CONTROL_OF[self._gate.mode])
+            process.control.set_control(self._control(process))
+
+    def _control(self, process: MoverProcess) -> Control:
+        """What everybody is told, unless this one is told to wait with a file, or to give it up: as soon as nothing
+        more begins, files that are held are given up as well. One that is to leave waits as well: told to drain, it
+        would go on with its file."""
+        if self.frozen:
+            return Control.PAUSE
+        if process.slot in self.told and self._gate.mode is not Mode.PAUSE:
+            return Control.ABANDON if self._gate.ending else self.told[process.slot]
+        station = self.stations.get(process.slot)
+        if station is not None and station.leaving and self._gate.mode is Mode.RUN:
+            return Control.DRAIN  # the rest of what it was given is for others
+        return CONTROL_OF[self._gate.mode]
 
     @contextlib.contextmanager
     def enlisted(self, process: MoverProcess) -> Iterator[None]:
         """Let `process` follow the gate while the context lasts."""
-        process.control.set_control(CONTROL_OF[self._gate.mode])
+        process.control.set_control(self._control(process))
         self.processes[process.slot] = process
         try:
             yield
         finally:
             del self.processes[process.slot]
             self._spent = _both(self._spent, process.control.spent())
+            self._moved_bytes += process.control.look().bytes_total
 
     def spent(self) -> tuple[Spent, Spent]:
         """Return what the copying threads of all movers, of those that are gone as well, have spent their time with,
@@ -242,6 +325,10 @@ class Crew:
         for process in self.processes.values():
             spent = _both(spent, process.control.spent())
         return spent
+
+    def moved_bytes(self) -> int:
+        """Return how much all movers, those that are gone as well, have read from sources."""
+        return self._moved_bytes + sum(p.control.look().bytes_total for p in self.processes.values())
 
     async def close(self) -> None:
         """Say that nobody is to be replaced, and let every mover end by closing its socket."""
@@ -263,11 +350,14 @@ class Crew:
         self._deaths.clear()
         return True
 
-    async def _attend(self, station: Station, opened: Opened) -> str:
+    async def _attend(self, station: Station, opened: Opened) -> str | None:
+        """Listen to a mover until it ends; returns why it did, None when it was not wanted any more."""
         process, why, returned, died = station.process, "", 0, False
         try:
             with self.enlisted(process):
+                await self._catch_up(station)
                 await self._handler.joined(station, opened)
+                await self._catch_up(station)
                 self.stations[station.slot] = station
                 self.changed.set()
                 while (message := await process.receive()) is not None:
@@ -278,15 +368,17 @@ class Crew:
         finally:
             # In one step with what it had in hand: there is no moment at which nobody has it.
             self.stations.pop(station.slot, None)
+            self.told.pop(station.slot, None)
             station.last_glimpse = process.control.look()
-            if died and not self.closing:
+            left = station.leaving and station.flight.empty
+            if died and not self.closing and not left:
                 returned = self._handler.gone(station)
             station.fail_waiting()
             ended = await process.end()
-        if not self.closing:
+        if not self.closing and not left:
             await self._handler.lost(station, why or ended, returned)
         self.changed.set()
-        return why or ended
+        return None if left else why or ended
 
 
 def _both(a: tuple[Spent, Spent], b: tuple[Spent, Spent]) -> tuple[Spent, Spent]:

@@ -16,10 +16,12 @@ from migmond.domain.task import Directory, Task, TaskResult
 from migmond.engine.crew import Station
 from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
+from migmond.engine.names_back import names_back
 from migmond.engine.pulse import Pulse
 from migmond.engine.scope import Scope
+from migmond.wire.from_mover import Deleted
 from migmond.wire.items import DeleteDirectory, DeleteItem
-from migmond.wire.mover import Delete, Deleted
+from migmond.wire.to_mover import Delete
 
 BATCH_TASKS = 500
 ASIDE = frozenset({"kept_aside", "left_aside"})
@@ -73,19 +75,34 @@ class Deleter:
                 continue
             tasks = [self._queue.popleft() for _ in range(min(BATCH_TASKS, len(self._queue)))]
             self._preparing = len(tasks)
-            places = await scope.directory_of(tasks)
+            places = await scope.bound_for(tasks)
+            names = await names_back(scope, tasks)
+            digests = await self._of_leaders(tasks)
             station = await self._free_station()
             if station is None:
                 self._queue.extendleft(reversed(tasks))
             else:
-                await self._give(station, tasks, places)
+                await self._give(station, tasks, places, names, digests)
             self._preparing = 0
+
+    async def _of_leaders(self, tasks: Iterable[Task]) -> dict[int, bytes]:
+        """Return, by number, the hashes of further names: those of the copies that they are names of."""
+        scope, further = self._scope, [t for t in tasks if t.leader and t.digest is None]
+        if not further:
+            return {}
+        leaders = await scope.surroundings.journal.get_tasks(scope.key, sorted({t.leader for t in further}))
+        found: dict[int, bytes] = {}
+        for task in further:
+            leader = leaders.get(task.leader)
+            if leader is not None and leader.digest is not None and leader.target_inode == task.target_inode:
+                found[task.number] = leader.digest
+        return found
 
     async def _free_station(self) -> Station | None:
         """Wait for a mover that can take a batch; None when the execution ends or is paused."""
         scope = self._scope
         while scope.gate.mode is Mode.RUN:
-            station = min(scope.crew.stations.values(), key=lambda s: len(s.flight.deletes), default=None)
+            station = min(scope.crew.ready, key=lambda s: len(s.flight.deletes), default=None)
             if station is not None:
                 out = len(station.flight.deletes)
                 if not out or (scope.crew.call_all() and out < MAX_OUT):
@@ -94,14 +111,26 @@ class Deleter:
                 await scope.progress.wait()
         return None
 
-    async def _give(self, station: Station, tasks: list[Task], places: dict[int, Directory]) -> None:
+    async def _give(
+        self,
+        station: Station,
+        tasks: list[Task],
+        places: dict[int, Directory],
+        names: dict[int, bytes],
+        digests: dict[int, bytes],
+    ) -> None:
         """Send them. From the choice of `station` to its flight nothing is awaited: it cannot die in between."""
         scope = self._scope
         directories: dict[tuple[int, bytes], list[DeleteItem]] = {}
         for task in tasks:
             place = places[task.number]
             directories.setdefault((place.root, place.path), []).append(
-                _item(task, self._published_ns.get(task.number, 0))
+                _item(
+                    task,
+                    self._published_ns.get(task.number, 0),
+                    names.get(task.number, task.name),
+                    digests.get(task.number, task.digest),
+                )
             )
         batch = scope.next_batch()
         station.flight.deletes[batch] = {t.number: t for t in tasks}
@@ -117,13 +146,14 @@ class Deleter:
             task = tasks.pop(failure.number)
             # It may not have got its name back.
             scope.untidy |= bool(failure.fault.errno) or failure.fault.kind in _MAYBE_ASIDE
-            if self._faults.unsynced(task, failure.fault) or self._faults.environmental(failure.fault):
+            if self._faults.unsynced(task, failure.fault) or self._faults.environmental(failure.fault, task.device):
                 self.add([task])  # a disk that went read-only is one hold, not a storm of failures
             else:
                 self._published_ns.pop(task.number, None)
                 scope.fail(task, failure.fault)
-        for number in tasks:
+        for number, task in tasks.items():
             self._published_ns.pop(number, None)
+            self._faults.went_well(task.device)
         results: list[TaskResult] = [
             scope.account.settle(
                 task,
@@ -141,7 +171,7 @@ class Deleter:
         scope.progress.set()
 
 
-def _item(task: Task, published_ns: int) -> DeleteItem:
+def _item(task: Task, published_ns: int, target_name: bytes, digest: bytes | None) -> DeleteItem:
     return DeleteItem(
         task.number,
         task.name,
@@ -152,8 +182,8 @@ def _item(task: Task, published_ns: int) -> DeleteItem:
         task.inode,
         task.device,
         task.links,
-        task.target_name or task.name,
+        task.target_name or target_name,
         task.target_inode,
-        task.digest,
+        digest,
         published_ns,
     )

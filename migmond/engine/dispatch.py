@@ -9,11 +9,9 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from migmond.domain.changes import (
-    DirectoriesTouched,
-    Promote,
-)
+from migmond.domain.changes import Change, Promote
 from migmond.domain.entry import Lost
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.account import task_bytes
@@ -21,16 +19,18 @@ from migmond.engine.crew import Station
 from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Batch
 from migmond.engine.gate import Mode
+from migmond.engine.names_back import names_back
 from migmond.engine.scope import Scope
+from migmond.engine.touching import REMEMBERED, Touching
 from migmond.planning.batching import BatchLimit
 from migmond.wire.items import WorkItem
-from migmond.wire.mover import Flush, Work
+from migmond.wire.slots import Control
+from migmond.wire.to_mover import Flush, Work
 from migmond.wire.work import WorkDirectory, is_plain, plain_files, plain_item
 
 PAGE_TASKS = 4000
 BATCHES_OUT = 2
 """One at work and one waiting per mover: no mover idles, and holds and limits still bite at once."""
-TOUCHED_REMEMBERED = 100_000
 _LEADER_READY = frozenset({TaskState.DONE, TaskState.DURABLE})
 
 
@@ -52,7 +52,7 @@ class Dispatcher:
     def __init__(self, scope: Scope, faults: FaultDesk) -> None:
         self._scope = scope
         self._faults = faults
-        self._touched: OrderedDict[int, None] = OrderedDict()
+        self._touching = Touching(scope)
         self._tidy: OrderedDict[tuple[int, bytes], None] = OrderedDict()
         """Target directories in which a mover looks for what earlier attempts left."""
         self._deaths = 0
@@ -67,15 +67,28 @@ class Dispatcher:
         """Dispatch the further names of hard-linked files whose first name is there.
 
         Returns:
-            True when followers of leaders that have no target were made ordinary tasks: `entries` is due again.
+            True when there were followers of leaders that have no target: they, or their leaders, are ordinary tasks
+            now, and `entries` is due again.
         """
         await self._pass(followers=True)
-        if self._orphaned and not self._scope.gate.ending:
-            for leader, heir in self._orphaned.values():
-                self._scope.account.inherit(leader, heir)
-            await self._scope.ledger.commit([Promote(self._scope.key, leader) for leader in sorted(self._orphaned)])
-            return True
-        return False
+        if not self._orphaned or self._scope.gate.ending:
+            return False
+        async with self._scope.agenda.naming:
+            await self._promote()
+        return True
+
+    async def _promote(self) -> None:
+        """Let orphans have a leader of their own, as they are now: a leader may be pending again, tried once more or
+        brought back, and gets its target in the next pass; an heir may have been left out, and another one is next."""
+        scope, changes = self._scope, list[Change]()
+        await scope.ledger.settled()
+        numbers = [t.number for pair in self._orphaned.values() for t in pair]
+        now = await scope.surroundings.journal.get_tasks(scope.key, sorted(numbers))
+        for number, (_, heir) in sorted(self._orphaned.items()):
+            if now[number].state is not TaskState.PENDING and now[heir.number].state is TaskState.PENDING:
+                scope.account.inherit(now[number], now[heir.number])
+                changes.append(Promote(scope.key, number))
+        await scope.ledger.commit(changes)
 
     async def quiet(self) -> None:
         """Wait until nothing is in flight any more; groups are flushed, published and durable then."""
@@ -90,14 +103,32 @@ class Dispatcher:
         crew = self._scope.crew
         return not self._scope.unsettled and all(s.flight.empty for s in crew.stations.values())
 
+    def _parked(self) -> frozenset[int]:
+        """Return what movers wait with, see `Parking`, if they have nothing else in hand but copies that wait with it;
+        else nothing."""
+        crew, numbers = self._scope.crew, set[int]()
+        for slot, station in crew.stations.items():
+            if station.flight.empty:
+                continue
+            if crew.told.get(slot) is not Control.PAUSE or station.flight.deletes or len(station.flight.batches) != 1:
+                return frozenset()
+            numbers.update(n for batch in station.flight.batches.values() for n in batch.tasks)
+        return frozenset(numbers)
+
     async def _pass(self, *, followers: bool) -> None:
-        scope, journal = self._scope, self._scope.surroundings.journal
+        scope = self._scope
         self._orphaned = {}
-        cursor = 0
+        cursor, agenda = 0, scope.agenda
         waiting: deque[Task] = deque()
+        agenda.begin()
+        version = agenda.version
         while await scope.gate.passed():
+            if agenda.version != version:
+                version, cursor = agenda.version, 0
+                self._put_back(waiting)
             if not waiting:
                 waiting.extend(scope.requeue.take(scope.now(), PAGE_TASKS))
+                self._put_back(waiting)
             if not waiting:
                 if scope.unsettled:
                     with trio.move_on_after(1.0):
@@ -105,32 +136,51 @@ class Dispatcher:
                     continue
                 scan_done = scope.scan_done  # read before the query: what it adds later wakes us
                 woken = scope.progress.mark()
-                with scope.in_hand.reading():
-                    page = await journal.tasks(
-                        scope.key,
-                        after=cursor,
-                        limit=PAGE_TASKS,
-                        states=(TaskState.PENDING,),
-                        followers=followers,
-                        directories=False,
-                    )
-                    waiting.extend(t for t in page if scope.in_hand.take(t.number))
+                if agenda.active:
+                    page = await agenda.take(followers=followers)
+                    waiting.extend(page)
+                    if agenda.version != version:
+                        continue
+                else:
+                    with scope.in_hand.reading():
+                        page = await self._page(cursor, followers=followers)
+                        waiting.extend(scope.in_hand.take_all(page))
                 if page:
                     cursor = page[-1].number
-                elif scan_done and not scope.requeue and self._quiet():
+                elif scan_done and not scope.requeue and self._quiet() and agenda.exhausted(followers=followers):
                     await scope.ledger.settled()  # the next pass reads from the journal what became of this one
                     return
                 else:
                     if scan_done:
                         await self._flush()
+                        if not scope.requeue and (parked := self._parked()):
+                            agenda.stands_still(parked, followers=followers)
                     with trio.move_on_after(min(1.0, scope.requeue.wait_s(scope.now()))):
                         await woken.wait()
                     continue
-            await self._touch(waiting)
-            await self._send(waiting, followers=followers)
+            await self._touching.touch(waiting)
+            if agenda.version == version:
+                await self._send(waiting, version, followers=followers)
         # What was taken off the requeue and not sent is still pending in the journal: a resume finds it.
         for task in waiting:
             scope.in_hand.leave(task.number)
+
+    async def _page(self, cursor: int, *, followers: bool) -> list[Task]:
+        """Read pending tasks in scan order."""
+        return await self._scope.surroundings.journal.tasks(
+            self._scope.key,
+            after=cursor,
+            limit=PAGE_TASKS,
+            states=(TaskState.PENDING,),
+            followers=followers,
+            directories=False,
+        )
+
+    def _put_back(self, waiting: deque[Task]) -> None:
+        """What is next may be something else now, if anybody says what."""
+        if self._scope.agenda.active:
+            while waiting:
+                self._scope.agenda.put_back(waiting.popleft())
 
     async def _flush(self) -> None:
         for station in list(self._scope.crew.stations.values()):
@@ -138,45 +188,40 @@ class Dispatcher:
                 station.flight.flushing = True
                 await station.send(Flush())
 
-    async def _touch(self, tasks: deque[Task]) -> None:
-        """Journal, before anything is written, which target directories may hold temporaries from now on."""
-        fresh = {t.directory for t in tasks if t.directory and t.directory not in self._touched}
-        if not fresh:
-            return
-        reopened = await self._scope.reopen(fresh)
-        await self._scope.ledger.commit([DirectoriesTouched(self._scope.key, tuple(sorted(fresh))), *reopened])
-        for number in fresh:
-            self._touched[number] = None
-        while len(self._touched) > TOUCHED_REMEMBERED:
-            self._touched.popitem(last=False)
-
-    async def _send(self, waiting: deque[Task], *, followers: bool) -> None:
+    async def _send(self, waiting: deque[Task], version: int, *, followers: bool) -> None:
         scope = self._scope
-        places = await scope.directory_of(list(waiting))
+        places = await scope.bound_for(list(waiting))
         leaders = await self._leaders(waiting) if followers else {}
-        while waiting and (station := await self._free_station(waiting)) is not None:
+        names = await names_back(scope, waiting)
+        withheld = await scope.agenda.withheld(waiting)
+        while waiting and (station := await self._free_station(waiting, version)) is not None:
             limit = station.sizer.limit
             tasks: dict[int, Task] = {}
+            sent: list[int] = []
             packing = _Packing()
             size, room, most = 0, limit.bytes, limit.entries
+            if self._faults.probing:
+                most = 1
+                self._faults.mix(waiting)
             changed = self._faults.changed
             while waiting and len(tasks) < most and (not tasks or size + task_bytes(waiting[0]) <= room):
                 task = waiting.popleft()
                 number = task.number
                 packing.enter(places[number])
-                if is_plain(task) and number not in changed:
+                if is_plain(task) and number not in changed and number not in names and number not in withheld:
                     packing.add_plain(task)
                 else:
-                    item = self._item(task, leaders)
+                    item = self._item(task, leaders, names.get(number, b""), withheld.get(number, ()))
                     if item is None:
                         scope.in_hand.leave(number)
                         continue
                     packing.add(item)
-                scope.in_hand.send(number)
+                sent.append(number)
                 tasks[number] = task
                 size += task_bytes(task)
             if not tasks:
                 continue
+            scope.in_hand.send_all(sent)
             # Since the choice of the station nothing was awaited: it cannot have died in between.
             batch = scope.next_batch()
             station.flight.batches[batch] = Batch(tasks, size, scope.now())
@@ -195,22 +240,23 @@ class Dispatcher:
         if (root, path) in self._tidy:
             return False
         self._tidy[root, path] = None
-        if len(self._tidy) > TOUCHED_REMEMBERED:
+        if len(self._tidy) > REMEMBERED:
             self._tidy.popitem(last=False)
         return True
 
-    async def _free_station(self, waiting: deque[Task]) -> Station | None:
+    async def _free_station(self, waiting: deque[Task], version: int) -> Station | None:
         """Wait for a mover that can take a batch of `waiting`, and until nothing is unsettled; None when the execution
-        ends or is paused. A single batch is not worth to let further movers come: it waits behind another one."""
+        ends or is paused, or something else is next. A single batch is not worth to let further movers come: it waits
+        behind another one, but never behind a large file, which may be held for as long as somebody likes."""
         scope = self._scope
-        while scope.gate.mode is Mode.RUN:
-            station = min(scope.crew.stations.values(), key=lambda s: len(s.flight.batches), default=None)
-            if station is not None and not scope.unsettled:
+        while scope.gate.mode is Mode.RUN and scope.agenda.version == version:
+            station = min(scope.crew.ready, key=_busy, default=None)
+            if station is not None and not scope.unsettled and self._faults.may_send():
                 out = len(station.flight.batches)
                 if not out:
                     return station
                 enough = _is_one_batch(waiting, station.sizer.limit) or scope.crew.call_all()
-                if enough and out < BATCHES_OUT:
+                if enough and out < BATCHES_OUT and not _is_stuck(station):
                     return station
             with trio.move_on_after(1.0):
                 await scope.progress.wait()
@@ -221,11 +267,12 @@ class Dispatcher:
         scope = self._scope
         numbers = sorted({t.leader for t in followers if t.leader})
         leaders = await scope.surroundings.journal.get_tasks(scope.key, numbers)
-        places = await scope.directory_of(list(leaders.values()))
+        places = await scope.bound_for(list(leaders.values()))
+        names = await names_back(scope, leaders.values())
         found: dict[int, _Leader] = {}
         for number, leader in leaders.items():
             place: Directory = places[number]
-            name = leader.target_name or leader.name
+            name = leader.target_name or names.get(number, leader.name)
             path = os.path.join(place.path, name) if place.path else name
             if _has_target(leader):
                 found[number] = _Leader(place.root, path, leader.target_inode, leader.lost & ~Lost.LINKS)
@@ -235,7 +282,9 @@ class Dispatcher:
                 self._orphaned[task.leader] = leaders[task.leader], min(heir, task, key=lambda t: t.number)
         return found
 
-    def _item(self, task: Task, leaders: dict[int, _Leader]) -> WorkItem | None:
+    def _item(
+        self, task: Task, leaders: dict[int, _Leader], as_name: bytes, withhold: tuple[FileKind, ...]
+    ) -> WorkItem | None:
         leader, as_found = _NO_LEADER, task.number in self._faults.changed
         if task.leader:
             found = leaders.get(task.leader)
@@ -260,6 +309,9 @@ class Dispatcher:
             leader_inode=leader.inode,
             leader_lost=leader.lost,
             earlier_digest=task.digest if task.target_inode else None,
+            as_name=as_name,
+            keep=task.outcome is Outcome.UNCHANGED,
+            withhold=withhold,
         )
 
 
@@ -305,6 +357,16 @@ class _Packing:
 
 def _is_one_batch(waiting: deque[Task], limit: BatchLimit) -> bool:
     return len(waiting) <= limit.entries and sum(task_bytes(task) for task in waiting) <= limit.bytes
+
+
+def _busy(station: Station) -> int:
+    """How little it should get: nothing waits behind a large file as long as others are there."""
+    return BATCHES_OUT if _is_stuck(station) else len(station.flight.batches)
+
+
+def _is_stuck(station: Station) -> bool:
+    """Whether it has a file that is more than a batch."""
+    return any(len(b.tasks) == 1 and b.size_bytes > station.sizer.limit.bytes for b in station.flight.batches.values())
 
 
 def _has_target(leader: Task) -> bool:

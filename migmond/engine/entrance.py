@@ -25,7 +25,7 @@ from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
 from migmond.engine.turns import Turns, crew_of, refuse_too_many_movers
 from migmond.planning.turns import Work
-from migmond.wire.mover import Opened
+from migmond.wire.from_mover import Opened
 
 MAX_OPENINGS = 8
 """Plans of one user whose roots are looked at before they start, at a time: each takes a process."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import errno
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
@@ -12,78 +13,104 @@ from migmond.domain.changes import (
 )
 from migmond.domain.fault import Disposition, Fault, Phase
 from migmond.domain.hold import HoldReason
+from migmond.domain.session import DeviceSide
 from migmond.domain.task import Task
 from migmond.engine.scope import Scope
 from migmond.planning.backoff import next_delay
+from migmond.recovery.breaker import Breaker, State
+from migmond.recovery.dispositions import DeviceKind, Row, Side, device_kind, row_of, side_of
+from migmond.recovery.retries import Lessons, RetryBudget
 
 ABANDONED = "abandoned"
-"""Kind of the fault of a task that the mover gave up because it was told to."""
+"""Kind of the fault of a task that the mover gave up because it was told to, or because nothing went well any more."""
 
 SOURCE_CHANGED = "source_changed"
 
 _SPACE_KINDS = frozenset({"ENOSPC", "EDQUOT"})
-
-IO_ERRORS_IN_A_ROW = 8
-"""So many entries that fail with an input/output error, and none between that is copied: not some blocks are bad but
-the device is gone. The file system on it may well be mounted and answer from its cache (design page HAZARDS row 21)."""
+_AFTER_OTHERS_S = 5.0
+"""A task that opened a breaker is tried so much later than the first that may be: another one is a better probe."""
+_SLACK_S = 0.5
+"""Holds end by the observer's ticks and by another clock than breakers do."""
 
 
 class Hold(Protocol):
     """Sets a hold on the whole execution."""
 
-    def __call__(self, reason: HoldReason, note: str, *, lasting: bool = False) -> None:
-        """Unless `lasting`, it lifts itself after a while to try again."""
+    def __call__(self, reason: HoldReason, note: str, *, for_s: float | None = None) -> None:
+        """It lifts itself after `for_s` seconds, None for as long as such holds last by default."""
+
+
+def no_sides() -> tuple[DeviceSide, DeviceSide]:
+    """Return what source and target are on, when nobody knows."""
+    return DeviceSide(), DeviceSide()
 
 
 class FaultDesk:
-    """Decides by the fault's disposition.
+    """Decides by the error table (`migmond.recovery.dispositions`).
 
     Attributes:
         changed: tasks whose source changed after the scan, to be taken as they are found next time.
 
     Args:
         hold: see Hold.
+        sides: returns what source and target are on.
     """
 
-    def __init__(self, scope: Scope, hold: Hold) -> None:
+    def __init__(self, scope: Scope, hold: Hold, sides: Callable[[], tuple[DeviceSide, DeviceSide]] = no_sides) -> None:
         self._scope = scope
         self._hold = hold
+        self._sides = sides
         self._delays: dict[int, float] = {}
-        self._io_errors = 0
+        self._tries: Counter[int] = Counter()
+        self._breakers: dict[tuple[Side, int, HoldReason], Breaker] = {}
+        self._budget = RetryBudget(scope.now())
+        self._lessons = Lessons()
+        self._retried: dict[int, str] = {}
+        """Tasks that are tried again, with what they failed by."""
         self._unsynced: dict[int, int] = {}
-        self._doubtful: set[int] = set()
-        """Tasks that were held for an input/output error: their next one is their own."""
+        self._suspects: dict[int, int] = {}
+        """Tasks that failed while their device was in doubt, with how often its breaker had been closed then."""
         self.changed: set[int] = set()
 
     def meet(self, task: Task, fault: Fault) -> None:
         """Deal with `fault` of `task`, which is in nobody's hands now."""
-        scope = self._scope
+        scope, number = self._scope, task.number
         if fault.kind == ABANDONED:
             scope.requeue.put(task, scope.now())
             return
-        if fault.disposition is Disposition.RETRY and task.attempts + 1 < self._limit(fault):
-            self._again(task, fault)
-        elif task.number not in self._doubtful and self.environmental(fault):
-            if fault.errno == errno.EIO:
-                self._doubtful.add(task.number)
-            scope.ledger.record([AddFault(scope.key, task.number, scope.wall(), fault)])
-            scope.requeue.put(task, scope.now())
+        if (before := self._retried.pop(number, None)) is not None:
+            self._lessons.learn(before, mended=False)
+        self._settle_breakers()
+        row, own = self._row(fault), False
+        if row.device:
+            breaker = self._breaker(fault, task.device)
+            suspect = number in self._suspects and row.disposition is not Disposition.HOLD
+            vouched = suspect and breaker.closed > self._suspects[number]  # the device was there since: it is the file
+            own = vouched or (suspect and breaker.state is not State.OPEN)
+            if not vouched and self._trips(breaker, row, fault) and not own:
+                self._wait_for_device(task, fault, row, breaker)
+                scope.progress.set()
+                return
+        # What was held is not counted as tried: the journal does, and a disk may be away over several starts.
+        tried = self._tries[number] if row.device else task.attempts
+        if not own and row.disposition is Disposition.RETRY and tried + 1 < self._attempts(fault, row):
+            self._again(task, fault, row)
         else:
-            if task.number in self._doubtful:
-                self.went_well()  # whoever lifted the hold says that the device is there: the count starts anew
-            self._delays.pop(task.number, None)
+            self._forget(number)
             scope.fail(task, fault)
         scope.progress.set()
 
-    def environmental(self, fault: Fault) -> bool:
-        """Whether no task is to blame for `fault` but what all of them stand on; then the execution is held."""
-        if fault.errno == errno.EIO:
-            return self._device_gone(fault)
-        if fault.disposition is not Disposition.HOLD:
+    def environmental(self, fault: Fault, device: int = 0) -> bool:
+        """Whether no task is to blame for `fault` but what all of them stand on; then the execution is held.
+
+        Args:
+            device: number of the source's device, when that is what the fault is about.
+        """
+        row = self._row(fault)
+        if not row.device:
             return False
-        space = fault.kind in _SPACE_KINDS
-        self._hold(HoldReason.SPACE if space else HoldReason.DEVICE, f"{fault.phase}: {fault.message}")
-        return True
+        self._settle_breakers()
+        return self._trips(self._breaker(fault, device), row, fault)
 
     def unsynced(self, task: Task, fault: Fault) -> bool:
         """Whether `fault` only says that what was done about `task` may not be durable; the execution is held when it
@@ -95,29 +122,115 @@ class FaultDesk:
             self._hold(HoldReason.DEVICE, f"{fault.phase}: {fault.message}")
         return True
 
-    def went_well(self) -> None:
-        """An entry's content was read and written: the devices are there."""
-        self._io_errors = 0
+    def went_well(self, device: int, entries: int = 1) -> None:
+        """So many entries' contents were read from `device` and written: it is there, and so is the target."""
+        self._budget.earn(entries)
+        if not self._breakers:
+            return
+        self._settle_breakers()
+        for (side, number, _), breaker in self._breakers.items():
+            if side is not Side.SOURCE or number == device:
+                breaker.succeeded(self._scope.now(), entries)
 
-    def _device_gone(self, fault: Fault) -> bool:
-        self._io_errors += 1
-        # A sync that keeps failing concerns everything that was written, however few entries that is.
-        if self._io_errors < IO_ERRORS_IN_A_ROW and fault.phase is not Phase.SYNC:
+    def mended(self, numbers: Iterable[int]) -> None:
+        """These tasks were copied: those that had failed before have been worth another try."""
+        if not (self._retried or self._suspects or self._delays):
+            return
+        for number in numbers:
+            if (fingerprint := self._retried.pop(number, None)) is not None:
+                self._lessons.learn(fingerprint, mended=True)
+            self._forget(number)
+
+    @property
+    def probing(self) -> bool:
+        """Whether one entry is to be tried alone, because a device may or may not be back."""
+        if not self._breakers:
             return False
-        note = f"{fault.phase}: {fault.message}, again and again: is the disk there? check it, then migmon resume"
-        self._hold(HoldReason.DEVICE, note, lasting=True)  # trying again by itself would fail what is left
+        self._settle_breakers()
+        return any(b.state is State.HALF_OPEN for b in self._breakers.values())
+
+    def mix(self, waiting: deque[Task]) -> None:
+        """Let the next probe be any of those that wait: the neighbours of a bad file are often bad as well."""
+        if len(waiting) > 1:
+            waiting.rotate(self._scope.surroundings.rng.randrange(len(waiting)))
+
+    def may_send(self) -> bool:
+        """Whether another batch may be given to a mover now: a probe is alone."""
+        return not (self.probing and any(s.flight.batches for s in self._scope.crew.stations.values()))
+
+    # --- helpers -----------------------------------------------------------------------------------
+
+    def _row(self, fault: Fault) -> Row:
+        source, target = self._sides()
+        side = side_of(fault.phase)
+        kind = device_kind((source if side is Side.SOURCE else target).file_system) if side else DeviceKind.LOCAL
+        return row_of(fault, kind)
+
+    def _breaker(self, fault: Fault, device: int) -> Breaker:
+        """Return the one of the device that the fault is about. All targets are one: an entry that fails does not say
+        on which of them it was to be."""
+        side = side_of(fault.phase)
+        reason = HoldReason.SPACE if fault.kind in _SPACE_KINDS else HoldReason.DEVICE
+        key = (side, device if side is Side.SOURCE else 0, reason)
+        if key not in self._breakers:
+            open_s = self._scope.surroundings.settings.hold_s
+            self._breakers[key] = Breaker(open_s, steady=reason is HoldReason.SPACE)
+        return self._breakers[key]
+
+    def _trips(self, breaker: Breaker, row: Row, fault: Fault) -> bool:
+        """Count a fault against a device; whether the execution is held for it."""
+        # A sync that keeps failing concerns everything that was written, however few entries that is.
+        at_once = row.disposition is Disposition.HOLD or fault.phase is Phase.SYNC
+        if not breaker.failed(self._scope.now(), at_once=at_once):
+            return False
+        note = f"{fault.phase}: {fault.message}"
+        if row.disposition is not Disposition.HOLD:
+            note += ", again and again: is the disk there? check it, then migmon resume"
+        reason = HoldReason.SPACE if fault.kind in _SPACE_KINDS else HoldReason.DEVICE
+        self._hold(reason, note, for_s=breaker.open_s)
         return True
 
-    def _again(self, task: Task, fault: Fault) -> None:
-        scope = self._scope
+    def _settle_breakers(self) -> None:
+        """A breaker whose hold is gone is not open any more."""
+        opened = [(key[2], b) for key, b in self._breakers.items() if b.state is State.OPEN]
+        if opened:
+            held = {h.reason for h in self._scope.account.execution.holds}
+            for reason, breaker in opened:
+                if reason not in held:
+                    breaker.lifted(self._scope.now(), _SLACK_S)
+
+    def _wait_for_device(self, task: Task, fault: Fault, row: Row, breaker: Breaker) -> None:
+        scope, now = self._scope, self._scope.now()
+        scope.ledger.record([AddFault(scope.key, task.number, scope.wall(), fault)])
+        if row.disposition is Disposition.HOLD:
+            scope.requeue.put(task, now)
+        else:
+            self._suspects.setdefault(task.number, breaker.closed)
+            scope.requeue.put(task, now + min(_AFTER_OTHERS_S, breaker.open_s))
+
+    def _again(self, task: Task, fault: Fault, row: Row) -> None:
+        scope, now = self._scope, self._scope.now()
         if fault.kind == SOURCE_CHANGED:
             self.changed.add(task.number)
         delay = next_delay(self._delays.get(task.number, 0.0), scope.surroundings.rng)
         self._delays[task.number] = delay
+        self._tries[task.number] += 1
+        self._retried[task.number] = fault.fingerprint
+        wait = max(delay, self._budget.take(now)) if row.load else delay
         scope.retries += 1
         scope.ledger.record([AddFault(scope.key, task.number, scope.wall(), fault)])
-        scope.requeue.put(msgspec.structs.replace(task, attempts=task.attempts + 1), scope.now() + delay)
+        scope.requeue.put(msgspec.structs.replace(task, attempts=task.attempts + 1), now + wait)
 
-    def _limit(self, fault: Fault) -> int:
+    def _attempts(self, fault: Fault, row: Row) -> int:
         settings = self._scope.surroundings.settings
-        return settings.changed_attempts if fault.kind == SOURCE_CHANGED else settings.attempts
+        if fault.kind == SOURCE_CHANGED:
+            if self._scope.plan.undoes is not None:
+                return 1  # a rollback is about what was left there, and about no other version
+            return settings.changed_attempts
+        most = settings.attempts if row.attempts is None else min(settings.attempts, row.attempts)
+        return self._lessons.attempts(fault.fingerprint, most)
+
+    def _forget(self, number: int) -> None:
+        self._delays.pop(number, None)
+        self._tries.pop(number, None)
+        self._suspects.pop(number, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+from migmond.domain.copy_times import CopyTimes
 from migmond.domain.task import CommitGroup, Member, Task
 from migmond.engine.account import task_bytes
 from migmond.wire.items import CopyResult
@@ -23,12 +24,12 @@ class Group:
 
     Attributes:
         journal_id: its number in the journal, unique within the execution.
-        mover: what the mover is called (see `wire.mover.Work`).
+        mover: what the mover is called (see `wire.to_mover.Work`).
         tasks: by number, as they were dispatched.
         members: by number, what the mover said of them.
         size_bytes: what its tasks count for.
         names: by number, the name that the conflict policy chose.
-        as_of_ns: see `wire.mover.Published`.
+        as_of_ns, copy_times: see `wire.from_mover.Published`.
     """
 
     def __init__(self, journal_id: int, mover: bytes) -> None:
@@ -40,6 +41,7 @@ class Group:
         self.size_bytes = 0
         self.names: dict[int, bytes] = {}
         self.as_of_ns: dict[int, int] = {}
+        self.copy_times: tuple[CopyTimes, ...] = ()
 
     def add(self, task: Task, result: CopyResult) -> None:
         self.tasks[task.number] = task

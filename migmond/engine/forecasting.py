@@ -10,7 +10,7 @@ import trio
 
 from migmond.analytics.coverage import Promises
 from migmond.analytics.decay import learnt
-from migmond.analytics.measures import Cost, Forecast, Shape, SpeedChange, Tick, Unknown
+from migmond.analytics.measures import Cost, Forecast, LimitStep, Shape, SpeedChange, Tick, Unknown
 from migmond.analytics.predictor import Predictor
 from migmond.domain.device import Chain
 from migmond.domain.execution import Tally, Totals
@@ -26,17 +26,19 @@ HISTORY_RUNS = 20
 _SESSIONS_PAGE = 100
 KEPT_TICKS = 2000
 """Ticks that are kept to find out in the end what the run cost; when there are more, every second one goes."""
+LEARN_EVERY_S = 30.0
+"""How often it is found out meanwhile: so much of it a crash may lose, as of the rest of monitoring."""
 
 
 def side_of(chain: Chain) -> DeviceSide:
     """Return what one end of an execution is on, by what is known of the disks below its file system."""
     names = tuple(disk.name for disk in chain.disks)
-    mount = "" if chain.mount is None else to_text(chain.mount.point)
+    mount, type_ = ("", "") if chain.mount is None else (to_text(chain.mount.point), chain.mount.kind)
     if chain.server:
-        return DeviceSide(names, chain.server, "network", mount)
+        return DeviceSide(names, chain.server, "network", mount, type_)
     if not chain.disks:
         kind = "memory" if chain.mount is not None and chain.mount.kind in ("tmpfs", "ramfs") else "unknown"
-        return DeviceSide(names, "memory" if kind == "memory" else "", kind, mount)
+        return DeviceSide(names, "memory" if kind == "memory" else "", kind, mount, type_)
     identity = "+".join(sorted(f"{d.model}:{d.serial}" if d.serial else d.name for d in chain.disks))
     if chain.rotational:
         kind = "hdd"
@@ -44,7 +46,7 @@ def side_of(chain: Chain) -> DeviceSide:
         kind = "nvme"
     else:
         kind = "ssd" if chain.rotational is False else "unknown"
-    return DeviceSide(names, identity, kind, mount)
+    return DeviceSide(names, identity, kind, mount, type_)
 
 
 async def sides(source_device: int, target_device: int) -> tuple[DeviceSide, DeviceSide]:
@@ -78,6 +80,7 @@ class Forecasting:
     Attributes:
         source, target: what the execution's ends are on.
         changes: of its speed that nobody asked for, the newest last.
+        ahead: limits and holds that are known to come.
     """
 
     def __init__(self) -> None:
@@ -86,11 +89,13 @@ class Forecasting:
         self._every = 1
         self._skipped = 0
         self._promises = Promises()
-        self._limit: int | None = None
+        self._cost: Cost | None = None
+        self._limit: float | None = None
         self._workers = 0
         self._last_action_s = 0.0
         self.source = self.target = DeviceSide()
         self.changes: list[SpeedChange] = []
+        self.ahead: Sequence[LimitStep] = ()
 
     def begin(
         self,
@@ -123,7 +128,12 @@ class Forecasting:
     def begun(self) -> bool:
         return self._predictor is not None
 
-    def tick(self, active_s: float, settled: Tally, totals: Totals, workers: int, limit: int | None) -> None:
+    @property
+    def remote(self) -> bool:
+        """Whether a source or the target is on a network file system, as far as is known."""
+        return "network" in (self.source.kind, self.target.kind)
+
+    def tick(self, active_s: float, settled: Tally, totals: Totals, workers: int, limit: float | None) -> None:
         """Take in how far it is.
 
         Args:
@@ -139,7 +149,7 @@ class Forecasting:
         except (ArithmeticError, ValueError):  # a forecast is not worth a migration
             self._predictor = None
 
-    def _tick(self, active_s: float, settled: Tally, totals: Totals, workers: int, limit: int | None) -> None:
+    def _tick(self, active_s: float, settled: Tally, totals: Totals, workers: int, limit: float | None) -> None:
         assert self._predictor is not None
         if self._workers and (workers, limit) != (self._workers, self._limit):
             self._last_action_s = active_s
@@ -168,7 +178,7 @@ class Forecasting:
         if self._predictor is None:
             return Unknown("not measured yet")
         try:
-            return self._predictor.forecast()
+            return self._predictor.forecast(ahead=self.ahead)
         except (ArithmeticError, ValueError):  # a forecast is not worth a migration
             self._predictor = None
             return Unknown("the numbers are beyond what can be forecast")
@@ -179,17 +189,15 @@ class Forecasting:
         kept = self._promises.kept(active_s, self._last_action_s)
         return kept.bands, kept.held
 
-    def cost(self) -> Cost | None:
-        """Return what files and bytes cost in this run; None when it was too short or uniform to tell."""
-        try:
-            return learnt(self._ticks)
-        except (ArithmeticError, ValueError):
-            return None
+    async def learn(self) -> None:
+        """Find out what files and bytes have cost in this run, for `outlook`. It takes 16 ms on 2,000 ticks: a thread
+        takes them, from which the loop has the interpreter back within 5 ms (sys.getswitchinterval)."""
+        self._cost = await trio.to_thread.run_sync(_cost_of, tuple(self._ticks))
 
-    def outlook(self, active_s: float, *, learn: bool) -> Outlook:
-        """Return all that is known of what is to come, after so many seconds of work. `learn`: what the run has cost as
-        well, which takes some milliseconds to find out."""
-        found, cost = self.forecast(), self.cost() if learn else None
+    def outlook(self, active_s: float) -> Outlook:
+        """Return all that is known of what is to come, after so many seconds of work, and what the run has cost as far
+        as that was learnt."""
+        found, cost = self.forecast(), self._cost
         promised, kept = self.kept(active_s)
         outlook = Outlook(
             source=self.source,
@@ -220,6 +228,14 @@ class Forecasting:
         return b"" if self._predictor is None else self._predictor.snapshot()
 
 
+def _cost_of(ticks: Sequence[Tick]) -> Cost | None:
+    """Return what files and bytes cost; None when it was too short or uniform to tell."""
+    try:
+        return learnt(ticks)
+    except (ArithmeticError, ValueError):
+        return None
+
+
 async def begin(scope: Scope, forecasting: Forecasting) -> None:
     """Let `forecasting` begin with what the journal knows: an earlier run of this execution, or of others on the same
     devices. A mover has opened the roots."""
@@ -234,5 +250,5 @@ async def begin(scope: Scope, forecasting: Forecasting) -> None:
         others += costs_of((r for r in page if r.key != scope.key), source, target)
         del others[:-HISTORY_RUNS]  # of years of runs, with all that was kept of each, the memory would not be small
         own = next((r.forecast for r in page if r.key == scope.key and r.target.identity == target.identity), own)
-    workers = crew_size(scope.account.execution, scope.surroundings.settings)
+    workers = crew_size(scope.account.execution, scope.surroundings.settings, scope.around.scheduled.workers)
     forecasting.begin(scope.account.totals, source, target, others, workers, own)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from migmond.domain.errors import MigmondError
+from migmond.domain.task import Task
 
 
 class _Where(enum.Enum):
@@ -39,6 +40,9 @@ class InHand:
     def __len__(self) -> int:
         return len(self._where)
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._where
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """While pending tasks are read from the journal, nothing is let go: what was read may be older than that."""
@@ -58,9 +62,20 @@ class InHand:
         self._where[number] = _QUEUED
         return True
 
+    def take_all(self, tasks: Iterable[Task]) -> list[Task]:
+        """As `take`, for many; returns those that were not in hand."""
+        where = self._where
+        fresh = {task.number: task for task in tasks if task.number not in where}
+        where.update(dict.fromkeys(fresh, _QUEUED))
+        return list(fresh.values())
+
     def send(self, number: int) -> None:
         """It goes to a mover."""
         self._step(number, _QUEUED, _OUT)
+
+    def send_all(self, numbers: Collection[int]) -> None:
+        """As `send`, for many."""
+        self._all_step(numbers, _QUEUED, _OUT)
 
     def adopt(self, numbers: Iterable[int]) -> None:
         """They are in a group that somebody else left, and has to be settled."""
@@ -81,6 +96,11 @@ class InHand:
         self._step(number, _OUT, _SETTLED)
         self._settled.append(number)
 
+    def settle_all(self, numbers: Collection[int]) -> None:
+        """As `settle`, for many."""
+        self._all_step(numbers, _OUT, _SETTLED)
+        self._settled += numbers
+
     def composed(self) -> None:
         """A transaction is put together with everything that was recorded until now."""
         self._composed += self._settled
@@ -97,6 +117,14 @@ class InHand:
     def _let_go(self, numbers: list[int]) -> None:
         for number in numbers:
             del self._where[number]
+
+    def _all_step(self, numbers: Collection[int], before: _Where, after: _Where) -> None:
+        # One look and one update for all: a call for each costs more than most of what is done for a small file.
+        where, stepped = self._where, dict.fromkeys(numbers, after)
+        if len(stepped) != len(numbers) or any(where.get(number) is not before for number in numbers):
+            for number in numbers:  # the one that does not fit says so
+                self._step(number, before, after)
+        where.update(stepped)
 
     def _step(self, number: int, before: _Where | None, after: _Where) -> None:
         where = self._where.get(number)

@@ -12,44 +12,49 @@ import trio
 
 from migmond.domain import api
 from migmond.domain.changes import (
-    AddIntervention,
     AddRoot,
-    CancelPending,
     PutExecution,
-    Retry,
 )
 from migmond.domain.errors import Conflict, Unavailable
 from migmond.domain.events import ExecutionCreated, InterventionRecorded
-from migmond.domain.execution import Execution, Tally
-from migmond.domain.hold import HoldReason
+from migmond.domain.execution import Execution
 from migmond.domain.identity import Identity
-from migmond.domain.intervention import Intervention, InterventionKind
 from migmond.domain.observation import Observation
 from migmond.domain.plan import Plan
 from migmond.domain.preflight import Promise
 from migmond.domain.states import (
-    EXECUTION_TRANSITIONS,
     LIVE_EXECUTION_STATES,
     TERMINAL_EXECUTION_STATES,
-    ExecutionState,
-    advance,
 )
+from migmond.domain.steering import Cancel, Drain, Pause, Resume
 from migmond.engine.breakdowns import Breakdowns, Counted
+from migmond.engine.changer import Means
 from migmond.engine.entrance import Entrance, first_tasks, fresh_execution
 from migmond.engine.finding import named
+from migmond.engine.forgetting import Forgetting
 from migmond.engine.parts import Parts
+from migmond.engine.recording import Ask, Recording
 from migmond.engine.rivals import with_rival
+from migmond.engine.rollbacks import Outlook, Rollback, Rollbacks, refuse_while_undone, rollbacks_of
 from migmond.engine.roster import Roster
 from migmond.engine.run import Run
 from migmond.engine.settings import Surroundings
+from migmond.engine.sharing import Sharing
+from migmond.engine.steering import Steering
+from migmond.engine.stopping import Stopping
+from migmond.engine.undoing import Undoing
 from migmond.engine.verifications import Verifications
 from migmond.engine.views import execution_view, intervention_views
-
-_RESTARTABLE = frozenset({ExecutionState.DRAINED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.FAILED})
+from migmond.planning.undo import Fate
 
 
 class Engine:
-    """The engine's face towards the daemon. Made by `Engine.serving`."""
+    """The engine's face towards the daemon. Made by `Engine.serving`.
+
+    Attributes:
+        steering, undoing, stopping: how executions are changed, changes are taken back, and all is stopped.
+        forgetting: how executions that have ended are removed.
+    """
 
     def __init__(self, surroundings: Surroundings, nursery: trio.Nursery) -> None:
         self._surroundings = surroundings
@@ -57,13 +62,18 @@ class Engine:
         self._breakdowns = Breakdowns(surroundings, nursery)
         self._verifications = Verifications(surroundings, nursery, self._roster.turns, self._roster.replace)
         self._entrance = Entrance(surroundings, self._roster.turns)
+        self._rollbacks = Rollbacks(surroundings, self._entrance, self._roster)
         self._requests: defaultdict[tuple[int, str], trio.Lock] = defaultdict(trio.Lock)
         self._launching: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         """Held from the look whether anything works on an execution until something does: two scopes on one would
         write the same temporaries."""
+        recording = Recording(surroundings, self._roster)
+        means = Means(surroundings, self._roster, self._verifications, recording, self._launching)
+        self.steering = Steering(means)
+        self.undoing = Undoing(means)
+        self.stopping = Stopping(means)
+        self.forgetting = Forgetting(surroundings, self._roster, self._verifications, self._launching)
         self._stopping = False
-        self._interventions = 0
-        self._learning = 0
 
     @classmethod
     @asynccontextmanager
@@ -72,6 +82,8 @@ class Engine:
         async with trio.open_nursery() as nursery:
             engine = cls(surroundings, nursery)
             await engine._load()
+            nursery.start_soon(engine.undoing.expire)
+            nursery.start_soon(Sharing(surroundings.clock, surroundings.whole, engine._roster.scopes).run)
             try:
                 yield engine
             finally:
@@ -79,9 +91,8 @@ class Engine:
             nursery.cancel_scope.cancel()
 
     async def _load(self) -> None:
+        await self._surroundings.records.load(self._surroundings.journal)
         await self._roster.load()
-        for execution in self._roster.all():
-            self._interventions += len(await self._surroundings.journal.interventions(execution.id))
 
     # --- finding -----------------------------------------------------------------------------------
 
@@ -131,9 +142,11 @@ class Engine:
             now = with_rival(now, self._roster.all())
         verifier = self._verifications.of(execution.id)
         busy_with = verifier.progress if verifier is not None else self._roster.turns.why(execution.id)
+        busy_with = self._surroundings.salvages.why(execution.id) or busy_with
         if busy_with:
             now = msgspec.structs.replace(now, reason=busy_with)
-        return execution_view(now, run.live if run is not None else None, self._wall())
+        view = execution_view(now, run.live if run is not None else None, self._wall())
+        return msgspec.structs.replace(view, rolled_back=rollbacks_of(now, self._roster.all())) if closely else view
 
     async def counted(self, execution: Execution) -> Counted:
         """Return the progress of an execution by kind, size and directory; see `Breakdowns.of`."""
@@ -192,106 +205,69 @@ class Engine:
             execution = self._roster.with_turn(fresh)
             roots = [AddRoot(key, i, task) for i, task in enumerate(first_tasks(opened))]
             await journal.apply([PutExecution(execution, request_id), *roots])
-        self._roster.add(execution)
-        if execution.waiting_since is None:
-            self._roster.launch(Run(self._surroundings, execution, first=(process, opened), resumed=False))
-        else:
-            self._roster.wait(execution, resumed=False)
-            await process.end()
+        await self._roster.begin(execution, process, opened)
         view = self.view(execution)
         self._surroundings.bus.publish(lambda i, at: ExecutionCreated(i, at, execution.id, view))
         return self._roster.now(execution)
 
+    async def rollback(self, order: Rollback, identity: Identity, author: str) -> Execution:
+        """Start to undo what an ended execution did; see `Rollbacks.start`.
+
+        Raises:
+            Conflict: it still runs or is rolled back already, or is a rollback itself.
+            InvalidInput, PlanInfeasible, NotPermitted, LimitExceeded: as `start`.
+            Unavailable: the daemon is stopping.
+        """
+        if self._stopping:
+            raise Unavailable("the daemon is stopping", hint="start it again when it is back")
+        async with self._launching[order.first.id]:
+            if order.request_id:
+                earlier = await self._surroundings.journal.find_request(order.request_id, identity.uid)
+                if earlier is not None:
+                    return self.find(earlier)
+            run, first = await self._roster.controllable(order.first), self._roster.now(order.first)
+            if run is not None or first.state in LIVE_EXECUTION_STATES:
+                raise Conflict(f"{first.name} is {first.state}", hint=f"cancel it first: migmon cancel {first.id[:6]}")
+            self._verifications.refuse_while_verified(first)
+            refuse_while_undone(first, self._roster.all())
+            records = self._surroundings.records
+            execution, record = await self._rollbacks.start(order, first, identity, author, records.next_id())
+            records.add(record, lasting=False)
+        view, change = self.view(execution), intervention_views([record])[0]
+        self._surroundings.bus.publish(lambda i, at: ExecutionCreated(i, at, execution.id, view))
+        self._surroundings.bus.publish(lambda i, at: InterventionRecorded(i, at, first.id, change))
+        return self._roster.now(execution)
+
+    async def rollback_plan(
+        self, order: Rollback, identity: Identity, fate: Fate | None = None, after: int = 0, limit: int = 100
+    ) -> Outlook:
+        """Look what a rollback would do; see `Rollbacks.outlook`. Raises as `rollback`."""
+        run, first = await self._roster.controllable(order.first), self._roster.now(order.first)
+        if run is not None or first.state in LIVE_EXECUTION_STATES:
+            raise Conflict(f"{first.name} is {first.state}", hint="look again when it has ended (migmon watch)")
+        return await self._rollbacks.outlook(order, first, identity, fate=fate, after=after, limit=limit)
+
     # --- control -----------------------------------------------------------------------------------
 
     async def pause(self, execution: Execution, author: str, reason: str, for_s: float | None) -> Execution:
-        """Set a user's hold.
-
-        Raises:
-            Conflict: it is not running.
-        """
-        run = await self._live(execution, "paused")
-        if run.execution.state not in (ExecutionState.RUNNING, ExecutionState.PAUSED):
-            raise Conflict(f"{execution.name} cannot be paused: it is {run.execution.state}")
-        until = None if for_s is None else self._wall() + for_s
-        run.pause(HoldReason.USER, author, reason, until)
-        await self._record(execution, InterventionKind.PAUSE, author, reason, f"migmon resume {execution.id[:6]}")
-        return run.execution
+        """Set a user's hold on all of it; see `Steering.intervene`."""
+        return await self._intervene(execution, Ask(Pause(), author, reason, for_s))
 
     async def resume(self, execution: Execution, author: str, reason: str) -> Execution:
-        """Lift all holds, or set an ended execution going again; failed tasks are tried once more.
-
-        Raises:
-            Conflict: it runs already, or there is nothing left to do.
-        """
-        async with self._launching[execution.id]:
-            run = await self._roster.controllable(execution)
-            now = self._roster.now(execution)
-            if now.state is ExecutionState.DRAINING:
-                raise Conflict(f"{now.name} is draining", hint=f"resume it when it has: migmon watch {now.id[:6]}")
-            if run is not None:
-                if not run.lift(lambda hold: True, "lifted"):
-                    raise Conflict(f"{now.name} is not paused: it is {now.state}")
-            elif now.state in _RESTARTABLE:
-                self._verifications.refuse_while_verified(now)
-                await self._restart(now)
-            elif now.waiting_since is not None:
-                raise Conflict(f"{now.name} {self._roster.turns.why(now.id)}", hint="it begins by itself")
-            else:
-                raise Conflict(f"{now.name} is {now.state}: there is nothing to resume")
-        await self._record(execution, InterventionKind.RESUME, author, reason, f"migmon pause {execution.id[:6]}")
-        return self._roster.now(execution)
+        """Lift all holds, or set an ended execution going again; failed tasks are tried once more."""
+        return await self._intervene(execution, Ask(Resume(), author, reason))
 
     async def cancel(self, execution: Execution, author: str, reason: str) -> Execution:
-        """End it; what was done stays done, no partial file is left.
-
-        Raises:
-            Conflict: it has ended already.
-        """
-        async with self._launching[execution.id]:
-            run = await self._roster.controllable(execution)
-            now = self._roster.now(execution)
-            if run is not None:
-                if now.state is ExecutionState.CANCELLING:  # asked for before: one record of it is enough
-                    await self._roster.journaled(now)
-                    return now
-                run.cancel()
-            elif now.state is ExecutionState.WAITING and now.started_at is None:
-                await self._roster.leave_line(now, ExecutionState.CANCELLED, CancelPending(now.key))
-            elif ExecutionState.CANCELLING in EXECUTION_TRANSITIONS[now.state]:
-                self._verifications.refuse_while_verified(now)
-                self._roster.turns.withdraw(now.id)
-                await self._roster.set_going(
-                    msgspec.structs.replace(
-                        now, state=ExecutionState.CANCELLING, finished_at=None, reason="", holds=(), waiting_since=None
-                    )
-                )
-            elif now.state is ExecutionState.CANCELLING:
-                return now  # it waits for its turn
-            else:
-                raise Conflict(f"{now.name} is {now.state} already")
-        await self._record(execution, InterventionKind.CANCEL, author, reason, "")
-        return self._roster.now(execution)
+        """End it; what was done stays done, no partial file is left."""
+        return await self._intervene(execution, Ask(Cancel(), author, reason))
 
     async def drain(self, execution: Execution, author: str, reason: str) -> Execution:
-        """Finish what runs, start nothing more.
+        """Finish what runs, start nothing more."""
+        return await self._intervene(execution, Ask(Drain(), author, reason))
 
-        Raises:
-            Conflict: it is not running.
-        """
-        async with self._launching[execution.id]:
-            now = self._roster.now(execution)
-            if waits := now.state is ExecutionState.WAITING and now.waiting_since is not None:
-                await self._roster.leave_line(now, ExecutionState.DRAINED)
-        if waits:
-            await self._record(execution, InterventionKind.DRAIN, author, reason, f"migmon resume {execution.id[:6]}")
-            return self._roster.now(execution)
-        run = await self._live(execution, "drained")
-        if run.execution.state is ExecutionState.DRAINING:
-            return run.execution
-        run.drain()
-        await self._record(execution, InterventionKind.DRAIN, author, reason, f"migmon resume {execution.id[:6]}")
-        return run.execution
+    async def _intervene(self, execution: Execution, ask: Ask) -> Execution:
+        await self.steering.intervene(execution, ask)
+        return self._roster.now(execution)
 
     async def verify(self, execution: Execution) -> Execution:
         """Start to re-read the targets of an execution that nothing works on; `execution.verified` tells the result.
@@ -313,17 +289,11 @@ class Engine:
         await self._verifications.cancel(execution, author)
         return self._roster.now(execution)
 
-    def observations(self, *, learn: bool = False) -> tuple[list[Observation], list[Observation]]:
+    def observations(self) -> tuple[list[Observation], list[Observation]]:
         """Return what the monitor sees of all that is at work, and the last looks at what has ended since it asked
-        before.
-
-        Args:
-            learn: find out as well what a run has cost (see `Forecasting.outlook`), of one at a time, by turns.
-        """
+        before."""
         ended = [self._roster.ended.popleft() for _ in range(len(self._roster.ended))]
-        runs = self._roster.runs()
-        self._learning += learn
-        seen = [run.observation(learn=learn and i == self._learning % len(runs)) for i, run in enumerate(runs)]
+        seen = [run.observation() for run in self._roster.runs()]
         return [o for o in seen if o is not None], ended
 
     async def suspend(self) -> None:
@@ -336,38 +306,6 @@ class Engine:
             await run.finished.wait()
 
     # --- helpers -----------------------------------------------------------------------------------
-
-    async def _live(self, execution: Execution, done: str) -> Run:
-        run = await self._roster.controllable(execution)
-        if run is None:
-            waits = self._roster.now(execution).waiting_since is not None
-            hint = "drain takes it out of the line, resume puts it back" if waits else ""
-            raise Conflict(f"{execution.name} cannot be {done}: it is {self._roster.now(execution).state}", hint=hint)
-        return run
-
-    async def _restart(self, execution: Execution) -> None:
-        again = msgspec.structs.replace(
-            execution,
-            state=advance(EXECUTION_TRANSITIONS, execution.state, ExecutionState.RUNNING),
-            totals=msgspec.structs.replace(execution.totals, failed=Tally()),
-            finished_at=None,
-            reason="",
-            holds=(),
-        )
-        await self._roster.set_going(again, Retry(execution.key))
-
-    async def _record(self, execution: Execution, kind: InterventionKind, author: str, reason: str, undo: str) -> None:
-        self._interventions += 1
-        number, before, after = (
-            f"i-{self._interventions}",
-            execution.state.value,
-            self._roster.now(execution).state.value,
-        )
-        intervention = Intervention(number, execution.id, kind, author, self._wall(), reason, before, after, undo)
-        await self._surroundings.journal.apply([AddIntervention(intervention)])
-        await self._roster.journaled(execution)
-        view = intervention_views([intervention])[0]
-        self._surroundings.bus.publish(lambda i, at: InterventionRecorded(i, at, execution.id, view))
 
     def _wall(self) -> float:
         return self._surroundings.clock.wall()

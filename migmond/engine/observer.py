@@ -15,8 +15,9 @@ from migmond.domain.names import to_text
 from migmond.domain.observation import MoverAtWork, Observation
 from migmond.domain.states import ExecutionState
 from migmond.engine.crew import Station
-from migmond.engine.forecasting import Forecasting
+from migmond.engine.forecasting import LEARN_EVERY_S, Forecasting
 from migmond.engine.process import MoverProcess
+from migmond.engine.schedule import Schedule
 from migmond.engine.scope import Scope
 from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
@@ -37,18 +38,19 @@ class Observer:
 
     Args:
         expire: lifts holds whose time is over.
+        schedule: puts the timetable into force.
     """
 
-    def __init__(self, scope: Scope, expire: Callable[[], None]) -> None:
+    def __init__(self, scope: Scope, expire: Callable[[], None], schedule: Schedule) -> None:
         self._scope = scope
         self._expire = expire
+        self._schedule = schedule
         self._pace = Pace()
         self._percent = 0.0
         self._active_before_s = scope.account.execution.active_s
         self._active_s = 0.0
         self._last_look = self._kept_at = scope.now()
         self._movers: tuple[api.MoverView, ...] = ()
-        self._workers = crew_size(scope.account.execution, scope.surroundings.settings)
         self.forecasting = Forecasting()
         self.note = ""
 
@@ -60,8 +62,9 @@ class Observer:
         """
         scope, totals = self._scope, self._scope.account.totals
         estimate = self._with_forecast(self._pace.estimate(totals.planned, growing=totals.growing))
-        if scope.account.execution.state is ExecutionState.PAUSED:
-            estimate = type(estimate)(0.0, 0.0, None, "paused")
+        if scope.account.execution.stands_still:
+            paused = scope.account.execution.state is ExecutionState.PAUSED
+            estimate = type(estimate)(0.0, 0.0, None, "paused" if paused else "what is left is held")
         done = None if totals.growing else max(self._percent, percent(totals.there, totals.planned))
         return Live(estimate, done, self.active_s, self._in_flight(), self._movers, self.note)
 
@@ -78,10 +81,18 @@ class Observer:
         rates = estimate.bytes_per_s, estimate.entries_per_s
         if isinstance(found, Unknown):
             return Estimate(*rates, None, found.reason)
-        return Estimate(*rates, found.remaining_s, "", found.low_s, found.high_s)
+        held_s = found.wall_s - found.remaining_s  # people look at the clock on the wall
+        return Estimate(*rates, found.wall_s, "", found.low_s + held_s, found.high_s + held_s)
 
-    def observation(self, *, learn: bool) -> Observation:
-        """Return what the monitor sees; `learn`: see `Forecasting.outlook`."""
+    @property
+    def _workers(self) -> int:
+        """That are asked for now."""
+        return crew_size(
+            self._scope.account.execution, self._scope.surroundings.settings, self._scope.around.scheduled.workers
+        )
+
+    def observation(self) -> Observation:
+        """Return what the monitor sees."""
         scope, now = self._scope, self._scope.now()
         crew, roots = scope.crew, scope.roots
         copying, committing = crew.spent()
@@ -99,22 +110,35 @@ class Observer:
             sum(batches) / len(batches) if batches else 0.0,
             tuple(r.source_device for r in roots),
             tuple(r.target_device for r in roots),
-            self.forecasting.outlook(self.active_s, learn=learn),
+            self.forecasting.outlook(self.active_s),
+            scope.limiter.allowance.slows,
+            crew.moved_bytes(),
         )
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Tick, and learn what it costs, until cancelled."""
         scope = self._scope
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._learn)
+            while True:
+                self._schedule.look()  # here only: the last tick is when it ends, which no pause is to come into
+                self.tick()
+                await trio.sleep(min(TICK_S, max(FASTEST_TICK_S, scope.surroundings.bus.fastest_s)))
+
+    async def _learn(self) -> None:
         while True:
-            self.tick()
-            await trio.sleep(min(TICK_S, max(FASTEST_TICK_S, scope.surroundings.bus.fastest_s)))
+            await trio.sleep(LEARN_EVERY_S)
+            await self.forecasting.learn()
 
     def tick(self) -> None:
         """Take one look and tell subscribers."""
         scope, now = self._scope, self._scope.now()
         self._expire()
+        if self.forecasting.begun:
+            scope.around = msgspec.structs.replace(scope.around, remote=self.forecasting.remote)
+        self.forecasting.ahead = self._schedule.ahead()
         scope.share_limits()
-        working = scope.account.execution.state in _WORKING
+        working = scope.account.execution.state in _WORKING and not scope.account.execution.stands_still
         if working:
             self._active_s += now - self._last_look
         else:
@@ -126,9 +150,7 @@ class Observer:
         if working:
             settled = totals.settled.plus(in_flight.entries, in_flight.bytes)
             self._pace.observe(now, settled)
-            self.forecasting.tick(
-                self.active_s, settled, totals, self._workers, scope.account.execution.limits.io_bytes_per_s
-            )
+            self.forecasting.tick(self.active_s, settled, totals, self._workers, scope.limiter.allowance.bytes_per_s)
         if not totals.growing:
             flying = totals.there.plus(in_flight.entries, in_flight.bytes)
             self._percent = max(self._percent, percent(flying, totals.planned))
@@ -206,8 +228,9 @@ def _at_work(process: MoverProcess, now: float) -> MoverAtWork:
     busy_ns = max(0, int(now * 1e9) - since_ns) if since_ns else 0
     doing = "paused" if glimpse.paused else glimpse.doing.name.lower()
     return MoverAtWork(
-        process.slot, process.pid, doing, glimpse.task, glimpse.name, glimpse.file_bytes, glimpse.file_done, busy_ns
-    )
+        process.slot, process.pid, doing, glimpse.task, glimpse.name, glimpse.file_bytes, glimpse.file_done, busy_ns,
+        process.control.kind_of(glimpse.task) if glimpse.task else None,
+    )  # fmt: skip
 
 
 def _mover_view(process: MoverProcess, glimpse: Glimpse, stalled_s: float | None) -> api.MoverView:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
+
+import msgspec
 
 from migmond.domain.entry import EntryType
-from migmond.domain.execution import Execution
+from migmond.domain.execution import Destination, Execution
 from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Task
 from migmond.engine.settings import Surroundings
+from migmond.planning.routes import pairs_of
+from migmond.planning.selection import asks_for_content
 from migmond.wire.items import MoverOptions, RootSpec
-from migmond.wire.mover import Open
+from migmond.wire.to_mover import Open
 
 _UNFINISHED = (TaskState.PENDING, TaskState.DURABLE)
 
 
-def roots_of(plan: Plan) -> tuple[RootSpec, ...]:
-    """Return source and target path of each source."""
-    return tuple(
-        RootSpec(s.path, os.path.join(plan.destination, s.into) if s.into else plan.destination) for s in plan.sources
-    )
+def roots_of(plan: Plan, further: Sequence[Destination] = ()) -> tuple[RootSpec, ...]:
+    """Return source and target path of each root; see `planning.routes`."""
+    return tuple(RootSpec(*pair) for pair in pairs_of(plan, [d.path for d in further]))
 
 
 def fresh_opening(execution_id: str, plan: Plan, surroundings: Surroundings) -> Open:
@@ -42,30 +44,60 @@ def fresh_opening(execution_id: str, plan: Plan, surroundings: Surroundings) -> 
         group_idle_s=settings.group_idle_s,
         group_age_s=settings.group_age_s,
         machine_code=settings.machine_code,
+        io_priority=settings.io_priority,
+        kinds=plan.undoes is None and asks_for_content(plan.selector),
     )
-    return Open(roots_of(plan), options, make_targets=not moving, own=surroundings.own)
+    roots, sources = roots_of(plan), len(plan.sources)
+    # What a rollback fetches from a further destination: not every source has something there.
+    missing = tuple(range(sources, len(roots)))
+    return Open(
+        roots, options, make_targets=not moving, may_be_gone=missing, own=surroundings.own, sources=sources
+    )  # fmt: skip
 
 
 async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
     """Return the Open for an execution, with what the journal knows of its source roots."""
     journal, key = surroundings.journal, execution.key
-    opening = fresh_opening(execution.id, execution.plan, surroundings)
-    numbers = range(1, len(execution.plan.sources) + 1)
-    roots = await journal.get_tasks(key, numbers)
+    opening, sources = fresh_opening(execution.id, execution.plan, surroundings), len(execution.plan.sources)
+    specs = roots_of(execution.plan, execution.further)
+    tasks = await journal.get_tasks(key, range(1, sources + 1))
+    # Nothing is on record of the sources of a rollback at further destinations.
+    own = [spec.source == specs[i % sources].source for i, spec in enumerate(specs)]
+    known = [tasks.get(i % sources + 1) if own[i] else None for i in range(len(specs))]
     all_there = not execution.totals.growing and not await journal.tasks(
         key, limit=1, states=_UNFINISHED, directories=False
     )
     gone = all_there or execution.state is ExecutionState.CANCELLING  # then the targets are tidied, no more
+    over = {i for i, t in enumerate(known) if gone or (t is not None and _is_over(t))}
+    on = execution.source_file_systems
+    if len(on) == sources:
+        on *= len(specs) // sources
     return Open(
-        opening.roots,
+        specs,
         opening.options,
         opening.make_targets,
-        expected=tuple(roots[n].inode if n in roots else 0 for n in numbers),
-        may_be_gone=tuple(n - 1 for n in numbers if gone or (n in roots and _is_over(roots[n]))),
-        anchors=execution.anchors,
-        source_devices=tuple(roots[n].device if n in roots else 0 for n in numbers),
-        source_file_systems=execution.source_file_systems,
+        expected=tuple(t.inode if t is not None else 0 for t in known),
+        may_be_gone=tuple(sorted(over | set(opening.may_be_gone))),
+        anchors=(*execution.anchors, *(a for d in execution.further for a in d.anchors)),
+        source_devices=tuple(t.device if t is not None else 0 for t in known),
+        source_file_systems=on,
         own=opening.own,
+        sources=sources,
+    )
+
+
+def part_of(opening: Open, first: int, end: int | None = None) -> Open:
+    """Return an Open for some of the roots: from number `first` to before `end`, or to the last."""
+    part = slice(first, end)
+    chosen = range(len(opening.roots))[part]
+    return msgspec.structs.replace(
+        opening,
+        roots=opening.roots[part],
+        expected=opening.expected[part],
+        may_be_gone=tuple(i - first for i in opening.may_be_gone if i in chosen),
+        anchors=opening.anchors[part],
+        source_devices=opening.source_devices[part],
+        source_file_systems=opening.source_file_systems[part],
     )
 
 

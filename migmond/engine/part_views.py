@@ -9,7 +9,8 @@ import trio
 
 from migmond.analytics.batches import STEPS, BatchesState, BatchRecord
 from migmond.analytics.classes import SIZES, TYPES
-from migmond.analytics.cube import OTHER, Cube, Row
+from migmond.analytics.cube import Cube, Row
+from migmond.analytics.cube_directories import OTHER
 from migmond.analytics.files_at_hand import EndedFile, FileAtHand, FilesAtHand
 from migmond.domain.breakdown import (
     Batches,

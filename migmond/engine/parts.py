@@ -11,12 +11,13 @@ from migmond.analytics.batches import Batches, BatchesState
 from migmond.analytics.cube import Cube, CubeState
 from migmond.analytics.files_at_hand import EndedFile, FilesAtHand
 from migmond.analytics.recount import Recount
+from migmond.breath import Breath
 from migmond.domain.changes import (
     KeepBreakdown,
 )
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.packing import Unpacker, pack
-from migmond.engine.breath import Breath
+from migmond.domain.task import may_be_read
 from migmond.ports import (
     Journal,
 )
@@ -137,7 +138,8 @@ async def recount(
         await settled()
         page = await journal.tasks(key, after=after, limit=PAGE_TASKS)
         found = await journal.get_tasks(key, again) if again else {}
-        recount.take(page, list(found.values()), more=len(page) == PAGE_TASKS)
+        kinds = await journal.kinds(key, [t.number for t in (*page, *found.values()) if may_be_read(t)])
+        recount.take(page, list(found.values()), kinds, more=len(page) == PAGE_TASKS)
         await breath.take()
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from migmond.domain.entry import EntryType
-from migmond.domain.task import Directory, Listing
-from migmond.ports import (
-    Journal,
-)
+from migmond.domain.task import Directory, Listing, Task
+from migmond.ports import Journal
+from migmond.wire.items import NamedTasks
 
 CAPACITY = 50_000
 """Directories remembered; about 150 bytes each."""
@@ -56,3 +55,16 @@ class Places:
                 self.add(place)
                 found[number] = place
         return found
+
+
+def by_directory(tasks: Iterable[Task], places: Mapping[int, Directory]) -> tuple[NamedTasks, ...]:
+    """Return numbers and names of `tasks` as movers are told them, those of one directory together.
+
+    Args:
+        places: where each of them lies, by its number.
+    """
+    found: dict[tuple[int, bytes], list[tuple[int, bytes]]] = {}
+    for task in tasks:
+        place = places[task.number]
+        found.setdefault((place.root, place.path), []).append((task.number, task.name))
+    return tuple(NamedTasks(root, path, tuple(items)) for (root, path), items in found.items())

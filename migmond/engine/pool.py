@@ -15,7 +15,7 @@ from migmond.engine.pulse import Pulse
 
 SOON_S = 0.02
 """Spares are started so long after the last mover has ended: what it did is told first."""
-QUIET_S = 1.0
+QUIET_S = 5.0
 """Or when nobody has wanted a mover for so long: whoever began something wants the CPU now."""
 LONGEST_PAUSE_S = 60.0
 """Between tries when they cannot be started, or die again and again."""

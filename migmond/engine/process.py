@@ -7,6 +7,7 @@ import mmap
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections import deque
@@ -20,8 +21,10 @@ from migmond.domain.errors import MoverError, ProtocolError
 from migmond.domain.identity import Identity
 from migmond.domain.packing import Unpacker, pack
 from migmond.wire.framing import FrameReader, frame
-from migmond.wire.mover import MAX_FRAME_BYTES, Become, Crashed, FromMover, ToMover
+from migmond.wire.from_mover import Crashed, FromMover
+from migmond.wire.mover import MAX_FRAME_BYTES
 from migmond.wire.slots import SLOT_BYTES, ControlSide
+from migmond.wire.to_mover import Become, Join, ToMover
 
 _RECEIVE_BYTES = 256 * 1024
 _EXIT_GRACE_S = 2.0
@@ -76,6 +79,21 @@ class MoverProcess:
             try:
                 await self._stream.send_all(frame(pack(message)))
             except (trio.BrokenResourceError, trio.ClosedResourceError) as e:
+                raise MoverError(f"mover {self.slot} (pid {self.pid}) is gone") from e
+
+    async def join(self, budget_fd: int) -> None:
+        """Let it draw from a budget, whose page (`wire.budget`) it is given: from before whatever it is sent next.
+
+        Raises:
+            MoverError: the mover is gone.
+        """
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("=i", budget_fd))
+        async with self._send_lock:
+            data = frame(pack(Join()))
+            try:
+                sent = await self._stream.socket.sendmsg([data], [rights])
+                await self._stream.send_all(data[sent:])
+            except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as e:
                 raise MoverError(f"mover {self.slot} (pid {self.pid}) is gone") from e
 
     async def receive(self) -> FromMover | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import msgspec
+
 from migmond.domain.changes import (
     ReceiptSeal,
     SealReceipt,
@@ -30,6 +32,7 @@ from migmond.domain.receipt import (
 from migmond.domain.states import TERMINAL_EXECUTION_STATES, ExecutionState, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.places import Places
+from migmond.engine.routes import Routes
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import time_or_none, time_text
 from migmond.planning.plans import spec_of
@@ -49,6 +52,7 @@ async def receipt_page(journal: Journal, execution: Execution, after: int, limit
     places = await Places(journal, execution.key).find(t.directory for t in tasks if t.directory)
     faults = await journal.faults(execution.key, [t.number for t in tasks if t.state is TaskState.FAILED])
     births = await journal.births(execution.key, [t.number for t in tasks])
+    sent = await Routes(journal, execution).paths([t.number for t in tasks])
     entries: list[ReceiptEntry] = []
     length = 0
     for task in tasks:
@@ -59,7 +63,10 @@ async def receipt_page(journal: Journal, execution: Execution, after: int, limit
             break
         fault = faults.get(task.number)
         cause = fault.fault if fault is not None else None
-        entries.append(_entry(task, place.root, path or b".", cause, births.get(task.number)))
+        entry = _entry(task, place.root, path or b".", cause, births.get(task.number))
+        if to := sent.get(task.number):
+            entry = msgspec.structs.replace(entry, destination=to_text(to))
+        entries.append(entry)
     header = receipt_header(execution)
     return ReceiptPage(header, tuple(entries), entries[-1].number if entries else None)
 

@@ -24,6 +24,10 @@ class Requeue:
         self._in_hand.back(task.number)
         heapq.heappush(self._heap, (ready_at, next(self._order), task))
 
+    def ready(self, task: Task, now: float) -> None:
+        """Queue a task that was just taken in hand."""
+        heapq.heappush(self._heap, (now, next(self._order), task))
+
     def take(self, now: float, limit: int) -> list[Task]:
         """Remove and return at most `limit` tasks that are ready at `now`, the longest ready first."""
         ready: list[Task] = []

@@ -11,14 +11,17 @@ from migmond.domain.changes import (
 from migmond.domain.entry import EntryType
 from migmond.domain.names import to_text
 from migmond.domain.states import Outcome, TaskState
+from migmond.domain.steering import Route
 from migmond.domain.task import CommitGroup, Listing, Member, Task
 from migmond.engine.faults import FaultDesk
 from migmond.engine.scope import Scope
-from migmond.wire.mover import RenameRoot, RootRenamed
+from migmond.wire.from_mover import RootRenamed
+from migmond.wire.to_mover import RenameRoot
 
 
 async def rename_roots(scope: Scope, faults: FaultDesk) -> None:
-    """Rename each source where that is possible: its target is missing, on the same file system."""
+    """Rename each source where that is possible: its target is missing, on the same file system, and nobody has held
+    or skipped a part of it, or sends it elsewhere."""
     planned = scope.account.totals.planned.entries
     if not scope.moving or not scope.plan.selector.selects_all or planned > len(scope.plan.sources):
         return
@@ -26,12 +29,14 @@ async def rename_roots(scope: Scope, faults: FaultDesk) -> None:
     for number, task in (await _roots(scope)).items():
         if task.type is not EntryType.DIRECTORY or task.state is not TaskState.PENDING:
             continue
-        if not await scope.gate.passed():
-            return
+        if scope.plan.undoes is not None and number not in scope.plan.undoes.whole:
+            continue
+        if not await scope.gate.passed() or _goes_apart(scope):
+            return  # what is held or skipped stays, or some of it goes elsewhere: the rest is moved entry by entry
         member = Member(number, task.inode, Outcome.RENAMED, task.lost, None, 0)
         group = CommitGroup(scope.next_group(), (member,))
         await scope.ledger.commit([OpenGroup(key, group)])
-        done = await _renamed(scope, faults, task)
+        done = not _goes_apart(scope) and await _renamed(scope, faults, task)
         close = CloseGroup(key, group.id)
         if not done:
             await scope.ledger.commit([close])
@@ -39,6 +44,12 @@ async def rename_roots(scope: Scope, faults: FaultDesk) -> None:
         result = scope.account.settle(task, TaskState.DONE, Outcome.RENAMED, target_inode=task.inode)
         read = Listing(number, task.device, await journal.last_number(key) + 1, (), {}, complete=True)
         await scope.ledger.commit([Record(key, (result,)), AddListing(key, read), close])
+
+
+def _goes_apart(scope: Scope) -> bool:
+    return bool(scope.agenda.rules.parting) or any(
+        isinstance(s.action, Route) for s in scope.account.execution.standing
+    )
 
 
 async def _renamed(scope: Scope, faults: FaultDesk, task: Task) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 import trio
@@ -13,7 +14,7 @@ from migmond.domain.changes import (
     Change,
     PutExecution,
 )
-from migmond.domain.errors import MigmondError
+from migmond.domain.errors import MigmondError, NotFound
 from migmond.domain.events import ExecutionStateChanged
 from migmond.domain.execution import Execution
 from migmond.domain.observation import Observation
@@ -27,11 +28,14 @@ from migmond.domain.states import (
 from migmond.domain.timeline import Milestone, MilestoneKind
 from migmond.engine.causes import leaf
 from migmond.engine.causes import why as why_stopped
+from migmond.engine.process import MoverProcess
 from migmond.engine.run import Run
+from migmond.engine.scope import Scope
 from migmond.engine.settings import Surroundings
 from migmond.engine.turns import Turns, crew_size
 from migmond.engine.views import execution_view
 from migmond.planning.turns import Work
+from migmond.wire.from_mover import Opened
 
 ENDED_KEPT = 1000
 """Last looks that wait for the monitor; it comes every two seconds."""
@@ -93,14 +97,24 @@ class Roster:
         """Return the live run of an execution."""
         return self._runs.get(execution_id)
 
+    def scopes(self) -> list[Scope]:
+        """Return those of all runs that have begun."""
+        return [run.scope for run in self.runs() if run.scope is not None and not run.finished.is_set()]
+
     def runs(self) -> list[Run]:
         """Return all live runs."""
         return list(self._runs.values())
 
     async def controllable(self, execution: Execution) -> Run | None:
-        """Return the live run as soon as it listens, None when there is none (any more)."""
+        """Return the live run as soon as it listens, None when there is none (any more).
+
+        Raises:
+            NotFound: it was forgotten meanwhile: what is put now would bring it back without its entries.
+        """
         run = self._runs.get(execution.id)
         if run is None:
+            if execution.id not in self._executions:
+                raise NotFound(f"{execution.name} was forgotten meanwhile", hint="migmon ls lists what there is")
             return None
         await run.ready.wait()
         if run.execution.state in TERMINAL_EXECUTION_STATES:
@@ -128,9 +142,14 @@ class Roster:
         """Enter an execution that is journaled as it is."""
         self._executions[execution.id] = execution
 
+    def remove(self, execution: Execution) -> None:
+        """Take out one that nothing works on and the journal has forgotten."""
+        del self._executions[execution.id]
+
     def launch(self, run: Run) -> None:
         """Let a run work, whose turn it is."""
         self._runs[run.execution.id] = run
+        run.on_resized = lambda: self.resized(run.execution)
         self._nursery.start_soon(self._attend, run)
 
     async def _attend(self, run: Run) -> None:
@@ -154,7 +173,7 @@ class Roster:
     def _look_back(self, run: Run) -> None:
         """Let the monitor have the last look at a run. Whatever goes wrong with that is no concern of anything else."""
         try:
-            last = run.observation(learn=True)
+            last = run.observation()
         except Exception as e:
             self._surroundings.log("the last look at a run failed", execution=run.execution.id, exc_info=e)
             return
@@ -187,6 +206,14 @@ class Roster:
     def _work(self, execution: Execution) -> Work:
         return Work(execution.id, execution.identity.uid, crew_size(execution, self._surroundings.settings))
 
+    def resized(self, execution: Execution) -> None:
+        """It may take another number of movers now than when it took its turn, or its place in the line."""
+        self.turns.resize(self._work(execution))
+
+    def refuse_more_movers(self, execution: Execution) -> None:
+        """Raise LimitExceeded when others have what it would take as it is now."""
+        self.turns.refuse_more(self._work(execution))
+
     def with_turn(self, execution: Execution) -> Execution:
         """Take its turn, or return it as one that has to wait: for the journal, before `launch` or `wait`.
 
@@ -213,10 +240,27 @@ class Roster:
 
         self.turns.wait(self._work(execution), begin)
 
-    async def set_going(self, execution: Execution, *changes: Change) -> None:
-        """Journal `changes` and the execution, and let something work on it now or when its turn has come."""
+    async def begin(self, execution: Execution, process: MoverProcess, opened: Opened) -> None:
+        """Add a new execution, which is journaled; it works now, or waits for its turn.
+
+        Args:
+            process: the mover that has opened its roots; without a turn it is ended.
+        """
+        self.add(execution)
+        if execution.waiting_since is None:
+            self.launch(Run(self._surroundings, execution, first=(process, opened), resumed=False))
+        else:
+            self.wait(execution, resumed=False)
+            await process.end()
+
+    async def set_going(self, execution: Execution, told: Callable[[Execution], Change], *changes: Change) -> None:
+        """Journal `changes` and the execution, and let something work on it now or when its turn has come.
+
+        Args:
+            told: returns what is journaled as well of an execution that begins or waits as the one given to it.
+        """
         before, begun = self._executions[execution.id].state, self.with_turn(execution)
-        await self._put(begun, *changes)
+        await self._put(begun, *changes, told(begun))
         if begun.waiting_since is None:
             self.launch(Run(self._surroundings, begun, resumed=True))
         else:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import msgspec
 import trio
 
+from migmond.breath import Breath
 from migmond.domain.changes import (
     AddListing,
 )
@@ -16,20 +17,18 @@ from migmond.domain.errors import MoverError
 from migmond.domain.events import ScanCompleted
 from migmond.domain.execution import Stage
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.mover_slots import SCANNING_SLOT
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Entry, Listing, Task
 from migmond.domain.timeline import MilestoneKind
-from migmond.engine.breath import Breath
 from migmond.engine.crew import open_mover
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
 from migmond.engine.space import SpaceWatch
 from migmond.planning.selection import Candidate, Matcher
+from migmond.wire.from_mover import FromMover, ScanFailed, ScanFinished, Scanned
 from migmond.wire.items import ScanDirectory
-from migmond.wire.mover import FromMover, Open, Scan, ScanFailed, ScanFinished, Scanned
-
-SCAN_SLOT = 1000
-"""Slot number of the scanning mover, above those of the copying ones."""
+from migmond.wire.to_mover import Open, Scan
 
 PAGE_DIRECTORIES = 1000
 MAX_DEATHS = 3
@@ -111,9 +110,11 @@ class Scanner:
         """Let one mover scan what is unread; True when it has told everything."""
         scope = self._scope
         pool, identity = scope.surroundings.pool, scope.account.execution.identity
-        process, _ = await open_mover(pool, SCAN_SLOT, identity, await self._opening())
+        process, _ = await open_mover(pool, SCANNING_SLOT, identity, await self._opening())
         try:
             with scope.crew.enlisted(process):
+                await scope.limiter.admit(process)
+                scope.share_limits()
                 await self._hand_over(process)
                 complete = await self._listen(process)
                 if complete:
@@ -266,11 +267,12 @@ class Scanner:
             if entry.type is EntryType.DIRECTORY or position in outcomes:
                 continue
             await breath.take()
-            if not self._matcher.picks(Candidate(prefix + entry.name, entry.type, entry.size, entry.mtime_ns)):
+            candidate = Candidate(
+                prefix + entry.name, entry.type, entry.size, entry.mtime_ns, content=listing.kinds.get(position)
+            )
+            if not self._matcher.picks(candidate):
                 outcomes[position] = Outcome.NOT_SELECTED
-        return Listing(
-            listing.directory, listing.device, listing.first, listing.entries, outcomes, complete=listing.complete
-        )
+        return msgspec.structs.replace(listing, outcomes=outcomes)
 
     async def _failed(self, number: int, fault: Fault) -> None:
         """A directory cannot be listed: its task fails; it stays unread, so a resume tries it again."""

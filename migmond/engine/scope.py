@@ -6,6 +6,7 @@ import itertools
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
@@ -20,7 +21,7 @@ from migmond.domain.entry import Lost
 from migmond.domain.events import TaskFailed
 from migmond.domain.execution import Execution, Stage
 from migmond.domain.fault import Fault
-from migmond.domain.plan import Operation
+from migmond.domain.plan import Operation, VerifyLevel
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import CommitGroup, Directory, Member, Task
 from migmond.domain.timeline import Milestone, MilestoneKind
@@ -30,14 +31,20 @@ from migmond.engine.gate import Gate
 from migmond.engine.in_hand import InHand
 from migmond.engine.ledger import Ledger
 from migmond.engine.leftovers import Leftovers
+from migmond.engine.limiter import Limiter
 from migmond.engine.parts import Parts
 from migmond.engine.places import Places
 from migmond.engine.pulse import Pulse
 from migmond.engine.requeue import Requeue
+from migmond.engine.routes import Routes
 from migmond.engine.settings import Surroundings
 from migmond.engine.timeline import Timeline
 from migmond.engine.views import task_view
+from migmond.planning.allowances import Circumstances, allowance_of
 from migmond.wire.items import RootInfo
+
+if TYPE_CHECKING:
+    from migmond.engine.agenda import Agenda
 
 DEAD_REMEMBERED = 1000
 """What movers left that died before that many others is removed in the end only."""
@@ -61,8 +68,12 @@ class Scope:
     Attributes:
         key, id, plan: the execution's, for ever.
         moving: sources are deleted.
+        removing: that is all that is done: what was copied is removed again.
         in_hand: which entries are waiting, at work or being settled: each once.
+        limiter: what its movers draw from.
+        around: what limits it beside its own limits.
         timeline: where milestones are put on record.
+        routes: where entries go that do not go to the plan's destination.
         parts: progress by kind, size and directory, and what is kept with it.
         requeue: tasks to be dispatched again.
         orphans: groups that the next mover has to settle before it gets work.
@@ -70,13 +81,15 @@ class Scope:
         scan_done: no more tasks will come.
         resumed: somebody worked on it before: some of it is finished.
         untidy: a mover or the daemon died: temporaries may lie about and are swept at the end.
-        roots: the sources and their targets as its first mover found them; empty before that.
+        roots: the sources and their targets as the first mover that opened them found them; empty before that.
+        disks: names of those that it reads from or writes to, as far as is known; see `engine.disks`.
         single_roots: indexes of the sources that are no directories.
         leftovers: what is to be told at the end of what stays where nobody looks.
         name: of this run; no other one of this execution has it.
         deaths: how many of its movers have died.
         retries: how many attempts were repeated.
         dead_movers: stations' numbers; what they left under temporary names may be removed.
+        agenda: what is next, when somebody has said so.
         progress: set whenever anything in flight has moved.
     """
 
@@ -87,6 +100,7 @@ class Scope:
         gate: Gate,
         nursery: trio.Nursery,
         parts: Parts,
+        limiter: Limiter,
         milestones: Sequence[Milestone],
         *,
         resumed: bool,
@@ -94,14 +108,19 @@ class Scope:
         self.surroundings = surroundings
         self.key, self.id, self.plan = execution.key, execution.id, execution.plan
         self.moving = execution.plan.operation is Operation.MOVE
+        self.removing = execution.plan.undoes is not None and execution.plan.undoes.removing
         self.in_hand = InHand()
         self.parts = parts
         self.timeline = Timeline(execution.key, milestones, self.record, surroundings.clock.wall)
         self.account = Account(execution, self.in_hand, parts.counts)
         self.gate = gate
+        self.limiter = limiter
+        # Until what all may do is divided anew it may have all of it.
+        self.around = Circumstances(share=surroundings.whole().alone_at(surroundings.clock.wall()))
         self.nursery = nursery
         self.ledger = Ledger(surroundings.journal, self._closing, self.in_hand.written)
         self.places = Places(surroundings.journal, execution.key)
+        self.routes = Routes(surroundings.journal, execution)
         self.requeue = Requeue(self.in_hand)
         self.orphans: list[Orphan] = []
         self.settling = 0
@@ -111,8 +130,10 @@ class Scope:
         self.progress = Pulse()
         self.roots: tuple[RootInfo, ...] = ()
         self.single_roots: tuple[int, ...] = ()
+        self.disks: frozenset[str] = frozenset()
         self.leftovers = Leftovers()
         self.crew: Crew
+        self.agenda: Agenda
         self.name = secrets.token_hex(6)
         self.deaths = 0
         self.retries = 0
@@ -126,6 +147,11 @@ class Scope:
         """Whether there are groups of which nobody knows yet what became of them. Their tasks are pending in the
         journal, but must not be dispatched: they may be published already."""
         return bool(self.orphans or self.settling)
+
+    @property
+    def removes_elsewhere(self) -> bool:
+        """Whether it is a rollback that leaves directories empty at further destinations of what it undoes."""
+        return self.plan.undoes is not None and not self.plan.undoes.again and self.routes.active
 
     def record(self, changes: Sequence[Change]) -> None:
         """Put changes on their way into the journal."""
@@ -164,18 +190,18 @@ class Scope:
         return f"{self.name}-{number}".encode()
 
     def share_limits(self) -> None:
-        """Divide the limits among the movers that have copies in hand: one large file gets all that is allowed. The
-        others get the same share as these, which is theirs only until the next look."""
-        limits, stations = self.account.execution.limits, self.crew.stations.values()
-        share = max(1, sum(1 for s in stations if s.flight.batches))
-        per_mover = max(1, limits.io_bytes_per_s // share) if limits.io_bytes_per_s else 0
-        for station in stations:
-            station.process.control.set_limits(per_mover, (limits.io_ops_per_s or 0.0) / share)
+        """Let movers know what they may do now: whenever that, or how many they are, has changed."""
+        threads = len(self.crew.processes) * (2 if self.plan.verify is VerifyLevel.READ_BACK else 1)
+        self.limiter.allow(allowance_of(self.account.execution.limits, self.around), max(1, threads))
 
     async def directory_of(self, tasks: list[Task]) -> dict[int, Directory]:
         """Return where each of `tasks` lies, by task number. A root that is no directory lies in (its root, b"")."""
         places = await self.places.find(t.directory for t in tasks if t.directory)
         return {t.number: places[t.directory] if t.directory else Directory(0, t.number - 1, b"") for t in tasks}
+
+    async def bound_for(self, tasks: list[Task]) -> dict[int, Directory]:
+        """Return where each of `tasks` lies, as `directory_of`, by the root that it has at its destination."""
+        return await self.routes.applied(tasks, await self.directory_of(tasks))
 
     async def reopen(self, numbers: Iterable[int]) -> list[Change]:
         """Return the changes that make those of the directories `numbers` pending that are finished already: something
@@ -195,8 +221,10 @@ class Scope:
         ours = task.target_inode if task.outcome is not Outcome.UNCHANGED else 0
         name = task.target_name if ours else None
         digest, lost = (task.digest, task.lost) if ours else (None, Lost.NOTHING)
+        keeps = task.state is TaskState.PENDING and task.outcome is Outcome.UNCHANGED  # see `planning.undo.stays_there`
+        outcome = Outcome.UNCHANGED if keeps else Outcome.NONE
         result = self.account.settle(
-            task, TaskState.FAILED, lost=lost, digest=digest, target_name=name, target_inode=ours
+            task, TaskState.FAILED, outcome, lost=lost, digest=digest, target_name=name, target_inode=ours
         )
         self.ledger.record(
             [Record(self.key, (result,)), AddFault(self.key, task.number, self.wall(), fault)],

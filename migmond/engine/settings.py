@@ -11,6 +11,10 @@ import msgspec
 from migmond.domain.file_system import Own
 from migmond.engine.bus import EventBus
 from migmond.engine.pool import MoverPool
+from migmond.engine.records import Records
+from migmond.engine.salvaging import Salvages
+from migmond.fsys.control_groups import ControlGroups
+from migmond.planning.shares import Whole
 from migmond.planning.turns import TurnLimits
 from migmond.ports import (
     Clock,
@@ -29,7 +33,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
         attempts: how often a transient fault is tried again.
         changed_attempts: how often a source that changed while it was copied is taken up again.
         hold_s: after how long an environmental hold (no space, device gone) lifts itself to try again.
-        machine_code: see MoverOptions.
+        machine_code, io_priority: see MoverOptions.
         turns: how much runs at the same time.
     """
 
@@ -44,6 +48,7 @@ class EngineSettings(msgspec.Struct, frozen=True):
     changed_attempts: int = 3
     hold_s: float = 30.0
     machine_code: bool = True
+    io_priority: str = "normal"
     turns: TurnLimits = TurnLimits()
 
     @property
@@ -52,9 +57,12 @@ class EngineSettings(msgspec.Struct, frozen=True):
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What every execution is given: journal, event bus, clock, randomness, settings, a log, and movers.
+    """What every execution is given: journal, event bus, clock, randomness, settings, a log, movers, and records of
+    interventions.
 
     `log(message, **fields)` writes one line for the administrator. `own`: what the daemon itself needs to go on.
+    `whole()` returns what all executions together may do now.
+    `groups` makes control groups for movers, None where there are none. `salvages`: what is being salvaged.
     """
 
     journal: Journal
@@ -65,3 +73,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     log: Callable[..., None]
     own: tuple[Own, ...] = ()
     pool: MoverPool = msgspec.field(default_factory=MoverPool)
+    records: Records = msgspec.field(default_factory=Records)
+    whole: Callable[[], Whole] = Whole
+    groups: ControlGroups | None = None
+    salvages: Salvages = msgspec.field(default_factory=Salvages)

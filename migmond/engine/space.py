@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from migmond.domain.errors import MigmondError
 from migmond.domain.hold import HoldReason
+from migmond.domain.mover_slots import ROOM_SLOT
 from migmond.domain.names import to_text
 from migmond.domain.units import show_size
 from migmond.engine.check import probe
@@ -18,10 +19,7 @@ from migmond.engine.process import MoverProcess
 from migmond.engine.promises import promises_of
 from migmond.engine.scope import Scope
 from migmond.planning.room import shortage
-from migmond.wire.mover import Open
-
-_SLOT = 1001
-"""Slot number of the mover that looks again, above that of the scanning one."""
+from migmond.wire.to_mover import Open
 
 
 class SpaceWatch:
@@ -65,7 +63,7 @@ class SpaceWatch:
         self._held_until = None
         if short is None or scope.gate.ending:
             return
-        place = next(r.target for r, t in zip((await self._opening()).roots, targets, strict=True) if t == short.facts)
+        place = next(r.target for r, t in zip((await self._opening()).roots, targets, strict=False) if t == short.facts)
         missing, free = show_size(short.missing_bytes), show_size(short.facts.free_bytes)
         self._hold(HoldReason.SPACE, f"No space left for {missing} of what is still to be copied: {free} free at "
                    f"{to_text(place)}; make room, or resume to fill it all the same")  # fmt: skip
@@ -86,7 +84,7 @@ class SpaceWatch:
 
     async def _look_again(self) -> None:
         pool, identity = self._scope.surroundings.pool, self._scope.account.execution.identity
-        process, _ = await open_mover(pool, _SLOT, identity, await self._opening())
+        process, _ = await open_mover(pool, ROOM_SLOT, identity, await self._opening())
         try:
             await self.look(process)
         finally:

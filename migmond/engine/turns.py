@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 from migmond.domain.errors import InvalidInput, LimitExceeded
 from migmond.domain.execution import Execution
+from migmond.domain.limits import Limits
 from migmond.domain.plan import Plan
 from migmond.domain.states import ExecutionState
 from migmond.engine.settings import EngineSettings
+from migmond.planning.allowances import movers_that_fit
+from migmond.planning.standing import workers_of
 from migmond.planning.turns import Obstacle, TurnLimits, Work, next_turns, obstacle
 
 _SETTINGS = "or ask an administrator to raise it: migmon config executions"
@@ -24,16 +27,23 @@ def refuse_too_many_movers(plan: Plan, limits: TurnLimits) -> None:
         )
 
 
-def crew_size(execution: Execution, settings: EngineSettings) -> int:
-    """Return how many movers work on an execution: as many as its plan names, if that is still allowed."""
+def crew_size(execution: Execution, settings: EngineSettings, scheduled: int = 0) -> int:
+    """Return how many movers work on an execution: as many as its plan names, or its timetable says now (`scheduled`),
+    or somebody has asked for since, if that is still allowed."""
     if execution.state is ExecutionState.CANCELLING:
         return 1  # it only tidies up
-    return crew_of(execution.plan, settings)
+    wanted = workers_of(scheduled or execution.plan.workers, execution.standing)
+    return _allowed(wanted, execution.limits, settings)
 
 
 def crew_of(plan: Plan, settings: EngineSettings) -> int:
     """Return how many movers work on a plan."""
-    return min(plan.workers or settings.default_workers, settings.turns.most_movers)
+    return _allowed(plan.workers, plan.limits, settings)
+
+
+def _allowed(wanted: int | None, limits: Limits, settings: EngineSettings) -> int:
+    movers = wanted or settings.default_workers
+    return min(movers, settings.turns.most_movers, movers_that_fit(limits.memory_bytes, movers))
 
 
 class Turns:
@@ -98,6 +108,20 @@ class Turns:
         """It does not run any more, or does not come: others may."""
         self._coming.pop(id_, None)
         self._running.pop(id_, None)
+        self.call()
+
+    def refuse_more(self, work: Work) -> None:
+        """Raise LimitExceeded when something that runs may not take as many movers as `work` says."""
+        others = [w for w in self._running.values() if w.id != work.id]
+        if work.id in self._running and (why := obstacle(work, others, self._limits)) is not None:
+            raise LimitExceeded(f"no more movers for it: {why.text}", hint=f"take fewer, {_SETTINGS}")
+
+    def resize(self, work: Work) -> None:
+        """It takes another number of movers from now on, whatever the limits say; others wait, or may begin."""
+        if work.id in self._running:
+            self._running[work.id] = work
+        elif work.id in self._waiting:
+            self._waiting[work.id] = (work, self._waiting[work.id][1])
         self.call()
 
     def call(self) -> None:

@@ -11,46 +11,25 @@ import msgspec
 
 from migmond.domain import api
 from migmond.domain.entry import Lost
+from migmond.domain.error_api import CauseView, ErrorGroup, FigureView
 from migmond.domain.execution import Execution, Tally, Verification
-from migmond.domain.fault import Fault
-from migmond.domain.hints import SEE_LOG
+from migmond.domain.fault import SALVAGED, Fault
 from migmond.domain.hold import Hold
 from migmond.domain.intervention import Intervention
+from migmond.domain.journal import FaultGroup
 from migmond.domain.names import to_text
 from migmond.domain.plan import Plan, Source
 from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.domain.steering import Standing
+from migmond.domain.steering_api import InterventionView
 from migmond.domain.task import Directory, Task
 from migmond.planning.pace import Estimate, percent
-from migmond.ports import (
-    FaultGroup,
-)
-
-HINTS = {
-    "exists": "choose --conflict skip, newer, rename or replace-with-backup, or remove what is there",
-    "source_changed": "it was written to while it was copied: resume when its writer is done",
-    "source_in_use": "close the program that has it open for writing, then migmon resume",
-    "same_file": "source and target are the same file: nothing to do",
-    "target_missing": "look what became of the copy, then migmon resume: it is copied again",
-    "target_changed": "look at both and remove the one you do not want, then migmon resume",
-    "kept_aside": "look at both and give the one beside it a name of its own or remove it, then migmon resume",
-    "left_aside": "migmon resume gives it its name back; when it was cancelled: rename it yourself, nobody else will",
-    "source_unreachable": "look where its directory went: when it has its name again, migmon resume finds the source",
-    "hash_mismatch": "the target did not keep what was written: check the disk (migmon doctor)",
-    "taken_meanwhile": "look whether another migration writes there too, then migmon resume",
-    "copy_replaced": "somebody removes or changes files that begin with .migmond- at the destination: stop that",
-    "EACCES": "run it as a user who may read the source and write the target",
-    "EPERM": "run it as a user who may, or ask an admin for --privileged",
-    "ENOSPC": "make room on the destination, then migmon resume",
-    "EDQUOT": "raise the quota or make room, then migmon resume",
-    "EROFS": "the file system is read-only: check the kernel log, remount, then migmon resume",
-    "EIO": "the disk could not read or write: check the kernel log and the disk's health",
-    "ENAMETOOLONG": "the destination's file system allows shorter names only: rename the source",
-    "ELOOP": "a symlink stands where a directory is expected: it is not followed",
-    "ENOTDIR": "a file stands where a directory has to be made: move it away, then migmon resume",
-    "EISDIR": "a directory stands where a file has to be: move it away, then migmon resume",
-    "mover_died": f"reading this file killed the mover process repeatedly: {SEE_LOG}",
-}
-"""What to do next, by fault kind."""
+from migmond.planning.phrases import action_phrase, selector_phrase
+from migmond.planning.routes import target_of
+from migmond.recovery.advice import recommend
+from migmond.recovery.correlation import Found, Where
+from migmond.recovery.dispositions import device_kind, row_of, side_of
+from migmond.recovery.figures import Figure, concerning
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -91,7 +70,7 @@ def execution_view(execution: Execution, live: Live | None, now_wall: float) -> 
         state=execution.state.value,
         why=_why(execution, live),
         stage=execution.stage.value,
-        operation=plan.operation.value,
+        operation=_operation(plan),
         sources=_sources_text(plan.sources),
         destination=to_text(plan.destination),
         uid=execution.identity.uid,
@@ -105,7 +84,16 @@ def execution_view(execution: Execution, live: Live | None, now_wall: float) -> 
         conflict=plan.conflict.value,
         verification=verification_view(execution.verification) if execution.verification else None,
         as_of=time_text(now_wall),
+        changes=tuple(_change_view(s) for s in execution.standing),
+        further_destinations=tuple(to_text(d.path) for d in execution.further),
+        rolls_back=plan.undoes.execution if plan.undoes is not None else "",
     )
+
+
+def _operation(plan: Plan) -> str:
+    if plan.undoes is None:
+        return plan.operation.value
+    return "recovery" if plan.undoes.again else "rollback"
 
 
 @lru_cache(maxsize=256)
@@ -117,7 +105,7 @@ def _sources_text(sources: tuple[Source, ...]) -> tuple[str, ...]:
 
 def _why(execution: Execution, live: Live | None) -> str:
     if execution.state is ExecutionState.PAUSED and execution.holds:
-        first = execution.holds[0]
+        first = next((h for h in execution.holds if h.selector.selects_all), execution.holds[0])
         text = f"paused by {first.author}" if first.reason.value == "user" else f"held: {first.reason.value}"
         return f"{text}: {first.note}" if first.note else text
     if live is not None:
@@ -164,10 +152,22 @@ def _progress(execution: Execution, live: Live | None) -> api.Progress:
     )
 
 
+@lru_cache(maxsize=1000)
 def _hold_view(hold: Hold) -> api.HoldView:
+    covers = "" if hold.selector.selects_all else selector_phrase(hold.selector)
     return api.HoldView(
-        hold.id, hold.reason.value, hold.author, time_text(hold.since), time_or_none(hold.until), hold.note
-    )
+        hold.id, hold.reason.value, hold.author, time_text(hold.since), time_or_none(hold.until), hold.note, covers,
+        hold.intervention,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1000)
+def _change_view(change: Standing) -> api.ChangeView:
+    """The same object each time, as `_sources_text`: a hundred of them are part of every view and event."""
+    type_ = str(change.action.__struct_config__.tag)
+    since, until = time_text(change.since), time_or_none(change.until)
+    what = action_phrase(change.action)
+    return api.ChangeView(change.id, type_, what, change.author, since, until, change.reason)
 
 
 def verification_view(verification: Verification) -> api.VerificationView:
@@ -184,17 +184,23 @@ def verification_view(verification: Verification) -> api.VerificationView:
 
 
 def task_view(
-    task: Task, place: Directory, plan: Plan, fault: Fault | None, *, state: TaskState | None = None
+    task: Task,
+    place: Directory,
+    plan: Plan,
+    fault: Fault | None,
+    *,
+    state: TaskState | None = None,
+    destination: bytes | None = None,
 ) -> api.TaskView:
     """Return what a client sees of a task.
 
     Args:
         place: the directory it lies in; for a source root itself, that root with path b"".
         state: overrides the journal's (RUNNING is never journaled).
+        destination: path of the one it went to; None for the plan's.
     """
     path = os.path.join(place.path, task.name) if place.path else task.name
-    source = plan.sources[place.root]
-    base = os.path.join(plan.destination, source.into) if source.into else plan.destination
+    base = target_of(plan.sources[place.root], plan.destination if destination is None else destination)
     shown = state if state is not None else task.state
     has_target = shown in (TaskState.DONE, TaskState.DURABLE) or task.outcome is Outcome.UNCHANGED
     target: bytes | None = None
@@ -216,25 +222,74 @@ def task_view(
     )
 
 
-def error_group(group: FaultGroup, paths: Sequence[str]) -> api.ErrorGroup:
-    fault = group.fault
-    return api.ErrorGroup(
+def error_group(
+    group: FaultGroup,
+    paths: Sequence[str],
+    execution: str = "",
+    where: Where | None = None,
+    found: Sequence[Found] = (),
+    figures: Sequence[Figure] = (),
+) -> ErrorGroup:
+    """Return what a client sees of a group of errors.
+
+    Args:
+        paths: of its examples.
+        execution: what its migration is called in a command.
+        where: what its entries are on, None when nobody looked.
+        found: what it may come from.
+        figures: what was recorded around it.
+    """
+    fault, under, where = group.fault, to_text(group.under), where or Where()
+    told = recommend(fault, found, execution, under)
+    return ErrorGroup(
         phase=fault.phase.value,
         kind=fault.kind,
         errno=fault.errno,
-        message=fault.message,
+        message=fault.message.split(SALVAGED)[0],
         count=group.count,
         first_at=time_text(group.first_at),
         last_at=time_text(group.last_at),
         examples=tuple(paths),
-        hint=HINTS.get(fault.kind, SEE_LOG),
+        hint=told.action,
+        waiting=group.waiting,
+        fingerprint=fault.fingerprint,
+        disposition=row_of(fault, device_kind(where.file_system)).disposition.value,
+        side=side_of(fault.phase).value,
+        device=" ".join(where.disks),
+        mount=where.mount,
+        under=under,
+        causes=tuple(_cause_view(f, figures) for f in found),
+        meaning=told.meaning,
+        next=told.command if execution else "",
     )
 
 
-def intervention_views(interventions: Iterable[Intervention]) -> tuple[api.InterventionView, ...]:
+def _cause_view(found: Found, figures: Sequence[Figure]) -> CauseView:
+    told = tuple(
+        FigureView(f.metric, f.subject, f.unit, f.before, f.worst, f.after, f.text) for f in concerning(found, figures)
+    )
+    return CauseView(found.cause.name, found.cause.title, found.score, found.evidence, told)
+
+
+def intervention_views(interventions: Iterable[Intervention]) -> tuple[InterventionView, ...]:
     return tuple(
-        api.InterventionView(
-            i.id, i.execution, i.kind.value, i.author, time_text(i.at), i.reason, i.before, i.after, i.undo
+        InterventionView(
+            i.id,
+            i.execution,
+            i.kind.value,
+            i.author,
+            time_text(i.at),
+            i.reason,
+            i.before,
+            i.after,
+            i.undo if i.ended_at is None else "",
+            action_phrase(i.action) if i.action is not None else "",
+            time_or_none(i.until),
+            i.entries,
+            i.bytes,
+            i.automatic,
+            time_or_none(i.ended_at),
+            i.ended_by,
         )
         for i in interventions
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -12,8 +13,9 @@ import xxhash
 
 from migmond.domain.activity import Activity
 from migmond.fsys import libc
+from migmond.fsys.hashing import Hash, PlainHash
 from migmond.fsys.holes import data_ranges, looks_sparse
-from migmond.fsys.read_write import CHUNK_BYTES, Hasher, Writer, copy_range
+from migmond.fsys.read_write import CHUNK_BYTES, Hasher, Piece, Writer, chunk, copy_range, read_some
 from migmond.fsys.reflink import Clone, clone
 from migmond.wire.slots import Meter
 
@@ -46,9 +48,13 @@ class PairMemory:
     """What the file systems at hand cannot do, learnt once, so that no file pays for finding out again.
 
     For one thread: it also holds the buffer that large files are copied through.
+
+    Attributes:
+        hash: makes hashes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hash_: Callable[[], Hash] = PlainHash) -> None:
+        self.hash = hash_
         self._no_reflink: set[tuple[int, int]] = set()
         self._no_fallocate: set[int] = set()
         self._no_uncached: set[int] = set()
@@ -117,6 +123,7 @@ def copy_content(
     memory: PairMemory,
     step: Callable[[int], None],
     meter: Meter,
+    piece: Piece = chunk,
 ) -> Content:
     """Copy the whole content into the fresh, empty file `target_fd`. Both fds stand at offset 0.
 
@@ -128,18 +135,31 @@ def copy_content(
         step: called after each chunk of at most 1 MiB with its length, and with 0 now and then while none is
             copied; it may block (pause) or raise (abandon).
         meter: is told what takes the time.
+        piece: says how long a chunk may be.
 
     Raises:
-        OSError: reading or writing failed; the target is to be thrown away.
+        SourceUnreadable: reading failed; the target is to be thrown away.
+        OSError: writing did, likewise.
     """
     size = source.st_size
     if reflink_wanted and size and memory.reflink(source_fd, target_fd, source.st_dev, target_device):
         return Content(size, None, reflinked=True)
-    if size <= SMALL_BYTES and not looks_sparse(source):
+    if reflink_wanted and not size:
+        _try_sharing(source_fd, target_fd, source.st_dev, target_device, memory)
+    if size <= min(SMALL_BYTES, piece()) and not looks_sparse(source):
         return _copy_small(source_fd, target_fd, size, digest=digest, step=step, meter=meter)
     return _copy_large(
-        source_fd, target_fd, source, target_device, digest=digest, memory=memory, step=step, meter=meter
-    )
+        source_fd, target_fd, source, target_device,
+        digest=digest, memory=memory, step=step, meter=meter, piece=piece,
+    )  # fmt: skip
+
+
+def _try_sharing(source_fd: int, target_fd: int, source_device: int, target_device: int, memory: PairMemory) -> None:
+    """An empty file has nothing to share, but tells as well whether these two can: else trees of them would never
+    learn. Nothing of it may count against the file, nor stay: it may have grown in this moment."""
+    with contextlib.suppress(OSError):
+        if memory.reflink(source_fd, target_fd, source_device, target_device):
+            os.ftruncate(target_fd, 0)
 
 
 def _copy_small(
@@ -147,10 +167,10 @@ def _copy_small(
 ) -> Content:
     meter.lap(Activity.METADATA)
     # One byte more than there should be: a read that comes back short of it has met the end.
-    data = os.read(source_fd, size + 1)
+    data = read_some(source_fd, size + 1)
     if size == 0 and data:
         return _copy_unsized(source_fd, target_fd, data, digest=digest, step=step)
-    while len(data) < size and (more := os.read(source_fd, size + 1 - len(data))):
+    while len(data) < size and (more := read_some(source_fd, size + 1 - len(data))):
         data += more
     meter.lap(Activity.SOURCE_READ)
     if data:
@@ -165,13 +185,13 @@ def _copy_small(
 def _copy_unsized(
     source_fd: int, target_fd: int, first: bytes, *, digest: bool, step: Callable[[int], None]
 ) -> Content:
-    hasher, copied, chunk = Hasher(active=digest), 0, first
+    hasher, copied, chunk = Hasher(PlainHash if digest else None), 0, first
     while chunk:
         _write_all(target_fd, chunk)
         hasher.data(chunk)
         copied += len(chunk)
         step(len(chunk))
-        chunk = os.read(source_fd, CHUNK_BYTES)
+        chunk = read_some(source_fd, CHUNK_BYTES)
     return Content(copied, hasher.digest())
 
 
@@ -191,9 +211,10 @@ def _copy_large(
     memory: PairMemory,
     step: Callable[[int], None],
     meter: Meter,
+    piece: Piece,
 ) -> Content:
     size, sparse = source.st_size, looks_sparse(source)
-    hasher, writer = Hasher(active=digest), memory.writer(target_fd, target_device)
+    hasher, writer = Hasher(memory.hash if digest else None), memory.writer(target_fd, target_device)
     copied = position = 0
     largest_hole = (0, 0)
     if sparse:
@@ -205,7 +226,7 @@ def _copy_large(
     for start, end in data_ranges(source_fd, size) if sparse else ((0, size),):
         largest_hole = max(largest_hole, (start - position, position))
         hasher.hole(start - position, step)
-        count = copy_range(source_fd, start, end, writer, hasher, memory.buffer, step, meter)
+        count = copy_range(source_fd, start, end, writer, hasher, memory.buffer, step, meter, piece)
         copied += count
         position = start + count
         if position < end:  # it shrank, or never had what its size says (sysfs)

@@ -85,11 +85,6 @@ class DeviceGraph:
             found.unknown.append(f"no mount shows the device 0:{os.minor(device)}")
         return found.chain(mount)
 
-    def chain_at(self, point: bytes) -> Chain:
-        """Return what is below a path: a mount point, or an absolute path without symlinks."""
-        mount = self._tree.over(point)
-        return Chain(None, unknown=("nothing is mounted there",)) if mount is None else self.chain(0, mount.id)
-
     def disks(self) -> tuple[Disk, ...]:
         """Return every disk of the machine: no partitions, and nothing that is made of others or of memory."""
         found = _Below()

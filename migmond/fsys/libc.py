@@ -21,11 +21,19 @@ SYNC_FILE_RANGE_WAIT_AFTER = 4
 _STATX_BTIME = 0x800
 _BIRTH = struct.Struct("=I76xqI164x")
 """Of 256 bytes of statx: which fields are there, and seconds and nanoseconds of the birth time."""
+_SYS_IOPRIO = {
+    "x86_64": (251, 252),
+    "aarch64": (30, 31),
+    "riscv64": (30, 31),
+    "ppc64le": (273, 274),
+    "s390x": (282, 283),
+}
+"""ioprio_set and ioprio_get, which no C library wraps, by machine."""
+_IOPRIO_WHO_PROCESS = 1
 _SYS_OPENAT2 = 437
 _SYS_QUOTACTL_FD = 443
 """No C library wraps them; newer than the split of the tables, so the numbers are the same on every machine."""
 
-ATTR_COMPRESSED = 0x4
 ATTR_IMMUTABLE = 0x10
 ATTR_APPEND = 0x20
 ATTR_MOUNT_ROOT = 0x2000
@@ -115,6 +123,25 @@ def sync_file_range(fd: int, offset: int, length: int, flags: int) -> None:
     call = _function("sync_file_range", ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
     if call(fd, offset, length, flags):
         _fail()
+
+
+def _ioprio(which: int, *arguments: int) -> int:
+    numbers = _SYS_IOPRIO.get(os.uname().machine)
+    if numbers is None:
+        raise OSError(errno.ENOSYS, "the number of this system call is not known here")
+    call = _function("syscall", ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_int, result=ctypes.c_long)
+    found = int(call(numbers[which], _IOPRIO_WHO_PROCESS, 0, *arguments, *([0] * (1 - len(arguments)))))
+    return found if found >= 0 else _fail()
+
+
+def ioprio_set(value: int) -> None:
+    """ioprio_set(2) for the calling thread. Raises OSError."""
+    _ioprio(0, value)
+
+
+def ioprio_get() -> int:
+    """ioprio_get(2) of the calling thread. Raises OSError."""
+    return _ioprio(1)
 
 
 class Stat(msgspec.Struct, frozen=True, gc=False):

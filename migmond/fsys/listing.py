@@ -57,8 +57,12 @@ class _Page(ctypes.Structure):
     )  # fmt: skip
 
 
-def lister(library: ctypes.CDLL | None) -> ListDirectory:
-    """Return a ListDirectory: the machine code's, which takes half the time, or Python's where there is none."""
+def lister(library: ctypes.CDLL | None, at_once: Callable[[int], int] = lambda most: most) -> ListDirectory:
+    """Return a ListDirectory: the machine code's, which takes half the time, or Python's where there is none.
+
+    Args:
+        at_once: how many entries may be looked at before the first of them is told, given how many may be at most.
+    """
     if library is None:
         return list_directory
     call = library.migmond_list
@@ -68,12 +72,14 @@ def lister(library: ctypes.CDLL | None) -> ListDirectory:
     def listed(fd: int) -> Iterator[tuple[Entry, int]]:
         room = spare.pop() if spare else _Room()
         page = _Page(
-            fd, _MOST, address(room.records), address(room.names), _NAMES_BYTES, address(room.buffer), _BUFFER_BYTES,
+            fd, at_once(_MOST), address(room.records), address(room.names), _NAMES_BYTES, address(room.buffer),
+            _BUFFER_BYTES,
             0, 0, 0,
         )  # fmt: skip
         os.lseek(fd, 0, os.SEEK_SET)
         try:
             while count := call(ctypes.byref(page)):
+                page.most = at_once(_MOST)
                 if count < 0:
                     raise OSError(-count, os.strerror(-count))
                 yield from _entries(fd, room, count, page.used)

@@ -1,4 +1,4 @@
-"""What is compiled: small_files.c, listing.c and deletes.c. It may be missing: a machine without a C compiler installs
+"""What is compiled: the C files beside this one. It may be missing: a machine without a C compiler installs
 migmond all the same, and Python does what it does."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ import ctypes
 import hashlib
 import os
 
-SOURCES = ("small_files.c", "listing.c", "deletes.c")
+SOURCES = ("small_files.c", "listing.c", "deletes.c", "budget.c", "zeros.c")
 _LIBRARY = "_machine_code.so"
 """Beside this file, where the build puts it."""
 

@@ -1,4 +1,4 @@
-"""What our own movers take, from /proc/PID, or for all of an execution from its cgroup.
+"""What our own movers take, from /proc/PID.
 
 One process costs 60 µs, and 25 for each of its threads. Figures that we may not see are NoData each: /proc/PID/io is
 for whoever may trace the process (ptrace(2)), which without CAP_SYS_PTRACE is nobody but the user of the mover.
@@ -28,7 +28,6 @@ _STATE, _USER_TICKS, _SYSTEM_TICKS, _STARTED, _RESIDENT_PAGES = 0, 11, 12, 19, 2
 GONE = NoData("the process has ended")
 HIDDEN = NoData("/proc does not show it: ProtectProc=invisible, or hidepid, and no CAP_SYS_PTRACE")
 
-_NOT_ENABLED = NoData("its controller is not enabled for the cgroup")
 
 Figure = float | NoData
 
@@ -88,25 +87,6 @@ def process_usage(pid: int, started: int = 0, proc: str = "/proc") -> Usage | No
     )
 
 
-def cgroup_usage(directory: str) -> Usage | NoData:
-    """Return what all processes of a cgroup have taken, also those that have ended; NoData when it is gone.
-
-    Args:
-        directory: of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst). What its controllers do not count is NoData.
-    """
-    if not os.path.isdir(directory):
-        return NoData("the cgroup is gone")
-    cpu = _pairs(f"{directory}/cpu.stat")
-    used = _figure(cpu, "usage_usec")
-    read, written = _io_of(f"{directory}/io.stat")
-    no_switches = NoData("a cgroup does not count them")
-    try:
-        resident: Figure = float(_read(f"{directory}/memory.current"))
-    except (OSError, ValueError) as e:
-        resident = _NOT_ENABLED if isinstance(e, FileNotFoundError) else _uncounted(e)
-    return Usage(used if isinstance(used, NoData) else used / 1e6, resident, read, written, no_switches, no_switches)
-
-
 def _threads(tasks: str) -> tuple[Figure, Figure, set[str]]:
     """Return switches and states of all threads: what /proc/PID/status and stat say is of the first one alone."""
     given_up = taken_away = 0.0
@@ -132,19 +112,6 @@ def _lives(pid: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _io_of(path: str) -> tuple[Figure, Figure]:
-    """Sum rbytes and wbytes over all devices."""
-    try:
-        lines = _read(path).splitlines()
-    except FileNotFoundError:
-        return _NOT_ENABLED, _NOT_ENABLED
-    except OSError as e:
-        return _uncounted(e), _uncounted(e)
-    values = [dict(pair.partition("=")[::2] for pair in line.split()[1:]) for line in lines]
-    read, written = (sum(int(v.get(name, 0)) for v in values) for name in ("rbytes", "wbytes"))
-    return float(read), float(written)
 
 
 def _pairs(path: str) -> dict[str, str] | NoData:

@@ -12,40 +12,68 @@ import errno
 import os
 from collections.abc import Callable
 
-import xxhash
-
 from migmond.domain.activity import Activity
 from migmond.fsys import libc
+from migmond.fsys.hashing import Hash
 from migmond.wire.slots import Meter
 
 CHUNK_BYTES = 1 << 20
 _RWF_DONTCACHE = 0x80
 _WINDOW_BYTES = 8 << 20
-_HOLE_STEP_BYTES = 16 << 20
-_ZEROS = memoryview(bytes(CHUNK_BYTES))
 _NOT_HERE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE})
 
 
-class Hasher:
-    """xxh3_128 over the logical content; holes count as the zeros that they read as."""
+Piece = Callable[[], int]
+"""How many bytes may be moved before `step` is called, at least one."""
 
-    def __init__(self, *, active: bool) -> None:
-        self._hash = xxhash.xxh3_128() if active else None
+
+def chunk() -> int:
+    """A Piece: as many as there is a buffer for."""
+    return CHUNK_BYTES
+
+
+class SourceUnreadable(OSError):
+    """The source refused to be read; every other error of a copy is the target's."""
+
+
+def read_at(fd: int, buffer: memoryview, position: int) -> int:
+    """Read from a source into `buffer`; returns how much, 0 at its end.
+
+    Raises:
+        SourceUnreadable: with the kernel's errno.
+    """
+    try:
+        return os.preadv(fd, [buffer], position)
+    except OSError as e:
+        raise SourceUnreadable(e.errno, e.strerror) from e
+
+
+def read_some(fd: int, most: int) -> bytes:
+    """Read on from a source, at most so many bytes; b"" at its end. Raises as `read_at`."""
+    try:
+        return os.read(fd, most)
+    except OSError as e:
+        raise SourceUnreadable(e.errno, e.strerror) from e
+
+
+class Hasher:
+    """xxh3_128 over the logical content; holes count as the zeros that they read as.
+
+    Args:
+        make: of the hash, None when none is wanted.
+    """
+
+    def __init__(self, make: Callable[[], Hash] | None) -> None:
+        self._hash = make() if make is not None else None
 
     def data(self, chunk: bytes | memoryview) -> None:
         if self._hash is not None:
             self._hash.update(chunk)
 
     def hole(self, length: int, step: Callable[[int], None]) -> None:
-        """Hash `length` zeros. `step(0)` is called now and then: the zeros of a huge hole take their time."""
-        if self._hash is None:
-            return
-        done = 0
-        while done < length:
-            self._hash.update(_ZEROS[: length - done])
-            done += CHUNK_BYTES
-            if done % _HOLE_STEP_BYTES == 0:
-                step(0)
+        """Hash `length` zeros. `step(0)` is called now and then: those of a huge hole take their time."""
+        if self._hash is not None:
+            self._hash.zeros(length, step)
 
     def digest(self) -> bytes | None:
         return None if self._hash is None else self._hash.digest()
@@ -110,6 +138,7 @@ def copy_range(
     buffer: memoryview,
     step: Callable[[int], None],
     meter: Meter,
+    piece: Piece = chunk,
 ) -> int:
     """Copy bytes `start` to `end`; returns how many there were (fewer when the file shrank).
 
@@ -117,17 +146,18 @@ def copy_range(
         buffer: reused for all reads: allocating a new megabyte for each costs more than the copy.
         step: called after each chunk of n bytes with n; it may block or raise.
         meter: is told what takes the time.
+        piece: says before each how long it may be.
     """
     position = start
     while position < end:
-        count = os.preadv(source_fd, [buffer[: end - position]], position)
+        count = read_at(source_fd, buffer[: min(end - position, piece())], position)
         meter.lap(Activity.SOURCE_READ)
         if count == 0:
             break
-        chunk = buffer[:count]
-        writer.write(chunk, position)
+        data = buffer[:count]
+        writer.write(data, position)
         meter.lap(Activity.TARGET_WRITE)
-        hasher.data(chunk)
+        hasher.data(data)
         meter.lap(Activity.HASH)
         position += count
         step(count)

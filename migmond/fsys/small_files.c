@@ -9,10 +9,10 @@
  * Called through ctypes, which lets other threads run meanwhile: nothing here knows of Python.
  */
 #define _GNU_SOURCE
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -31,7 +31,19 @@
 #define PUBLISHING 4
 #define AT_ONCE_NS 1000000                             /* as in migmond.mover.commit */
 
-enum activity { SOURCE_READ = 1, TARGET_WRITE = 2, METADATA = 4 }; /* migmond.domain.activity.Activity */
+#define OPERATION 1000000                              /* migmond.wire.budget */
+#define BUCKET_BYTES 128
+#define WAIT_NS 10000000                               /* who has to wait longer leaves that to his caller, */
+#define NAP_NS 2000000                                 /* and looks so often whether something else is wanted */
+
+enum activity { SOURCE_READ = 1, TARGET_WRITE = 2, HASH = 3, METADATA = 4, THROTTLED = 8 }; /* migmond.domain.activity.Activity */
+enum kind { BYTES = 0, OPERATIONS = 1, CPU = 2, KINDS = 3 }; /* migmond.wire.budget.Kind */
+
+struct bucket; /* fsys/budget.c */
+uint64_t migmond_take(struct bucket *b, uint64_t amount, uint64_t now_ns);
+uint64_t migmond_left_ns(const struct bucket *b, uint64_t mark, uint64_t now_ns);
+uint64_t migmond_piece(const struct bucket *b);
+int migmond_limited(const struct bucket *b);
 
 #ifndef MIGMOND_SOURCES
 #define MIGMOND_SOURCES ""
@@ -47,13 +59,12 @@ enum flags {
 
 /* The page of migmond.wire.slots. */
 struct slot {
-    uint64_t control, bytes_per_s;
-    double ops_per_s;
-    uint64_t unused[5];
+    uint64_t control, unused[7];
     uint64_t started_ns, doing, task, file_bytes, file_done, bytes_total, entries_total, paused;
     uint64_t commit_started_ns, commit_doing, name_sequence, name_length;
     uint64_t spent[16], spent_committing[16];
-    char name[8192 - 416];
+    char name[8192 - 416 - 8];
+    uint64_t kind; /* of files that are not copied here */
 };
 _Static_assert(sizeof(struct slot) == 8192, "migmond.wire.slots.SLOT_BYTES");
 
@@ -67,9 +78,23 @@ struct copy {
     uint64_t number, inode; /* the copy's */
     int64_t size, birth_ns;
     uint64_t attempt;       /* 0: nothing was done, and nothing is left */
-    char digest[16];        /* the caller's to fill in */
+    uint64_t digest[2];     /* big-endian, the more significant half first; the caller's to fill in without `hash` */
 };
 _Static_assert(sizeof(struct file) == 48 && sizeof(struct copy) == 56, "migmond.wire.work");
+
+/* XXH128_hash_t of xxhash.h, and what makes one of some bytes: XXH3_128bits. */
+struct hash128 {
+    uint64_t low, high;
+};
+typedef struct hash128 hash_function(const void *, size_t);
+
+/* What may tell of what kind a file is: see migmond.planning.magic, which has them, and all that has to be known. */
+struct mark {
+    uint16_t offset, length;
+    unsigned char bytes[28];
+};
+#define HEAD_BYTES 2048
+#define GLANCE_BYTES 64
 
 struct copies {
     int32_t source_dir, target_dir;
@@ -88,6 +113,16 @@ struct copies {
     int64_t largest;
     uint64_t names_used;        /* out: bytes of the names that were dealt with */
     uint64_t exact;             /* out: a time with nanoseconds was kept */
+    char *budget;               /* the page of migmond.wire.budget, NULL when nothing is limited */
+    uint64_t marks[KINDS];      /* out: what has to be allowed before more is done; 0: nothing */
+    uint64_t cpu_ns;            /* of this thread, until when it has been paid for; 0: it need not be yet */
+    hash_function *hash;        /* NULL: digests are not wanted, or made by the caller of what was kept */
+    uint64_t bytes;             /* out: of all copies */
+    uint64_t left;              /* out: files that were dealt with and not copied */
+    const struct mark *kinds;
+    uint64_t kinds_count;
+    uint64_t *looks;            /* out, with KEEP, unless it is NULL: where in the arena that is of which the caller has
+                                 * to find out the kind, and one more; 0: it is of none of those that are known */
 };
 
 struct publications {
@@ -96,7 +131,7 @@ struct publications {
     const struct copy *copies;
     const char *names, *prefix, *tag;
     char *done;        /* out: one for each */
-    int64_t *given_ns; /* out: when, 0: unknown; not asked for when it is NULL */
+    int64_t *given_ns; /* out: when, 0: unknown */
     struct slot *slot;
 };
 
@@ -150,6 +185,51 @@ static void show(struct slot *slot, uint64_t now, const char *path, size_t path_
     slot->file_bytes = r->size;
     slot->file_done = 0;
     __atomic_store_n(&slot->name_sequence, sequence, __ATOMIC_RELEASE);
+}
+
+static uint64_t cpu_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (uint64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+static struct bucket *bucket_of(const struct copies *c, enum kind kind) {
+    return (struct bucket *)(c->budget + kind * BUCKET_BYTES);
+}
+
+/* Pays for a file that was copied and waits until that is allowed; 0 when it takes so long, or
+ * something else is wanted, that the caller has to see to it. */
+static int paid(struct copies *c, uint64_t bytes) {
+    if (!c->budget) return 1;
+    uint64_t amounts[KINDS] = {bytes, OPERATION, 0}, taken = 0;
+    if (migmond_limited(bucket_of(c, CPU))) {
+        uint64_t now = cpu_ns();
+        amounts[CPU] = c->cpu_ns ? now - c->cpu_ns : 0;
+        c->cpu_ns = now;
+    }
+    for (int kind = 0; kind < KINDS; kind++) {
+        if (!amounts[kind] || !migmond_limited(bucket_of(c, kind))) continue;
+        c->marks[kind] = migmond_take(bucket_of(c, kind), amounts[kind], now_ns());
+        taken = 1;
+    }
+    if (!taken) return 1;
+    lap(c, METADATA);
+    for (;;) {
+        uint64_t now = now_ns(), left = 0;
+        for (int kind = 0; kind < KINDS; kind++) {
+            if (!c->marks[kind]) continue;
+            uint64_t more = migmond_left_ns(bucket_of(c, kind), c->marks[kind], now);
+            if (more > left) left = more;
+        }
+        if (!left) break;
+        if (left > WAIT_NS || __atomic_load_n(&c->slot->control, __ATOMIC_ACQUIRE)) return 0;
+        struct timespec nap = {.tv_nsec = left < NAP_NS ? left : NAP_NS};
+        nanosleep(&nap, NULL);
+        lap(c, THROTTLED);
+        c->slot->started_ns = c->last_ns; /* throttled is not stalled */
+    }
+    memset(c->marks, 0, sizeof c->marks);
+    return 1;
 }
 
 static int same_version(const struct file *r, uint64_t inode, int64_t size, int64_t mtime_ns, int64_t ctime_ns) {
@@ -233,6 +313,12 @@ static int fill(struct copies *c, const struct file *r, int source, const struct
     failed = failed || write_whole(target, to, r->size);
     lap(c, TARGET_WRITE);
     c->slot->started_ns = c->last_ns;
+    if (c->hash && !failed) {
+        struct hash128 digest = c->hash(to, r->size);
+        made->digest[0] = htobe64(digest.high);
+        made->digest[1] = htobe64(digest.low);
+        lap(c, HASH);
+    }
     failed = failed || (!ours && fchmod(target, st->stx_mode & 07777));
     failed = failed || set_times(c, target, ns(st->stx_atime.tv_sec, st->stx_atime.tv_nsec), r->mtime_ns);
     failed = failed || fstat(source, &after) ||
@@ -244,6 +330,21 @@ static int fill(struct copies *c, const struct file *r, int source, const struct
         return -1;
     }
     made->inode = now.st_ino;
+    return 0;
+}
+
+/* Whether a content may be of a known kind: it has one of the marks, or may be text. */
+int migmond_may_tell(const struct mark *marks, uint64_t count, const unsigned char *head, size_t length) {
+    size_t glance = length < GLANCE_BYTES ? length : GLANCE_BYTES, i = 0;
+    if (length > HEAD_BYTES) length = HEAD_BYTES;
+    while (i < glance && (head[i] >= 32 || (head[i] >= 8 && head[i] <= 13) || head[i] == 27)) i++;
+    if (i == glance) return 1;
+    for (const struct mark *mark = marks; mark < marks + count; mark++) {
+        size_t end = (size_t)mark->offset + mark->length;
+        if (end <= length && head[mark->offset] == mark->bytes[0] && !memcmp(head + mark->offset, mark->bytes, mark->length)) {
+            return 1;
+        }
+    }
     return 0;
 }
 
@@ -275,14 +376,36 @@ static int copy_one(struct copies *c, const struct file *r, const char *name, co
     return 0;
 }
 
-/* The temporary name of a task's copy in an attempt (migmond.mover.temporaries); -1 when that is too long for a name. */
-static int temporary_name(char name[256], const char *prefix, uint64_t number, const char *tag, uint64_t attempt) {
-    int length = snprintf(name, 256, "%s%llu%s%llu.part", prefix, (unsigned long long)number, tag,
-                          (unsigned long long)attempt);
-    return length < 0 || length >= 256 ? -1 : 0;
+/* Appends `text`, or a number in decimal digits, which end before `end`; NULL when there is no room, or was none before. */
+static char *text_at(char *at, const char *end, const char *text) {
+    size_t length = strlen(text);
+    if (!at || (size_t)(end - at) < length) return NULL;
+    memcpy(at, text, length);
+    return at + length;
 }
 
-/* Copies until all are done, somebody wants something else (the slot's control half), or the arena is full.
+static char *number_at(char *at, const char *end, uint64_t number) {
+    char digits[20], *first = digits + sizeof digits;
+    do *--first = (char)('0' + number % 10);
+    while (number /= 10);
+    size_t length = digits + sizeof digits - first;
+    if (!at || (size_t)(end - at) < length) return NULL;
+    memcpy(at, first, length);
+    return at + length;
+}
+
+/* The temporary name of a task's copy in an attempt (migmond.mover.temporaries); -1 when that is too long for a name. */
+static int temporary_name(char name[256], const char *prefix, uint64_t number, const char *tag, uint64_t attempt) {
+    const char *end = name + 255;
+    char *at = number_at(text_at(name, end, prefix), end, number);
+    at = text_at(number_at(text_at(at, end, tag), end, attempt), end, ".part");
+    if (!at) return -1;
+    *at = 0;
+    return 0;
+}
+
+/* Copies until all are done, somebody wants something else (the slot's control word), the arena is full, or what was done
+ * is more than is allowed so soon. Files longer than what may be moved at once are left to the Python side.
  *
  * Returns how many files were dealt with: those with an `attempt` have a copy under PREFIX NUMBER TAG ATTEMPT ".part",
  * the attempts counted from `first_attempt`; nothing is left of the others, nor of those that come after. */
@@ -292,25 +415,34 @@ uint32_t migmond_copy(struct copies *c) {
     uint64_t used = 0;
     const char *name = c->names;
     uint32_t i = 0;
+    int going = 1;
     c->last_ns = now_ns();
-    for (; i < c->count; i++, name += strlen(name) + 1) {
+    for (; going && i < c->count; i++, name += strlen(name) + 1) {
         const struct file *r = &c->files[i];
         struct copy *made = &c->copies[i];
         char temporary[256];
-        if (__atomic_load_n(&slot->control, __ATOMIC_ACQUIRE) || slot->bytes_per_s || slot->ops_per_s > 0) break;
+        uint64_t piece = c->budget ? migmond_piece(bucket_of(c, BYTES)) : 0;
+        if (__atomic_load_n(&slot->control, __ATOMIC_ACQUIRE)) break;
         if (r->size >= 0 && r->size <= c->largest && c->arena_size - used < (uint64_t)r->size + 1) break;
         if (temporary_name(temporary, c->prefix, r->number, c->tag, c->first_attempt + i)) break;
         made->number = r->number;
         made->size = r->size;
         made->attempt = 0;
+        c->left += 1;
+        if (piece && r->size > 0 && (uint64_t)r->size > piece) continue;
         lap(c, METADATA);
         show(slot, c->last_ns, c->path, path_length, name, r);
         if (copy_one(c, r, name, temporary, c->arena + used, made)) continue;
         made->attempt = c->first_attempt + i;
+        c->left -= 1;
+        c->bytes += r->size;
+        const unsigned char *content = (const unsigned char *)c->arena + used;
+        if (c->looks && migmond_may_tell(c->kinds, c->kinds_count, content, r->size)) c->looks[i] = used + 1;
         if (c->flags & KEEP) used += r->size;
         slot->file_done = r->size;
         slot->bytes_total += r->size;
         slot->entries_total += 1;
+        going = paid(c, r->size);
     }
     lap(c, METADATA);
     c->names_used = name - c->names;
@@ -330,7 +462,6 @@ void migmond_publish(struct publications *p) {
         if (fstatat(p->directory, temporary, &st, AT_SYMLINK_NOFOLLOW) || st.st_ino != r->inode) continue;
         if (!S_ISREG(st.st_mode) || st.st_size != r->size) continue;
         p->done[i] = !renameat2(p->directory, temporary, p->directory, name, NOREPLACE);
-        if (!p->given_ns) continue;
         /* A rename moves ctime. Somebody who writes to it right afterwards moves it too: that must not be taken for it. */
         int seen = p->done[i] && !fstatat(p->directory, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == r->inode;
         int at_once = now_ns() - p->slot->commit_started_ns <= AT_ONCE_NS;

@@ -8,6 +8,7 @@ import msgspec
 import trio
 
 from migmond.analytics.classes import SIZES, TYPES
+from migmond.analytics.cost import is_summed
 from migmond.analytics.cube import Cube
 from migmond.analytics.shares import DeviceLoad
 from migmond.domain.changes import (
@@ -22,7 +23,9 @@ from migmond.domain.session import SessionRecord
 from migmond.domain.telemetry import Annotation, Batch, MetricKind, Reading, Series, series_of
 from migmond.fsys.process_usage import Usage, process_usage
 from migmond.monitor.disks import Disks
-from migmond.monitor.session import MachineLoad, MoverUsage, Session
+from migmond.monitor.rule_figures import RuleFigures
+from migmond.monitor.session import Session
+from migmond.monitor.usage import MachineLoad, MoverUsage
 from migmond.ports import (
     Clock,
     Journal,
@@ -31,7 +34,7 @@ from migmond.ports import (
 KEEP_EVERY_S = 30.0
 """How often what is known of a running execution is journaled: so much of its monitoring a crash may lose."""
 
-Observe = Callable[[bool], tuple[list[Observation], list[Observation]]]
+Observe = Callable[[], tuple[list[Observation], list[Observation]]]
 
 
 class Sinks(msgspec.Struct, frozen=True):
@@ -40,16 +43,17 @@ class Sinks(msgspec.Struct, frozen=True):
     Attributes:
         put: readings of one moment.
         note: events on the time axis.
+        looked: told after each round: all of it has been put.
     """
 
     put: Callable[[Batch], None]
     note: Callable[[Annotation], None]
+    looked: Callable[[], None] = lambda: None
 
 
 class Sampler:
     """Args:
-    observe: returns what is at work and what has ended since it was asked before; its argument: find out as well what
-        the runs have cost.
+    observe: returns what is at work and what has ended since it was asked before.
     samples: returns the collectors' newest.
     cube: returns the progress of an execution by parts, for a thread to look through; None while it is counted.
     interval_s: between two looks.
@@ -76,6 +80,7 @@ class Sampler:
         self._interval_s = interval_s
         self._sessions: dict[str, Session] = {}
         self._disks = Disks()
+        self._figures = RuleFigures()
         self._kept_at = clock.monotonic()
         self._stages: dict[str, tuple[str, str]] = {}
         self._series: dict[tuple[str, str], Series] = {}
@@ -95,6 +100,7 @@ class Sampler:
         while True:
             try:
                 await self.look()
+                self._sinks.looked()
             except Exception as e:
                 if not told:
                     self._log("monitoring failed, and is tried again", exc_info=e)
@@ -105,16 +111,18 @@ class Sampler:
         """Take one look at everything."""
         now = self._clock.monotonic()
         keep = now - self._kept_at >= KEEP_EVERY_S
-        live, ended = self._observe(keep)
+        live, ended = self._observe()
         if not live and not ended:
             self._sessions.clear()
             self._stages.clear()
+            self._figures.keep_only(set())
             return
         pids = [m.pid for o in live for m in o.movers]
         usage = await trio.to_thread.run_sync(_usages, pids) if pids else {}
         samples = tuple(self._samples())
         self._disks.observe(samples, explained=any(o.execution.limits != Limits() for o in live))
         load = machine_load(samples, self._disks)
+        self._sinks.put(Batch(self._clock.wall(), self._interval_s, self._figures.of_disks(load)))
         kept: dict[str, SessionRecord] = {}
         for seen in ended:  # another run of the same execution may have begun, whose counters begin anew
             id_ = seen.execution.id
@@ -133,6 +141,7 @@ class Sampler:
         at_work = {o.execution.id for o in live}
         for execution in set(self._sessions) - at_work:
             del self._sessions[execution]
+        self._figures.keep_only(at_work)
         for execution in set(self._stages) - at_work:
             del self._stages[execution]
 
@@ -158,7 +167,8 @@ class Sampler:
         mine = {m.pid: usage[m.pid] for m in seen.movers if m.pid in usage}
         session.observe(seen, now, wall, mine, load)
         self._tell_stage(seen, wall)
-        self._sinks.put(Batch(wall, self._interval_s, tuple(self._readings(seen, session.record))))
+        more = self._figures.of_execution(seen, session.full_in_s(), now)
+        self._sinks.put(Batch(wall, self._interval_s, (*self._readings(seen, session.record), *more)))
         return session.record
 
     async def _kept_before(self, key: int) -> SessionRecord | None:
@@ -253,12 +263,18 @@ def _known(figure: float | NoData) -> float | None:
     return None if isinstance(figure, NoData) else figure
 
 
+_NOT_BUSY = ("", "idle", "iowait")
+
+
 def machine_load(samples: Iterable[SampleView], disks: Disks) -> MachineLoad:
     """Return what collectors last said, and what was found out of disks, as sessions need it."""
     cpus: list[float] = []
     busy: dict[str, float] = {}
     waits: dict[str, list[float]] = {}
     free: dict[str, float] = {}
+    degrees: dict[str, float] = {}
+    joules: dict[str, float] = {}
+    worked: list[float] = []
     for sample in samples:
         if sample.value is None:
             continue
@@ -267,11 +283,18 @@ def machine_load(samples: Iterable[SampleView], disks: Disks) -> MachineLoad:
             cpus.append(sample.value)
         elif sample.metric == "migmond_filesystem_available_bytes" and "mount" in sample.labels:
             free[sample.labels["mount"]] = sample.value
+        elif sample.metric == "migmond_disk_temperature_celsius" and device:
+            degrees[device] = sample.value
         elif sample.metric == "migmond_disk_busy_ratio" and device:
             busy[device] = sample.value
         elif sample.metric == "migmond_disk_latency_seconds" and device:
             waits.setdefault(device, []).append(sample.value)
+        elif sample.metric == "migmond_energy_joules_total" and is_summed(zone := sample.labels.get("zone", "")):
+            joules[zone] = sample.value
+        elif sample.metric == "migmond_cpu_seconds_total" and sample.labels.get("mode", "") not in _NOT_BUSY:
+            worked.append(sample.value)
     names = busy.keys() | waits.keys()
     cpu = sum(cpus) / len(cpus) if cpus else None
     loads = {n: DeviceLoad(n, busy.get(n), max(waits.get(n, []), default=None)) for n in names}
-    return MachineLoad(cpu, loads, free, {f.device: f for f in disks.findings(names)})
+    found = {f.device: f for f in disks.findings(names)}
+    return MachineLoad(cpu, loads, free, found, degrees, joules, sum(worked) if worked else None)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from migmond.analytics.decay_issue import decay_issue
 from migmond.analytics.issues import issues
 from migmond.analytics.room_left import FullAt, full_at
 from migmond.analytics.shares import DeviceLoad, Situation, of_threads
 from migmond.analytics.throughput import KeyedThroughput, Throughput
 from migmond.analytics.why import where_time_goes
 from migmond.domain.activity import Spent
-from migmond.domain.analysis import DeviceFinding, IssueView, PerformanceView, RatesView, TimeView
-from migmond.domain.execution import Tally
+from migmond.domain.analysis import IssueView, PerformanceView, RatesView, TimeView
+from migmond.domain.execution import Execution, Tally
+from migmond.domain.limits import Limits
+from migmond.domain.mover_slots import copies
 from migmond.domain.observation import Observation
 from migmond.domain.session import MAX_COURSE, CoursePoint, SessionRecord
-from migmond.domain.states import ExecutionState
-from migmond.domain.units import show_duration, show_size
+from migmond.domain.units import show_degrees, show_duration, show_size
+from migmond.monitor.usage import MachineLoad, MoverUsage, UsageOfMovers, plus, use_of_machine
+from migmond.planning.standing import whole_holds
 
 SPAN_S = 60.0
 """Where the time goes is told of the last minute: long enough for large commit groups, short enough to follow."""
@@ -26,31 +31,6 @@ SPAN_S = 60.0
 
 _FREE_EVERY_S, _FREE_KEPT = 10.0, 60
 """How often free space counts, and how many of those looks: ten minutes."""
-
-
-class MachineLoad(msgspec.Struct, frozen=True):
-    """What collectors last said of the machine; None is what nobody told.
-
-    Attributes:
-        cpu_busy: of all processors, 0 to 1.
-        disks: by name.
-        free_bytes: of file systems, by the text of where they are mounted.
-        findings: of disks that are not well, by name.
-    """
-
-    cpu_busy: float | None = None
-    disks: Mapping[str, DeviceLoad] = {}
-    free_bytes: Mapping[str, float] = {}
-    findings: Mapping[str, DeviceFinding] = {}
-
-
-class MoverUsage(msgspec.Struct, frozen=True):
-    """What one mover process has taken since it started; None is what the kernel does not show."""
-
-    cpu_s: float | None = None
-    resident_bytes: float | None = None
-    read_bytes: float | None = None
-    written_bytes: float | None = None
 
 
 class _Look(msgspec.Struct, frozen=True):
@@ -79,13 +59,16 @@ class Session:
         self._throughput = Throughput()
         self._by_size, self._by_type = KeyedThroughput(), KeyedThroughput()
         self._looks: deque[_Look] = deque()
-        self._usage: dict[int, MoverUsage] = {}
-        self._gone = MoverUsage()
+        self._usage = UsageOfMovers()
         self._load = MachineLoad()
         self._free: deque[tuple[float, int]] = deque(maxlen=_FREE_KEPT)
         # Of earlier runs it is known only whether it was most of their time.
         self._limited_s = before.active_s if before is not None and before.limited else 0.0
         self._course_every_s = 2.0
+        # Whatever somebody asked for explains that it became slower, as far as this session knows.
+        self._asked = self._limited_s > 0
+        self._decay: IssueView | None = None
+        self._decay_at_s = 0.0
         self.observation = first
 
     def observe(
@@ -100,12 +83,16 @@ class Session:
             load: of the machine.
         """
         elapsed = max(0.0, now - self._last)
-        self._last, self.observation, self._load = now, seen, load
+        machine = use_of_machine(self._record.machine, self._load, load, elapsed)
+        self._record = msgspec.structs.replace(self._record, machine=machine)
+        self._last, self._load = now, load
         execution = seen.execution
-        held = execution.state is ExecutionState.PAUSED
+        held = execution.stands_still
+        self._asked |= execution.limits != Limits() or seen.workers != self.observation.workers
+        self.observation = seen
         settled = execution.totals.settled.plus(seen.in_flight.entries, seen.in_flight.bytes)
         self._throughput.observe(now, settled.bytes, settled.entries, held=held)
-        if execution.limits.io_bytes_per_s is not None and not held:
+        if (seen.limited or execution.limits.io_bytes_per_s is not None) and not held:
             self._limited_s += elapsed
         free = load.free_bytes.get(seen.outlook.target.mount)
         if free is not None and not held and (not self._free or now - self._free[-1][0] >= _FREE_EVERY_S):
@@ -113,23 +100,13 @@ class Session:
         self._looks.append(_Look(now, seen.copying, seen.committing))
         while len(self._looks) > 2 and self._looks[1].now <= now - SPAN_S:
             self._looks.popleft()
-        self._take_usage(usage)
+        self._usage.take(usage, {m.pid for m in seen.movers})
         self._update(seen, wall, settled, elapsed, held=held)
-
-    def _take_usage(self, usage: Mapping[int, MoverUsage]) -> None:
-        """Counters of movers that are gone go on in a sum."""
-        for pid in set(self._usage) - {m.pid for m in self.observation.movers}:
-            self._gone = _sum(self._gone, self._usage.pop(pid))
-        self._usage.update(usage)
 
     def _update(self, seen: Observation, wall: float, settled: Tally, elapsed: float, *, held: bool) -> None:
         base, outlook, record = self._base, seen.outlook, self._record
-        total = self._gone
-        for used in self._usage.values():
-            total = _sum(total, used)
-        resident = sum(int(u.resident_bytes or 0) for u in self._usage.values())
+        total = self._usage.total
         peak = self._throughput.peak()
-        moved = _moved(seen)
         self._record = msgspec.structs.replace(
             record,
             at=wall,
@@ -141,11 +118,11 @@ class Session:
             workers=max(record.workers, seen.workers),
             deaths=base.deaths + seen.deaths,
             retries=base.retries + seen.retries,
-            moved_bytes=max(record.moved_bytes, base.moved_bytes + moved),
-            cpu_s=_plus(base.cpu_s, total.cpu_s),
-            read_bytes=_whole(_plus(base.read_bytes, total.read_bytes)),
-            written_bytes=_whole(_plus(base.written_bytes, total.written_bytes)),
-            peak_resident_bytes=max(record.peak_resident_bytes, resident),
+            moved_bytes=max(record.moved_bytes, base.moved_bytes + seen.moved_bytes),
+            cpu_s=plus(base.cpu_s, total.cpu_s),
+            read_bytes=_whole(plus(base.read_bytes, total.read_bytes)),
+            written_bytes=_whole(plus(base.written_bytes, total.written_bytes)),
+            peak_resident_bytes=max(record.peak_resident_bytes, self._usage.resident_bytes),
             copying=base.copying.plus(seen.copying),
             committing=base.committing.plus(seen.committing),
             peak_bytes_per_s=max(base.peak_bytes_per_s or 0.0, peak.bytes_per_s) if peak else base.peak_bytes_per_s,
@@ -175,7 +152,7 @@ class Session:
 
     def take_classes(self, now: float, sizes: Mapping[str, Tally], kinds: Mapping[str, Tally]) -> None:
         """Take in what is done of each size class and type of file."""
-        held = self.observation.execution.state is ExecutionState.PAUSED
+        held = self.observation.execution.stands_still
         for throughput, found in ((self._by_size, sizes), (self._by_type, kinds)):
             throughput.observe(now, {name: (t.bytes, t.entries) for name, t in found.items()}, held=held)
         self._record = msgspec.structs.replace(self._record, sizes=dict(sizes))
@@ -198,7 +175,7 @@ class Session:
             last.now - first.now,
             sum(spent.values()) / 1e9,
             spent,
-            sum(1 for m in seen.movers if m.slot < _SCANNING_SLOT),
+            sum(1 for m in seen.movers if copies(m.slot)),
             source=self._device(seen.outlook.source.disks),
             target=self._device(seen.outlook.target.disks),
             cpu_busy=self._load.cpu_busy,
@@ -227,41 +204,49 @@ class Session:
             f = self._load.findings[name]
             yield IssueView(f.kind, "warning", f"{f.title}: {f.action}", f.value, f.threshold, f.unit, f.evidence)
 
-    def time(self) -> TimeView:
-        """Return where the time goes, and why it is not faster."""
-        return where_time_goes(self.situation(), self.observation.execution.holds)
+    def full_in_s(self) -> float | None:
+        """Return in how many seconds the target is full; infinite when the run ends before, None when unknown."""
+        remaining_s = self.observation.outlook.remaining_s
+        full = full_at(tuple(self._free), remaining_s) if remaining_s is not None else None
+        if isinstance(full, FullAt):
+            return full.after_s
+        return math.inf if full is None and remaining_s is not None else None
 
-    def performance(self, wall_minus_monotonic: float) -> PerformanceView:
-        """Return everything that is analysed."""
+    def decay(self) -> IssueView | None:
+        """Return whether it became slower for good; looked at anew whenever it has run for a twentieth longer."""
+        if self._asked:
+            return None
+        active_s = self._record.active_s
+        if active_s >= 1.05 * self._decay_at_s:
+            names = (*self._record.source.disks, *self._record.target.disks)
+            heat = ", ".join(f"{n} {show_degrees(self._load.degrees[n])}" for n in names if n in self._load.degrees)
+            self._decay_at_s = active_s
+            self._decay = decay_issue(self._record.course, self._record.target.kind, heat)
+        return self._decay
+
+    def time(self, execution: Execution | None = None) -> TimeView:
+        """Return where the time goes, and why it is not faster.
+
+        Args:
+            execution: as it is now: whoever has just held it is told so, and not what was so at the last look.
+        """
+        execution = execution or self.observation.execution
+        holds = whole_holds(execution.holds)
+        found = where_time_goes(self.situation(), holds)
+        if not holds and execution.stands_still:
+            return msgspec.structs.replace(found, why=f"It stands still: {execution.reason}.")
+        decay = self.decay()
+        if decay is None or holds:
+            return found
+        more = f"{decay.title[:1].upper()}{decay.title[1:]} ({decay.evidence})."
+        return msgspec.structs.replace(found, why=f"{found.why} {more}".strip())
+
+    def performance(self, wall_minus_monotonic: float, execution: Execution | None = None) -> PerformanceView:
+        """Return everything that is analysed. `execution`: see `time`."""
         rates, situation = self.rates(wall_minus_monotonic), self.situation()
-        time = where_time_goes(situation, self.observation.execution.holds)
-        all_issues = (*self._outside(), *issues(situation, rates))
-        return PerformanceView(rates, self._by_type.view(), self._by_size.view(), time, all_issues)
-
-
-_SCANNING_SLOT = 1000
-"""Slots from here on are no copying movers (`engine.scan.SCAN_SLOT`)."""
-
-
-def _moved(seen: Observation) -> int:
-    """Bytes that are at the target or on their way: what was read again after a failure is not known here."""
-    return seen.execution.totals.done.bytes + seen.in_flight.bytes
-
-
-def _sum(a: MoverUsage, b: MoverUsage) -> MoverUsage:
-    return MoverUsage(
-        _plus(a.cpu_s, b.cpu_s),
-        _plus(a.resident_bytes, b.resident_bytes),
-        _plus(a.read_bytes, b.read_bytes),
-        _plus(a.written_bytes, b.written_bytes),
-    )
-
-
-def _plus(a: float | None, b: float | None) -> float | None:
-    """What is not known of one is not known of the sum, unless nothing else was ever known."""
-    if a is None:
-        return b
-    return a if b is None else a + b
+        decay = self.decay()
+        all_issues = (*self._outside(), *([] if decay is None else [decay]), *issues(situation, rates))
+        return PerformanceView(rates, self._by_type.view(), self._by_size.view(), self.time(execution), all_issues)
 
 
 def _whole(value: float | None) -> int | None:

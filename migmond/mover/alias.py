@@ -16,7 +16,7 @@ from migmond.fsys.facts import mount_of
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.root_path import open_root
 from migmond.mover.root import Refused, Root
-from migmond.wire.mover import OpenFailed
+from migmond.wire.from_mover import OpenFailed
 
 _STACKED = frozenset(
     {

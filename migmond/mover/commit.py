@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from migmond.domain.activity import Activity
+from migmond.domain.copy_times import pack_times
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome
 from migmond.fsys.closing import close_unwritten
@@ -21,9 +22,10 @@ from migmond.mover.conflict import place
 from migmond.mover.context import Context, fault_of
 from migmond.mover.group import Arrival, Block, Group, reads_back
 from migmond.mover.temporaries import remove_temporary
+from migmond.wire.from_mover import Published, Synced
 from migmond.wire.items import ItemFault, PublishResult
-from migmond.wire.mover import Publish, Published, Synced
 from migmond.wire.slots import Doing
+from migmond.wire.to_mover import Publish
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Without waiting for the writer of a fifo that somebody put in a copy's place."""
@@ -137,7 +139,7 @@ class Committer:
                     dir_fd=self._targets.get(arrival.root, arrival.path),
                 )
                 try:
-                    digest, _ = digest_past_cache(fd, lambda _: self._lane.began(Doing.VERIFYING, time.monotonic_ns()))
+                    digest, _ = digest_past_cache(fd, self._read, self._context.controls.piece)
                 finally:
                     close_unwritten(fd)
             except OSError as e:
@@ -148,6 +150,10 @@ class Committer:
                 failures.append(ItemFault(arrival.number, fault))
         return failures
 
+    def _read(self, count: int) -> None:
+        self._lane.began(Doing.VERIFYING, time.monotonic_ns())
+        self._context.controls.committed(count)
+
     def _publish(self, message: Publish) -> None:
         group = self._groups.pop(message.group)
         skip = frozenset(message.skip)
@@ -157,7 +163,9 @@ class Committer:
         one_by_one: list[Arrival] = []
         for block in group.blocks:
             one_by_one += self._name_block(block, skip, named, as_of_ns)
+            self._context.controls.committed()
         for arrival in itertools.chain(one_by_one, group.arrivals):
+            self._context.controls.committed()
             began_ns = time.monotonic_ns()
             self._lane.began(Doing.PUBLISHING, began_ns)
             if arrival.number in skip:
@@ -175,7 +183,10 @@ class Committer:
         self._published[group.number] = named
         self.last_publish_at = time.monotonic()
         known = {number: at_ns for number, at_ns in as_of_ns.items() if tells_changes(at_ns)}
-        self._context.send(Published(group.number, tuple(results), known))
+        if self._context.moving:
+            self._context.send(Published(group.number, tuple(results), known))
+        else:
+            self._context.send(Published(group.number, tuple(results), copy_times=pack_times(known)))
 
     def _name_block(self, block: Block, skip: frozenset[int], named: _Named, as_of_ns: dict[int, int]) -> list[Arrival]:
         """Give what is whole its name where that is free, in one go; returns what has to be looked at one by one."""
@@ -186,9 +197,7 @@ class Committer:
             directory = self._targets.get(block.root, block.path)
         except OSError:  # told for each of them
             return list(block.arrivals())
-        given, times = small_files.publish(
-            directory, block.around, block.files.names, block.copies, times=self._context.moving
-        )
+        given, times = small_files.publish(directory, block.around, block.files.names, block.copies)
         as_of_ns |= {number: at_ns for number, at_ns in zip(block.numbers(), times, strict=False) if at_ns}
         if all(given):
             named.blocks.append(block)
@@ -203,7 +212,7 @@ class Committer:
         A rename moves ctime. Somebody who writes to the copy right afterwards, and sets its time back, moves it too:
         that must not be taken for the rename.
         """
-        if not arrival.temporary or not self._context.moving:
+        if not arrival.temporary:
             return arrival.as_of_ns
         with contextlib.suppress(OSError):
             st = stat_or_none(self._targets.get(arrival.root, arrival.path), name)

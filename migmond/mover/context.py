@@ -11,6 +11,7 @@ from migmond.domain.plan import Operation, VerifyLevel
 from migmond.fsys.beneath import make_directories, open_directory
 from migmond.fsys.content import PairMemory
 from migmond.fsys.deletes import Deletes
+from migmond.fsys.hashing import hashes
 from migmond.fsys.listing import lister
 from migmond.fsys.metadata import Rights
 from migmond.fsys.small_files import SmallFiles
@@ -22,10 +23,11 @@ from migmond.mover.control import Controls
 from migmond.mover.device_numbers import DeviceNumbers
 from migmond.mover.devices import Devices
 from migmond.mover.directory_cache import DirectoryCache, OpenDirectory
+from migmond.mover.kinds import Kinds, marks
 from migmond.mover.root import Root
 from migmond.mover.temporaries import temporary_name
+from migmond.wire.from_mover import FromMover
 from migmond.wire.items import MoverOptions
-from migmond.wire.mover import FromMover
 
 
 class Context:
@@ -33,10 +35,11 @@ class Context:
 
     Attributes:
         small_files, deletes: None without machine code.
+        kinds: what the copying thread finds out.
 
     Args:
         library: the machine code, None when everything is to be done by Python.
-        mover: what the daemon calls this mover and no other one, of this run or any other (see `wire.mover.Work`).
+        mover: what the daemon calls this mover and no other one, of this run or any other (see `wire.to_mover.Work`).
     """
 
     def __init__(
@@ -51,14 +54,15 @@ class Context:
         self.options = options
         self.controls = controls
         self.send = send
-        self.small_files = SmallFiles(library, controls.slot.memory) if library is not None else None
-        self.list_directory = lister(library)
+        self.small_files = SmallFiles(library, controls.slot.memory, marks()) if library is not None else None
+        self.list_directory = lister(library, controls.looks_at_once)
         self.deletes = Deletes(library, controls.slot.memory) if library is not None else None
         self.rights = Rights.of_process()
-        self.memory = PairMemory()
+        self.memory = PairMemory(hashes(library))
         self.times = TimeMemory()
         self.devices = Devices()
         self.device_numbers = DeviceNumbers((r.recorded_device, r.info.source_device) for r in roots if not r.gone)
+        self.kinds = Kinds()
         self.hashing = options.verify is not VerifyLevel.NONE
         self.moving = options.operation is Operation.MOVE
         self.mover = b"000000000000-0"

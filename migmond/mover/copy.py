@@ -12,41 +12,40 @@ import xxhash
 
 from migmond.domain.entry import EntryType, Lost, entry_type
 from migmond.domain.fault import Fault, Phase
-from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.fsys.beneath import let_owner_write
 from migmond.fsys.birth import birth_ns
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.content import copy_content
-from migmond.fsys.facts import mount_of
 from migmond.fsys.mapped import write_protect
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
-from migmond.fsys.rename import link, rename_noreplace, stat_or_none
-from migmond.fsys.reread import digest_of, digest_past_cache
+from migmond.fsys.read_write import SourceUnreadable
+from migmond.fsys.rename import link, stat_or_none
+from migmond.fsys.reread import digest_past_cache
 from migmond.mover.aside import NameTaken, put_back
-from migmond.mover.conflict import before_copy, give_free_name, keep_beside, standing_name
+from migmond.mover.conflict import before_copy, keep_beside, standing_name
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
 from migmond.mover.group import Block, Copied, reads_back
 from migmond.mover.job import Failed, Job
 from migmond.mover.quick import Quick
+from migmond.mover.rename_move import SAME_FILE, renamed, same_file_system
+from migmond.mover.source import READ, check_unchanged, digest_source, look, open_source
 from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
-from migmond.mover.versions import alike, is_earlier, is_leaders, same_looks
+from migmond.mover.versions import alike, is_earlier, is_leaders
+from migmond.mover.withheld import refuse
 from migmond.wire.items import WorkItem
 from migmond.wire.work import WorkDirectory
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NOT_A_FILE = frozenset({errno.ENXIO, errno.ELOOP})
-"""What opening a socket, a device without a driver, or a symlink says."""
 _PRIVATE = 0o600
 _PERMISSIONS = 0o777
 _NO_LINK_HERE = frozenset({errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOENT})
-
-
-_SOURCE_CHANGED = Fault(Phase.COPY, "source_changed", 0, "the source changed after it was scanned")
-_SAME_FILE = Fault(Phase.PUBLISH, "same_file", 0, "source and target are the same file")
+_SPARED = Fault(Phase.COPY, "abandoned", 0, "not tried: several before it met an input/output error")
+_OF_DEVICES = frozenset({errno.EIO, errno.EREMOTEIO, errno.ETIMEDOUT, errno.ENXIO, errno.ENODEV, errno.ENOTCONN})
+GIVE_UP_AFTER = 8
+"""As many as open the daemon's circuit breaker (`recovery.breaker.IN_A_ROW`)."""
 
 
 class Copier:
@@ -56,8 +55,8 @@ class Copier:
         self._context = context
         self._sources = context.source_directories()
         self._targets = context.target_directories(make=True)
-        self._noatime = os.O_NOATIME
         small_files = context.small_files
+        self._in_a_row = 0
         self._quick = Quick(context, small_files, self._sources, self._targets) if small_files is not None else None
 
     def forget_directories(self) -> None:
@@ -78,15 +77,37 @@ class Copier:
         root, path = directory.root, directory.path
         items: Sequence[WorkItem] = directory.items
         if directory.plain is not None:
-            directory.plain.check()
-            if self._quick is not None:
-                blocks, left = self._quick.copy(directory.plain, root, path)
+            plain = directory.plain
+            plain.check()
+            if self._quick is not None and self._in_a_row < GIVE_UP_AFTER:
+                first, plain = self._quick.probe(plain, root, path)
+                for item in first:
+                    yield self._copied_or_spared(item, root, path, group)
+                blocks, left = self._quick.copy(plain, root, path)
                 yield from blocks
             else:
-                left = directory.plain.items()
+                left = plain.items()
             items = [*left, *items]
         for item in items:
-            yield self.copy(item, root, path, group)
+            yield self._copied_or_spared(item, root, path, group)
+
+    def begin_batch(self) -> None:
+        """Another batch begins: nothing is held against its devices."""
+        self._in_a_row = 0
+
+    def _copied_or_spared(self, item: WorkItem, root: int, path: bytes, group: int) -> Copied:
+        """After several input/output errors in a row the rest of the batch is left alone: the daemon decides whether
+        the device is worth more tries, and 200 tries at a dead one take their time."""
+        if self._in_a_row >= GIVE_UP_AFTER:
+            names = self._context.roots[root].names(item.name)
+            return Job(item, root, path, group, *names).left(Outcome.NONE, _SPARED)
+        copied = self.copy(item, root, path, group)
+        fault = copied.result.fault
+        if fault is not None and fault.errno in _OF_DEVICES:
+            self._in_a_row += 1
+        elif fault is None or fault.kind != _SPARED.kind:
+            self._in_a_row = 0
+        return copied
 
     def copy(self, item: WorkItem, root: int, path: bytes, group: int) -> Copied:
         """Do what the plan asks of one entry; whatever goes wrong with it is in the result.
@@ -96,6 +117,7 @@ class Copier:
         """
         context = self._context
         source_name, name = context.roots[root].names(item.name)
+        name = item.as_name or name
         job = Job(item, root, path, group, source_name, name)
         try:
             context.controls.entry(item.number, item.size, path + b"/" + item.name if path else item.name)
@@ -109,6 +131,8 @@ class Copier:
             fault = Fault(Phase.COPY, "abandoned", 0, "given up on request")
         except Failed as e:
             fault = e.fault
+        except SourceUnreadable as e:
+            fault = fault_of(Phase.READ, e)
         except OSError as e:
             fault = fault_of(Phase.COPY, e)
         finally:
@@ -121,6 +145,8 @@ class Copier:
             job.source_dir = self._sources.get(job.root, job.path)
         except FileNotFoundError:
             return self._gone(job)
+        except OSError as e:
+            raise Failed(fault_of(Phase.READ, e)) from e
         target = self._targets.look(job.root, job.path)
         job.target_dir, job.bare = target.fd, target.bare
         if not target.fresh or item.earlier_inode:
@@ -142,7 +168,7 @@ class Copier:
         as_we_left_it = earlier is not None and is_earlier(item, earlier)
         if as_we_left_it and item.earlier_digest and item.type is EntryType.FILE:
             # Somebody may have written to it and set its time back: then it is his, and stays.
-            as_we_left_it = Place(job.target_dir, name).digest(self._context.controls.step) == item.earlier_digest
+            as_we_left_it = Place(job.target_dir, name).digest(self._context.controls.step_back) == item.earlier_digest
         job.ours = as_we_left_it
         copied = self._anew(job)
         if as_we_left_it and copied.arrival is not None and copied.arrival.temporary:
@@ -151,7 +177,7 @@ class Copier:
 
     def _anew(self, job: Job) -> Copied:
         item = job.item
-        if self._context.may_rename(job.root) and not item.as_found:
+        if self._context.may_rename(job.root) and not (item.as_found or item.keep):
             renamed = self._rename(job)
             if renamed is not None:
                 return renamed
@@ -166,50 +192,10 @@ class Copier:
 
     def _rename(self, job: Job) -> Copied | None:
         """Move within the file system; None when it has to be copied."""
-        context, item = self._context, job.item
-        if context.device_numbers.recorded(os.fstat(job.target_dir).st_dev) != item.device:
-            context.no_rename(job.root)
+        if not same_file_system(self._context, job):
             return None
-        st = stat_or_none(job.source_dir, job.source_name)
-        if st is None:
-            return self._gone(job)
-        _check_unchanged(item, st)
-        policy = context.options.conflict
-        if job.existing is not None:
-            if os.path.samestat(job.existing, st) and item.links == 1:
-                raise Failed(_SAME_FILE)
-            if policy is not ConflictPolicy.RENAME or alike(job.existing, st):
-                return self._copied_instead(job)
-        try:
-            name = give_free_name(job.source_dir, job.source_name, job.target_dir, job.name, policy)
-        except OSError as e:
-            if e.errno != errno.EXDEV:
-                raise
-            context.no_rename(job.root)
-            return None
-        if name is None:
-            job.existing = stat_or_none(job.target_dir, job.name)
-            return self._copied_instead(job)
-        self._check_renamed(job, name, st)
-        return job.member(Outcome.RENAMED, st.st_ino, placed=name)
-
-    @staticmethod
-    def _copied_instead(job: Job) -> None:
-        """Something has the name: whether it is equal, stays or is replaced is decided within the destination. The
-        source's directory has no part in that: it may be somebody else's, who could take away what is replaced."""
-        job.broken = job.item.links > 1 and job.item.leader_root < 0
-
-    @staticmethod
-    def _check_renamed(job: Job, name: bytes, looked_at: os.stat_result) -> None:
-        """Give back what was not meant: something else may have got the source's name after it was looked at."""
-        renamed = stat_or_none(job.target_dir, name)
-        if renamed is None or os.path.samestat(renamed, looked_at):
-            return
-        if mount_of(job.target_dir)[0] == "overlay" and same_looks(renamed, looked_at):
-            return  # an overlay copies what it renames, and may number it anew
-        with contextlib.suppress(FileExistsError):
-            rename_noreplace(job.target_dir, name, job.source_dir, job.source_name)
-        raise Failed(_SOURCE_CHANGED)
+        source = look(job)
+        return self._gone(job) if source is None else renamed(self._context, job, source)
 
     def _link(self, job: Job) -> Copied | None:
         """Make a further name of what the leader's target is; None when links are not possible: copy then."""
@@ -217,14 +203,14 @@ class Copier:
         leader_path, leader_name = os.path.split(item.leader_path)
         if not leader_name:
             leader_name = context.roots[item.leader_root].target_name
-        source = stat_or_none(job.source_dir, job.source_name)
+        source = look(job)
         if source is None:
             return self._gone(job)
         if item.as_found and source.st_ino != item.inode:
             return None  # it is no name of the leader's file any more, however much it looks like it
         job.take(source)
         item = job.item
-        _check_unchanged(item, source)
+        check_unchanged(item, source)
         try:
             leader_dir = self._targets.get(item.leader_root, leader_path)
             leader = os.stat(leader_name, dir_fd=leader_dir, follow_symlinks=False)
@@ -246,11 +232,12 @@ class Copier:
             if e.errno in _NO_LINK_HERE:
                 return None
             raise
+        context.kinds.of_closed(item.number, item.name, job.source_dir, job.source_name)  # it was just read
         return job.member(Outcome.LINKED, leader.st_ino, lost=item.leader_lost, temporary=temporary)
 
     def _file(self, job: Job) -> Copied:
         try:
-            source_fd = self._open_source(job.source_dir, job.source_name)
+            source_fd = open_source(job)
         except FileNotFoundError:
             return self._gone(job)
         try:
@@ -258,7 +245,8 @@ class Copier:
                 write_protect(source_fd)
             source = os.fstat(source_fd)
             job.take(source)
-            _check_unchanged(job.item, source)
+            check_unchanged(job.item, source)
+            self._find_kind(job, source_fd, source)
             job.birth_ns = birth_ns(source_fd)
             if job.existing is not None:
                 done = self._existing_file(job, source_fd, source, job.existing)
@@ -267,6 +255,17 @@ class Copier:
             return self._copy_file(job, source_fd, source)
         finally:
             close_unwritten(source_fd)
+
+    def _find_kind(self, job: Job, source_fd: int, source: os.stat_result) -> None:
+        """Find out what kind of file it is, if its name does not tell."""
+        item = job.item
+        try:
+            kind = self._context.kinds.of_open(item.number, item.name, source_fd, source.st_size)
+        except OSError as e:
+            raise SourceUnreadable(e.errno, e.strerror) from e
+        if kind is not None:
+            self._context.controls.slot.found_kind(item.number, kind)
+        refuse(kind, item)
 
     def _copy_file(self, job: Job, source_fd: int, source: os.stat_result) -> Copied:
         context = self._context
@@ -289,16 +288,17 @@ class Copier:
                     memory=context.memory,
                     step=context.controls.step,
                     meter=context.controls.slot.meter,
+                    piece=context.controls.piece,
                 )
                 lost = self._metadata(source_fd, target_fd, source, target, bare=job.bare)
                 if not content.holes_kept:
                     lost |= Lost.HOLES
-                _check_unchanged(job.item, os.fstat(source_fd))
+                check_unchanged(job.item, os.fstat(source_fd))
                 if context.devices.one_by_one(target.st_dev):
                     _sync(target_fd)
                 digest = content.digest
                 if content.reflinked and reads_back(context.options):
-                    digest, _ = digest_of(source_fd, context.controls.step)
+                    digest = digest_source(source_fd, context.controls.step, context.controls.piece)
             finally:
                 os.close(target_fd)  # may report a late write error: it counts
         except BaseException:
@@ -310,12 +310,12 @@ class Copier:
     def _special(self, job: Job) -> Copied:
         """Symlink, fifo, socket or device."""
         context, item = self._context, job.item
-        source = stat_or_none(job.source_dir, job.source_name)
+        source = look(job)
         if source is None:
             return self._gone(job)
         job.take(source)
         item = job.item
-        _check_unchanged(item, source)
+        check_unchanged(item, source)
         job.birth_ns = birth_ns(job.source_dir, job.source_name)
         job.broken = item.links > 1  # nobody looks for the further names of what is no file
         text = os.readlink(job.source_name, dir_fd=job.source_dir) if item.type is EntryType.SYMLINK else b""
@@ -347,18 +347,6 @@ class Copier:
 
     # --- pieces ------------------------------------------------------------------------------------
 
-    def _open_source(self, source_dir: int, name: bytes) -> int:
-        try:
-            return os.open(name, _READ | self._noatime, dir_fd=source_dir)
-        except PermissionError:
-            if not self._noatime:
-                raise
-            return os.open(name, _READ, dir_fd=source_dir)  # somebody else's file: its atime will move
-        except OSError as e:
-            if e.errno in _NOT_A_FILE:  # it was one when it was scanned
-                raise Failed(_SOURCE_CHANGED) from e
-            raise
-
     def _mode_at_birth(self, job: Job, source: os.stat_result) -> int:
         """Return the mode to make a file with: its own if nobody can look in by it who may not in the end."""
         rights = self._context.rights
@@ -383,11 +371,11 @@ class Copier:
         """Decide about a file whose name is taken; None means: copy it."""
         context = self._context
         if os.path.samestat(existing, source):
-            raise Failed(_SAME_FILE)
+            raise Failed(SAME_FILE)
         if alike(existing, source):
             if not context.moving and not reads_back(context.options) and not job.item.earlier_inode:
                 return self._unchanged(job, existing.st_ino, None)
-            digest, _ = digest_of(source_fd, context.controls.step)
+            digest = digest_source(source_fd, context.controls.step, context.controls.piece)
             if self._on_device(job) == digest:
                 return self._unchanged(job, existing.st_ino, digest)
         if job.ours:
@@ -399,10 +387,10 @@ class Copier:
         """Make what has the name durable and hash it from its device, before it is counted for the copy: perhaps its
         maker never synced it, or a write to it has failed, though the cache shows it; and not every file system passes
         the sync of all of it on."""
-        fd = os.open(job.standing, _READ, dir_fd=job.target_dir)
+        fd = os.open(job.standing, READ, dir_fd=job.target_dir)
         try:
             _sync(fd)
-            return digest_past_cache(fd, self._context.controls.step)[0]
+            return digest_past_cache(fd, self._context.controls.step_back, self._context.controls.piece)[0]
         finally:
             close_unwritten(fd)
 
@@ -416,7 +404,7 @@ class Copier:
                     return self._copy(job)
             except NameTaken:
                 return self._copy(job)
-        if self._context.options.rename:
+        if self._context.options.rename and not item.keep:
             with contextlib.suppress(OSError):
                 directory = self._targets.get(job.root, job.path)
                 placed = standing_name(directory, job.name, item.inode, self._context.options.conflict)
@@ -440,15 +428,6 @@ class Copier:
         if not self._context.moving:
             return job.left(Outcome.UNCHANGED)
         return job.member(Outcome.UNCHANGED, inode, digest=digest, placed=job.standing, as_of_ns=as_of_ns)
-
-
-def _check_unchanged(item: WorkItem, st: os.stat_result) -> None:
-    """The scan's version is what was promised. Renaming or unlinking another name of it moves ctime, so it does not
-    count for an inode with several links."""
-    same = st.st_ino == item.inode and st.st_mtime_ns == item.mtime_ns and st.st_size == item.size
-    same = same and entry_type(st.st_mode) is item.type
-    if not same or (item.links == 1 and st.st_ctime_ns != item.ctime_ns):
-        raise Failed(_SOURCE_CHANGED)
 
 
 def _sync(target_fd: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from migmond.domain.entry import Lost
 from migmond.domain.fault import Fault, Phase
 from migmond.fsys.beneath import make_directories, open_directory
+from migmond.fsys.birth import birth_ns
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.metadata import copy_metadata
 from migmond.fsys.rename import stat_or_none
@@ -19,9 +20,10 @@ from migmond.fsys.root_path import open_parent
 from migmond.mover.context import Context, fault_of
 from migmond.mover.devices import Devices
 from migmond.mover.root import open_nearest
+from migmond.wire.from_mover import DirectoriesMade, DirectoriesRemoved
 from migmond.wire.items import DirectoryItem, ItemFault
-from migmond.wire.mover import DirectoriesMade, DirectoriesRemoved, MakeDirectories, RemoveDirectories
 from migmond.wire.slots import Doing
+from migmond.wire.to_mover import MakeDirectories, RemoveDirectories
 
 _STAYS = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOENT})
 
@@ -106,7 +108,7 @@ class DirectoryWorker:
         for item in message.items:
             context.controls.slot.began(Doing.DIRECTORIES, time.monotonic_ns())
             try:
-                removed += self._remove_one(item, devices)
+                removed += self._remove_one(item, devices, message.born_after_ns)
             except OSError as e:
                 if e.errno not in _STAYS:
                     failures[item.number] = fault_of(Phase.DIRECTORY, e)
@@ -136,7 +138,7 @@ class DirectoryWorker:
         finally:
             close_unwritten(fd)
 
-    def _remove_one(self, item: DirectoryItem, devices: Devices) -> bool:
+    def _remove_one(self, item: DirectoryItem, devices: Devices, born_after_ns: int) -> bool:
         root = self._context.roots[item.root]
         if not item.path:
             return self._remove_root(item)
@@ -144,7 +146,9 @@ class DirectoryWorker:
         fd = open_directory(root.source_fd, parent)
         try:
             devices.note(fd)
-            return _rmdir(fd, name, item.inode)
+            if born_after_ns and birth_ns(fd, name) < born_after_ns:
+                return False  # it was there before, or nobody knows
+            return _rmdir(fd, name, item.inode if item.inode or not born_after_ns else None)
         finally:
             close_unwritten(fd)
 
@@ -158,9 +162,10 @@ class DirectoryWorker:
         return False
 
 
-def _rmdir(parent_fd: int, name: bytes, inode: int) -> bool:
+def _rmdir(parent_fd: int, name: bytes, inode: int | None) -> bool:
+    """Remove a directory; `inode` None: whichever it is."""
     st = stat_or_none(parent_fd, name)
-    if st is None or st.st_ino != inode:
+    if st is None or not stat.S_ISDIR(st.st_mode) or inode not in (None, st.st_ino):
         return False
     os.rmdir(name, dir_fd=parent_fd)
     return True

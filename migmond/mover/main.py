@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 
 from migmond.domain.activity import Activity
@@ -21,40 +23,50 @@ from migmond.domain.packing import Unpacker, pack
 from migmond.fsys import machine_code
 from migmond.fsys.closing import close_unwritten
 from migmond.fsys.facts import target_facts
+from migmond.fsys.io_priority import IoPriority, set_io_priority
+from migmond.mover.backups import BackupRestorer
+from migmond.mover.browse import browse
+from migmond.mover.budget import Budget
 from migmond.mover.commit import Committer
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Controls
 from migmond.mover.copy import Copier
 from migmond.mover.delete import Remover
 from migmond.mover.directories import DirectoryWorker
+from migmond.mover.examine import Examiner
 from migmond.mover.group import Block, Group
 from migmond.mover.identity import become
+from migmond.mover.locate import Locator
 from migmond.mover.root import Refused
 from migmond.mover.roots import open_roots
+from migmond.mover.salvage import Salvager
 from migmond.mover.scan import Walker
 from migmond.mover.settle import Settler
 from migmond.mover.survey import survey
 from migmond.mover.verify import Rereader
 from migmond.wire.framing import FrameReader, frame
+from migmond.wire.from_mover import Copied, Crashed, FromMover, Opened, OpenFailed, Probed
 from migmond.wire.items import CopyResult
-from migmond.wire.mover import (
-    MAX_FRAME_BYTES,
+from migmond.wire.mover import MAX_FRAME_BYTES
+from migmond.wire.slots import SLOT_BYTES, MoverSide
+from migmond.wire.to_mover import (
+    AddRoots,
     Become,
-    Copied,
-    Crashed,
+    Browse,
     Delete,
+    Examine,
     Flush,
-    FromMover,
+    Join,
+    Locate,
     MakeDirectories,
     Open,
-    Opened,
-    OpenFailed,
     Probe,
-    Probed,
     Publish,
     PutBack,
     RemoveDirectories,
     RenameRoot,
+    RestoreBackups,
+    Salvage,
     Scan,
     Settle,
     Stop,
@@ -64,7 +76,6 @@ from migmond.wire.mover import (
     Verify,
     Work,
 )
-from migmond.wire.slots import SLOT_BYTES, MoverSide
 from migmond.wire.work import PlainCopies
 
 _ACTIVITY_OF: dict[type, Activity] = {
@@ -75,6 +86,8 @@ _ACTIVITY_OF: dict[type, Activity] = {
     RemoveDirectories: Activity.DIRECTORIES,
     Scan: Activity.SCAN,
     Verify: Activity.VERIFY,
+    Examine: Activity.SCAN,
+    Locate: Activity.SCAN,
 }
 """What the rest of the time belongs to that a message takes; all others are OTHER."""
 
@@ -86,11 +99,16 @@ _LONE_SYNC_S = 0.2
 
 
 class Connection:
-    """The socket to the daemon; `send` is safe in every thread."""
+    """The socket to the daemon; `send` is safe in every thread.
+
+    Attributes:
+        descriptors: that came with messages, in their order; whoever takes one closes it.
+    """
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._lock = threading.Lock()
+        self.descriptors: deque[int] = deque()
 
     def send(self, message: FromMover) -> None:
         """Send one message. When the daemon is gone there is nobody to act for: the process ends at once."""
@@ -112,9 +130,11 @@ class Connection:
         """Return what has come; b"" at the end. A daemon that was killed while something of ours was on its way to it
         ends in a reset: that is an end like any other."""
         try:
-            return self._socket.recv(_RECEIVE_BYTES)
+            data, descriptors, _, _ = socket.recv_fds(self._socket, _RECEIVE_BYTES, 4, socket.MSG_CMSG_CLOEXEC)
         except OSError:
             return b""
+        self.descriptors.extend(descriptors)
+        return data
 
 
 class Worker:
@@ -128,6 +148,9 @@ class Worker:
         self._directories = DirectoryWorker(context)
         self._settler = Settler(context)
         self._rereader = Rereader(context)
+        self._examiner = Examiner(context)
+        self._backups = BackupRestorer(context)
+        self._locator = Locator(context)
         self._walker = Walker(context)
         self._inbox: queue.SimpleQueue[ToMover] = queue.SimpleQueue()
         self._group = Group(1)
@@ -184,11 +207,21 @@ class Worker:
                 self._settler.sweep(message)
             case Verify():
                 self._rereader.verify(message)
+            case Examine():
+                self._examiner.examine(message)
+            case RestoreBackups():
+                self._backups.restore(message)
+            case Locate():
+                self._locator.locate(message)
+            case Salvage():
+                Salvager(self._context).salvage(message)
             case RenameRoot():
                 self._settler.rename_root(message)
             case Scan():
                 if self._walker.add(message):
                     self._walker.run()
+            case AddRoots():
+                self._add_roots(message)
             case Probe():
                 self._context.send(self._probe())
             case Survey():
@@ -201,6 +234,7 @@ class Worker:
         plain: list[PlainCopies] = []
         group = self._group
         self._context.mover = message.mover
+        self._copier.begin_batch()
         for directory in message.directories:
             if directory.tidy:
                 self._copier.tidy(directory.root, directory.path, frozenset(message.dead))
@@ -214,7 +248,9 @@ class Worker:
                     group.add(copied.arrival)
         self._context.controls.slot.no_file()
         # Before the group is sealed: the daemon must know all members when it hears that they are synced.
-        self._context.send(Copied(message.batch, tuple(results), *self._context.controls.totals, tuple(plain)))
+        context = self._context
+        totals, kinds = context.controls.totals, context.kinds.take()
+        context.send(Copied(message.batch, tuple(results), *totals, tuple(plain), kinds))
 
     def _seal_if_due(self, *, idle: bool) -> None:
         now = time.monotonic()
@@ -231,6 +267,13 @@ class Worker:
             self._committer.seal(group)
         else:
             self._committer.seal(Group(0))
+
+    def _add_roots(self, message: AddRoots) -> None:
+        try:
+            self._context.roots += open_roots(message.opening, self._context.roots)
+        except Refused as e:
+            self._context.send(e.answer)
+            os._exit(0)
 
     def _survey(self, message: Survey) -> None:
         try:
@@ -269,13 +312,18 @@ class Process:
 
     def handle(self, message: ToMover) -> None:
         """Take one message in."""
-        if self._worker is not None:
+        if isinstance(message, Join):
+            self._controls.join(Budget(self._connection.descriptors.popleft(), self._library))
+        elif self._worker is not None:
             self._worker.give(message)
         elif isinstance(message, Become):  # there is one thread yet, and everything is loaded
             become(message.uid, message.gid, message.groups)
             self._ready = True
         elif isinstance(message, Open) and self._ready:
             self._open(message)
+        elif isinstance(message, Browse) and self._ready:
+            self._connection.send(browse(message))
+            os._exit(0)
         else:
             raise ValueError(f"{type(message).__name__} before Open")
 
@@ -285,6 +333,8 @@ class Process:
         except Refused as e:
             self._connection.send(e.answer)
             os._exit(0)
+        with contextlib.suppress(OSError):  # before there are other threads; where nobody heeds it nothing is lost
+            set_io_priority(IoPriority(message.options.io_priority))
         library = self._library if message.options.machine_code else None
         context = Context(roots, message.options, self._controls, self._connection.send, library)
         committer = Committer(context)

@@ -13,8 +13,8 @@ from migmond.domain.names import to_text
 from migmond.domain.plan import Operation
 from migmond.fsys.standing import standing_of
 from migmond.mover.root import Refused, Root, open_nearest
+from migmond.wire.from_mover import OpenFailed
 from migmond.wire.items import MoverOptions
-from migmond.wire.mover import OpenFailed
 
 _KEEP_ELSEWHERE = "move what lies beside that; or have the daemon keep it elsewhere first (migmond --help)"
 

@@ -37,8 +37,11 @@ class QuickRemover:
         ordinary = [item for item in items if item.number not in put_back_at and _is_ordinary(item)]
         if not ordinary:
             return items
-        doomed = [_doomed(item) for item in ordinary]
-        fates = context.deletes.delete(source_dir, target_dir, context.aside_prefix, doomed)
+        fates, doomed = list[tuple[Fate, int]](), [_doomed(item) for item in ordinary]
+        while rest := doomed[len(fates) :]:
+            some = rest[: context.controls.payer.at_once(len(rest))]
+            context.controls.operations(len(some))
+            fates += context.deletes.delete(source_dir, target_dir, context.aside_prefix, some)
         deleted: set[int] = set()
         for item, (fate, put_back_ns) in zip(ordinary, fates, strict=True):
             if fate is Fate.DELETED:

@@ -11,8 +11,8 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.names import to_text
 from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_root
 from migmond.mover.anchors import stay_on
+from migmond.wire.from_mover import OpenFailed
 from migmond.wire.items import RootInfo, RootSpec
-from migmond.wire.mover import OpenFailed
 
 
 class Refused(Exception):
@@ -55,10 +55,6 @@ class Root:
     @property
     def target_directory(self) -> bytes:
         return os.path.dirname(self.spec.target) if self.single else self.spec.target
-
-    @property
-    def target_made(self) -> bool:
-        return self._target_fd >= 0
 
     def target_fd(self, *, make: bool = True) -> int:
         """Return the target directory, opened once: whatever gets its name later, what was opened is meant.

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -23,12 +24,16 @@ from migmond.mover.anchors import OTHER_DIRECTORY, OTHER_FILE_SYSTEM, anchor_at,
 from migmond.mover.aside import aside_name
 from migmond.mover.overlap import refuse_overlap, refuse_own
 from migmond.mover.root import Refused, Root, open_nearest, refusal
+from migmond.wire.from_mover import OpenFailed
 from migmond.wire.items import RootInfo, RootSpec
-from migmond.wire.mover import Open, OpenFailed
+from migmond.wire.to_mover import Open
 
 
-def open_roots(opening: Open) -> list[Root]:
+def open_roots(opening: Open, there: Sequence[Root] = ()) -> list[Root]:
     """Open all roots.
+
+    Args:
+        there: roots that are open already; those that are opened now may have the same sources.
 
     Raises:
         Refused: a source is missing, unreadable, not the one that was scanned; a target is or lies in a source, or
@@ -43,17 +48,26 @@ def open_roots(opening: Open) -> list[Root]:
         opening.roots,
         opening.expected or (0,) * len(opening.roots),
         opening.source_file_systems or (FileSystemId(),) * len(opening.roots),
+        opening.source_devices or (0,) * len(opening.roots),
         strict=True,
     )
-    roots = [
-        _left_aside(spec, aside_name(opening.options.execution, index + 1), Expected(inode, on, gone_allowed=False))
-        or _opened(spec, Expected(inode, on, index in opening.may_be_gone))
-        for index, (spec, inode, on) in enumerate(known)
-    ]
+    targets: dict[bytes, list[bytes]] = {}
+    for spec in opening.roots:
+        targets.setdefault(spec.source, []).append(spec.target)
+    by_source = {root.spec.source: root for root in there}
+    roots: list[Root] = []
+    for index, (spec, inode, on, device) in enumerate(known):
+        first = by_source.get(spec.source)
+        if first is not None:
+            roots.append(_beside(first, spec))
+            continue
+        expected = Expected(inode, on, index in opening.may_be_gone, tuple(targets[spec.source]))
+        root = _left_aside(spec, _aside_of(opening, index), expected) or _opened(spec, expected)
+        root.recorded_device = device
+        roots.append(root)
+        by_source[spec.source] = root
     for root, anchor in zip(roots, opening.anchors, strict=False):
         _refuse_another(anchor.file_system, root)
-    for root, device in zip(roots, opening.source_devices, strict=False):
-        root.recorded_device = device
     for root in roots:
         for other in roots:
             if root.gone:
@@ -76,15 +90,37 @@ def open_roots(opening: Open) -> list[Root]:
     return roots
 
 
+def _beside(first: Root, spec: RootSpec) -> Root:
+    """Return the root of a source that is open already, at another destination."""
+    target, kind = _target_info(spec, first.info.type), first.info.type
+    info = msgspec.structs.replace(
+        first.info,
+        target_device=target.device,
+        target_exists=target.exists,
+        anchor=target.anchor,
+        target_empty=target.empty,
+    )
+    name = os.path.basename(spec.target) if kind is not EntryType.DIRECTORY else b""
+    root = Root(spec, info, first.source_fd, first.source_name, name)
+    root.gone, root.recorded_device = first.gone, first.recorded_device
+    return root
+
+
+def _aside_of(opening: Open, index: int) -> bytes:
+    """Return the private name of a root's source while it is deleted: by the number of its task."""
+    return aside_name(opening.options.execution, index % (opening.sources or len(opening.roots)) + 1)
+
+
 class Expected(NamedTuple):
     """What is known of a source when it is opened again: 0 and an empty id when nothing is.
 
-    `gone_allowed`: nothing is wanted of it any more.
+    `gone_allowed`: nothing is wanted of it any more. `targets`: its targets, at all destinations.
     """
 
     inode: int
     file_system: FileSystemId
     gone_allowed: bool
+    targets: tuple[bytes, ...]
 
 
 def _refuse_moved(anchor: Anchor) -> None:
@@ -122,9 +158,11 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
         if stat.S_ISLNK(st.st_mode) and os.path.isdir(spec.source):
             st = os.stat(spec.source)  # the operator's root may be a symlink to a directory
     except FileNotFoundError as e:
-        target = stat_or_none(-100, spec.target)
-        if expected.gone_allowed or (target is not None and _was_renamed(spec, target, expected)):
-            return _gone(spec, target)
+        found = {path: stat_or_none(-100, path) for path in expected.targets}
+        there = {path: target for path, target in found.items() if target is not None}
+        renamed = [target for path, target in there.items() if _was_renamed(path, target, expected)]
+        if renamed or expected.gone_allowed:
+            return _gone(spec, next(iter(renamed or there.values()), None))
         raise refusal(e, spec.source, "the source does not exist") from e
     except OSError as e:
         raise refusal(e, spec.source, "cannot look at the source") from e
@@ -155,11 +193,11 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
     return Root(spec, info, source_fd, source_name, target_name)
 
 
-def _was_renamed(spec: RootSpec, target: os.stat_result, expected: Expected) -> bool:
-    """Whether the target is what the source was (RenameRoot before a crash)."""
+def _was_renamed(path: bytes, target: os.stat_result, expected: Expected) -> bool:
+    """Whether a target is what the source was (RenameRoot before a crash)."""
     if not expected.inode or target.st_ino != expected.inode:
         return False
-    fd, _ = open_parent(spec.target)
+    fd, _ = open_parent(path)
     try:
         return not expected.file_system.is_another(file_system_id(fd))
     finally:
@@ -230,7 +268,15 @@ def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
     return root
 
 
-def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
+class _Target(NamedTuple):
+    device: int
+    exists: bool
+    anchor: Anchor
+    empty: bool
+
+
+def _target_info(spec: RootSpec, kind: EntryType) -> _Target:
+    """Look at the target of a source of type `kind`. Raises Refused when its type does not fit, and OSError."""
     try:
         target_st = os.stat(spec.target)
     except OSError:
@@ -251,6 +297,11 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
         empty = target_st is None or (stat.S_ISDIR(target_st.st_mode) and _is_empty(fd))
     finally:
         os.close(fd)
+    return _Target(device, target_st is not None, anchor, empty)
+
+
+def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
+    target = _target_info(spec, kind)
     return RootInfo(
         kind,
         st.st_size,
@@ -259,10 +310,10 @@ def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
         st.st_ino,
         st.st_nlink,
         st.st_dev,
-        device,
-        target_exists=target_st is not None,
-        anchor=anchor,
-        target_empty=empty,
+        target.device,
+        target_exists=target.exists,
+        anchor=target.anchor,
+        target_empty=target.empty,
     )
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from migmond.domain.entry import EntryType
 from migmond.domain.fault import Phase
+from migmond.domain.file_kinds import FileKind, tells_kind
 from migmond.domain.states import Outcome
 from migmond.domain.task import Entry, Listing
 from migmond.fsys.beneath import open_directory
@@ -17,14 +18,18 @@ from migmond.fsys.closing import close_unwritten
 from migmond.fsys.mounts import MountTable, is_mount_point
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
+from migmond.mover.kinds import look_into
 from migmond.mover.temporaries import is_temporary
+from migmond.wire.from_mover import ScanFailed, ScanFinished, Scanned
 from migmond.wire.items import ScanDirectory
-from migmond.wire.mover import Scan, ScanFailed, ScanFinished, Scanned
 from migmond.wire.slots import Doing
+from migmond.wire.to_mover import Scan
 
 LISTING_ENTRIES = 2000
 MESSAGE_ENTRIES = 1000
 MESSAGE_S = 0.05
+_PAID_ENTRIES = 200
+"""So many are looked at before they count against a limit, fewer when it is low."""
 
 
 class Walker:
@@ -68,6 +73,7 @@ class Walker:
         """List one directory completely; yield the directories in it that are to be walked."""
         context = self._context
         context.controls.slot.file(directory.number, 0, directory.path, Doing.SCANNING, time.monotonic_ns())
+        context.controls.looked_at(0, directory=True)
         known = frozenset(directory.known)
         try:
             fd = open_directory(
@@ -81,11 +87,17 @@ class Walker:
             return
         entries: list[Entry] = []
         outcomes: dict[int, Outcome] = {}
+        kinds: dict[int, FileKind] = {}
+        unpaid, every = 0, context.controls.looks_at_once(_PAID_ENTRIES)
         try:
             device = os.fstat(fd).st_dev
             recorded = context.device_numbers.recorded(device)
             mounted = self._mounts_of(directory.root).names_in(fd)
             for entry, entry_device in context.list_directory(fd):
+                unpaid += 1
+                if unpaid >= every:
+                    context.controls.looked_at(unpaid)
+                    unpaid, every = 0, context.controls.looks_at_once(_PAID_ENTRIES)
                 if known and entry.name in known:
                     continue  # a directory among them is in the journal as an unread one of its own
                 ours = entry.name.startswith(b".migmond-")
@@ -93,8 +105,8 @@ class Walker:
                     continue  # it has a task of its own
                 if len(entries) >= LISTING_ENTRIES:
                     context.controls.check()
-                    self._list(directory, recorded, entries, outcomes, complete=False)
-                    entries, outcomes = [], {}
+                    self._list(directory, recorded, entries, outcomes, kinds, complete=False)
+                    entries, outcomes, kinds = [], {}, {}
                 directory_there = entry.type is EntryType.DIRECTORY
                 mount = (directory_there or entry.name in mounted) and (
                     (directory_there and entry_device != device) or is_mount_point(fd, entry.name)
@@ -108,15 +120,18 @@ class Walker:
                     entry = msgspec.structs.replace(entry, links=1)
                 elif ours and is_temporary(entry.name):
                     outcomes[len(entries)] = Outcome.TEMPORARY
+                if context.options.kinds and (kind := _kind_of(fd, entry)) is not None:
+                    kinds[len(entries)] = kind
                 entries.append(entry)
         except OSError as e:
-            self._list(directory, recorded, entries, outcomes, complete=False)
+            self._list(directory, recorded, entries, outcomes, kinds, complete=False)
             self._send()
             context.send(ScanFailed(directory.number, fault_of(Phase.SCAN, e)))
             return
         finally:
             close_unwritten(fd)
-        self._list(directory, recorded, entries, outcomes, complete=True)
+        self._list(directory, recorded, entries, outcomes, kinds, complete=True)
+        context.controls.looked_at(unpaid)
 
     def _mounts_of(self, root: int) -> MountTable:
         if root not in self._mounts:
@@ -129,13 +144,15 @@ class Walker:
         device: int,
         entries: list[Entry],
         outcomes: dict[int, Outcome],
+        kinds: dict[int, FileKind],
         *,
         complete: bool,
     ) -> None:
         """Number the entries and queue them; send when enough has come together."""
         first = self._next_number
         self._next_number += len(entries)
-        self._listings.append(Listing(directory.number, device, first, tuple(entries), outcomes, complete))
+        listing = Listing(directory.number, device, first, tuple(entries), outcomes, complete, kinds=kinds)
+        self._listings.append(listing)
         self._entries += len(entries) + 1
         if self._entries >= MESSAGE_ENTRIES or time.monotonic() - self._sent_at >= MESSAGE_S:
             self._send()
@@ -144,3 +161,10 @@ class Walker:
         if self._listings:
             self._context.send(Scanned(tuple(self._listings)))
         self._listings, self._entries, self._sent_at = [], 0, time.monotonic()
+
+
+def _kind_of(directory: int, entry: Entry) -> FileKind | None:
+    """Return what only the content of an entry tells."""
+    if entry.type is not EntryType.FILE or not entry.size or tells_kind(entry.name):
+        return None
+    return look_into(directory, entry.name)

@@ -23,9 +23,10 @@ from migmond.mover.conflict import keep_beside, place, standing_name
 from migmond.mover.context import Context, fault_of
 from migmond.mover.root import Root
 from migmond.mover.temporaries import exchange_name, remove_temporaries, temporary_name
+from migmond.wire.from_mover import RootRenamed, Settled, Swept
 from migmond.wire.items import PublishResult, SettleItem
-from migmond.wire.mover import RenameRoot, RootRenamed, Settle, Settled, Sweep, Swept
 from migmond.wire.slots import Doing
+from migmond.wire.to_mover import RenameRoot, Settle, Sweep
 
 
 class Settler:
@@ -35,7 +36,7 @@ class Settler:
         self._context = context
 
     def settle(self, message: Settle) -> None:
-        """See `wire.mover.Settle`; everything reported as published is durable."""
+        """See `wire.to_mover.Settle`; everything reported as published is durable."""
         context = self._context
         targets = context.target_directories(make=False)
         published: list[PublishResult] = []
@@ -125,7 +126,7 @@ class Settler:
         context.send(Swept(message.batch, removed, tuple(failures)))
 
     def rename_root(self, message: RenameRoot) -> None:
-        """See `wire.mover.RenameRoot`."""
+        """See `wire.to_mover.RenameRoot`."""
         self._context.send(self._rename_root(message.root))
 
     def _rename_root(self, index: int) -> RootRenamed:

@@ -12,6 +12,8 @@ import stat
 import sys
 from collections.abc import Iterable
 
+import msgspec
+
 from migmond.domain.entry import EntryType, entry_type
 from migmond.domain.plan import Operation
 from migmond.domain.preflight import Need, RootSurvey, Sight, Sighting, TargetFacts
@@ -27,6 +29,7 @@ from migmond.mover.access import Access
 from migmond.mover.aside import is_aside
 from migmond.mover.context import Context
 from migmond.mover.control import Abandoned
+from migmond.mover.kinds import look_into
 from migmond.mover.root import Root, open_nearest
 from migmond.mover.temporaries import is_temporary
 from migmond.planning.collisions import Collisions
@@ -34,7 +37,8 @@ from migmond.planning.filesystems import PSEUDO, SHARING, abilities_of
 from migmond.planning.keeping import name_sights, path_sights, size_sights, time_sights
 from migmond.planning.room import directory_need, file_need, with_existing
 from migmond.planning.selection import Candidate, Matcher
-from migmond.wire.mover import Survey, Surveyed
+from migmond.wire.from_mover import Surveyed
+from migmond.wire.to_mover import Survey
 
 _LINKED_INODES = 500_000
 """Inodes of which further names are awaited. Beyond that every name counts by its share: memory stays bounded."""
@@ -75,11 +79,14 @@ class Surveyor:
     def takes_all(self) -> bool:
         return self._matcher is None
 
-    def picks(self, path: bytes, kind: EntryType, st: libc.Stat) -> bool:
-        """Whether the selector picks an entry that is no directory."""
+    def picks(self, fd: int, path: bytes, kind: EntryType, st: libc.Stat) -> bool:
+        """Whether the selector picks an entry of the directory `fd` that is no directory."""
         if self._matcher is None:
             return True
-        return self._matcher.picks(Candidate(path, kind, st.size, st.mtime_total_ns))
+        candidate = Candidate(path, kind, st.size, st.mtime_total_ns)
+        if self._matcher.may_pick(candidate):
+            candidate = msgspec.structs.replace(candidate, content=look_into(fd, os.path.basename(path)))
+        return self._matcher.picks(candidate)
 
     def names_met(self, st: libc.Stat) -> int:
         """Return how many names of the inode were met, this one included."""
@@ -258,7 +265,7 @@ class _RootWalk:
                     continue
                 if kind is EntryType.DIRECTORY:
                     deeper.append((below, target >= 0))
-                elif is_temporary(name) or not self._survey.picks(below, kind, st):
+                elif is_temporary(name) or not self._survey.picks(fd, below, kind, st):
                     continue
                 names += 1
                 name_bytes += len(name)

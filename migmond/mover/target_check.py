@@ -12,7 +12,7 @@ from migmond.fsys.closing import close_unwritten
 from migmond.fsys.durable import sync_directory
 from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_of
-from migmond.fsys.times import same_time
+from migmond.fsys.times import same_time, tells_changes
 from migmond.wire.items import DeleteItem
 
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -54,14 +54,41 @@ class Place:
             close_unwritten(fd)
 
 
+class Hashes:
+    """Of files with several names that were read: each of the names asks for the same content."""
+
+    _MOST = 10_000
+    """About 2 MB."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], bytes] = {}
+
+    def find(self, st: os.stat_result) -> bytes | None:
+        """Return the hash of what was read with the same times and numbers; None when it has to be read."""
+        return self._known.get(_version(st))
+
+    def keep(self, st: os.stat_result, digest: bytes) -> None:
+        """Keep the hash of a file that was like `st` before it was read and after."""
+        if st.st_nlink < 2 or not tells_changes(st.st_ctime_ns):
+            return
+        if len(self._known) >= self._MOST:
+            self._known.clear()
+        self._known[_version(st)] = digest
+
+
+def _version(st: os.stat_result) -> tuple[int, ...]:
+    return st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns
+
+
 def check_copy(
-    item: DeleteItem, source: Place, source_stat: os.stat_result, target: Place, step: Step
+    item: DeleteItem, source: Place, source_stat: os.stat_result, target: Place, step: Step, hashes: Hashes
 ) -> os.stat_result:
     """Look at the copy. Where anything but its content differs from what was recorded, the content is compared.
 
     Args:
         source: where the source is now.
         step: called with the number of bytes at each chunk that is read.
+        hashes: of what was read for others.
 
     Returns:
         What was found and is right: as long as the name shows it, it need not be looked at again.
@@ -78,7 +105,7 @@ def check_copy(
     if entry_type(found.st_mode) is not item.type:
         raise Unsafe("target_missing", "something else is under the target name: the source stays")
     as_left = _as_recorded(item, found) and not _touched_since(item, found)
-    if not as_left and not _equal(item, source, source_stat, target, found, step):
+    if not as_left and not _equal(item, source, source_stat, target, found, step, hashes):
         raise changed()
     return found
 
@@ -101,8 +128,8 @@ def same_version(checked: os.stat_result, now: os.stat_result | None) -> bool:
 
 def _touched_since(item: DeleteItem, found: os.stat_result) -> bool:
     """Whether anything happened to a copy after it was published: somebody may have written to it and set its time
-    back. Further names are made and deleted by ourselves, which moves ctime as well: those it does not tell of."""
-    if item.type is not EntryType.FILE or item.links > 1 or item.digest is None:
+    back. Further names are made by ourselves, which moves ctime as well: nothing is known to be published then."""
+    if item.type is not EntryType.FILE or item.digest is None:
         return False
     return found.st_ctime_ns > item.published_ns
 
@@ -116,11 +143,17 @@ def _as_recorded(item: DeleteItem, found: os.stat_result) -> bool:
 
 
 def _equal(
-    item: DeleteItem, source: Place, source_stat: os.stat_result, target: Place, found: os.stat_result, step: Step
+    item: DeleteItem,
+    source: Place,
+    source_stat: os.stat_result,
+    target: Place,
+    found: os.stat_result,
+    step: Step,
+    hashes: Hashes,
 ) -> bool:
     """Compare contents, and make durable what is compared: it may be somebody's who has not synced it."""
     if item.type is EntryType.FILE:
-        return found.st_size == item.size and _equal_file(item, source, target, found, step)
+        return found.st_size == item.size and _equal_file(item, source, target, found, step, hashes)
     linking = item.type is EntryType.SYMLINK
     equal = target.text() == source.text() if linking else found.st_rdev == source_stat.st_rdev
     if equal and found.st_ino != item.target_inode:
@@ -128,16 +161,25 @@ def _equal(
     return equal
 
 
-def _equal_file(item: DeleteItem, source: Place, target: Place, found: os.stat_result, step: Step) -> bool:
+def _equal_file(
+    item: DeleteItem, source: Place, target: Place, found: os.stat_result, step: Step, hashes: Hashes
+) -> bool:
     fd = os.open(target.name, READ, dir_fd=target.directory)
     try:
-        digest = digest_of(fd, step)[0]
-        if digest != (item.digest if item.digest is not None else source.digest(step)):
+        # By name it was seen before: what is read, or was, is to be of this moment.
+        now, wanted = os.fstat(fd), item.digest if item.digest is not None else source.digest(step)
+        known = hashes.find(now)
+        if (known or digest_of(fd, step)[0]) != wanted:
             return False
         os.fsync(fd)
         if found.st_ino != item.target_inode:
             sync_directory(target.directory)
-        return same_version(found, os.fstat(fd))
+        after = os.fstat(fd)
+        if _version(now) == _version(after):
+            hashes.keep(after, wanted)
+        elif known is not None and digest_of(fd, step)[0] != wanted:
+            return False
+        return same_version(found, after)
     finally:
         close_unwritten(fd)
 

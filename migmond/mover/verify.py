@@ -16,9 +16,10 @@ from migmond.fsys.rename import stat_or_none
 from migmond.fsys.reread import digest_past_cache
 from migmond.mover.context import Context, fault_of
 from migmond.mover.directory_cache import DirectoryCache
+from migmond.wire.from_mover import Verified
 from migmond.wire.items import ItemFault, VerifyDirectory, VerifyItem
-from migmond.wire.mover import Verified, Verify
 from migmond.wire.slots import Doing
+from migmond.wire.to_mover import Verify
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ANOTHER_THING = frozenset({errno.ENOTDIR, errno.ELOOP})
@@ -61,6 +62,8 @@ class Rereader:
     def _check(self, item: VerifyItem, place: VerifyDirectory) -> Fault | None:
         path = os.path.join(place.path, item.name)
         self._file_done = 0
+        self._context.controls.check()
+        self._context.controls.operations(1)
         self._context.controls.slot.file(item.number, item.size, path, Doing.VERIFYING, time.monotonic_ns())
         name = self._context.roots[place.root].names(item.name)[1] or b"."
         leader = self._leader(item, self._targets)
@@ -97,14 +100,16 @@ class Rereader:
             return xxhash.xxh3_128_digest(os.readlink(name, dir_fd=directory))
         fd = os.open(name, _READ, dir_fd=directory)
         try:
-            return digest_past_cache(fd, self._step)[0]
+            return digest_past_cache(fd, self._step, self._context.controls.piece)[0]
         finally:
             close_unwritten(fd)
 
     def _step(self, count: int) -> None:
         self._file_done += count
         self._bytes_total += count
+        self._context.controls.check()
         self._context.controls.slot.progress(self._file_done, self._bytes_total, time.monotonic_ns())
+        self._context.controls.read(count)
 
 
 _OTHER_CONTENT = "its content differs from what was written"

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput, NotPermitted, PlanInfeasible
 from migmond.domain.identity import Peer, Role
-from migmond.domain.limits import MAX_INTEGER
-from migmond.domain.names import from_text, to_text
+from migmond.domain.limits import MAX_INTEGER, Limits
+from migmond.domain.names import from_outside, to_text
 from migmond.domain.plan import Plan, Source
+from migmond.domain.units import show_size
+from migmond.planning.allowances import LEAST_MEMORY_BYTES
 from migmond.planning.selection import selector_of
+from migmond.planning.timetable import parse_timetable
 
 MAX_WORKERS = 256
 MAX_SOURCES = 1000
@@ -35,14 +38,16 @@ def plan_of(spec: api.PlanSpec, peer: Peer) -> Plan:
     if spec.privileged and peer.role < Role.ADMIN:
         raise NotPermitted("only an admin may ask for a privileged migration", hint="leave out --privileged")
     if not 0 < len(spec.sources) <= MAX_SOURCES:
-        raise InvalidInput(f"a plan has 1 to {MAX_SOURCES} sources, not {len(spec.sources)}")
+        raise InvalidInput(
+            f"a plan has 1 to {MAX_SOURCES} sources, not {len(spec.sources)}", hint="name a directory above them"
+        )
     if spec.workers is not None and not 0 < spec.workers <= MAX_WORKERS:
-        raise InvalidInput(f"workers is 1 to {MAX_WORKERS}, not {spec.workers}")
-    _check_limits(spec)
+        raise InvalidInput(f"workers is 1 to {MAX_WORKERS}, not {spec.workers}", hint="leave it out for one per core")
+    check_limits(spec.limits)
     _check_volume(spec)
-    sources = tuple(Source(_absolute(s.path, "source"), _relative(s.into)) for s in spec.sources)
-    destination = _absolute(spec.destination, "destination")
-    _refuse_overlaps(sources, destination)
+    sources = tuple(Source(absolute_path(s.path, "source"), _relative(s.into)) for s in spec.sources)
+    destination = absolute_path(spec.destination, "destination")
+    refuse_overlaps(sources, destination)
     return Plan(
         name=_name(spec, sources[0]),
         sources=sources,
@@ -93,17 +98,22 @@ def _target(destination: bytes, source: Source) -> bytes:
     return os.path.join(destination, source.into) if source.into else destination
 
 
-def _check_limits(spec: api.PlanSpec) -> None:
-    limits = spec.limits
+def check_limits(limits: Limits) -> None:
+    """Refuse limits that cannot be meant.
+
+    Raises:
+        InvalidInput: one is not above 0, too little to work with, or the timetable is none.
+    """
     for name in ("cpu_percent", "memory_bytes", "io_bytes_per_s", "io_ops_per_s", "network_bytes_per_s"):
         value = getattr(limits, name)
         if value is not None and not 0 < value < MAX_INTEGER:
             raise InvalidInput(f"limit {name} is {value}", hint="leave it out for unlimited; to stop, use pause")
-    for name in ("cpu_percent", "memory_bytes", "network_bytes_per_s", "timetable"):
-        if getattr(limits, name):
-            raise InvalidInput(
-                f"limit {name} is not supported by this version", hint="use io_bytes_per_s or io_ops_per_s"
-            )
+    if limits.memory_bytes is not None and limits.memory_bytes < LEAST_MEMORY_BYTES:
+        least = show_size(LEAST_MEMORY_BYTES)
+        raise InvalidInput(
+            f"limit memory_bytes is {limits.memory_bytes}", hint=f"movers cannot do with less than {least}"
+        )
+    parse_timetable(limits.timetable)
 
 
 def _check_volume(spec: api.PlanSpec) -> None:
@@ -116,8 +126,16 @@ def _check_volume(spec: api.PlanSpec) -> None:
         )
 
 
-def _absolute(text: str, what: str) -> bytes:
-    path = from_text(text)
+def absolute_path(text: str, what: str) -> bytes:
+    """Return path text as the path that it is.
+
+    Args:
+        what: what it is called in an error.
+
+    Raises:
+        InvalidInput: it is relative, contains `..` or a zero byte, or is too long.
+    """
+    path = from_outside(text)
     if b"\0" in path:
         raise InvalidInput(f"{what} {text!r} contains a zero byte", hint="no file name can")
     if not path.startswith(b"/"):
@@ -131,7 +149,7 @@ def _absolute(text: str, what: str) -> bytes:
 
 
 def _relative(text: str) -> bytes:
-    path = from_text(text)
+    path = from_outside(text)
     parts = path.split(b"/") if path else []
     if b"\0" in path or any(p in {b"", b".", b".."} for p in parts):
         raise InvalidInput(f"into {text!r} is not a plain path below the destination", hint="write e.g. photos/2024")
@@ -140,8 +158,10 @@ def _relative(text: str) -> bytes:
     return path
 
 
-def _refuse_overlaps(sources: tuple[Source, ...], destination: bytes) -> None:
-    """Look every path's parents up, rather than compare each with each: that takes seconds for MAX_SOURCES."""
+def refuse_overlaps(sources: tuple[Source, ...], destination: bytes) -> None:
+    """Raise PlanInfeasible when sources overlap, or one of them and its target.
+
+    Look every path's parents up, rather than compare each with each: that takes seconds for MAX_SOURCES."""
     paths: set[bytes] = set()
     targets: set[bytes] = set()
     for source in sources:

@@ -132,6 +132,22 @@ def shortage(targets: Sequence[TargetFacts], promises: Iterable[Promise]) -> Sho
     return worst
 
 
+def missing_at(facts: TargetFacts, wanted: Tally, promises: Iterable[Promise]) -> Tally:
+    """Return what is missing at a target for so many more entries of so many bytes; nothing when they may fit.
+
+    Args:
+        promises: of others; those that are certain count.
+    """
+    held = [p for p in promises if p.device == facts.device and p.certain]
+    quotas = [q.free_bytes for q in facts.quotas if q.free_bytes is not None]
+    free = min([facts.free_bytes - sum(p.bytes for p in held), *quotas])
+    inodes = [q.free_inodes for q in facts.quotas if q.free_inodes is not None]
+    if facts.total_inodes:
+        inodes.append(facts.free_inodes - sum(p.entries for p in held))
+    entries = max(0, wanted.entries - max(0, min(inodes))) if inodes else 0
+    return Tally(entries, max(0, wanted.bytes - max(0, free)))
+
+
 def outstanding(totals: Totals, in_flight: Tally) -> Tally:
     """Return what a live execution has yet to bring to its target, in entries and in bytes of room there.
 

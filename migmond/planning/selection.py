@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from migmond.domain import api
+from migmond.domain.columns import Columns
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import InvalidInput
+from migmond.domain.fault import Fault
+from migmond.domain.file_kinds import EXTENSIONS, FileKind, tells_kind
 from migmond.domain.limits import MAX_INTEGER
-from migmond.domain.names import from_text
+from migmond.domain.names import from_outside
 from migmond.domain.selector import Selector
 from migmond.domain.states import TaskState
 from migmond.planning.patterns import Patterns
 
-CONTENT_CLASSES: Mapping[str, frozenset[bytes]] = {
-    "video": frozenset(b"mp4 mkv avi mov webm m4v mpg mpeg wmv flv ts m2ts vob 3gp ogv".split()),
-    "image": frozenset(b"jpg jpeg png gif tif tiff webp heic heif bmp svg raw cr2 cr3 nef arw dng orf rw2".split()),
-    "audio": frozenset(b"mp3 flac ogg opus m4a aac wav wma aiff alac".split()),
-    "document": frozenset(b"pdf doc docx odt xls xlsx ods ppt pptx odp txt md rtf epub tex csv".split()),
-    "archive": frozenset(b"zip tar gz tgz bz2 xz zst 7z rar iso".split()),
+_KINDS: Mapping[str, FileKind] = {
+    "video": FileKind.VIDEO,
+    "image": FileKind.IMAGE,
+    "audio": FileKind.AUDIO,
+    "document": FileKind.DOCUMENT,
+    "archive": FileKind.ARCHIVE,
+    "text": FileKind.TEXT,
+    "database": FileKind.DATABASE,
 }
-"""Content classes by file name suffix, lower case. Cheap and predictable; content is never read to select."""
+_ALSO: Mapping[str, frozenset[bytes]] = {
+    "video": frozenset({b"ts"}),
+    "document": frozenset({b"txt", b"md"}),
+    "archive": frozenset({b"iso"}),
+}
+"""Suffixes that mean several things and count for both."""
+CONTENT_CLASSES: Mapping[str, frozenset[bytes]] = {
+    name: EXTENSIONS[kind] | _ALSO.get(name, frozenset()) for name, kind in _KINDS.items()
+}
+"""Content classes by file name suffix, lower case: cheap, and predictable. Where the suffix is none of these, what was
+read of the file says it (`domain.file_kinds`); until somebody has, nobody knows."""
 
 
 MAX_CHOSEN = 1000
@@ -40,7 +56,8 @@ _BOUNDS: Mapping[str, float] = {
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """What a selector may ask about. `path` is below the source root; `error` is the latest fault's kind."""
+    """What a selector may ask about. `path` is below the source root; `error` is the latest fault's kind, `group` its
+    fingerprint. `content`: the kind that its content told, None when nobody has read it."""
 
     path: bytes
     type: EntryType
@@ -48,6 +65,8 @@ class Candidate(msgspec.Struct, frozen=True):
     mtime_ns: int
     state: TaskState = TaskState.PENDING
     error: str = ""
+    group: str = ""
+    content: FileKind | None = None
 
 
 class Matcher:
@@ -56,6 +75,9 @@ class Matcher:
     Args:
         selector: what to pick.
         now: wall clock seconds, against which ages count.
+
+    Attributes:
+        kinds: of file that it picks.
 
     Raises:
         InvalidInput: a pattern, type or state that does not exist.
@@ -71,6 +93,7 @@ class Matcher:
         self._errors = frozenset(selector.errors)
         self._types = frozenset(t.name.lower() for t in EntryType) & frozenset(selector.types)
         self._classes = [CONTENT_CLASSES[t] for t in selector.types if t in CONTENT_CLASSES]
+        self.kinds = frozenset(_KINDS[t] for t in selector.types if t in _KINDS)
         unknown = [t for t in selector.types if t not in CONTENT_CLASSES and t not in self._types]
         if unknown:
             known = ", ".join([*(t.name.lower() for t in EntryType), *CONTENT_CLASSES])
@@ -81,8 +104,25 @@ class Matcher:
             states = ", ".join(s.name.lower() for s in TaskState)
             raise InvalidInput(f"unknown state {e.args[0].lower()!r}", hint=f"states are {states}") from e
 
+    @property
+    def asks_for_errors(self) -> bool:
+        """Whether it matters what an entry failed with."""
+        return bool(self._errors)
+
+    @property
+    def asks_for_content(self) -> bool:
+        """Whether it matters what kind of file one is whose name does not tell."""
+        return bool(self.kinds)
+
     def picks(self, task: Candidate) -> bool:
         """Return whether every condition of the selector holds for `task`."""
+        return self._type_fits(task) and self._rest_fits(task)
+
+    def may_pick(self, task: Candidate) -> bool:
+        """Return whether nobody knows: `task` is picked if its content, which nobody has read, is of one of `kinds`."""
+        return bool(self.kinds) and not self._type_fits(task) and _is_unknown(task) and self._rest_fits(task)
+
+    def _rest_fits(self, task: Candidate) -> bool:
         s = self._selector
         if self._under and task.path != self._under and not task.path.startswith(self._under + b"/"):
             return False
@@ -96,17 +136,121 @@ class Matcher:
             return False
         if self._states and task.state not in self._states:
             return False
-        if self._errors and task.error not in self._errors:
+        if self._errors and task.error not in self._errors and task.group not in self._errors:
             return False
-        return self._type_fits(task) and self._pattern_fits(task.path)
+        return self._pattern_fits(task.path)
+
+    def picked(
+        self,
+        tasks: Columns,
+        paths: Mapping[int, bytes],
+        faults: Mapping[int, Fault],
+        state: TaskState,
+        kinds: Mapping[int, FileKind] = {},
+        *,
+        doubtful: bool = False,
+    ) -> list[int]:
+        """Return which of many tasks are picked: their positions, ascending. The same as asking `picks` for each, in a
+        tenth of the time; for a thread, as a million takes a second.
+
+        Args:
+            paths: of the directories that they lie in, below their source; what is in none has the path b"".
+            faults: the latest one of each task that has any, by number.
+            state: of all of them.
+            kinds: what the contents told of those that were read, by number.
+            doubtful: return those in their place of which nobody knows: see `may_pick`.
+        """
+        if doubtful and not self.kinds:
+            return []
+        if self._states and state not in self._states:
+            return []
+        s = self._selector
+        left: Sequence[int] = range(len(tasks.numbers))
+        if s.larger_than is not None:
+            least, sizes = s.larger_than, tasks.sizes
+            left = [i for i in left if sizes[i] > least]
+        if s.smaller_than is not None:
+            most, sizes = s.smaller_than, tasks.sizes
+            left = [i for i in left if sizes[i] < most]
+        if self._newer_ns is not None:
+            after, times = self._newer_ns, tasks.mtimes_ns
+            left = [i for i in left if times[i] > after]
+        if self._older_ns is not None:
+            before, times = self._older_ns, tasks.mtimes_ns
+            left = [i for i in left if times[i] < before]
+        if self._errors:
+            left = [i for i in left if self._error_fits(faults.get(tasks.numbers[i]))]
+        if self._under:
+            left = self._lie_under(tasks, left, paths)
+        if s.types:
+            left = self._unknown_of(tasks, left, kinds) if doubtful else self._of_types(tasks, left, kinds)
+        if self._include is not None or self._exclude is not None:
+            left = self._fitting(tasks, left, paths)
+        return list(left)
+
+    def _error_fits(self, fault: Fault | None) -> bool:
+        return fault is not None and (fault.kind in self._errors or fault.fingerprint in self._errors)
+
+    def _lie_under(self, tasks: Columns, left: Sequence[int], paths: Mapping[int, bytes]) -> list[int]:
+        top, below = self._under, self._under + b"/"
+        above, _, base = top.rpartition(b"/")
+        inside = {number for number, path in paths.items() if path == top or path.startswith(below)}
+        beside = {number for number, path in paths.items() if path == above}
+        directories, names = tasks.directories, tasks.names
+        return [i for i in left if directories[i] in inside or (names[i] == base and directories[i] in beside)]
+
+    def _unknown_of(self, tasks: Columns, left: Sequence[int], kinds: Mapping[int, FileKind]) -> list[int]:
+        if EntryType.FILE.name.lower() in self._types:
+            return []
+        numbers, names, types, sizes, files = tasks.numbers, tasks.names, tasks.types, tasks.sizes, EntryType.FILE
+        return [
+            i for i in left if types[i] == files and sizes[i] and numbers[i] not in kinds and not tells_kind(names[i])
+        ]
+
+    def _of_types(self, tasks: Columns, left: Sequence[int], kinds: Mapping[int, FileKind]) -> list[int]:
+        wanted = {t for t in EntryType if t.name.lower() in self._types}
+        suffixes = frozenset[bytes]().union(*self._classes)
+        types, names, found = tasks.types, tasks.names, list[int]()
+        for i in left:
+            if types[i] in wanted:
+                found.append(i)
+            elif suffixes and types[i] == EntryType.FILE:
+                name = names[i]
+                at = name.rfind(b".") + 1
+                # A dot at the very beginning starts no suffix; that is looked at for the few alone.
+                named = at and name[at:].lower() in suffixes and os.path.splitext(name)[1]
+                if named or (kinds and kinds.get(tasks.numbers[i]) in self.kinds and not tells_kind(name)):
+                    found.append(i)
+        return found
+
+    def _fitting(self, tasks: Columns, left: Sequence[int], paths: Mapping[int, bytes]) -> list[int]:
+        """Neighbours of one directory are matched together."""
+        directories, names, found = tasks.directories, tasks.names, list[int]()
+        for directory, group in itertools.groupby(left, directories.__getitem__):
+            its = list(group)
+            path = paths.get(directory, b"")
+            prefix = path + b"/" if path else b""
+            if self._exclude is not None:
+                out = self._exclude.match_names(prefix, [names[i] for i in its])
+                if out:
+                    gone = set(out)
+                    its = [i for position, i in enumerate(its) if position not in gone]
+            if self._include is not None and its:
+                its = [its[position] for position in self._include.match_names(prefix, [names[i] for i in its])]
+            found += its
+        return found
 
     def _type_fits(self, task: Candidate) -> bool:
         if not self._selector.types:
             return True
         if task.type.name.lower() in self._types:
             return True
+        if task.type is not EntryType.FILE:
+            return False
         suffix = os.path.splitext(task.path)[1][1:].lower()
-        return task.type is EntryType.FILE and any(suffix in c for c in self._classes)
+        if any(suffix in c for c in self._classes):
+            return True
+        return task.content in self.kinds and not tells_kind(os.path.basename(task.path))
 
     def _pattern_fits(self, path: bytes) -> bool:
         if self._include is None and self._exclude is None:
@@ -114,6 +258,20 @@ class Matcher:
         if self._exclude is not None and self._exclude.match(path):
             return False
         return self._include is None or self._include.match(path)
+
+
+def asks_for_content(selector: Selector) -> bool:
+    """Whether it matters for a selector what kind of file one is whose name does not tell."""
+    return any(name in _KINDS for name in selector.types)
+
+
+def _is_unknown(task: Candidate) -> bool:
+    return (
+        task.type is EntryType.FILE
+        and task.content is None
+        and task.size > 0
+        and not tells_kind(os.path.basename(task.path))
+    )
 
 
 def selector_of(spec: api.SelectorSpec) -> Selector:
@@ -156,7 +314,7 @@ def _selector(spec: api.SelectorSpec) -> Selector:
     return Selector(
         include=spec.include,
         exclude=spec.exclude,
-        under=from_text(spec.under),
+        under=from_outside(spec.under),
         larger_than=spec.larger_than,
         smaller_than=spec.smaller_than,
         newer_than=spec.newer_than,

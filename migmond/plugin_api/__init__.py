@@ -8,6 +8,7 @@ from migmond.domain.samples import NoData
 from migmond.domain.telemetry import MetricKind
 from migmond.plugin_api.hooks import PROJECT, hookimpl
 from migmond.plugin_api.specs import (
+    ActionFailed,
     AlertActionSpec,
     AlertNotice,
     CollectorSpec,
@@ -28,6 +29,7 @@ API_VERSION = 1
 __all__ = [
     "API_VERSION",
     "PROJECT",
+    "ActionFailed",
     "AlertActionSpec",
     "AlertNotice",
     "CollectorSpec",

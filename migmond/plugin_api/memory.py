@@ -4,89 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import TypeVar
+import os
+from array import array
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 import trio
 
-from migmond.domain.changes import (
-    AddFault,
-    AddIntervention,
-    AddListing,
-    AddMilestone,
-    AddRoot,
-    CancelPending,
-    CancelSome,
-    Change,
-    CloseGroup,
-    DirectoriesTouched,
-    KeepBreakdown,
-    OpenGroup,
-    Promote,
-    PutExecution,
-    PutSession,
-    ReceiptSeal,
-    Record,
-    Refresh,
-    RemovePlan,
-    Retry,
-    SavePlan,
-    SealReceipt,
-)
+from migmond.domain.alert import Alert, AlertFilter, AlertRule, Delivery, Silence
+from migmond.domain.changes import Change, ReceiptSeal
+from migmond.domain.columns import Columns
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import JournalDamaged, JournalError
 from migmond.domain.execution import Execution
+from migmond.domain.fault import SOURCE_PHASES
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.intervention import Intervention
+from migmond.domain.journal import FaultGroup, FaultRecord, JournalBackup, JournalCondition, Sift
 from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
 from migmond.domain.states import Outcome, TaskState
-from migmond.domain.task import CommitGroup, Directory, Listing, Task
+from migmond.domain.steering import Order
+from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.domain.timeline import Milestone
-from migmond.ports import (
-    FaultGroup,
-    FaultRecord,
-    JournalBackup,
-    JournalCondition,
-    Sift,
-)
-
-V = TypeVar("V")
-
-
-class _State:
-    """Everything, by execution key and number. Plain and obvious rather than fast."""
-
-    def __init__(self) -> None:
-        self.executions: dict[int, Execution] = {}
-        self.requests: dict[tuple[str, int], str] = {}
-        self.tasks: dict[tuple[int, int], Task] = {}
-        self.directories: dict[tuple[int, int], Directory] = {}
-        self.unread: set[tuple[int, int]] = set()
-        self.touched: set[tuple[int, int]] = set()
-        self.groups: dict[tuple[int, int], CommitGroup] = {}
-        self.births: dict[tuple[int, int], int] = {}
-        self.seals: dict[tuple[int, bytes], ReceiptSeal] = {}
-        self.breakdowns: dict[int, bytes] = {}
-        self.milestones: dict[int, tuple[Milestone, ...]] = {}
-        self.sessions: dict[int, SessionRecord] = {}
-        self.faults: dict[tuple[int, int], tuple[FaultRecord, float]] = {}
-        self.interventions: list[Intervention] = []
-        self.plans: dict[tuple[int, str], tuple[Plan, float]] = {}
-
-    def of(self, key: int) -> Iterator[tuple[tuple[int, int], Task]]:
-        return ((k, t) for k, t in sorted(self.tasks.items()) if k[0] == key)
-
-    def update(self, at: tuple[int, int], **fields: object) -> None:
-        if at in self.tasks:
-            self.tasks[at] = msgspec.structs.replace(self.tasks[at], **fields)
+from migmond.plugin_api.memory_changes import apply
+from migmond.plugin_api.memory_state import State
 
 
 class MemoryJournal:
     """Implements `migmond.ports.Journal`."""
 
     def __init__(self) -> None:
-        self._state = _State()
+        self._state = State()
         self._counters = {"key": 1, "event": 1}
 
     async def apply(self, changes: Sequence[Change]) -> None:
@@ -95,7 +44,7 @@ class MemoryJournal:
         for name, value in vars(self._state).items():
             setattr(state, name, copy.copy(value))
         for change in changes:
-            _apply(state, change)
+            apply(state, change)
         self._state = state
 
     async def executions(self) -> list[Execution]:
@@ -110,10 +59,17 @@ class MemoryJournal:
     async def next_event(self, reserve: int) -> int:
         return self._reserve("event", reserve)
 
+    async def next_id(self, kind: str, reserve: int) -> int:
+        self._counters.setdefault(f"id {kind}", 1)
+        return self._reserve(f"id {kind}", reserve)
+
     def _reserve(self, name: str, count: int) -> int:
         first = self._counters[name]
         self._counters[name] += count
         return first
+
+    async def forgotten(self) -> list[int]:
+        return sorted({key for key, _ in self._state.tasks} - self._state.executions.keys())
 
     async def last_number(self, key: int) -> int:
         return max((n for k, n in self._state.tasks if k == key), default=0)
@@ -140,6 +96,37 @@ class MemoryJournal:
         ]
         return found[:limit]
 
+    async def pending(self, key: int, *, after: int = 0, limit: int = 1000, followers: bool = False) -> Columns:
+        tasks = await self.tasks(
+            key, after=after, limit=limit, states=(TaskState.PENDING,), followers=followers, directories=False
+        )
+        return Columns(
+            [t.number for t in tasks],
+            [t.directory for t in tasks],
+            [t.name for t in tasks],
+            [t.type for t in tasks],
+            [t.size for t in tasks],
+            [t.mtime_ns for t in tasks],
+        )
+
+    async def line_up(self, key: int, order: Order) -> array[int]:
+        pending = (TaskState.PENDING,)
+        tasks = await self.tasks(key, limit=1 << 40, states=pending, followers=False, directories=False)
+        by_size, sign = order is not Order.INODE, -1 if order is Order.LARGE_FIRST else 1
+        tasks.sort(key=lambda t: (sign * t.size, t.number) if by_size else (t.device, t.inode, t.number))
+        return array("Q", [t.number for t in tasks])
+
+    async def left_out(self, key: int) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for (k, _), by in self._state.left_out.items():
+            if k == key:
+                found[by] = found.get(by, 0) + 1
+        return found
+
+    async def left_out_by(self, key: int, by: str, *, after: int = 0, limit: int = 1000) -> list[Task]:
+        numbers = sorted(n for (k, n), its in self._state.left_out.items() if k == key and its == by and n > after)
+        return [self._state.tasks[key, n] for n in numbers[:limit]]
+
     async def directories_backwards(self, key: int, *, before: int, limit: int) -> list[Task]:
         numbers = sorted((n for k, n in self._state.directories if k == key and n < before), reverse=True)
         return [self._state.tasks[key, n] for n in numbers[:limit]]
@@ -159,10 +146,19 @@ class MemoryJournal:
     def _marked(self, marks: set[tuple[int, int]], key: int, after: int, limit: int) -> list[Directory]:
         return [self._state.directories[at] for at in sorted(marks) if at[0] == key and at[1] > after][:limit]
 
+    async def sent_to(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
+        return {n: self._state.sent_to[key, n] for n in numbers if (key, n) in self._state.sent_to}
+
+    async def sent_directories(
+        self, key: int, *, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> list[tuple[int, int]]:
+        return sorted((d, n) for k, d, n in self._state.sent_directories if k == key and (d, n) > after)[:limit]
+
     async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
         found: dict[int, int] = {}
         for _, t in self._state.of(key):
-            leading = t.type is EntryType.FILE and t.links > 1 and not t.leader and t.state is not TaskState.SKIPPED
+            stays = t.state is TaskState.SKIPPED and t.outcome is not Outcome.LEFT_OUT
+            leading = t.type is EntryType.FILE and t.links > 1 and not t.leader and not stays
             if leading and t.device == device and t.inode in inodes:
                 found.setdefault(t.inode, t.number)
         return found
@@ -175,6 +171,12 @@ class MemoryJournal:
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return {n: self._state.births[key, n] for n in numbers if (key, n) in self._state.births}
+
+    async def kinds(self, key: int, numbers: Sequence[int]) -> dict[int, FileKind]:
+        return {n: self._state.kinds[key, n] for n in numbers if (key, n) in self._state.kinds}
+
+    async def copy_times(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
+        return {n: self._state.copy_times[key, n] for n in numbers if (key, n) in self._state.copy_times}
 
     async def sessions(self, *, after: int = 0, limit: int = 1000) -> list[SessionRecord]:
         return [record for key, record in sorted(self._state.sessions.items()) if key > after][:limit]
@@ -195,28 +197,63 @@ class MemoryJournal:
         return {n: self._state.faults[key, n][0] for n in numbers if (key, n) in self._state.faults}
 
     async def fault_groups(self, key: int) -> list[FaultGroup]:
-        by_cause: dict[tuple[str, str, int], list[tuple[FaultRecord, float]]] = {}
+        by_cause: dict[tuple[str, str, int, int], list[tuple[FaultRecord, float, Task]]] = {}
         for (k, n), (record, first_at) in self._state.faults.items():
             task = self._state.tasks.get((k, n))
-            if k == key and task is not None and task.state is TaskState.FAILED:
+            if k == key and task is not None and _is_in_trouble(task):
                 fault = record.fault
-                by_cause.setdefault((fault.phase, fault.kind, fault.errno), []).append((record, first_at))
-        groups = []
-        for records in by_cause.values():
-            latest = sorted(records, key=lambda r: (r[0].at, r[0].number), reverse=True)
-            fault = msgspec.structs.replace(
-                latest[0][0].fault, message=max(record.fault.message for record, _ in records)
-            )
-            examples = tuple(record.number for record, _ in latest[:3])
-            first = min(first_at for _, first_at in records)
-            groups.append(FaultGroup(fault, len(records), first, latest[0][0].at, examples))
-        return sorted(groups, key=lambda g: (-g.count, g.fault.phase, g.fault.kind))
+                device = task.device if fault.phase in SOURCE_PHASES else 0
+                by_cause.setdefault((fault.phase, fault.kind, fault.errno, device), []).append((record, first_at, task))
+        groups = [self._fault_group(key, device, found) for (*_, device), found in by_cause.items()]
+        return sorted(groups, key=lambda g: (-g.count, g.fault.phase, g.fault.kind, g.fault.errno, g.device))
+
+    def _fault_group(self, key: int, device: int, found: list[tuple[FaultRecord, float, Task]]) -> FaultGroup:
+        latest = sorted((record for record, _, _ in found), key=lambda r: (r.at, r.number), reverse=True)
+        places = [self._state.directories.get((key, task.directory)) for _, _, task in found]
+        roots = {p.root if p is not None else -1 for p in places}
+        alone = len(roots) == 1 and -1 not in roots
+        return FaultGroup(
+            msgspec.structs.replace(latest[0].fault, message=max(record.fault.message for record in latest)),
+            len(found),
+            min(first_at for _, first_at, _ in found),
+            latest[0].at,
+            tuple(record.number for record in latest[:3]),
+            sum(task.state is TaskState.PENDING for _, _, task in found),
+            device,
+            min(roots) if alone else -1,
+            os.path.commonpath([p.path for p in places if p is not None]) if alone else b"",
+        )
 
     async def interventions(self, execution: str) -> list[Intervention]:
         return [i for i in self._state.interventions if i.execution == execution]
 
+    async def deliveries(self, alert: str = "", *, settled: bool | None = None, limit: int = 1000) -> list[Delivery]:
+        found = [d for d in self._state.deliveries.values() if alert in ("", d.alert) and settled in (None, d.settled)]
+        return found[-limit:] if limit else []
+
     async def plans(self, uid: int) -> list[tuple[Plan, float]]:
         return [saved for (u, _), saved in sorted(self._state.plans.items()) if u == uid]
+
+    async def alert_rules(self) -> list[AlertRule]:
+        return [rule for _, rule in sorted(self._state.rules.items())]
+
+    async def open_alerts(self) -> list[Alert]:
+        return sorted((a for a in self._state.alerts.values() if a.resolved_at is None), key=lambda a: a.number)
+
+    async def past_alerts(self, which: AlertFilter, limit: int) -> list[Alert]:
+        found = [
+            a
+            for a in self._state.alerts.values()
+            if a.resolved_at is not None
+            and which.execution in ("", a.execution)
+            and which.rule in ("", a.rule)
+            and which.severity in (None, a.severity)
+            and (which.before is None or a.number < which.before)
+        ]
+        return sorted(found, key=lambda a: -a.number)[:limit]
+
+    async def silences(self) -> list[Silence]:
+        return sorted(self._state.silences.values(), key=lambda s: (s.until, s.id))
 
     async def check(self) -> list[str]:
         return []
@@ -246,91 +283,8 @@ async def open_memory_journal() -> AsyncIterator[MemoryJournal]:
     yield MemoryJournal()
 
 
-def _apply(state: _State, change: Change) -> None:
-    match change:
-        case PutExecution():
-            new = change.execution.key not in state.executions
-            state.executions[change.execution.key] = change.execution
-            if new and change.request_id:
-                state.requests[change.request_id, change.execution.identity.uid] = change.execution.id
-        case AddRoot():
-            at = (change.key, change.task.number)
-            state.tasks[at] = change.task
-            if change.task.type is EntryType.DIRECTORY:
-                state.directories[at] = Directory(change.task.number, change.root, b"")
-                state.unread.add(at)
-        case AddListing():
-            _add_listing(state, change.key, change.listing)
-        case DirectoriesTouched():
-            state.touched |= {(change.key, n) for n in change.numbers}
-        case OpenGroup():
-            state.groups[change.key, change.group.id] = change.group
-        case CloseGroup():
-            state.groups.pop((change.key, change.group), None)
-        case Record():
-            for r in change.results:
-                state.update(
-                    (change.key, r.number),
-                    state=r.state,
-                    outcome=r.outcome,
-                    lost=r.lost,
-                    digest=r.digest,
-                    target_name=r.target_name,
-                    target_inode=r.target_inode,
-                )
-                if r.birth_ns:
-                    state.births[change.key, r.number] = r.birth_ns
-        case Refresh():
-            state.update(
-                (change.key, change.number),
-                size=change.size,
-                mtime_ns=change.mtime_ns,
-                ctime_ns=change.ctime_ns,
-                inode=change.inode,
-                links=change.links,
-            )
-        case PutSession():
-            state.sessions[change.record.key] = change.record
-        case SealReceipt():
-            state.seals.setdefault((change.key, change.seal.sha256), change.seal)
-        case KeepBreakdown():
-            state.breakdowns[change.key] = change.body
-        case AddMilestone():
-            state.milestones[change.key] = (*state.milestones.get(change.key, ()), change.milestone)
-        case Retry():
-            for at, task in state.of(change.key):
-                if task.state is TaskState.FAILED:
-                    state.update(at, state=TaskState.PENDING, attempts=0)
-        case CancelPending():
-            states = (TaskState.PENDING, TaskState.DURABLE, TaskState.FAILED)
-            _set_state(state, change.key, states, TaskState.CANCELLED)
-        case CancelSome():
-            for at, task in state.of(change.key):
-                if task.state is TaskState.PENDING and change.after < task.number <= change.last:
-                    state.update(at, state=TaskState.CANCELLED)
-        case Promote():
-            names = [(at, t.state) for at, t in state.of(change.key) if t.leader == change.leader]
-            followers = [at for at, its in names if its is TaskState.PENDING]
-            old = (change.key, change.leader)
-            if old in state.tasks:
-                names.append((old, state.tasks[old].state))
-            for position, at in enumerate(followers):
-                state.update(at, leader=0 if position == 0 else followers[0][1])
-            for at, its in names if followers else ():
-                if its is TaskState.FAILED:
-                    state.update(at, leader=followers[0][1])
-        case AddFault():
-            at = (change.key, change.number)
-            first_at = state.faults[at][1] if at in state.faults else change.at
-            state.faults[at] = (FaultRecord(change.number, change.at, change.fault), first_at)
-            if at in state.tasks:
-                state.update(at, attempts=state.tasks[at].attempts + 1)
-        case AddIntervention():
-            state.interventions.append(change.intervention)
-        case SavePlan():
-            state.plans[change.uid, change.plan.name] = (change.plan, change.at)
-        case RemovePlan():
-            state.plans.pop((change.uid, change.name), None)
+def _is_in_trouble(task: Task) -> bool:
+    return task.state is TaskState.FAILED or (task.state is TaskState.PENDING and task.attempts > 0)
 
 
 def _passes(task: Task, sift: Sift) -> bool:
@@ -342,27 +296,3 @@ def _passes(task: Task, sift: Sift) -> bool:
         and sift.directory in (None, task.directory)
         and sift.name in (None, task.name)
     )
-
-
-def _add_listing(state: _State, key: int, listing: Listing) -> None:
-    place = state.directories.get((key, listing.directory))
-    for position, e in enumerate(listing.entries):
-        number = listing.first + position
-        outcome = listing.outcomes.get(position, Outcome.NONE)
-        leader = listing.leaders.get(position, 0)
-        state.tasks[key, number] = Task(
-            number, listing.directory, e.name, e.type, e.size, e.mtime_ns, e.ctime_ns, e.inode, listing.device, e.links,
-            TaskState.SKIPPED if outcome else TaskState.PENDING, outcome, leader,
-        )  # fmt: skip
-        if e.type is EntryType.DIRECTORY and not outcome and place is not None:
-            path = place.path + b"/" + e.name if place.path else e.name
-            state.directories[key, number] = Directory(number, place.root, path)
-            state.unread.add((key, number))
-    if listing.complete:
-        state.unread.discard((key, listing.directory))
-
-
-def _set_state(state: _State, key: int, before: tuple[TaskState, ...], after: TaskState) -> None:
-    for at, task in list(state.of(key)):
-        if task.state in before:
-            state.update(at, state=after)

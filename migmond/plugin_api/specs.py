@@ -90,32 +90,86 @@ class CollectorSpec(msgspec.Struct, frozen=True):
 
 
 class AlertNotice(msgspec.Struct, frozen=True):
-    """What an alert action is told."""
+    """What an alert action is told. Text in it may hold names of files, which are hostile: escape it for where it goes.
 
+    Attributes:
+        delivery: id of this call, the same on every try: what a receiver tells repeated ones by (idempotency key).
+        alert: id of the alert.
+        rule: name of the rule. `severity`: `info`, `warning`, `error` or `critical`.
+        message: one sentence for people, with value, threshold and since when.
+        firing: False when it tells that the alert is resolved.
+        at: RFC 3339, when that was. `since`: when the alert began to fire.
+        value, threshold: in the metric's unit; `value` is None when there are no readings.
+        execution, execution_name: "" when it concerns none.
+        device: as the kernel calls it, "" when it concerns none.
+        labels: of the series, and the rule's own.
+        host: name of this machine.
+        attempt: 1 for the first try.
+    """
+
+    delivery: str
+    alert: str
     rule: str
     severity: str
     message: str
-    execution: str
     firing: bool
     at: str
+    since: str
+    value: float | None
+    threshold: float
+    execution: str = ""
+    execution_name: str = ""
+    device: str = ""
+    labels: Mapping[str, str] = {}
+    host: str = ""
+    attempt: int = 1
+
+
+class ActionFailed(Exception):
+    """Raised by an alert action for what may happen to a good one: nobody answers, a script fails. It is tried again,
+    and the plugin is not to blame. Whatever else it raises is its own mistake: three in a row quarantine it.
+
+    Args:
+        why: one sentence for people; it is shown, so there must be no secret in it.
+        final: trying again would not help.
+        after_s: seconds after which the receiver wants it tried again; None when it does not say.
+        said: what else there is to say, for the log.
+    """
+
+    def __init__(self, why: str, *, final: bool = False, after_s: float | None = None, said: str = "") -> None:
+        super().__init__(why)
+        self.said = said
+        self.why = why
+        self.final = final
+        self.after_s = after_s
+
+
+def _will_do(parameters: Any) -> str:
+    return ""
 
 
 class AlertActionSpec(msgspec.Struct, frozen=True):
     """Something to do about an alert.
 
+    It is called until it succeeds or the time for it is over, at least once, also again after a crash when it had been
+    done but that was not recorded yet: with the same `notice.delivery`.
+
     Attributes:
         name: unique among alert actions.
         help: one sentence for people who choose it.
-        parameters: frozen Struct that a rule's parameters are decoded to.
-        run: does it; (notice, parameters).
+        parameters: frozen Struct that a rule's parameters are decoded to. Whoever may make rules chooses them, and
+            they are shown: no secrets, and nothing that only an admin may decide.
+        run: does it; (notice, parameters). Returns what it has to say for the log, or None. Raises ActionFailed.
         deadline_s: it is abandoned after that.
+        check: returns why parameters would never do, "" when they may: asked when a rule is made. Must not block.
     """
 
     name: str
     help: str
     parameters: type[msgspec.Struct]
-    run: Callable[[AlertNotice, Any], Awaitable[None]]
+    run: Callable[[AlertNotice, Any], Awaitable[str | None]]
     deadline_s: float = 30.0
+    check: Callable[[Any], str] = _will_do
 
 
 class Snapshot(msgspec.Struct, frozen=True):

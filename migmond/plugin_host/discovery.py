@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 import pluggy
 
+from migmond.domain.decoding import converted
 from migmond.domain.errors import PluginError
 from migmond.plugin_api import API_VERSION, PROJECT
 from migmond.plugin_api.hooks import Hooks
@@ -160,7 +161,7 @@ def _settings(name: str, module: Any, table: dict[str, Any]) -> Any:
         raise PluginError("its SETTINGS is no msgspec.Struct type")
     _refuse_unknown(f"plugins.{name}", kind, table)
     try:
-        return msgspec.convert(table, kind, strict=True)
+        return converted(table, kind)
     except msgspec.ValidationError as e:
         raise PluginError(f"plugins.{name}: {e}") from e
 

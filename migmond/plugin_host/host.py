@@ -10,9 +10,19 @@ import msgspec
 import trio
 
 from migmond.domain import daemon_api
+from migmond.domain.alert import Tried
+from migmond.domain.decoding import converted
 from migmond.domain.errors import PluginError
 from migmond.domain.samples import MetricList, MetricView, NoteKindView, NoteView, SampleView
-from migmond.plugin_api.specs import AlertActionSpec, AlertNotice, Proposal, Snapshot, StorageSpec, StrategySpec
+from migmond.plugin_api.specs import (
+    ActionFailed,
+    AlertActionSpec,
+    AlertNotice,
+    Proposal,
+    Snapshot,
+    StorageSpec,
+    StrategySpec,
+)
 from migmond.plugin_host.collecting import Collecting
 from migmond.plugin_host.discovery import Loaded, load_all
 from migmond.plugin_host.found import Found
@@ -124,27 +134,34 @@ class PluginHost:
             yield
             nursery.cancel_scope.cancel()
 
-    async def act(self, action: str, notice: AlertNotice, parameters: Mapping[str, Any]) -> str:
-        """Run the alert action called `action`; return "" or, in one sentence, why it was not done.
+    def alert_actions(self) -> dict[str, AlertActionSpec]:
+        """Return the alert actions of all active plugins by name."""
+        return {a.name: a for p in self._loaded for a in p.alert_actions}
+
+    async def act(self, action: str, notice: AlertNotice, parameters: Mapping[str, Any]) -> Tried:
+        """Run the alert action called `action` once.
 
         Raises:
             PluginError: no active plugin has it, or `parameters` do not fit it.
         """
         plugin, spec = self._find("alert action", action, [(p, a) for p in self._loaded for a in p.alert_actions])
         try:
-            decoded = msgspec.convert(parameters, spec.parameters, strict=True)
+            decoded = converted(parameters, spec.parameters)
         except msgspec.ValidationError as e:
             raise PluginError(f"alert action {action}: {e}") from e
         health = self._health[plugin.name]
         if health.quarantined:
-            return f"{plugin.name} is quarantined: {health.reason}"
+            return Tried(f"{plugin.name} is quarantined: {health.reason}")
 
-        async def run() -> bool:
-            await spec.run(notice, decoded)
-            return True
+        async def run() -> Tried:
+            try:
+                said = await spec.run(notice, decoded)
+            except ActionFailed as e:  # no fault of the plugin's: the receiver is down, the script fails
+                return Tried(e.why or "it failed and does not say why", e.final, e.after_s, e.said)
+            return Tried(said=said if isinstance(said, str) else "")
 
         done = await guarded(health, f"alert action {action}", run, spec.deadline_s)
-        return "" if done else health.last_failure
+        return done if done is not None else Tried(health.last_failure)
 
     async def propose(self, strategy: str, snapshot: Snapshot, now: float) -> tuple[Proposal, ...]:
         """Ask the strategy called `strategy`; a failing or quarantined one proposes nothing.

@@ -7,6 +7,7 @@ import itertools
 import signal
 import time
 
+from migmond.alerting.reference import markdown as alert_markdown
 from migmond.analytics.exposition import DROPPED, MAX_SERIES
 from migmond.analytics.run_metrics import MOST_ENDED, families
 from migmond.analytics.schemas import markdown
@@ -42,7 +43,7 @@ def reference(found: MetricList) -> str:
         lines += ["| kind | collector | meaning |", "| --- | --- | --- |"]
         lines += [f"| `{k.kind}` | {k.collector} | {_cell(k.help)} |" for k in found.note_kinds]
         lines.append("")
-    lines += [*_executions(), "# Tables of exports", "", _TABLES, "", markdown().rstrip("\n"), ""]
+    lines += [*_executions(), *alert_markdown(), "# Tables of exports", "", _TABLES, "", markdown().rstrip("\n"), ""]
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from migmond.engine.breath import Breath
+from migmond.breath import Breath
 
 _LEAST_WAIT_S = 0.01
 

@@ -4,49 +4,31 @@ from __future__ import annotations
 
 import msgspec
 
-import migmond
-from migmond.domain import api, daemon_api
-from migmond.domain.analysis import ComparisonView, SessionView, WhyParams, WhyView
+from migmond.domain import api
 from migmond.domain.breakdown import Batches, Breakdown, BreakdownParams, LargeFiles, LargeFilesParams, TimelineView
-from migmond.domain.history import HistoryParams, HistorySeriesParams, HistoryView, SeriesPage
+from migmond.domain.error_api import ErrorGroups, SalvageParams, SalvageView
+from migmond.domain.event_api import SubscribeParams, Subscription, UnsubscribeParams
+from migmond.domain.forget_api import ForgetParams, ForgetView
 from migmond.domain.identity import Role
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
-from migmond.domain.report import CompareParams, ExportPage, ExportParams, PeriodReport, ReportSinceParams, ReportView
-from migmond.domain.samples import MetricList, Notes, NotesParams, Samples, SamplesParams
+from migmond.domain.rollback_api import RecoverParams, RollbackOutlook, RollbackParams, RollbackPlanParams
+from migmond.domain.steering_api import (
+    InterveneParams,
+    InterventionList,
+    InterventionResult,
+    StopAllParams,
+    StopAllResult,
+    UndoParams,
+)
+from migmond.rpc.alert_methods import alert_methods
+from migmond.rpc.dashboards import add_dashboards
+from migmond.rpc.people import add_people
+from migmond.rpc.record_methods import record_methods
 from migmond.rpc.registry import Context, Method, Registry
 from migmond.rpc.subscriptions import check_chosen
+from migmond.rpc.system_methods import system_methods
 
 _VIEWER, _OPERATOR = Role.VIEWER, Role.OPERATOR
-
-
-async def _hello(ctx: Context, params: daemon_api.HelloParams) -> daemon_api.Hello:
-    peer, limits = ctx.session.peer, ctx.session.limits
-    return daemon_api.Hello(
-        "migmond",
-        migmond.__version__,
-        api.API_VERSION,
-        peer.role.name.lower(),
-        peer.identity.uid,
-        limits.max_frame_bytes,
-        limits.max_outstanding,
-        limits.max_write_queue_bytes,
-    )
-
-
-async def _methods(ctx: Context, params: api.Nothing) -> daemon_api.MethodList:
-    return ctx.registry.describe()
-
-
-async def _status(ctx: Context, params: api.Nothing) -> daemon_api.Status:
-    return await ctx.backend.status(ctx.session.peer)
-
-
-async def _doctor(ctx: Context, params: api.Nothing) -> daemon_api.Checks:
-    return await ctx.backend.doctor(ctx.session.peer)
-
-
-async def _backup(ctx: Context, params: api.Nothing) -> daemon_api.Backup:
-    return await ctx.backend.backup(ctx.session.peer)
 
 
 async def _plan_check(ctx: Context, params: api.PlanParams) -> api.PlanVerdict:
@@ -63,6 +45,10 @@ async def _plan_list(ctx: Context, params: api.Nothing) -> api.SavedPlans:
 
 async def _plan_remove(ctx: Context, params: api.PlanNameParams) -> api.Acknowledged:
     return await ctx.backend.remove_plan(ctx.session.peer, params.name)
+
+
+async def _browse(ctx: Context, params: api.BrowseParams) -> api.Browsed:
+    return await ctx.backend.browse(ctx.session.peer, params)
 
 
 async def _start(ctx: Context, params: api.StartParams) -> api.ExecutionView:
@@ -89,8 +75,12 @@ async def _seal_receipt(ctx: Context, params: api.ExecutionParams) -> Seals:
     return await ctx.backend.seal_receipt(ctx.session.peer, params.id)
 
 
-async def _errors(ctx: Context, params: api.ExecutionParams) -> api.ErrorGroups:
+async def _errors(ctx: Context, params: api.ExecutionParams) -> ErrorGroups:
     return await ctx.backend.list_errors(ctx.session.peer, params.id)
+
+
+async def _salvage(ctx: Context, params: SalvageParams) -> SalvageView:
+    return await ctx.backend.salvage(ctx.session.peer, params)
 
 
 async def _breakdown(ctx: Context, params: BreakdownParams) -> Breakdown:
@@ -109,7 +99,7 @@ async def _timeline(ctx: Context, params: api.ExecutionParams) -> TimelineView:
     return await ctx.backend.timeline(ctx.session.peer, params.id)
 
 
-async def _interventions(ctx: Context, params: api.ExecutionParams) -> api.InterventionList:
+async def _interventions(ctx: Context, params: api.ExecutionParams) -> InterventionList:
     return await ctx.backend.list_interventions(ctx.session.peer, params.id)
 
 
@@ -129,6 +119,18 @@ async def _drain(ctx: Context, params: api.ReasonParams) -> api.ExecutionView:
     return await ctx.backend.drain(ctx.session.peer, params)
 
 
+async def _intervene(ctx: Context, params: InterveneParams) -> InterventionResult:
+    return await ctx.backend.intervene(ctx.session.peer, params)
+
+
+async def _undo(ctx: Context, params: UndoParams) -> InterventionResult:
+    return await ctx.backend.undo(ctx.session.peer, params)
+
+
+async def _stop_all(ctx: Context, params: StopAllParams) -> StopAllResult:
+    return await ctx.backend.stop_all(ctx.session.peer, params.reason)
+
+
 async def _verify(ctx: Context, params: api.ExecutionParams) -> api.ExecutionView:
     return await ctx.backend.verify(ctx.session.peer, params.id)
 
@@ -137,7 +139,23 @@ async def _cancel_verification(ctx: Context, params: api.ExecutionParams) -> api
     return await ctx.backend.cancel_verification(ctx.session.peer, params.id)
 
 
-async def _subscribe(ctx: Context, params: api.SubscribeParams) -> api.Subscription:
+async def _forget(ctx: Context, params: ForgetParams) -> ForgetView:
+    return await ctx.backend.forget(ctx.session.peer, params)
+
+
+async def _rollback(ctx: Context, params: RollbackParams) -> api.ExecutionView:
+    return await ctx.backend.rollback(ctx.session.peer, params)
+
+
+async def _recover(ctx: Context, params: RecoverParams) -> api.ExecutionView:
+    return await ctx.backend.recover(ctx.session.peer, params)
+
+
+async def _rollback_plan(ctx: Context, params: RollbackPlanParams) -> RollbackOutlook:
+    return await ctx.backend.rollback_plan(ctx.session.peer, params)
+
+
+async def _subscribe(ctx: Context, params: SubscribeParams) -> Subscription:
     check_chosen(params)
     chosen = [await ctx.backend.get_execution(ctx.session.peer, name) for name in params.executions]
     ids = tuple(e.id for e in chosen)
@@ -147,80 +165,18 @@ async def _subscribe(ctx: Context, params: api.SubscribeParams) -> api.Subscript
         views = tuple([await ctx.backend.get_execution(ctx.session.peer, i) for i in ids])
     else:
         views = (await ctx.backend.list_executions(ctx.session.peer, api.ListParams(limit=1000))).executions
-    return api.Subscription(number, last_event, gap, views)
+    return Subscription(number, last_event, gap, views)
 
 
-async def _unsubscribe(ctx: Context, params: api.UnsubscribeParams) -> api.Acknowledged:
+async def _unsubscribe(ctx: Context, params: UnsubscribeParams) -> api.Acknowledged:
     ctx.session.unsubscribe(params.subscription)
     return api.Acknowledged()
-
-
-async def _plugins(ctx: Context, params: api.Nothing) -> daemon_api.PluginList:
-    return await ctx.backend.plugins(ctx.session.peer)
-
-
-async def _config(ctx: Context, params: daemon_api.ConfigParams) -> daemon_api.ConfigValues:
-    return await ctx.backend.config(ctx.session.peer, params.key)
-
-
-async def _metrics(ctx: Context, params: api.Nothing) -> MetricList:
-    return await ctx.backend.metrics(ctx.session.peer)
-
-
-async def _samples(ctx: Context, params: SamplesParams) -> Samples:
-    return await ctx.backend.samples(ctx.session.peer, params)
-
-
-async def _notes(ctx: Context, params: NotesParams) -> Notes:
-    return await ctx.backend.notes(ctx.session.peer, params)
-
-
-async def _session(ctx: Context, params: api.ExecutionParams) -> SessionView:
-    return await ctx.backend.session(ctx.session.peer, params.id)
-
-
-async def _why(ctx: Context, params: WhyParams) -> WhyView:
-    return await ctx.backend.why(ctx.session.peer, params)
-
-
-async def _history(ctx: Context, params: HistoryParams) -> HistoryView:
-    return await ctx.backend.query_history(ctx.session.peer, params)
-
-
-async def _series(ctx: Context, params: HistorySeriesParams) -> SeriesPage:
-    return await ctx.backend.list_series(ctx.session.peer, params)
-
-
-async def _report(ctx: Context, params: api.ExecutionParams) -> ReportView:
-    return await ctx.backend.report(ctx.session.peer, params.id)
-
-
-async def _report_since(ctx: Context, params: ReportSinceParams) -> PeriodReport:
-    return await ctx.backend.report_since(ctx.session.peer, params)
-
-
-async def _compare(ctx: Context, params: CompareParams) -> ComparisonView:
-    return await ctx.backend.compare(ctx.session.peer, params)
-
-
-async def _export(ctx: Context, params: ExportParams) -> ExportPage:
-    return await ctx.backend.export(ctx.session.peer, params)
 
 
 def standard_registry() -> Registry:
     """Return a registry with all of migmond's own methods."""
     registry = Registry()
     registry.add(
-        Method("system.hello", _VIEWER, daemon_api.HelloParams, daemon_api.Hello,
-               "Say who you are; returns versions, your role and this connection's limits.", _hello),
-        Method("system.methods", _VIEWER, api.Nothing, daemon_api.MethodList,
-               "List every method with the JSON Schema of its parameters and result.", _methods),
-        Method("system.status", _VIEWER, api.Nothing, daemon_api.Status,
-               "How the daemon is: executions by state, movers, clients, memory, plugins.", _status),
-        Method("system.doctor", _VIEWER, api.Nothing, daemon_api.Checks,
-               "Check journal, disk space, plugins and event loop.", _doctor),
-        Method("system.backup", Role.ADMIN, api.Nothing, daemon_api.Backup,
-               "Back the journal up now, beside it; of all backups the newest are kept.", _backup),
         Method("plan.check", _OPERATOR, api.PlanParams, api.PlanVerdict,
                "Walk a plan and give a verdict; nothing is written.", _plan_check),
         Method("plan.save", _OPERATOR, api.PlanParams, api.SavedPlan,
@@ -229,6 +185,8 @@ def standard_registry() -> Registry:
                "List the calling user's saved plans by name.", _plan_list),
         Method("plan.remove", _OPERATOR, api.PlanNameParams, api.Acknowledged,
                "Remove a saved plan; its executions stay.", _plan_remove),
+        Method("plan.browse", _OPERATOR, api.BrowseParams, api.Browsed,
+               "Page through a directory as the calling user may see it, to choose a source or destination.", _browse),
         Method("execution.start", _OPERATOR, api.StartParams, api.ExecutionView,
                "Start a migration under the calling user's rights. With request_id, a repeated call starts nothing.",
                _start),
@@ -244,8 +202,11 @@ def standard_registry() -> Registry:
         Method("execution.seal_receipt", _VIEWER, api.ExecutionParams, Seals,
                "Keep the hash of the receipt of an ended execution in the journal, from the first time on; returns it.",
                _seal_receipt),
-        Method("execution.errors", _VIEWER, api.ExecutionParams, api.ErrorGroups,
+        Method("execution.errors", _VIEWER, api.ExecutionParams, ErrorGroups,
                "The failures of an execution, grouped by phase and cause, with advice.", _errors),
+        Method("execution.salvage", _OPERATOR, SalvageParams, SalvageView,
+               "Save what can be read of a damaged file beside its target, under another name, with a map of what is "
+               "missing. The file counts as failed as before.", _salvage),
         Method("execution.breakdown", _VIEWER, BreakdownParams, Breakdown,
                "Progress by type, size or directory of the entries, or by several of these at once.", _breakdown),
         Method("execution.large_files", _VIEWER, LargeFilesParams, LargeFiles,
@@ -255,7 +216,7 @@ def standard_registry() -> Registry:
                "The last batches of an execution's movers, and all of them in sums by progress.", _batches),
         Method("execution.timeline", _VIEWER, api.ExecutionParams, TimelineView,
                "What happened to an execution and when: states, stages, milestones, holds, interventions.", _timeline),
-        Method("execution.interventions", _VIEWER, api.ExecutionParams, api.InterventionList,
+        Method("execution.interventions", _VIEWER, api.ExecutionParams, InterventionList,
                "Who changed what about an execution, oldest first.", _interventions),
         Method("execution.pause", _OPERATOR, api.PauseParams, api.ExecutionView,
                "Hold an execution; movers stop at their next chunk. With for_s it goes on by itself.", _pause),
@@ -265,43 +226,41 @@ def standard_registry() -> Registry:
                "End an execution. What was done stays done; no partial file is left.", _cancel),
         Method("execution.drain", _OPERATOR, api.ReasonParams, api.ExecutionView,
                "Finish what runs, start nothing more; resume goes on from there.", _drain),
+        Method("execution.intervene", _OPERATOR, InterveneParams, InterventionResult,
+               "Change a running execution: limits, workers, batches, order, priorities, what is held, skipped or "
+               "tried again. With dry_run, say what that would do. It is recorded and durable when this returns.",
+               _intervene),
+        Method("execution.undo", _OPERATOR, UndoParams, InterventionResult,
+               "Take a change back that is in force: what was before holds again, whatever else was changed since.",
+               _undo),
+        Method("system.stop_all", _OPERATOR, StopAllParams, StopAllResult,
+               "Emergency: every execution that the caller may steer stops reading and writing within a second, and "
+               "keeps its place; execution.resume or execution.undo lets each go on.", _stop_all),
         Method("execution.verify", _OPERATOR, api.ExecutionParams, api.ExecutionView,
                "Start to re-read the targets of a finished execution and compare them with the journal; "
                "the event execution.verified tells the result.", _verify),
         Method("execution.cancel_verification", _OPERATOR, api.ExecutionParams, api.ExecutionView,
                "End a verification; what it found so far stays on record.", _cancel_verification),
-        Method("events.subscribe", _VIEWER, api.SubscribeParams, api.Subscription,
+        Method("execution.forget", _OPERATOR, ForgetParams, ForgetView,
+               "Remove an execution that has ended, with all that is on record of its entries: it cannot be looked at, "
+               "verified or rolled back any more. Its files stay. Durable when this returns.", _forget),
+        Method("execution.rollback_plan", _OPERATOR, RollbackPlanParams, RollbackOutlook,
+               "Look what a rollback of an ended execution would restore, remove and leave; nothing is changed.",
+               _rollback_plan),
+        Method("execution.rollback", _OPERATOR, RollbackParams, api.ExecutionView,
+               "Undo what an ended execution did, or a part of it, by an execution of its own: what was moved is moved "
+               "back, what was copied is removed, what was changed since stays. With request_id, a repeated call "
+               "starts nothing.", _rollback),
+        Method("execution.recover", _OPERATOR, RecoverParams, api.ExecutionView,
+               "Copy again, by an execution of its own, what an ended copy has copied and is missing or different at "
+               "the target, if its source is as it was. What is different there is kept as a backup. With request_id, "
+               "a repeated call starts nothing.", _recover),
+        Method("events.subscribe", _VIEWER, SubscribeParams, Subscription,
                "Get a snapshot, then notifications named event with every matching event.", _subscribe),
-        Method("events.unsubscribe", _VIEWER, api.UnsubscribeParams, api.Acknowledged,
+        Method("events.unsubscribe", _VIEWER, UnsubscribeParams, api.Acknowledged,
                "End a subscription of this connection.", _unsubscribe),
-        Method("plugin.list", _VIEWER, api.Nothing, daemon_api.PluginList,
-               "Every plugin found, with its state and the reason when it is not active.", _plugins),
-        Method("config.get", _VIEWER, daemon_api.ConfigParams, daemon_api.ConfigValues,
-               "Effective settings with the file and line that set each.", _config),
-        Method("metrics.list", _VIEWER, api.Nothing, MetricList,
-               "What every metric, and every kind of note, of the collectors means.", _metrics),
-        Method("metrics.latest", _VIEWER, SamplesParams, Samples,
-               "The newest sample of every series that collectors provide, by pages.", _samples),
-        Method("metrics.notes", _OPERATOR, NotesParams, Notes,
-               "What collectors were told in words of late, such as the kernel's messages about disks.", _notes),
-        Method("execution.session", _VIEWER, api.ExecutionParams, SessionView,
-               "How an execution performs: rates and their trend, where the time goes, what it takes, the forecast's "
-               "reasons; of an ended one what was kept.", _session),
-        Method("execution.why", _VIEWER, WhyParams, WhyView,
-               "Why an execution is not faster, or why one of its entries is where it is, in a sentence.", _why),
-        Method("history.query", _VIEWER, HistoryParams, HistoryView,
-               "What was measured over a time, at most so many points of each series, with gaps where nothing was.",
-               _history),
-        Method("history.series", _VIEWER, HistorySeriesParams, SeriesPage,
-               "Page through the series that the history has.", _series),
-        Method("execution.report", _VIEWER, api.ExecutionParams, ReportView,
-               "How an execution went: rates, score, where the time went, errors, cost, similar runs, trends.",
-               _report),
-        Method("execution.compare", _VIEWER, CompareParams, ComparisonView,
-               "2 to 5 executions side by side: curves by percent done, and a table of differences.", _compare),
-        Method("report.since", _VIEWER, ReportSinceParams, PeriodReport,
-               "All executions of a time: sums, scores, trends, what is found out about disks, costs.", _report_since),
-        Method("report.export", _VIEWER, ExportParams, ExportPage,
-               "Page through a table as CSV or JSON lines; or the newest metrics as Prometheus reads them.", _export),
     )  # fmt: skip
+    add_people(registry)
+    add_dashboards(registry)
+    registry.add(*alert_methods(), *system_methods(), *record_methods())
     return registry

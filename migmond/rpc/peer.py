@@ -20,7 +20,7 @@ _CREDENTIALS = struct.Struct("iII")
 
 
 class RoleGroups(msgspec.Struct, frozen=True):
-    """Which groups give which role. None: there is no such group here.
+    """Which groups give which role. None: there is no such group here. `gateway_gid`: the web gateway's.
 
     `user_daemon_uid`: this is a per-user daemon of that uid; it serves that user (as admin) and root, nobody else.
     """
@@ -29,6 +29,7 @@ class RoleGroups(msgspec.Struct, frozen=True):
     operator_gid: int | None = None
     viewer_gid: int | None = None
     user_daemon_uid: int | None = None
+    gateway_gid: int | None = None
 
 
 def role_of(identity: Identity, groups: RoleGroups) -> Role | None:
@@ -42,6 +43,7 @@ def role_of(identity: Identity, groups: RoleGroups) -> Role | None:
         (groups.admin_gid, Role.ADMIN),
         (groups.operator_gid, Role.OPERATOR),
         (groups.viewer_gid, Role.VIEWER),
+        (groups.gateway_gid, Role.GUEST),
     ):
         if gid is not None and gid in member:
             return role

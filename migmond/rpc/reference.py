@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import signal
 import typing
 
@@ -50,7 +51,7 @@ def _fields(title: str, kind: type[msgspec.Struct]) -> list[str]:
 
 def _type(kind: object) -> str:
     text = getattr(kind, "__name__", None) if not typing.get_args(kind) else None
-    return (text or str(kind)).replace("migmond.domain.api.", "").replace("migmond.domain.", "")
+    return re.sub(r"migmond\.domain\.(\w+_)?api\.|migmond\.domain\.", "", text or str(kind))
 
 
 if __name__ == "__main__":

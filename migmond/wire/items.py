@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from migmond.domain.entry import EntryType, Lost
+from migmond.domain.examination import ExamineItem
 from migmond.domain.execution import Anchor
 from migmond.domain.fault import Fault
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.file_system import FileSystemId
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.domain.states import Outcome
@@ -57,6 +59,8 @@ class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
         group_idle_s: or when nothing was added to it for so long,
         group_age_s: or when it is so old.
         machine_code: copy small files by `migmond.fsys.small_files`, if there is any.
+        io_priority: see `migmond.fsys.io_priority`.
+        kinds: the scan looks into files whose names do not tell what they are: the plan's selector asks for that.
     """
 
     execution: str
@@ -71,6 +75,8 @@ class MoverOptions(msgspec.Struct, frozen=True, array_like=True):
     group_idle_s: float = 0.05
     group_age_s: float = 2.0
     machine_code: bool = True
+    io_priority: str = "normal"
+    kinds: bool = False
 
 
 class WorkItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -102,6 +108,16 @@ class WorkItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     leader_inode: int = 0
     leader_lost: Lost = Lost.NOTHING
     earlier_digest: bytes | None = None
+    as_name: bytes = b""
+    """What it is to be called at the target; b"": as at the source. Only a rollback gives names back."""
+    keep: bool = False
+    """The source stays: it is copied, never renamed."""
+    withhold: tuple[FileKind, ...] = ()
+    """It is not copied when its content is of one of these kinds, which its name does not tell: see WITHHELD."""
+
+
+WITHHELD = "withheld"
+"""Kind of the fault of an item whose content is of a kind that is not to be copied now."""
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -141,6 +157,8 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ItemFault(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What went wrong with the entry of that task number."""
+
     number: int
     fault: Fault
 
@@ -185,13 +203,15 @@ class DeleteItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class DeleteDirectory(msgspec.Struct, frozen=True, array_like=True):
+    """Sources to delete in one directory; `path` is below the root."""
+
     root: int
     path: bytes
     items: tuple[DeleteItem, ...]
 
 
-class AsideDirectory(msgspec.Struct, frozen=True, array_like=True):
-    """Task numbers and names of sources in one directory that may be under their private names."""
+class NamedTasks(msgspec.Struct, frozen=True, array_like=True):
+    """Task numbers and names of entries in one directory; `path` is below the root."""
 
     root: int
     path: bytes
@@ -199,7 +219,10 @@ class AsideDirectory(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DirectoryItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A directory to make or finish at the target, or to remove at the source. `mtime_ns` is what the scan saw."""
+    """A directory to make or finish at the target, or to remove at the source. `mtime_ns` is what the scan saw.
+
+    `inode` 0: nobody knows; one below the root is removed all the same where its age is looked at.
+    """
 
     number: int
     root: int
@@ -243,6 +266,8 @@ class VerifyItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class VerifyDirectory(msgspec.Struct, frozen=True, array_like=True):
+    """Targets to read again in one directory; `path` is below the root."""
+
     root: int
     path: bytes
     items: tuple[VerifyItem, ...]
@@ -255,3 +280,11 @@ class ScanDirectory(msgspec.Struct, frozen=True, array_like=True):
     root: int
     path: bytes
     known: tuple[bytes, ...] = ()
+
+
+class ExamineDirectory(msgspec.Struct, frozen=True, array_like=True):
+    """Entries to look at in one directory; `path` is below the root."""
+
+    root: int
+    path: bytes
+    items: tuple[ExamineItem, ...]

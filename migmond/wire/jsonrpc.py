@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from migmond.domain.decoding import from_json, from_msgpack, json_decoder, msgpack_decoder
 from migmond.domain.packing import pack_for_anyone
 
 RequestId: TypeAlias = str | int | None
@@ -81,8 +82,8 @@ class Codec:
     def decoder(self, type_: type[R]) -> Callable[[bytes], R]:
         """Return what decodes many messages of one type; see `convert` for what it raises."""
         if self.encoding is Encoding.JSON:
-            return msgspec.json.Decoder(type_).decode
-        return msgspec.msgpack.Decoder(type_).decode
+            return json_decoder(type_).decode
+        return msgpack_decoder(type_).decode
 
     def encode_success(self, message: Success) -> bytes:
         """The same for an answer, whatever numbers are in it: see `migmond.domain.packing.pack_for_anyone`."""
@@ -96,5 +97,5 @@ class Codec:
             msgspec.DecodeError, RecursionError, UnicodeDecodeError: it is no valid encoding at all.
         """
         if self.encoding is Encoding.JSON:
-            return msgspec.json.decode(raw, type=type_)
-        return msgspec.msgpack.decode(raw, type=type_)
+            return from_json(raw, type_)
+        return from_msgpack(raw, type_)

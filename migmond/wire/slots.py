@@ -1,14 +1,12 @@
 """The shared-memory page through which daemon and mover see each other without messages.
 
-One memfd per mover, `SLOT_BYTES` long. The daemon writes the control half, the mover the progress half; each field
+One memfd per mover, `SLOT_BYTES` long. The daemon writes the first line, the mover all others; each field
 is an aligned 8-byte word, so a reader never sees half of one. The file name is guarded by a sequence count:
 odd while it is written. A mover's two threads have a lane each to say what they are in: a copy that hangs must not
 be hidden by a sync that ends.
 
     offset  writer  field
          0  daemon  control         Control
-         8  daemon  bytes_per_s     0 = unlimited; this mover's share
-        16  daemon  ops_per_s       float64; 0 = unlimited; this mover's share
         64  mover   started_ns      CLOCK_MONOTONIC when the present system call group began, 0 when idle
         72  mover   doing           Doing
         80  mover   task            number of the task at hand, 0 for none
@@ -25,6 +23,7 @@ be hidden by a sync that ends.
                                     Activity
        288  mover   spent           the same of the committing thread
        416  mover   name            path below the source root, cut to NAME_BYTES from the front
+      8184  mover   kind            task << 8 | FileKind of the last file whose content had to tell what kind it is of
 """
 
 from __future__ import annotations
@@ -37,18 +36,22 @@ import time
 import msgspec
 
 from migmond.domain.activity import Activity, Spent
+from migmond.domain.file_kinds import FileKind
 
 SLOT_BYTES = 8192
 _SPENT, _SPENT_COMMITTING, _ACTIVITIES = 20, 36, 16
 _NAME = 416
-NAME_BYTES = SLOT_BYTES - _NAME
-_CONTROL, _BYTES_PER_S, _OPS_PER_S = 0, 1, 2
+_KIND = SLOT_BYTES // 8 - 1
+NAME_BYTES = 8 * _KIND - _NAME
+_CONTROL = 0
 STARTED_WORD, _FILE_DONE, _BYTES_TOTAL, _ENTRIES_TOTAL, _PAUSED, _COMMIT_STARTED, _SEQUENCE, _LENGTH = (
     8, 12, 13, 14, 15, 16, 18, 19,
 )  # fmt: skip
 """Fields as indexes of 8-byte words: storing one is one machine store, and takes a tenth of a struct's time."""
 _LOOK = struct.Struct("=12Q")
 _BEGIN = struct.Struct("=5Q")
+_WORD = struct.Struct("=Q")
+_FILE_KINDS = tuple(FileKind)
 
 
 class Control(enum.IntEnum):
@@ -96,9 +99,21 @@ class Meter:
         self._words[self._activities + activity] += now - self._last
         self._last = now
 
-    def counted(self) -> None:
-        """The time since the last lap has been counted by somebody else (the machine code)."""
-        self._last = time.monotonic_ns()
+    def total_ns(self) -> int:
+        """Return the nanoseconds of all activities so far."""
+        return sum(self._words[self._activities : self._activities + len(Activity)])
+
+    def lap_around(self, activity: Activity, before_ns: int) -> None:
+        """Of the time since the last lap the machine code has counted some itself; the rest, on the way there and back,
+        was spent with `activity`.
+
+        Args:
+            before_ns: `total_ns` at the last lap.
+        """
+        now = time.monotonic_ns()
+        counted = self.total_ns() - before_ns
+        self._words[self._activities + activity] += max(0, now - self._last - counted)
+        self._last = now
 
 
 class Glimpse(msgspec.Struct, frozen=True):
@@ -134,10 +149,6 @@ class ControlSide:
     def set_control(self, control: Control) -> None:
         struct.pack_into("=Q", self._memory, 8 * _CONTROL, control)
 
-    def set_limits(self, bytes_per_s: int, ops_per_s: float) -> None:
-        """Set this mover's share; 0 is unlimited."""
-        struct.pack_into("=Qd", self._memory, 8 * _BYTES_PER_S, bytes_per_s, ops_per_s)
-
     def look(self) -> Glimpse:
         """Return the mover's present state. A name caught while it was written is left out (None)."""
         m = self._memory
@@ -153,6 +164,12 @@ class ControlSide:
             started, Doing(doing), task, size, done, total, entries, bool(paused), name,
             commit_started, Doing(commit_doing),
         )  # fmt: skip
+
+    def kind_of(self, task: int) -> FileKind | None:
+        """Return what kind of file a task's content has told that it is of, while the mover has it at hand; None when
+        it has not (yet), or the name tells."""
+        told, kind = divmod(_WORD.unpack_from(self._memory, 8 * _KIND)[0], 256)
+        return _FILE_KINDS[kind] if told == task and kind < len(_FILE_KINDS) else None
 
     def spent(self) -> tuple[Spent, Spent]:
         """Return what its copying thread has spent its time with since it started, and its committing thread."""
@@ -175,6 +192,16 @@ class Lane:
         self._words[self._started + 1] = doing
         self._words[self._started] = now_ns
 
+    def goes_on(self, now_ns: int) -> None:
+        """Say that what is done, if anything, is not hanging at `now_ns`."""
+        if self._words[self._started]:
+            self._words[self._started] = now_ns
+
+    @property
+    def doing(self) -> int:
+        """A `Doing`."""
+        return self._words[self._started + 1]
+
     def ended(self) -> None:
         self._words[self._started] = 0
         self._words[self._started + 1] = Doing.IDLE
@@ -189,7 +216,6 @@ class MoverSide(Lane):
         self.words = memoryview(memory).cast("Q")
         super().__init__(self.words, STARTED_WORD)
         self.commit = Lane(self.words, _COMMIT_STARTED)
-        self._rates = memoryview(memory).cast("d")
         self.meter = Meter(self.words, _SPENT)
         self.commit_meter = Meter(self.words, _SPENT_COMMITTING)
 
@@ -202,16 +228,6 @@ class MoverSide(Lane):
         """Whether control is RUN: what is asked for every file, without the making of a Control."""
         return not self.words[_CONTROL]
 
-    @property
-    def bytes_per_s(self) -> int:
-        """How much may be copied, 0 for no limit."""
-        return self.words[_BYTES_PER_S]
-
-    @property
-    def ops_per_s(self) -> float:
-        """How many entries may be begun, 0 for no limit."""
-        return self._rates[_OPS_PER_S]
-
     def file(self, task: int, size: int, name: bytes, doing: Doing, now_ns: int) -> None:
         """Say which file is at hand, and what is done with it since `now_ns`."""
         words, length = self.words, len(name)
@@ -223,6 +239,10 @@ class MoverSide(Lane):
         self._memory[_NAME : _NAME + length] = name
         _BEGIN.pack_into(self._memory, 8 * STARTED_WORD, now_ns, doing, task, size, 0)
         words[_SEQUENCE] = sequence
+
+    def found_kind(self, task: int, kind: FileKind) -> None:
+        """Say what kind of file the content of a task's source tells that it is of. Stays until the next one's."""
+        self.words[_KIND] = task << 8 | kind
 
     def no_file(self) -> None:
         """Say that no file is at hand and nothing is done."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from migmond.domain.entry import EntryType
+from migmond.domain.states import Outcome
 from migmond.domain.task import Task
 from migmond.wire.items import WorkItem
 
@@ -27,6 +28,7 @@ COPY = struct.Struct("=QQqqQ16s")
 """Task number, inode of the copy, size, birth_ns (0: unknown), attempt (see `items.CopyResult`), digest."""
 _DIGEST_AT = COPY.size - 16
 _FILE_TYPE = EntryType.FILE
+_NO_OUTCOME = Outcome.NONE
 
 
 class PlainFiles(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -119,6 +121,8 @@ def is_plain(task: Task) -> bool:
         and task.size <= LARGEST_BYTES
         and not task.leader
         and not task.target_inode
+        and task.target_name is None
+        and task.outcome is _NO_OUTCOME
         and EARLIEST_NS < task.mtime_ns < LATEST_NS
         and EARLIEST_NS < task.ctime_ns < LATEST_NS
     )

@@ -14,6 +14,7 @@ import psutil
 
 from migmond.plugin_api import MetricDesc, NoData, Sample
 from migmond_psutil import metrics as m
+from migmond_psutil.rapl import Energy
 from migmond_psutil.sources import EXTENTS, RESOURCES, Pressure, parse_meminfo
 
 _FIRST = NoData("it takes two looks to tell")
@@ -41,6 +42,7 @@ class SystemCollector:
         now: monotonic seconds.
         proc: where /proc is.
         block: the directory of whole disks.
+        powercap: the directory of zones of RAPL.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class SystemCollector:
         now: Callable[[], float] = time.monotonic,
         proc: str = "/proc",
         block: str = "/sys/block",
+        powercap: str = "/sys/class/powercap",
     ) -> None:
         self._partitions = partitions
         self._virtual = virtual
@@ -58,6 +61,7 @@ class SystemCollector:
         self._proc = proc
         self._block = block
         self._pressure = Pressure(f"{proc}/pressure")
+        self._energy = Energy(powercap)
         self._at: float | None = None
         self._cpus: list[Any] = []
         self._told_s: dict[str, float] = {}
@@ -71,7 +75,10 @@ class SystemCollector:
         now = self._now()
         passed_s = None if self._at is None else now - self._at
         self._at = now
-        return [*self._cpu(), *self._pressures(), *self._memory(), *self._disk(now, passed_s), *self._network()]
+        energy = (Sample(m.ENERGY.name, used, {"zone": zone}) for zone, used in self._energy.read().items())
+        return [
+            *self._cpu(), *self._pressures(), *self._memory(), *self._disk(now, passed_s), *self._network(), *energy
+        ]  # fmt: skip
 
     def _cpu(self) -> Iterator[Sample]:
         before, self._cpus = self._cpus, psutil.cpu_times(percpu=True)

@@ -74,9 +74,14 @@ NETWORK_DROPS = MetricDesc(
     "migmond_network_dropped_total", "", _COUNTER, "Packets that an interface has dropped, mostly for want of room.",
     ("interface", "direction"),
 )  # fmt: skip
+ENERGY = MetricDesc(
+    "migmond_energy_joules_total", "joules", _COUNTER,
+    "What a zone of RAPL has used since the daemon began to look: packages of processors, their parts after a slash. "
+    "`package` has its cores in it, on servers not its `dram`; `psys` is the whole board.", ("zone",),
+)  # fmt: skip
 
 METRICS = (
     CPU_BUSY, CPU_MODE, CPU_SECONDS, PRESSURE, PRESSURE_SECONDS, MEMORY_TOTAL, MEMORY_AVAILABLE, MEMORY_USED,
     MEMORY_DIRTY, MEMORY_WRITEBACK, SWAP_TOTAL, SWAP_USED, DISK_BYTES, DISK_OPERATIONS, DISK_BUSY, DISK_LATENCY,
-    DISK_QUEUE, NETWORK_BYTES, NETWORK_ERRORS, NETWORK_DROPS,
+    DISK_QUEUE, NETWORK_BYTES, NETWORK_ERRORS, NETWORK_DROPS, ENERGY,
 )  # fmt: skip

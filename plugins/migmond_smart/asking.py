@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,10 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from migmond.plugin_api import NoData
 from migmond_smart.report import Report, read_report
+from migmond_smart.running import PATH, run
 
 MISSING = NoData("smartmontools is not installed: health and temperatures of disks are not known without its smartctl")
-_PATH = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin:/usr/local/bin"
-_ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C", "LANG": "C"}
 _VERSION = re.compile(r"^smartctl (\d+)\.(\d+)")
 _JSON_SINCE = 7
 _VERSION_WITHIN_S = 5.0
@@ -41,7 +39,7 @@ class Asker:
             device: its device file.
             options: what to ask for, as smartctl takes it.
         """
-        program = self._program or shutil.which("smartctl", path=_PATH)
+        program = self._program or shutil.which("smartctl", path=PATH)
         if program is None:
             return MISSING
         try:
@@ -62,22 +60,3 @@ class Asker:
             found = _VERSION.match(run([program, "--version"], _VERSION_WITHIN_S).stdout.decode("ascii", "replace"))
             self._major[program] = int(found[1]) if found else _JSON_SINCE
         return self._major[program]
-
-
-def run(arguments: Sequence[str], within_s: float) -> subprocess.CompletedProcess[bytes]:
-    """Run a program with nothing but its arguments: no shell, no input, a fixed environment.
-
-    Raises:
-        subprocess.TimeoutExpired: it was killed.
-        OSError: it could not be started.
-    """
-    return subprocess.run(
-        arguments,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=_ENVIRONMENT,
-        cwd=os.sep,
-        timeout=within_s,
-        check=False,
-    )

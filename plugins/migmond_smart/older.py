@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 from migmond.plugin_api import NoData
-from migmond_smart import asking
 from migmond_smart.report import (
     IN_STANDBY,
     NOT_ALLOWED,
@@ -19,6 +18,7 @@ from migmond_smart.report import (
     Status,
     Temperature,
 )
+from migmond_smart.running import run
 
 _NVME = {
     "critical_warning": "criticalWarning",
@@ -51,7 +51,7 @@ def ask_older(program: str, device: str, kind: str | None, answer_s: float) -> R
         """Runs smartctl as we do: with a time limit, and not of a disk that sleeps."""
 
         def _exec(self, cmd: list[str]) -> tuple[list[str], int]:
-            done = asking.run([cmd[0], "-n", "standby", *cmd[1:]], answer_s)
+            done = run([cmd[0], "-n", "standby", *cmd[1:]], answer_s)
             lines = done.stdout.decode("utf-8", "replace").splitlines()
             if any("STANDBY mode" in line or "SLEEP mode" in line for line in lines):
                 raise _AsleepError

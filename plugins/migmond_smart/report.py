@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from migmond.domain.decoding import from_json
 from migmond.plugin_api import NoData
 
 IN_STANDBY = NoData("in standby")
@@ -150,7 +151,7 @@ def read_report(output: bytes, exit_status: int) -> Report | NoData:
         output: standard output, which counts whatever the exit status is: most of its bits tell of the disk.
     """
     try:
-        report = msgspec.json.decode(output, type=Report)
+        report = from_json(output, Report)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         return NoData(f"smartctl ended with {exit_status} and said nothing that is understood ({e})")
     said = "; ".join(message.string for message in report.smartctl.messages if message.string)

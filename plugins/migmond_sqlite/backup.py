@@ -11,9 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from migmond.ports import (
-    JournalBackup,
-)
+from migmond.domain.journal import JournalBackup
 from migmond_sqlite.checksums import RESERVED_BYTES
 from migmond_sqlite.log import log_of
 

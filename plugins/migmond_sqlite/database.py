@@ -9,13 +9,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import apsw
 
 from migmond.domain.errors import JournalError, JournalFull
 from migmond_sqlite.backup import put_in_place
 from migmond_sqlite.checksums import PAGE_BYTES, RESERVED_BYTES, VFS, Header, damaged_pages, load
+from migmond_sqlite.connections import read_only, run
 from migmond_sqlite.damage import (
     damage,
     damage_on_disk,
@@ -162,15 +162,7 @@ def _refuse_damage(path: Path, connection: apsw.Connection) -> None:
 def open_reader(path: Path) -> apsw.Connection:
     """Open a second connection that only reads, so that queries do not wait behind large transactions."""
     with translated(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=VFS)
-        connection.set_busy_timeout(10_000)
-        run(connection, f"PRAGMA cache_size = -{CACHE_KIB}")
-    return connection
-
-
-def run(connection: apsw.Connection, statement: str, parameters: Any = ()) -> list[Any]:
-    """Execute to the end: apsw runs only the first statement of a cursor that nobody consumes."""
-    return list(connection.execute(statement, parameters))
+        return read_only(path, CACHE_KIB)
 
 
 def damaged_settings(connection: apsw.Connection) -> list[str]:

@@ -30,17 +30,11 @@ from migmond.domain.telemetry import (
     is_shown,
     is_value,
 )
+from migmond.domain.units import show_size
 from migmond_sqlite import history_rows as rows
 from migmond_sqlite import history_series
-from migmond_sqlite.history_file import (
-    HistoryDamaged,
-    HistoryLock,
-    open_reader,
-    open_writer,
-    run,
-    set_aside,
-    translated,
-)
+from migmond_sqlite.connections import run
+from migmond_sqlite.history_file import HistoryDamaged, HistoryLock, open_reader, open_writer, set_aside, translated
 from migmond_sqlite.history_series import SEEN_S, Register
 
 _FORGOTTEN_S = 3600.0
@@ -143,7 +137,7 @@ class SqliteHistory:
             stat = os.statvfs(self._path.parent)
             if stat.f_bavail * stat.f_frsize < self._spare_bytes:
                 raise HistoryError(
-                    f"telemetry is not kept: less than {self._spare_bytes >> 20} MiB are free in {self._path.parent}",
+                    f"telemetry is not kept: less than {show_size(self._spare_bytes)} are free in {self._path.parent}",
                     hint="make room there; what is left is for the journal",
                 )
 

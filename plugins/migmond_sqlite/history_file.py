@@ -13,7 +13,6 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import apsw
 import msgspec
@@ -21,6 +20,7 @@ import msgspec
 from migmond.analytics.tiers import WIDTHS_S
 from migmond.domain.errors import HistoryError, JournalError
 from migmond_sqlite.checksums import RESERVED_BYTES, VFS, Header, load
+from migmond_sqlite.connections import read_only, run
 
 APPLICATION_ID = 0x6D696774  # "migt"
 SCHEMA_VERSION = 1
@@ -118,15 +118,7 @@ def open_writer(path: Path) -> apsw.Connection:
 def open_reader(path: Path) -> apsw.Connection:
     """Open a second connection, so that queries do not wait behind the roll-up."""
     with translated(path):
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=VFS)
-        connection.set_busy_timeout(10_000)
-        run(connection, f"PRAGMA cache_size = -{_CACHE_KIB}")
-    return connection
-
-
-def run(connection: apsw.Connection, statement: str, parameters: Any = ()) -> list[Any]:
-    """Execute to the end: apsw runs only the first statement of a cursor that nobody consumes."""
-    return list(connection.execute(statement, parameters))
+        return read_only(path, _CACHE_KIB)
 
 
 def set_aside(path: Path) -> Path:

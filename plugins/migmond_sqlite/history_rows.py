@@ -20,8 +20,8 @@ import msgspec
 
 from migmond.analytics.rollup import Points, coarser, merged
 from migmond.analytics.tiers import WIDTHS_S, Grid
+from migmond_sqlite.connections import run
 from migmond_sqlite.history_codec import decode, encode, is_weighted
-from migmond_sqlite.history_file import run
 
 SERIES_BITS = 28
 _SERIES_MASK = (1 << SERIES_BITS) - 1

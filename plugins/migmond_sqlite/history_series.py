@@ -9,9 +9,10 @@ import apsw
 import msgspec
 
 from migmond.analytics.rates import Counters
+from migmond.domain.decoding import from_json
 from migmond.domain.errors import LimitExceeded
 from migmond.domain.telemetry import MetricKind, Selection, Series, SeriesInfo, is_shown, is_sound
-from migmond_sqlite.history_file import run
+from migmond_sqlite.connections import run
 from migmond_sqlite.history_rows import MAX_NUMBER
 
 SEEN_S = 600.0
@@ -202,5 +203,5 @@ def _packed(series: Series) -> str:
 
 def _info(row: tuple[int, str, str, str, str, float, float, float]) -> SeriesInfo:
     number, metric, labels, kind, unit, every_s, first_at, last_at = row
-    pairs = msgspec.json.decode(labels, type=tuple[tuple[str, str], ...])
+    pairs = from_json(labels, tuple[tuple[str, str], ...])
     return SeriesInfo(number, Series(metric, pairs, MetricKind(kind), unit), every_s, first_at, last_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,30 +14,29 @@ import apsw
 import msgspec
 import trio
 
+from migmond.domain.alert import Alert, AlertFilter, AlertRule, Delivery, Silence
 from migmond.domain.changes import (
     Change,
     ReceiptSeal,
 )
+from migmond.domain.columns import Columns
 from migmond.domain.errors import JournalDamaged, JournalFull
 from migmond.domain.execution import Execution
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.intervention import Intervention
+from migmond.domain.journal import FaultGroup, FaultRecord, JournalBackup, JournalCondition, Sift
 from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
 from migmond.domain.states import TaskState
+from migmond.domain.steering import Order
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.domain.timeline import Milestone
-from migmond.ports import (
-    FaultGroup,
-    FaultRecord,
-    JournalBackup,
-    JournalCondition,
-    Sift,
-)
-from migmond_sqlite import backup, reading, writing
+from migmond_sqlite import alerts, backup, copy_times, reading, writing
 from migmond_sqlite.ballast import Ballast
 from migmond_sqlite.checksums import page_count
+from migmond_sqlite.connections import run
 from migmond_sqlite.damage import damage, damage_on_disk, flag, victims
-from migmond_sqlite.database import DirectoryLock, damaged_settings, open_reader, open_writer, run, translated
+from migmond_sqlite.database import DirectoryLock, damaged_settings, open_reader, open_writer, translated
 
 _PAGES_AT_A_TIME = 4096
 """16 MiB, 5 ms when they are in the cache: so long a transaction may wait for a check."""
@@ -135,6 +135,9 @@ class SqliteJournal:
     async def next_event(self, reserve: int) -> int:
         return await self._reserve("event", reserve)
 
+    async def next_id(self, kind: str, reserve: int) -> int:
+        return await self._reserve(f"id {kind}", reserve)
+
     async def _reserve(self, name: str, count: int) -> int:
         def transaction() -> int:
             sql = (
@@ -144,6 +147,9 @@ class SqliteJournal:
             return int(run(self._writer, sql, (name, count))[0][0]) - count
 
         return await self._write(transaction)
+
+    async def forgotten(self) -> list[int]:
+        return await self._read(reading.forgotten)
 
     async def last_number(self, key: int) -> int:
         return await self._read(reading.last_number, key)
@@ -162,6 +168,23 @@ class SqliteJournal:
         query = functools.partial(reading.tasks, followers=followers, directories=directories, sift=sift)
         return await self._read(query, key, after, limit, states)
 
+    async def pending(self, key: int, *, after: int = 0, limit: int = 1000, followers: bool = False) -> Columns:
+        return await self._read(functools.partial(reading.pending, followers=followers), key, after, limit)
+
+    async def line_up(self, key: int, order: Order) -> array[int]:
+        def call() -> array[int]:
+            # On a connection of its own: it sorts millions, and the engine's queries must not wait for that.
+            with translated(self._path), contextlib.closing(open_reader(self._path)) as connection:
+                return reading.line_up(connection, key, order)
+
+        return await self._in_thread(call)
+
+    async def left_out(self, key: int) -> dict[str, int]:
+        return await self._read(reading.left_out, key)
+
+    async def left_out_by(self, key: int, by: str, *, after: int = 0, limit: int = 1000) -> list[Task]:
+        return await self._read(reading.left_out_by, key, by, after, limit)
+
     async def directories_backwards(self, key: int, *, before: int, limit: int) -> list[Task]:
         return await self._read(reading.directories_backwards, key, before, limit)
 
@@ -177,6 +200,14 @@ class SqliteJournal:
     async def touched_directories(self, key: int, *, after: int = 0, limit: int = 1000) -> list[Directory]:
         return await self._read(reading.marked_directories, key, "touched", after, limit)
 
+    async def sent_to(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
+        return await self._read(reading.sent_to, key, numbers)
+
+    async def sent_directories(
+        self, key: int, *, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> list[tuple[int, int]]:
+        return await self._read(reading.sent_directories, key, after, limit)
+
     async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
         return await self._read(reading.leaders, key, device, inodes)
 
@@ -188,6 +219,12 @@ class SqliteJournal:
 
     async def births(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
         return await self._read(reading.births, key, numbers)
+
+    async def kinds(self, key: int, numbers: Sequence[int]) -> dict[int, FileKind]:
+        return await self._read(reading.kinds, key, numbers)
+
+    async def copy_times(self, key: int, numbers: Sequence[int]) -> dict[int, int]:
+        return await self._read(copy_times.read, key, numbers)
 
     async def sessions(self, *, after: int = 0, limit: int = 1000) -> list[SessionRecord]:
         return await self._read(reading.sessions, after, limit)
@@ -213,8 +250,23 @@ class SqliteJournal:
     async def interventions(self, execution: str) -> list[Intervention]:
         return await self._read(reading.interventions, execution)
 
+    async def deliveries(self, alert: str = "", *, settled: bool | None = None, limit: int = 1000) -> list[Delivery]:
+        return await self._read(reading.deliveries, alert, settled, limit)
+
     async def plans(self, uid: int) -> list[tuple[Plan, float]]:
         return await self._read(reading.plans, uid)
+
+    async def alert_rules(self) -> list[AlertRule]:
+        return await self._read(alerts.rules)
+
+    async def open_alerts(self) -> list[Alert]:
+        return await self._read(alerts.open_alerts)
+
+    async def past_alerts(self, which: AlertFilter, limit: int) -> list[Alert]:
+        return await self._read(alerts.past_alerts, which, limit)
+
+    async def silences(self) -> list[Silence]:
+        return await self._read(alerts.silences)
 
     def condition(self) -> JournalCondition:
         return JournalCondition(

@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import itertools
+from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
 
+from migmond.domain.alert import Delivery
 from migmond.domain.changes import (
     ReceiptSeal,
 )
+from migmond.domain.columns import Columns
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution
-from migmond.domain.fault import Fault, Phase
+from migmond.domain.fault import SOURCE_PHASES, Fault, Phase
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.intervention import Intervention
+from migmond.domain.journal import FaultGroup, FaultRecord, Sift
+from migmond.domain.names import common_directory
 from migmond.domain.packing import Unpacker
 from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
 from migmond.domain.states import ExecutionState, Outcome, TaskState
+from migmond.domain.steering import Order
 from migmond.domain.task import CommitGroup, Directory, Task
 from migmond.domain.timeline import Milestone, MilestoneKind
-from migmond.ports import (
-    FaultGroup,
-    FaultRecord,
-    Sift,
-)
-from migmond_sqlite.database import run
+from migmond_sqlite import beside
+from migmond_sqlite.connections import run
 from migmond_sqlite.schema import INT64_MAX, NUMBER_BITS, NUMBER_MASK, UINT64_MASK
 
+_PAGE = 20_000
 _MANY = 500
 """Ids in one IN list."""
 _TYPES = tuple(EntryType)
 _STATES = tuple(TaskState)
 _OUTCOMES = tuple(Outcome)
 _MILESTONES = {kind.value: kind for kind in MilestoneKind}
+_FILE_KINDS = tuple(FileKind)
 _NOTHING = Lost.NOTHING
 _FINAL = (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.CANCELLED)
 
@@ -73,6 +79,17 @@ def executions(db: apsw.Connection) -> list[Execution]:
 def find_request(db: apsw.Connection, request_id: str, uid: int) -> str | None:
     found = run(db, "SELECT id FROM execution WHERE request_id=? AND uid=?", (request_id, uid))
     return found[0][0] if found else None
+
+
+def forgotten(db: apsw.Connection) -> list[int]:
+    """From key to key: one step for each execution, however many tasks it has."""
+    found, after = [], -1
+    while rows := run(db, "SELECT id >> ?1 FROM task WHERE id > ?2 ORDER BY id LIMIT 1", (NUMBER_BITS, after)):
+        ((key,),) = rows
+        if not run(db, "SELECT 1 FROM execution WHERE key=?", (key,)):
+            found.append(key)
+        after = key << NUMBER_BITS | NUMBER_MASK
+    return found
 
 
 def last_number(db: apsw.Connection, key: int) -> int:
@@ -120,6 +137,54 @@ def tasks(
     return [_task(row) for row in db.execute(sql, (base | after, end, *sifted, limit))]
 
 
+def pending(db: apsw.Connection, key: int, after: int, limit: int, *, followers: bool) -> Columns:
+    base, end = _range(key)
+    sql = (
+        "SELECT id, directory, name, type, size, mtime_ns FROM task WHERE id > ? AND id <= ? AND state = 0"
+        f" AND leader {'> 0' if followers else '= 0'} AND type <> {int(EntryType.DIRECTORY)} ORDER BY id LIMIT ?"
+    )
+    rows = db.execute(sql, (base | after, end, limit)).fetchall()
+    ids, directories, names, types, sizes, times = map(list, zip(*rows, strict=True)) if rows else [[]] * 6
+    if any(time.__class__ is bytes for time in times):
+        times = list(map(_time, times))
+    return Columns([i & NUMBER_MASK for i in ids], directories, names, types, sizes, times)
+
+
+_KEYS = {
+    Order.SMALL_FIRST: "size, id",
+    Order.LARGE_FIRST: "size DESC, id",
+    # Numbers from 2^63 on are stored as negative ones.
+    Order.INODE: "device, inode < 0, inode, id",
+}
+
+
+def line_up(db: apsw.Connection, key: int, order: Order) -> array[int]:
+    base, end = _range(key)
+    numbers = array("Q")
+    sql = (
+        "SELECT id FROM task WHERE id > ? AND id <= ? AND state = 0 AND leader = 0"
+        f" AND type <> {int(EntryType.DIRECTORY)} ORDER BY {_KEYS[order]}"
+    )
+    rows = db.execute(sql, (base, end))
+    while page := [row[0] & NUMBER_MASK for row in itertools.islice(rows, _PAGE)]:
+        numbers.extend(page)
+    return numbers
+
+
+def left_out(db: apsw.Connection, key: int) -> dict[str, int]:
+    sql = "SELECT by, count(*) FROM left_out WHERE id BETWEEN ? AND ? GROUP BY by"
+    return dict(run(db, sql, _range(key)))
+
+
+def left_out_by(db: apsw.Connection, key: int, by: str, after: int, limit: int) -> list[Task]:
+    base, end = _range(key)
+    sql = (
+        "SELECT task.* FROM left_out JOIN task USING (id)"
+        " WHERE left_out.id > ? AND left_out.id <= ? AND left_out.by = ? ORDER BY left_out.id LIMIT ?"
+    )
+    return [_task(row) for row in db.execute(sql, (base | after, end, by, limit))]
+
+
 def directories_backwards(db: apsw.Connection, key: int, before: int, limit: int) -> list[Task]:
     base = key << NUMBER_BITS
     top = min(base | min(before, NUMBER_MASK), base | NUMBER_MASK)
@@ -152,6 +217,22 @@ def marked_directories(db: apsw.Connection, key: int, mark: str, after: int, lim
     return [Directory(i & NUMBER_MASK, root, path) for i, root, path in db.execute(sql, (base | after, end, limit))]
 
 
+def sent_to(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for marks, ids in _in_parts(key << NUMBER_BITS, numbers):
+        for id_, destination in db.execute(f"SELECT id, destination FROM sent_to WHERE id IN ({marks})", ids):
+            found[id_ & NUMBER_MASK] = destination
+    return found
+
+
+def sent_directories(db: apsw.Connection, key: int, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+    sql = (
+        "SELECT destination, number FROM sent_directory WHERE key = ? AND (destination, number) > (?, ?)"
+        " ORDER BY destination, number LIMIT ?"
+    )
+    return [(destination, number) for destination, number in db.execute(sql, (key, *after, limit))]
+
+
 def leaders(db: apsw.Connection, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
     base, end = _range(key)
     found: dict[int, int] = {}
@@ -159,7 +240,8 @@ def leaders(db: apsw.Connection, key: int, device: int, inodes: Sequence[int]) -
         part = [i if i <= INT64_MAX else i - UINT64_MASK - 1 for i in inodes[start : start + _MANY]]
         sql = (
             f"SELECT inode, min(id) FROM task WHERE device = ? AND inode IN ({','.join('?' * len(part))})"
-            " AND id BETWEEN ? AND ? AND links>1 AND type=0 AND leader=0 AND state<>4 GROUP BY inode"
+            " AND id BETWEEN ? AND ? AND links>1 AND type=0 AND leader=0"
+            f" AND (state<>{int(TaskState.SKIPPED)} OR outcome={int(Outcome.LEFT_OUT)}) GROUP BY inode"
         )
         for inode, id_ in db.execute(sql, (device, *part, base, end)):
             found[inode & UINT64_MASK] = id_ & NUMBER_MASK
@@ -186,7 +268,18 @@ def births(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, i
     for marks, ids in _in_parts(key << NUMBER_BITS, numbers):
         for id_, at_ns in db.execute(f"SELECT id, at_ns FROM birth WHERE id IN ({marks})", ids):
             found[id_ & NUMBER_MASK] = _time(at_ns)
-    return found
+    return found | beside.get(db, beside.BIRTHS, key << NUMBER_BITS, numbers)
+
+
+def kinds(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, FileKind]:
+    found: dict[int, int] = {}
+    for marks, ids in _in_parts(key << NUMBER_BITS, numbers):
+        for id_, kind in db.execute(f"SELECT id, kind FROM file_kind WHERE id IN ({marks})", ids):
+            found[id_ & NUMBER_MASK] = kind
+    later = beside.get(db, beside.KINDS, key << NUMBER_BITS, numbers)
+    found |= {number: kind - 1 for number, kind in later.items()}
+    # A later migmond may know more of them.
+    return {n: _FILE_KINDS[kind] if kind < len(_FILE_KINDS) else FileKind.OTHER for n, kind in found.items()}
 
 
 def sessions(db: apsw.Connection, after: int, limit: int) -> list[SessionRecord]:
@@ -227,20 +320,32 @@ def faults(db: apsw.Connection, key: int, numbers: Sequence[int]) -> dict[int, F
 
 def fault_groups(db: apsw.Connection, key: int) -> list[FaultGroup]:
     base, end = _range(key)
-    where = "FROM fault JOIN task USING (id) WHERE id BETWEEN ? AND ? AND task.state = 5"
+    from_ = "FROM fault JOIN task USING (id)"
+    where = "WHERE fault.id BETWEEN ? AND ? AND (task.state = 5 OR task.state = 0 AND task.attempts > 0)"
+    device = f"CASE WHEN phase IN ({','.join(repr(p.value) for p in SOURCE_PHASES)}) THEN task.device ELSE 0 END"
     sql = (
-        "SELECT phase, kind, errno, max(message), count(*), min(first_at), max(last_at) "
-        f"{where} GROUP BY phase, kind, errno ORDER BY count(*) DESC, phase, kind"
+        f"SELECT phase, kind, errno, {device} AS at_device, max(message), count(*), sum(task.state = 0), min(first_at),"
+        f" max(last_at) {from_} {where} GROUP BY phase, kind, errno, at_device"
+        " ORDER BY count(*) DESC, phase, kind, errno, at_device"
     )
     groups: list[FaultGroup] = []
-    for phase, kind, errno, message, count, first_at, last_at in run(db, sql, (base, end)):
-        latest = run(
-            db,
-            f"SELECT id {where} AND phase=? AND kind=? AND errno=? ORDER BY last_at DESC, id DESC LIMIT 3",
-            (base, end, phase, kind, errno),
+    for phase, kind, errno, number, message, count, waiting, first_at, last_at in run(db, sql, (base, end)):
+        of = f"{where} AND phase=? AND kind=? AND errno=? AND {device}=?"
+        values = (base, end, phase, kind, errno, number)
+        latest = run(db, f"SELECT fault.id {from_} {of} ORDER BY last_at DESC, fault.id DESC LIMIT 3", values)
+        lies = f"{from_} LEFT JOIN directory ON directory.id = task.directory | {base}"
+        roots = (
+            "min(root), max(root), min(CAST(path || '/' AS BLOB)), max(CAST(path || '/' AS BLOB)), min(task.directory)"
         )
-        examples = tuple(row[0] & NUMBER_MASK for row in latest)
-        groups.append(FaultGroup(Fault(Phase(phase), kind, errno, message), count, first_at, last_at, examples))
+        ((lowest, highest, first, last, directory),) = run(db, f"SELECT {roots} {lies} {of}", values)
+        alone = directory and lowest == highest  # a source that is no directory lies in none
+        groups.append(
+            FaultGroup(
+                Fault(Phase(phase), kind, errno, message), count, first_at, last_at,
+                tuple(row[0] & NUMBER_MASK for row in latest), waiting, number,
+                lowest if alone else -1, common_directory(first, last) if alone else b"",
+            )
+        )  # fmt: skip
     return groups
 
 
@@ -248,6 +353,15 @@ def interventions(db: apsw.Connection, execution: str) -> list[Intervention]:
     decoder = Unpacker[Intervention](Intervention)
     rows = db.execute("SELECT body FROM intervention WHERE execution=? ORDER BY number", (execution,))
     return [decoder.unpack(body) for (body,) in rows]
+
+
+def deliveries(db: apsw.Connection, alert: str, settled: bool | None, limit: int) -> list[Delivery]:  # noqa: FBT001
+    decoder = Unpacker[Delivery](Delivery)
+    wanted: tuple[int | str, ...] = (0, 1) if settled is None else (int(settled), int(settled))
+    about = "alert=? AND " if alert else ""
+    sql = f"SELECT body FROM delivery WHERE {about}settled IN (?, ?) ORDER BY number DESC LIMIT ?"
+    found = run(db, sql, (*((alert,) if alert else ()), *wanted, limit))
+    return [decoder.unpack(body) for (body,) in found][::-1]
 
 
 def plans(db: apsw.Connection, uid: int) -> list[tuple[Plan, float]]:

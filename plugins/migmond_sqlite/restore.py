@@ -16,8 +16,9 @@ from migmond.domain.packing import Unpacker, pack
 from migmond.domain.states import EXECUTION_TRANSITIONS, LIVE_EXECUTION_STATES, ExecutionState
 from migmond_sqlite.backup import copy_to, put_in_place, set_aside
 from migmond_sqlite.checksums import VFS, Header, damaged_pages, load
+from migmond_sqlite.connections import run
 from migmond_sqlite.damage import pages_text, unflag
-from migmond_sqlite.database import DirectoryLock, restoring_mark, run, translated
+from migmond_sqlite.database import DirectoryLock, restoring_mark, translated
 from migmond_sqlite.migration import migrate
 from migmond_sqlite.schema import APPLICATION_ID, SCHEMA_VERSION
 

@@ -9,6 +9,8 @@ number of nanoseconds holds (before 1677, after 2262: there are such files) are 
 
 from __future__ import annotations
 
+from migmond_sqlite import alert_schema
+
 APPLICATION_ID = 0x6D69676D  # "migm"
 SCHEMA_VERSION = 2
 CHECKSUMMED_SINCE = 2
@@ -53,7 +55,7 @@ STEPS: tuple[tuple[int, tuple[str, ...]], ...] = (
 """How an older schema becomes the present one: the version before, and the statements that lead to the next."""
 
 ADDED_TABLES = (
-    # Birth times of sources: of files that were copied from file systems that tell them. 15 bytes each.
+    # Birth times of sources that 64 bits do not hold, and all that were kept before `births` was there.
     """CREATE TABLE IF NOT EXISTS birth (id INTEGER PRIMARY KEY, at_ns INTEGER NOT NULL)""",
     # Hashes of receipts of executions that have ended, made when they are first asked for.
     """CREATE TABLE IF NOT EXISTS receipt_seal (
@@ -67,6 +69,31 @@ ADDED_TABLES = (
         PRIMARY KEY (key, number)) WITHOUT ROWID""",
     # How executions went, by their key.
     """CREATE TABLE IF NOT EXISTS session (key INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
+    # Calls of alert actions, in the order in which they were made.
+    """CREATE TABLE IF NOT EXISTS delivery (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, alert TEXT NOT NULL, settled INTEGER NOT NULL,
+        body BLOB NOT NULL)""",
+    # Which row an intervention is, by its id, to say there that it is over. Older rows have none: they never are.
+    """CREATE TABLE IF NOT EXISTS intervention_name (id TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID""",
+    *alert_schema.TABLES,
+    # Tasks that a change to the running execution has skipped, and which one.
+    """CREATE TABLE IF NOT EXISTS left_out (id INTEGER PRIMARY KEY, by TEXT NOT NULL)""",
+    # What the contents of files told whose names tell nothing, as it was kept before `file_kinds` was there.
+    """CREATE TABLE IF NOT EXISTS file_kind (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL)""",
+    # See `beside`: birth times of sources, of files that were copied from file systems that tell them, and kinds of
+    # files (`domain.file_kinds.FileKind`, and one more) whose contents were read as their names tell nothing.
+    """CREATE TABLE IF NOT EXISTS births (id INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS file_kinds (id INTEGER PRIMARY KEY, body BLOB NOT NULL)""",
+    # When copies got their names: many in a row, whose id is that of the first. 4 to 6 bytes each.
+    """CREATE TABLE IF NOT EXISTS copy_time (
+        id INTEGER NOT NULL, base_ns INTEGER NOT NULL, after BLOB NOT NULL, numbers BLOB NOT NULL,
+        PRIMARY KEY (id, base_ns)) WITHOUT ROWID""",
+    # Tasks that go to a further destination of their execution, and to which one.
+    """CREATE TABLE IF NOT EXISTS sent_to (id INTEGER PRIMARY KEY, destination INTEGER NOT NULL)""",
+    # Directories of which something may be at a further destination.
+    """CREATE TABLE IF NOT EXISTS sent_directory (
+        key INTEGER NOT NULL, destination INTEGER NOT NULL, number INTEGER NOT NULL,
+        PRIMARY KEY (key, destination, number)) WITHOUT ROWID""",
 )
 """Made whenever one is missing: a journal that had none yet only knows less, and an older migmond does not mind."""
 
@@ -87,7 +114,11 @@ INDEXES = (
     """CREATE INDEX IF NOT EXISTS task_uncommon ON task (state, id) WHERE state NOT IN (0, 3)""",
     """CREATE INDEX IF NOT EXISTS directory_unread ON directory (id) WHERE unread = 1""",
     """CREATE INDEX IF NOT EXISTS directory_touched ON directory (id) WHERE touched = 1""",
+    # What is still to be delivered is looked for at every start, and what is done is pruned.
+    """CREATE INDEX IF NOT EXISTS delivery_settled ON delivery (settled, number)""",
+    """CREATE INDEX IF NOT EXISTS delivery_alert ON delivery (alert, number)""",
     """CREATE INDEX IF NOT EXISTS intervention_execution ON intervention (execution, number)""",
+    *alert_schema.INDEXES,
 )
 """Made whenever one is missing: they follow from the rows and are no part of the schema version."""
 

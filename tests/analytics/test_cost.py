@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migmond.analytics.cost import DiskUse, Prices, Usage, Zone, cost, energy, wear, zone_joules
-
-
-@given(st.lists(st.integers(0, 999), min_size=1, max_size=30), st.integers(0, 999))
-def test_a_counter_that_wraps_loses_nothing(steps: list[int], start: int) -> None:
-    totals = list(itertools.accumulate(steps, initial=start))
-    zone = Zone(tuple(t % 1000 for t in totals), 1000)
-    assert zone_joules(zone) == pytest.approx((totals[-1] - start) / 1e6)
+from migmond.analytics.cost import DiskUse, Prices, Usage, cost, energy, is_summed, wear
 
 
 def usage(**more: object) -> Usage:
@@ -23,15 +14,18 @@ def usage(**more: object) -> Usage:
 
 
 def test_measured_energy_is_what_is_above_idle() -> None:
-    zones = (Zone((0, 30_000_000_000), 1 << 40), Zone((0, 10_000_000_000), 1 << 40))
-    found = energy(usage(zones=zones, idle_watts=15.0, cpu_share=0.5, watts_per_core=10.0, cpu_s=100.0))
+    machine = {"machine_joules": 40_000.0, "machine_s": 1000.0}
+    found = energy(usage(**machine, idle_watts=15.0, cpu_share=0.5, watts_per_core=10.0, cpu_s=100.0))
     assert found.method == "measured"
     assert found.joules == pytest.approx((40_000 - 15_000) * 0.5)
     assert "no disks" in found.reason
-    whole = energy(usage(zones=zones, idle_watts=15.0))
+    whole = energy(usage(**machine, idle_watts=15.0))
     assert whole.joules == pytest.approx(25_000)
     assert "everything" in whole.reason
-    assert energy(usage(zones=zones, idle_watts=1000.0)).joules == 0
+    assert energy(usage(**machine, idle_watts=1000.0)).joules == 0
+    part = energy(usage(machine_joules=4_000.0, machine_s=100.0, idle_watts=15.0, cpu_share=1.0))
+    assert part.joules == pytest.approx(2_500)
+    assert part.reason.endswith("of 100 of its 1000 s")
 
 
 def test_modelled_energy_is_marked_and_says_what_it_leaves_out() -> None:
@@ -42,8 +36,21 @@ def test_modelled_energy_is_marked_and_says_what_it_leaves_out() -> None:
     assert found.reason.endswith("not in it: sda, processor")
     both = energy(usage(disks=(disk,), cpu_s=200.0, watts_per_core=6.0))
     assert both.joules == pytest.approx(1800 + 1200)
-    zones = (Zone((0, 10), 1000),)
-    assert energy(usage(zones=zones)).method == "unknown"  # without the idle power it says nothing of this execution
+    measured = energy(usage(machine_joules=10.0, machine_s=1000.0))
+    assert measured.method == "unknown"  # without the idle power it says nothing of this execution
+    assert "prices.idle_watts" in measured.reason
+    assert "no RAPL here" in energy(usage()).reason
+
+
+@pytest.mark.parametrize(
+    ("zone", "counts"),
+    [
+        ("package-0", True), ("package-1-die-0", True), ("package-0/dram", True), ("package-0/core", False),
+        ("package-0/uncore", False), ("psys", False), ("psys/dram", False), ("", False),
+    ],
+)  # fmt: skip
+def test_nothing_counts_twice(zone: str, *, counts: bool) -> None:
+    assert is_summed(zone) is counts
 
 
 def test_wear_by_hand() -> None:

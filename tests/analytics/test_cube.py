@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migmond.analytics.classes import CELLS, SIZES, TYPES, CellsOfNames
-from migmond.analytics.cube import OTHER, Cube, CubeState
+from migmond.analytics.cube import Cube, CubeState
+from migmond.analytics.cube_directories import OTHER
 from migmond.analytics.recount import Recount
 from migmond.domain.execution import Tally
 from migmond.domain.states import TaskState
@@ -79,10 +80,10 @@ def test_a_count_from_the_journal_while_things_change_is_exact(data: st.DataObje
         some_steps()
         after, again = recount.begin()
         some_steps()
-        read = dict(trial.oracle.tasks)
+        read, kinds = dict(trial.oracle.tasks), dict(trial.oracle.read)
         some_steps() if looks < 30 else None
         page = [read[n] for n in sorted(read) if n > after][:limit]
-        recount.take(page, [read[n] for n in again], more=len(page) == limit)
+        recount.take(page, [read[n] for n in again], kinds, more=len(page) == limit)
     some_steps()
     trial.end()
     trial.check()
@@ -92,7 +93,7 @@ def test_whoever_holds_much_stays() -> None:
     """However late it comes: nothing that has more than 2 / (most / 2) of all is merged."""
     rng, most = random.Random(3), 32
     cube, number = Cube(most), 2
-    cube.plan_task(Task(1, 0, b"", DIRECTORY, 0, 0, 0, 1, 1, 2))
+    cube.count([Task(1, 0, b"", DIRECTORY, 0, 0, 0, 1, 1, 2)])
     heavy = {500, 900, 1199}
     children = tuple(Entry(b"d%d" % i, DIRECTORY, 0, 0, 0, 1, 2) for i in range(1200))
     cube.plan(Listing(1, 1, number, children, {}, complete=True))
@@ -115,7 +116,7 @@ def test_names_are_sorted_by_their_last_extension_whatever_its_case() -> None:
         return TYPES[cells[name[name.rfind(b".") :]] // len(SIZES)]
 
     assert [kind(n) for n in (b"A.MKV", b"a.b.flac", b".png", b"x.tar.ZST", b"x.iso", b"Makefile", b"zip", b"")] == [
-        "video", "audio", "image", "archive", "database or disk image", "other", "other", "other",
+        "video", "audio", "image", "archive", "database or disk image", "unknown", "unknown", "unknown",
     ]  # fmt: skip
     before = len(cells)
     for number in range(10_000):
@@ -126,7 +127,9 @@ def test_names_are_sorted_by_their_last_extension_whatever_its_case() -> None:
 @pytest.mark.parametrize("broken", [b"", b"\x00" * 40])
 def test_what_is_damaged_is_no_cube(broken: bytes) -> None:
     whole = Cube().state()
-    for field in ("starts", "owners", "merged"):
+    with pytest.raises(ValueError, match="other kinds"):
+        Cube.of(msgspec.structs.replace(whole, each=88))
+    for field in ("starts", "owners", "merged", "read"):
         with pytest.raises(ValueError, match="kept cube"):
             Cube.of(msgspec.structs.replace(whole, **{field: broken}))
     with pytest.raises(ValueError, match="contradicts"):
@@ -147,7 +150,7 @@ def test_a_million_files_in_a_hundred_thousand_directories_take_few_bytes_each()
     """What grows with the files is a byte each; the rest has a bound (2.5 MB of cells, 16 bytes a listing at most)."""
     tops, inner, per = 100, 1000, 10
     cube, number = Cube(), 2
-    cube.plan_task(Task(1, 0, b"", DIRECTORY, 0, 0, 0, 1, 1, 2))
+    cube.count([Task(1, 0, b"", DIRECTORY, 0, 0, 0, 1, 1, 2)])
     children = tuple([Entry(b"d%d" % i, DIRECTORY, 0, 0, 0, 1, 2) for i in range(inner)])
     files = tuple([Entry(b"f%d.jpg" % i, FILE, 5000 * i, 0, 0, 1, 1) for i in range(per)])
     cube.plan(Listing(1, 1, number, children[:tops], {}, complete=True))

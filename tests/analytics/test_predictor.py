@@ -120,6 +120,20 @@ def test_unknown_has_a_reason() -> None:
     assert Predictor(Shape(0, 0), LIKE_THIS).forecast() == Unknown("nothing is planned")
 
 
+@pytest.mark.parametrize("growing", [False, True])
+def test_the_time_of_a_scan_is_no_cost_of_copies(growing: bool) -> None:
+    """Movers listed the source for half a minute, and copied a little; from then on 50 MB a second are copied."""
+    predictor = Predictor(Shape(0, 5000 * MB), [Cost(0.0, 2e-8)] * 2)
+    if growing:
+        for second in range(1, 31):
+            predictor.tick(Tick(float(second), 0, second * MB), growing=True)
+    else:
+        predictor.tick(Tick(30.0, 0, 30 * MB))
+    for second in range(31, 34):
+        predictor.tick(Tick(float(second), 0, (second - 30) * 50 * MB + 30 * MB))
+    assert told(predictor).remaining_s == pytest.approx((5000 - 180) / 50, rel=0.05)
+
+
 def test_a_stall_makes_the_end_later_and_the_band_wider() -> None:
     predictor = Predictor(Shape(0, 1000 * 50 * MB))
     steady(predictor, 0, 200, 50 * MB)

@@ -27,7 +27,7 @@ from migmond.domain.errors import ProtocolError
 from migmond.domain.execution import Tally, Totals
 from migmond.domain.limits import Limits
 from migmond.domain.samples import SampleView
-from migmond.domain.session import CoursePoint, DeviceSide
+from migmond.domain.session import CoursePoint, DeviceSide, MachineUse
 from migmond.plugin_api import NoData
 from migmond_smart.report import Report
 from migmond_smart.samples import health_samples
@@ -133,6 +133,19 @@ def test_disks_are_busy_no_longer_than_the_execution() -> None:
     assert found.energy.joules == pytest.approx(100 * 5 + 50 * 3)
     same = cost_of(record(1, target=SOURCE), Terms(ratings=ratings))
     assert same.energy.joules == pytest.approx(100 * 5)
+
+
+def test_energy_is_measured_where_the_machine_tells_it() -> None:
+    """The movers had 20 of the 40 busy seconds; above idle are 4,000 - 105 * 20 joules."""
+    told = record(1, machine=MachineUse(4000.0, 105.0, 40.0))
+    found = cost_of(told, Terms(idle_watts=20.0, watts_per_core=5.0))
+    assert found.energy.method == "measured"
+    assert found.energy.joules == pytest.approx(950)
+    assert cost_of(told, Terms(watts_per_core=5.0)).energy.method == "modelled"
+    assert cost_of(record(1), Terms(idle_watts=20.0)).energy.method == "unknown"
+    half = cost_of(record(1, machine=MachineUse(2000.0, 52.5, 40.0)), Terms(idle_watts=20.0))
+    assert half.energy.joules == pytest.approx((2000 - 1050) * 0.25)
+    assert "of 52 of its 105 s" in half.energy.reason
 
 
 def test_wear_of_several_disks_is_not_guessed() -> None:

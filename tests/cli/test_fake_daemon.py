@@ -19,7 +19,10 @@ from canned import DONE, RUNNING, TASK, VERIFICATION, Migmon, always, read_until
 from fake_daemon import Connection, FakeDaemon, HangUp, Refusal
 from fake_views import AT, ended, execution
 from migmond.domain import api, daemon_api
+from migmond.domain.error_api import ErrorGroup, ErrorGroups
+from migmond.domain.event_api import Subscription
 from migmond.domain.events import ExecutionStateChanged
+from migmond.domain.steering_api import InterventionList, InterventionView
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_at_most_three_names_are_suggested(tmp_path: Path) -> None:
     ("state", "code"), [("completed", 0), ("completed_with_errors", 6), ("failed", 1), ("cancelled", 1), ("drained", 1)]
 )
 def test_run_ends_as_the_migration_does(tmp_path: Path, state: str, code: int) -> None:
-    over = api.Subscription(1, 7, False, (ended(state),))
+    over = Subscription(1, 7, False, (ended(state),))
     with running(tmp_path, {"events.subscribe": always(over)}) as migmon:
         assert migmon("run", "a", "b").returncode == code
 
@@ -203,7 +206,7 @@ def test_a_dry_run_changes_nothing(migmon: Migmon, command: str) -> None:
 
 
 def test_the_wait_can_end_before_the_migration(tmp_path: Path) -> None:
-    with running(tmp_path, {"events.subscribe": always(api.Subscription(1, 7, False, (RUNNING,)))}) as migmon:
+    with running(tmp_path, {"events.subscribe": always(Subscription(1, 7, False, (RUNNING,)))}) as migmon:
         done = migmon("run", "a", "b", "--timeout", "600ms")
         assert done.returncode == 124
         assert "it goes on" in done.stderr
@@ -232,13 +235,13 @@ def test_ones_own_patience_ends_while_the_daemon_is_away(tmp_path: Path) -> None
 
 
 def test_events_go_on_where_the_connection_broke(tmp_path: Path) -> None:
-    def subscribe(connection: Connection, params: dict[str, Any]) -> api.Subscription:
+    def subscribe(connection: Connection, params: dict[str, Any]) -> Subscription:
         if params.get("since") is None:
             connection.notify(ExecutionStateChanged(5, AT, RUNNING.id, "paused", "running", RUNNING))
             connection.hang_up = True
-            return api.Subscription(1, 4, False, (RUNNING,))
+            return Subscription(1, 4, False, (RUNNING,))
         connection.notify(ExecutionStateChanged(6, AT, RUNNING.id, "running", "completed", DONE))
-        return api.Subscription(2, 6, True, (DONE,))
+        return Subscription(2, 6, True, (DONE,))
 
     with running(tmp_path, {"events.subscribe": subscribe}) as migmon:
         done = migmon("watch", "media", "--json")
@@ -252,9 +255,9 @@ def test_events_go_on_where_the_connection_broke(tmp_path: Path) -> None:
 def test_ctrl_c_says_that_it_goes_on(tmp_path: Path, command: list[str]) -> None:
     waiting = threading.Event()
 
-    def silent(connection: Connection, params: dict[str, Any]) -> api.Subscription:
+    def silent(connection: Connection, params: dict[str, Any]) -> Subscription:
         waiting.set()
-        return api.Subscription(1, 7, False, (RUNNING,))
+        return Subscription(1, 7, False, (RUNNING,))
 
     with running(tmp_path, {"events.subscribe": silent}) as migmon:
         process = migmon.start(*command, stdin=subprocess.DEVNULL)
@@ -283,7 +286,7 @@ def test_ctrl_c_ends_a_verification(tmp_path: Path, late: bool) -> None:
 
     verifying = ended(why="verifying: 1 of 2 entries")
     handlers = {
-        "events.subscribe": always(api.Subscription(1, 7, False, (RUNNING,))),
+        "events.subscribe": always(Subscription(1, 7, False, (RUNNING,))),
         "execution.get": always(verifying),
         "execution.verify": verify,
         "execution.cancel_verification": cancel,
@@ -363,13 +366,13 @@ def test_text_of_others_cannot_reach_the_terminal_as_commands(tmp_path: Path) ->
     evil = "\x1b]0;owned\x07\n\x9b2J\u202e"
     hold = api.HoldView("h1", "user", evil, AT, None, evil)
     view = execution(name=evil, why=evil, holds=(hold,), sources=(evil,))
-    record = api.InterventionView("i-1", view.id, "pause", evil, AT, evil, "running", "paused", evil)
-    group = api.ErrorGroup("copy", "EIO", 5, evil, 1, AT, AT, (evil,), evil)
+    record = InterventionView("i-1", view.id, "pause", evil, AT, evil, "running", "paused", evil)
+    group = ErrorGroup("copy", "EIO", 5, evil, 1, AT, AT, (evil,), evil)
     handlers = {
         "execution.get": always(view),
         "execution.list": always(api.ExecutionPage((view,), 1)),
-        "execution.interventions": always(api.InterventionList((record,))),
-        "execution.errors": always(api.ErrorGroups((group,))),
+        "execution.interventions": always(InterventionList((record,))),
+        "execution.errors": always(ErrorGroups((group,))),
     }
     with running(tmp_path, handlers) as migmon:
         for arguments in (["show", "x"], ["ls"], ["top"], ["interventions", "x"], ["errors", "x"]):

@@ -101,6 +101,7 @@ def test_plan_writes_nothing_and_can_be_saved(daemon: EmbeddedDaemon, source: Pa
         (["pause", "x", "--for", "soon"], 2, "not a duration"),
         (["rpc", "system.hello", "{"], 2, "not JSON"),
         (["rpc", "no.method"], 4, "no method"),
+        (["rpc", "alerts.list", '{"limit": 99999999999999999999}'], 2, "too large"),
         (["run", "nosuchplan"], 4, "no saved plan"),
         (["--socket", "/no/socket", "ls"], 3, "no daemon answers"),
     ],

@@ -24,6 +24,8 @@ from fake_daemon import Connection, HangUp
 from fake_views import AT, ended, execution, progress
 from migmond.client.errors import no_connection
 from migmond.domain import api
+from migmond.domain.event_api import Subscription
+from migmond.domain.steering_api import InterventionList, InterventionView
 
 NOTHING_IS_READABLE = "import os; os.access = lambda path, mode, **more: not mode & os.R_OK"
 """What `os.access` says to users of a tree of root's; root himself may read everything."""
@@ -113,7 +115,7 @@ def test_the_reference_may_be_read_in_part() -> None:
 def test_a_move_that_was_one_rename_says_why_it_counts_so_little(tmp_path: Path) -> None:
     why = "renamed as a whole within one file system"
     moved = ended(why=why, operation="move", verification=VERIFICATION)
-    over = api.Subscription(1, 7, False, (moved,))
+    over = Subscription(1, 7, False, (moved,))
     with running(tmp_path, {"events.subscribe": always(over), "execution.get": always(moved)}) as migmon:
         said = (
             migmon("run", "a", "b", "--move").stderr,
@@ -131,7 +133,7 @@ def test_a_socket_of_somebody_else_is_no_absent_daemon() -> None:
 
 
 def test_watching_what_has_ended_is_answered_in_json_too(tmp_path: Path) -> None:
-    over = api.Subscription(1, 7, False, (DONE,))
+    over = Subscription(1, 7, False, (DONE,))
     with running(tmp_path, {"events.subscribe": always(over)}) as migmon:
         (line,) = migmon("watch", "media", "--json").stdout.splitlines()
     assert json.loads(line)["kind"] == "execution"
@@ -168,9 +170,9 @@ def test_files_that_picks_nothing_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("state", "undo"), [("running", True), ("drained", True), ("completed", False)])
 def test_what_has_ended_offers_no_undo(tmp_path: Path, state: str, undo: bool) -> None:
-    record = api.InterventionView("i-1", DONE.id, "pause", "ana", AT, "", "running", "paused", "migmon resume 8f3a1c")
+    record = InterventionView("i-1", DONE.id, "pause", "ana", AT, "", "running", "paused", "migmon resume 8f3a1c")
     view = execution(state=state)
-    handlers = {"execution.get": always(view), "execution.interventions": always(api.InterventionList((record,)))}
+    handlers = {"execution.get": always(view), "execution.interventions": always(InterventionList((record,)))}
     with running(tmp_path, handlers) as migmon:
         assert ("UNDO" in (text := migmon("interventions", "media").stdout)) is undo
     assert ("migmon resume" in text) is undo
@@ -230,7 +232,7 @@ def test_ctrl_c_in_quickstart_says_once_that_all_ends(tmp_path: Path) -> None:
 
 def test_what_was_not_kept_is_looked_up_in_one_way(tmp_path: Path) -> None:
     lossy = ended(progress=progress(imperfect=2))
-    over = api.Subscription(1, 7, False, (lossy,))
+    over = Subscription(1, 7, False, (lossy,))
     with running(tmp_path, {"events.subscribe": always(over), "execution.get": always(lossy)}) as migmon:
         ran, shown = migmon("run", "a", "b").stderr, migmon("show", "media").stdout
     assert "2 kept content but not all metadata: migmon files 8f3a1c\n" in ran

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migmond.cli.render.plot import columns, plot_lines, series_lines, value_text
+from migmond.cli.render.plot import columns, plot_lines, series_lines
 from migmond.domain.history import CurveView, HistoryView, SeriesView
 
 
@@ -16,25 +15,6 @@ def curve(*mean: float | None, unit: str = "", kind: str = "gauge", **labels: st
 
 def view(*curves: CurveView, step_s: float = 60.0) -> HistoryView:
     return HistoryView("", 1_790_000_000.0, step_s, step_s, len(curves[0].mean) if curves else 5, curves)
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "kind", "text"),
-    [
-        (None, "bytes", "gauge", "—"),
-        (5 * 2**20, "bytes", "counter", "5 MiB/s"),
-        (2**30, "bytes", "gauge", "1 GiB"),
-        (0.0042, "seconds", "gauge", "4.2 ms"),
-        (7500.0, "seconds", "gauge", "2 h 5 min"),
-        (0.25, "seconds", "counter", "0.25 s/s"),
-        (0.285, "ratio", "gauge", "28.5 %"),
-        (41.26, "celsius", "gauge", "41.26 °C"),
-        (12.0, "", "counter", "12/s"),
-        (3.0, "files", "gauge", "3 files"),
-    ],
-)
-def test_values_have_their_units(value: float | None, unit: str, kind: str, text: str) -> None:
-    assert value_text(value, curve(1.0, unit=unit, kind=kind)) == text
 
 
 def test_columns_are_as_high_as_their_values() -> None:

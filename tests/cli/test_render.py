@@ -30,6 +30,7 @@ from migmond.domain.analysis import (
     TrendView,
     WhyView,
 )
+from migmond.domain.error_api import ErrorGroup, ErrorGroups
 from migmond.domain.samples import SampleView
 
 HOSTILE = "a\x1b]0;owned\x07\nb\u202ec"
@@ -175,11 +176,11 @@ def test_an_infeasible_plan_says_so_in_words() -> None:
 
 
 def test_errors_are_groups_with_advice() -> None:
-    group = api.ErrorGroup("copy", "EIO", 5, "input/output error", 12, AT, AT, ("a/b",), "replace the disk")
-    text = "\n".join(error_lines(api.ErrorGroups((group,))))
+    group = ErrorGroup("copy", "EIO", 5, "input/output error", 12, AT, AT, ("a/b",), "replace the disk")
+    text = "\n".join(error_lines(ErrorGroups((group,))))
     for word in ("12", "EIO", "copy", "a/b", "next: replace the disk"):
         assert word in text
-    assert error_lines(api.ErrorGroups(())) == ["nothing has failed"]
+    assert error_lines(ErrorGroups(())) == ["nothing has failed"]
 
 
 def test_colour_only_wraps_the_mark() -> None:
@@ -203,7 +204,7 @@ def test_the_machine_in_one_line() -> None:
         sample("migmond_disk_bytes_total", 100.0, device="sdc", direction="read"),
         sample("migmond_disk_bytes_total", 7.0, device="sdd", direction="write"),
     ]
-    assert machine_line(samples, None) == "CPU 30%  sdc 88% busy!  sdd 50°C"
+    assert machine_line(samples, None) == "CPU 30%  sdc 88% busy!  sdd 50 °C"
     assert machine_line(samples, (1 << 20, 2 << 20)).startswith("W 2 MiB/s  R 1 MiB/s  CPU 30%")
     assert transfer(samples) == Transfer(AT, 100.0, 7.0)
     assert machine_line([sample("migmond_cpu_busy_ratio", None, cpu="0")], None) == ""
@@ -222,7 +223,7 @@ def test_what_is_told_of_an_execution_that_is_watched() -> None:
         1e-8, (SpeedChangeView(30.0, 0.5),), 0, 0, (),
     )  # fmt: skip
     assert session_lines(view) == [
-        "  average 1 MiB/s, at most 2 MiB/s, falling by 12 % an hour",
+        "  average 1 MiB/s, best ten seconds 2 MiB/s, falling by 12 % an hour",
         "  time goes to: target write 70% (sdc busy 94%)",
         "  ! it gets slower: -12 % an hour",
         "  suggest: use more movers, +9% to +18%",

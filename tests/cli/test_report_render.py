@@ -5,15 +5,14 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_reports import BARE, COMPARISON, NOTHING, PERIOD, REPORT
 from fake_views import AT
 from migmond.cli.render import html
-from migmond.cli.render.comparison import comparison_lines, value_text
-from migmond.cli.render.report import amount_text, energy_text, finding_lines, period_lines, report_lines
+from migmond.cli.render.comparison import comparison_lines
+from migmond.cli.render.report import amount_text, finding_lines, period_lines, report_lines
 from migmond.cli.render.report_html import period_page, report_page
 from migmond.cli.render.text import cells, clock
 from migmond.domain.analysis import Curve
@@ -131,23 +130,8 @@ def test_executions_side_by_side() -> None:
     assert "\n".join(comparison_lines(COMPARISON, WIDE)) == COMPARISON_TEXT
 
 
-@pytest.mark.parametrize(
-    ("value", "unit", "text"),
-    [
-        (None, "seconds", "—"),
-        (0.5, "per second", "0.5/s"),
-        (3.0, "", "3"),
-        (63.44, "", "63.4"),
-        (1e5, "joules", "100 kJ"),
-    ],
-)
-def test_values_have_their_units(value: float | None, unit: str, text: str) -> None:
-    assert value_text(value, unit) == text
-
-
 def test_small_amounts_are_not_nothing() -> None:
     assert [amount_text(a) for a in (0.0, 0.001, 0.01, 1234.5)] == ["0.00", "<0.01", "0.01", "1,234.50"]
-    assert [energy_text(j) for j in (0.0, 99.5, 7200.0, 3.6e6)] == ["0 J", "99.5 J", "7.2 kJ", "1 kWh"]
 
 
 def with_names(text: str) -> tuple[list[str], list[str], list[str], list[str]]:

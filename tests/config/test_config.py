@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from migmond.config.files import DROP_INS, MAIN_FILE, files_to_read
 from migmond.config.load import changed_keys, load
-from migmond.config.model import help_of, sections
+from migmond.config.model import sections
 from migmond.config.reference import default_files
+from migmond.config.setting import help_of
 from migmond.domain.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -171,7 +172,7 @@ def test_conf_d_uncommented_is_the_defaults(tmp_path: Path) -> None:
     config, defaults = load([tmp_path], root_owned=False), load([], root_owned=False)
     names = {v.key: v.value for v in config.values() if not v.key.startswith("plugins.")}
     assert names == {v.key: v.value for v in defaults.values()}
-    unset = {f"prices.{key}" for key in sections()["prices"].__struct_fields__}
+    unset = {"limits.ops", "limits.disk_ops", *(f"prices.{key}" for key in sections()["prices"].__struct_fields__)}
     assert {v.key for v in config.values() if v.origin == "default"} == unset
     assert set(merged) == {*sections(), "plugins"}
 
@@ -225,3 +226,16 @@ def test_bad_prices_and_ratings_are_refused_in_words(tmp_path: Path, text: str, 
     with pytest.raises(ConfigError) as e:
         load([tmp_path], root_owned=False)
     assert said in e.value.message
+
+
+@pytest.mark.parametrize("io", ["50MiB/s", "off", "08:00,20MiB 19:00,off"])
+def test_a_limit_is_a_rate_or_a_timetable(tmp_path: Path, io: str) -> None:
+    write(tmp_path / "migmond.toml", f'[limits]\nio = "{io}"\n')
+    assert load([tmp_path], root_owned=False).settings.limits.io == io
+
+
+@pytest.mark.parametrize("io", ["50", "0MiB", "08:00,pause", "08:00,workers=3", "fast"])
+def test_what_is_no_limit_is_refused_with_its_line(tmp_path: Path, io: str) -> None:
+    write(tmp_path / "migmond.toml", f'[limits]\nio = "{io}"\n')
+    with pytest.raises(ConfigError, match=r"migmond.toml:2: limits.io"):
+        load([tmp_path], root_owned=False)

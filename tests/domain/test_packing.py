@@ -12,8 +12,9 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.packing import Unpacker, pack
 from migmond.domain.states import Outcome
 from migmond.domain.task import CommitGroup, Entry, Listing, Member
+from migmond.wire.from_mover import Copied, DirectoriesMade, FromMover, Scanned, Synced
 from migmond.wire.items import CopyResult, DirectoryItem, ItemFault, Seen
-from migmond.wire.mover import Copied, DirectoriesMade, FromMover, MakeDirectories, Scanned, Synced, ToMover
+from migmond.wire.to_mover import MakeDirectories, ToMover
 
 TIMES = st.integers(-(1 << 63) * 10**9, (1 << 63) * 10**9)
 NAMES = st.binary(max_size=20)

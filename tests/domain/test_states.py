@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migmond.domain.alert import AlertState
 from migmond.domain.errors import IllegalTransition
 from migmond.domain.states import (
+    ALERT_TRANSITIONS,
     EXECUTION_TRANSITIONS,
     LIVE_EXECUTION_STATES,
     TASK_TRANSITIONS,
@@ -20,7 +22,11 @@ from migmond.domain.states import (
     mermaid,
 )
 
-TABLES = [(EXECUTION_TRANSITIONS, ExecutionState), (TASK_TRANSITIONS, TaskState)]
+TABLES = [
+    (EXECUTION_TRANSITIONS, ExecutionState),
+    (TASK_TRANSITIONS, TaskState),
+    (ALERT_TRANSITIONS, AlertState),
+]
 
 
 @pytest.mark.parametrize(("table", "states"), TABLES)

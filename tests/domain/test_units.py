@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migmond.domain.errors import InvalidInput
-from migmond.domain.units import parse_duration, parse_rate, parse_size, show_duration, show_size
+from migmond.domain.units import parse_duration, parse_rate, parse_size, show_amount, show_duration, show_size
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,13 @@ def test_bad_durations(text: str) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.9994, "999 ms"), (0.9996, "1.0 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min")]
+)
+def test_what_rounds_to_the_next_unit_is_told_in_it(seconds: float, text: str) -> None:
+    assert show_duration(seconds) == text
+
+
 @given(st.integers(0, 2**62))
 def test_shown_sizes_are_near_the_truth(size: int) -> None:
     shown = parse_size(show_size(size))
@@ -59,3 +66,57 @@ def test_shown_sizes_are_near_the_truth(size: int) -> None:
 def test_shown_durations_are_near_the_truth(seconds: float) -> None:
     text = show_duration(seconds).replace("min", "m").replace(" ", "")
     assert abs(parse_duration(text) - seconds) <= max(0.5, seconds * 0.06)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (3 * 1024.0**3, "bytes", "3 GiB"),
+        (1024.0, "bytes per second", "1 KiB/s"),
+        (0.5, "per second", "0.5/s"),
+        (1234.4, "per second", "1,234/s"),
+        (0.0, "seconds", "0 ms"),
+        (0.0042, "seconds", "4.2 ms"),
+        (0.9999, "seconds", "1.0 s"),
+        (90.0, "seconds", "1 min 30 s"),
+        (7500.0, "seconds", "2 h 5 min"),
+        (-5.0, "seconds", "-5.0 s"),
+        (-0.25, "seconds", "-250 ms"),
+        (0.25, "ratio", "25 %"),
+        (0.2857, "ratio", "28.57 %"),
+        (12.5, "ratio", "1,250 %"),
+        (41.26, "celsius", "41.3 °C"),
+        (99.5, "joules", "99.5 J"),
+        (7200.0, "joules", "7.2 kJ"),
+        (3.6e6, "joules", "1 kWh"),
+        (3.0, "", "3"),
+        (0.25, "", "0.25"),
+        (63.44, "", "63.44"),
+        (1234567.0, "", "1,234,567"),
+        (1234567.8, "", "1,234,568"),
+        (-1234567.0, "", "-1,234,567"),
+        (3.0, "files", "3 files"),
+    ],
+)
+def test_values_have_their_units(value: float, unit: str, text: str) -> None:
+    assert show_amount(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (5 * 2.0**20, "bytes", "5 MiB/s"),
+        (0.25, "seconds", "0.25 s/s"),
+        (12.0, "", "12/s"),
+        (0.3, "joules", "0.3 J/s"),
+        (2.0, "files", "2 files/s"),
+    ],
+)
+def test_counters_have_rates(value: float, unit: str, text: str) -> None:
+    assert show_amount(value, unit, per_second=True) == text
+
+
+@given(st.floats(-1e30, 1e30), st.sampled_from(["", "ratio", "per second", "files"]), st.booleans())
+def test_large_numbers_have_no_exponent(value: float, unit: str, per_second: bool) -> None:
+    shown = show_amount(value, unit, per_second=per_second)
+    assert "e+" not in shown

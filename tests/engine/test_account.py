@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migmond.analytics.cube import Cube
 from migmond.domain.entry import Lost
 from migmond.domain.execution import Execution, Tally, Totals
+from migmond.domain.file_kinds import FileKind
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Listing, Member, Task
 from migmond.engine.account import Account
@@ -57,6 +60,9 @@ class Told:
 
     def reopen(self, directory: Task) -> None:
         self.account.reopen(directory)
+
+    def read(self, found: Iterable[tuple[Task, FileKind]]) -> None:
+        self.account.read(found)
 
     def leave_out(self, directory: Task) -> None:
         self.account.leave_out(directory)

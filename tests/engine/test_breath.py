@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trio.testing import assert_checkpoints, assert_no_checkpoints
 
-from migmond.engine.breath import LONGEST_S, Breath
+from migmond.breath import LONGEST_S, Breath
 
 
 async def test_only_who_had_the_loop_for_long_takes_a_breath() -> None:

@@ -31,7 +31,6 @@ from migmond.domain.states import ExecutionState, TaskState
 from migmond.engine.process import MoverProcess
 from migmond.engine.run import Run
 from migmond.engine.settings import EngineSettings
-from migmond.wire.slots import MoverSide
 from migmond_sqlite import SqliteJournal
 from oracle import differences, names_starting
 
@@ -71,6 +70,7 @@ async def copying(lab: Laboratory, execution: Execution) -> MoverProcess:
     return at_work()[0]
 
 
+@pytest.mark.alone
 async def test_pause_stops_within_100_ms_and_keeps_its_place(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     one_large_file(source)
@@ -94,31 +94,49 @@ async def test_pause_stops_within_100_ms_and_keeps_its_place(tmp_path: Path) -> 
         await lab.ended(execution)
 
 
+@pytest.mark.alone
 async def test_one_large_file_gets_the_whole_limit_and_several_share_it(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     one_large_file(source)
     limit = SLOW.io_bytes_per_s
-
-    def shares(lab: Laboratory, execution: Execution) -> list[int]:
-        run = lab.engine.run_of(execution.id)
-        stations = run._scope.crew.stations.values() if run is not None and run._scope is not None else ()
-        return [MoverSide(s.process.control._memory).bytes_per_s for s in stations if s.flight.batches]
-
+    assert limit is not None
     async with laboratory(tmp_path / "state", EngineSettings(workers=3)) as lab:
         execution = await lab.start(plan(source, target, reflink=False, limits=SLOW))
         await copying(lab, execution)
-        await lab.until(lambda: shares(lab, execution) == [limit])
+        found = await moved_in(lab, execution, 1.0)
+        assert len([size for size in found if size]) == 1
+        assert sum(found) == pytest.approx(limit, rel=0.1)
         await lab.engine.cancel(execution, "ana", "")
         await lab.ended(execution)
         for number in range(2):
             (source / f"large{number}").write_bytes((source / "large").read_bytes())
         execution = await lab.start(plan(source, tmp_path / "again", reflink=False, limits=SLOW))
-        await lab.until(lambda: len(shares(lab, execution)) > 1)  # who comes early may take two of the files
-        assert limit is not None
-        busy = len(found := shares(lab, execution))
-        assert found == [limit // busy] * busy
+
+        def busy() -> int:
+            run = lab.engine.run_of(execution.id)
+            stations = run._scope.crew.stations.values() if run is not None and run._scope is not None else ()
+            return sum(bool(s.flight.batches) for s in stations)
+
+        await lab.until(lambda: busy() > 1)  # who comes early may take two of the files
+        await trio.sleep(0.3)
+        found = [size for size in await moved_in(lab, execution, 1.0) if size]
+        assert sum(found) == pytest.approx(limit, rel=0.1)
+        assert len(found) == busy()
+        assert all(size == pytest.approx(limit / len(found), rel=0.2) for size in found)
         await lab.engine.cancel(execution, "ana", "")
         await lab.ended(execution)
+
+
+async def moved_in(lab: Laboratory, execution: Execution, seconds: float) -> list[int]:
+    """Return the bytes that each mover moves a second."""
+    run = lab.engine.run_of(execution.id)
+    assert run is not None
+    assert run._scope is not None
+    stations, began = list(run._scope.crew.stations.values()), time.monotonic()
+    before = [s.process.control.look().bytes_total for s in stations]
+    await trio.sleep(seconds)
+    after, took = [s.process.control.look().bytes_total for s in stations], time.monotonic() - began
+    return [round((b - a) / took) for a, b in zip(before, after, strict=True)]
 
 
 async def test_a_timed_pause_lifts_itself(tmp_path: Path) -> None:
@@ -214,8 +232,8 @@ async def test_a_large_plan_is_cancelled_in_pieces(
             await trio.sleep_forever()
 
     monkeypatch.setattr(SqliteJournal, "apply", watched)
-    never = Limits(io_ops_per_s=0.001)
-    async with laboratory(tmp_path / "state") as lab:
+    never = Limits(io_bytes_per_s=1)  # the scan is not in its way
+    async with laboratory(tmp_path / "state", EngineSettings(workers=2, machine_code=False)) as lab:
         execution = await lab.start(plan(source, target, limits=never))
         await lab.until(lambda: not lab.engine.find(execution.id).totals.growing)
         await lab.engine.cancel(lab.engine.find(execution.id), "ana", "enough")

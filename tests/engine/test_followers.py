@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from agenda import hold, lift
 from engine_harness import laboratory, plan
 from migmond.domain.entry import Lost
 from migmond.domain.plan import Operation
+from migmond.domain.selector import Selector
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.engine.dispatch import Dispatcher
 
@@ -89,3 +91,36 @@ async def test_what_has_the_leaders_name_must_be_the_leaders_copy(
     elif what in (another, gone):  # what became of the leader's copy is found when its source is to be deleted
         assert first.state is TaskState.FAILED
         assert [p.read_bytes() for p in source.iterdir()] == [CONTENT]
+
+
+async def test_names_of_a_file_stay_when_somebody_has_written_to_its_copy(tmp_path: Path, other_fs: Path) -> None:
+    """As many bytes, with the time set back, before any of the names was deleted: that they are deleted moves the times
+    of what is left, and nothing else was looked at."""
+    source, target = tmp_path / "source", other_fs / "target"
+    source.mkdir()
+    for name in ("a", "other a"):
+        (source / name).write_bytes(CONTENT)
+        for further in range(3):
+            os.link(source / name, source / f"{name} {further}")
+    (source / "last").write_bytes(b"comes later")
+    async with laboratory(tmp_path / "state") as lab:
+        execution = await lab.start(plan(source, target, Operation.MOVE))
+        hold(lab, execution, "h1", Selector(include=("last",)))
+        # Further names come at the end. What has a temporary name has a in it as well.
+        await lab.until(lambda: target.exists() and [p.name[0] for p in sorted(target.glob("[ao]*"))] == ["a", "o"])
+        (copy,) = target.glob("a*")
+        times = copy.stat()
+        copy.write_bytes(CONTENT[::-1])
+        os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+        lift(lab, execution, "h1")
+        done = await lab.ended(execution)
+        failed = {t.name.decode() for t in await lab.journal.tasks(done.key, states=(TaskState.FAILED,))}
+    assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
+    names = {"a", "a 0", "a 1", "a 2"}
+    assert {p.name: p.read_bytes() for p in source.iterdir()} == dict.fromkeys(names, CONTENT)
+    assert failed == names
+    assert {p.name: p.read_bytes() for p in target.iterdir()} == {
+        **dict.fromkeys(names, CONTENT[::-1]),
+        **{f"other {name}": CONTENT for name in names},
+        "last": b"comes later",
+    }

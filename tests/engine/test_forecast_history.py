@@ -14,6 +14,7 @@ from migmond.engine.forecasting import Forecasting, begin, costs_of, sides
 from migmond.engine.scope import Scope
 from migmond.engine.settings import EngineSettings
 from migmond.engine.turns import crew_size
+from migmond.planning.allowances import Circumstances
 from migmond.plugin_api.conformance import execution
 
 OWN = 400
@@ -47,6 +48,7 @@ async def test_a_long_past_is_not_held_in_memory(tmp_path: Path) -> None:
         roots=(SimpleNamespace(source_device=device, target_device=device),),
         surroundings=SimpleNamespace(journal=journal, settings=EngineSettings()),
         key=OWN,
+        around=Circumstances(),
         account=SimpleNamespace(execution=execution(OWN), totals=Totals(planned=Tally(100, 100))),
     )
     forecasting = Forecasting()

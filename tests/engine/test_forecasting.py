@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import time
 
+import pytest
+import trio
+
+from migmond.analytics.decay import learnt
 from migmond.analytics.measures import Cost, Unknown
+from migmond.daemon.watchdog import LoopLag
 from migmond.domain.device import Chain, Disk
 from migmond.domain.execution import Tally, Totals
 from migmond.domain.mount_table import MountLine
@@ -53,14 +58,15 @@ def test_only_runs_between_the_same_disks_that_nobody_limited_count() -> None:
     assert [c.a for c in costs_of(many, A, B)] == [0.001 * n for n in range(100 - HISTORY_RUNS, 100)]
 
 
-def test_a_forecast_is_kept_over_runs_and_its_bands_are_tested() -> None:
+async def test_a_forecast_is_kept_over_runs_and_its_bands_are_tested() -> None:
     one = Forecasting()
     assert isinstance(one.forecast(), Unknown)
     assert one.snapshot() == b""
     one.begin(TOTALS, A, B, [Cost(0.01, 1e-7)] * 3, 2)
     for second in range(1, 60):
         one.tick(float(second), Tally(8 * second, (8 * second) << 20), TOTALS, 2, None)
-    outlook = one.outlook(59.0, learn=True)
+    await one.learn()
+    outlook = one.outlook(59.0)
     assert outlook.remaining_s is not None
     assert outlook.remaining_s == pytest.approx(66, rel=0.2)
     assert outlook.cost_a is not None
@@ -88,7 +94,7 @@ def test_a_long_run_keeps_a_bounded_number_of_ticks() -> None:
     assert one._ticks[-1].t > 19 * KEPT_TICKS * 0.25
 
 
-def test_numbers_beyond_all_reason_end_the_forecast_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_numbers_beyond_all_reason_end_the_forecast_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     one = Forecasting()
     one.begin(TOTALS, A, B, [], 1)
     assert one._predictor is not None
@@ -100,9 +106,28 @@ def test_numbers_beyond_all_reason_end_the_forecast_and_nothing_else(monkeypatch
     one.tick(1.0, Tally(1, 1 << 70), TOTALS, 1, None)
     found = one.forecast()
     assert isinstance(found, Unknown)
-    assert one.outlook(1.0, learn=True).remaining_s is None
+    await one.learn()
+    assert one.outlook(1.0).remaining_s is None
+
+
+async def test_learning_what_a_long_run_cost_leaves_the_loop_alone() -> None:
+    """By the processor time of the loop's thread, against what the same takes there."""
+    one = Forecasting()
+    one.begin(TOTALS, A, B, [], 1)
+    for tick in range(1, KEPT_TICKS):
+        one.tick(tick * 0.25, Tally(tick, tick * (1000 + tick % 7)), TOTALS, 1, None)
+    ticks, began = tuple(one._ticks), time.thread_time()
+    expected = learnt(ticks)
+    took_s, lag = time.thread_time() - began, LoopLag()
+    with lag.watching():
+        await one.learn()
+        await trio.lowlevel.checkpoint()
+    assert lag.worked.at(time.monotonic()).seconds < took_s / 2
+    outlook = one.outlook(500.0)
+    assert expected is not None
+    assert (outlook.cost_a, outlook.cost_b) == (expected.a, expected.b)
 
 
 def test_a_mount_is_known_by_its_point() -> None:
     mount = MountLine(1, 0, 7, b"/", b"/mnt/x", (), "tmpfs", b"tmpfs", ())
-    assert side_of(Chain(mount)) == DeviceSide((), "memory", "memory", "/mnt/x")
+    assert side_of(Chain(mount)) == DeviceSide((), "memory", "memory", "/mnt/x", "tmpfs")

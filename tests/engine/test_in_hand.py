@@ -6,7 +6,7 @@ import errno
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from migmond.engine.in_hand import InHand
 from migmond.engine.process import MoverProcess
 from migmond.engine.run import Run
 from migmond.engine.settings import EngineSettings
+from migmond.wire.from_mover import FromMover, Settled
 from migmond.wire.items import PublishResult
-from migmond.wire.mover import FromMover, Publish, Settled, ToMover, Work
+from migmond.wire.to_mover import Publish, ToMover, Work
 from migmond_sqlite import SqliteJournal, open_journal
 from oracle import differences
 
@@ -90,6 +91,42 @@ def test_a_step_that_does_not_fit_is_an_error(steps: str) -> None:
         getattr(hands, step)(7)
     with pytest.raises(MigmondError, match=r"entry 7 is .* a mistake of migmond"):
         getattr(hands, last)(7)
+
+
+@pytest.mark.parametrize("steps", ["send", "send settle", "send settle settle", "settle", "send send"])
+@pytest.mark.parametrize("numbers", [[7], [7, 8, 9], [9, 7, 9], [8, 5]])
+def test_many_at_once_step_as_each_of_them_would(steps: str, numbers: list[int]) -> None:
+    """5 is not in hand, and what is twice among them does not fit the second time."""
+
+    def outcome(hands: InHand, step: Callable[[str], None]) -> str | tuple[list[bool], int]:
+        try:
+            for name in steps.split():
+                step(name)
+        except MigmondError as e:
+            return e.message
+        hands.composed()
+        hands.written()
+        return [n in hands for n in range(10)], len(hands)
+
+    def each(name: str) -> None:
+        for number in numbers:
+            getattr(one_by_one, name)(number)
+
+    one_by_one, together = InHand(), InHand()
+    for hands in (one_by_one, together):
+        for number in (7, 8, 9):
+            hands.take(number)
+    found = outcome(together, lambda name: getattr(together, f"{name}_all")(numbers))
+    assert found == outcome(one_by_one, each)
+
+
+def test_many_at_once_are_taken_once() -> None:
+    hands = InHand()
+    hands.take(7)
+    some = [Task(n, 1, b"%d" % n, EntryType.FILE, 0, 0, 0, n, 1, 1) for n in (6, 7, 8)]
+    assert hands.take_all([*some, some[0]]) == [some[0], some[2]]
+    assert hands.take_all(some) == []
+    hands.send_all([6, 7, 8])
 
 
 # --- a real engine ---------------------------------------------------------------------------------
@@ -222,13 +259,13 @@ async def test_a_task_that_is_dispatched_twice_by_a_mistake_ends_the_execution(
 ) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     some_files(source, 60)
-    take, tasks = InHand.take, SqliteJournal.tasks
+    take_all, tasks = InHand.take_all, SqliteJournal.tasks
 
     async def doubled(journal: SqliteJournal, *args: Any, **kwargs: Any) -> list[Task]:
         return [t for t in await tasks(journal, *args, **kwargs) for _ in range(2)]
 
     monkeypatch.setattr(SqliteJournal, "tasks", doubled)
-    monkeypatch.setattr(InHand, "take", lambda hands, number: take(hands, number) or True)
+    monkeypatch.setattr(InHand, "take_all", lambda hands, page: [*take_all(hands, page), *page[1::2]])
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         failed = await lab.run(plan(source, target))
         assert failed.state is ExecutionState.FAILED

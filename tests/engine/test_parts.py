@@ -42,7 +42,8 @@ async def cells(lab: Laboratory, execution: Execution, field: str) -> dict[tuple
 async def from_journal(lab: Laboratory, execution: Execution) -> dict[tuple[int | None, int | None], Counter[str]]:
     """Count the journal's rows by kind and size with a cube of its own, made in one go."""
     cube = Cube()
-    cube.count(await lab.journal.tasks(execution.key, limit=1 << 40))
+    tasks = await lab.journal.tasks(execution.key, limit=1 << 40)
+    cube.count(tasks, await lab.journal.kinds(execution.key, [t.number for t in tasks]))
     return by_class(cube)
 
 

@@ -36,7 +36,8 @@ from migmond.engine.ledger import AfterCommit, Ledger
 from migmond.engine.pool import MoverPool
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
-from migmond.wire.mover import Open, Opened, RenameRoot, RootRenamed, ToMover
+from migmond.wire.from_mover import Opened, RootRenamed
+from migmond.wire.to_mover import Open, RenameRoot, ToMover
 from oracle import differences
 
 COPY, MOVE = Operation.COPY, Operation.MOVE

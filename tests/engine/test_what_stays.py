@@ -17,15 +17,13 @@ from loopfs import LoopFs, mounted
 from migmond.cli.render.execution import amounts, details, summary
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.journal import FaultGroup
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Operation
 from migmond.domain.states import ExecutionState
 from migmond.engine.settings import EngineSettings
 from migmond.engine.views import error_group
 from migmond.planning.turns import TurnLimits
-from migmond.ports import (
-    FaultGroup,
-)
 
 
 @asynccontextmanager

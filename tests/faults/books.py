@@ -13,6 +13,7 @@ from frozen import frozen
 from judge import Case, Finding, Harm
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.domain.error_api import ErrorGroup, ErrorGroups
 from migmond.domain.names import to_text
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, ReceiptWriter, check_receipt
 from oracle import entries
@@ -44,7 +45,7 @@ def misstated(daemon: EmbeddedDaemon, execution: str, case: Case | None = None) 
     with Client(daemon.socket) as client:
         view = client.call("execution.get", api.ExecutionParams(execution), api.ExecutionView)
         listed = client.call("execution.list", api.ListParams(limit=_PAGE), api.ExecutionPage).executions
-        groups = client.call("execution.errors", api.ExecutionParams(execution), api.ErrorGroups).groups
+        groups = client.call("execution.errors", api.ExecutionParams(execution), ErrorGroups).groups
         files, receipt = _files(client, execution), _receipt(client, execution)
     with frozen(daemon):
         journal = written(daemon.home / "state", execution)
@@ -94,7 +95,7 @@ def _states(files: list[api.TaskView], journal: Written) -> Iterator[str]:
             yield f"{task.path} has failed, and nobody says why"
 
 
-def _errors(groups: tuple[api.ErrorGroup, ...], journal: Written) -> Iterator[str]:
+def _errors(groups: tuple[ErrorGroup, ...], journal: Written) -> Iterator[str]:
     told = {(group.phase, group.kind, group.errno): group.count for group in groups}
     if told != journal.errors:
         yield f"execution.errors has {told}, the journal {journal.errors}"

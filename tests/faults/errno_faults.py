@@ -23,8 +23,9 @@ from migmond.domain.api import (
     ExecutionView,
 )
 from routes import ROUTES, Ground, Route, Victim, ground
+from steersman import Helm, Helms, unsteered
 from tracing import fail_at
-from trial import Trial, brought_to_an_end, miscounted
+from trial import Trial, miscounted
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "ESTALE", "EINTR", "EXDEV", "EPERM", "EACCES", "ENAMETOOLONG")
 
@@ -78,50 +79,57 @@ class ErrnoFaults:
         ground: where it works.
         faults: every fault there is, in the order of trials.
         meddle: for controls.
+        helms: who steers.
     """
 
     def __init__(self, where: Ground, daemon: ForkedDaemon) -> None:
         self.ground = where
         self.faults: list[Fault] = []
         self.meddle: Meddle = untouched
+        self.helms: Helms = unsteered
         self._daemon = daemon
 
     def trial(self, number: int) -> Trial:
         """Try the fault of that number."""
-        return self.provoke(self.faults[number % len(self.faults)])
+        return self.provoke(self.faults[number % len(self.faults)], number)
 
-    def provoke(self, fault: Fault) -> Trial:
-        """Run with a fault until the migration ends, is held, or does not get on; then without."""
-        began = time.monotonic()
+    def provoke(self, fault: Fault, number: int = 0) -> Trial:
+        """Run with a fault until the migration ends, is held, or does not get on; then without. `number`: of the trial,
+        by which it is steered."""
+        began, helm = time.monotonic(), self.helms(self._daemon.socket, number)
         movers, log = self.ground.movers, len(self._daemon.log())
         with self.ground.laid_out(fault.route) as case:
             movers.order(*fail_at(fault.call, fault.error, fault.when), arrival=fault.victim.arrival)
             try:
-                execution = self._start(fault, case)
+                execution = self._start(fault, case, helm)
             except ClientError as e:
                 found = at_the_fault(case, {}) if str(e) else [Finding(Harm.DIFFERENT, "refused without a reason")]
                 movers.cancel()
-                execution = self._start(fault, case)
+                execution = self._start(fault, case, helm)
             else:
-                found = self._look(execution, case)
+                found = self._look(execution, case, helm)
                 movers.detach()
                 movers.cancel()
-            found += brought_to_an_end(self._daemon, execution, case)
+            found += helm.to_the_end(self._daemon, execution, case)
             declared = imperfect(self._daemon.socket, execution)
             found = [f for f in found if f.harm is not Harm.DIFFERENT or not any(name in f.what for name in declared)]
             hit = "(INJECTED)" in movers.output()
         found += [Finding(Harm.DIFFERENT, line) for line in self._daemon.log()[log:].splitlines() if _BUG in line]
-        return Trial(str(fault), hit, found, time.monotonic() - began)
+        return Trial(f"{fault}{helm}", hit, found, time.monotonic() - began)
 
-    def _start(self, fault: Fault, case: Case) -> str:
-        return start(self._daemon.socket, case.source, case.target, fault.route.operation, workers=1)
+    def _start(self, fault: Fault, case: Case, helm: Helm) -> str:
+        operation = fault.route.operation
+        return start(self._daemon.socket, case.source, case.target, operation, workers=1, limits=helm.limits)
 
-    def _look(self, execution: str, case: Case) -> list[Finding]:
-        view = ended(self._daemon.socket, execution, _SETTLE_S, {*ENDED, "paused"})
+    def _look(self, execution: str, case: Case, helm: Helm) -> list[Finding]:
+        view = ended(self._daemon.socket, execution, _SETTLE_S, {*ENDED, "paused"}, helm.look)
         found = judged(self._daemon, execution, case, self.meddle)
         if view is not None:
             found += miscounted(view)
-        if view is not None and view.state != "completed" and not self._reason(view):
+        asked_for = view is not None and (
+            view.state in ("cancelled", "drained") or any(h.intervention for h in view.holds)
+        )
+        if view is not None and view.state != "completed" and not asked_for and not self._reason(view):
             found.append(Finding(Harm.DIFFERENT, f"it is {view.state} and does not say why"))
         if view is not None and view.state == "paused":
             resume(self._daemon.socket, execution)  # it may have lifted its hold by itself meanwhile

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from books import misstated
 from daemon import kill_all
-from driving import ENDED, LOOK_S, look, resume
+from driving import ENDED, LOOK_S, ended, look, resume
 from forked import ForkedDaemon
 from judge import TEMPORARY, Finding, Harm
 from keeping import Move, kept, told
@@ -30,9 +30,11 @@ from migmond.domain import api
 from migmond.domain.limits import Limits
 from migmond.domain.names import to_text
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+from migmond.domain.rollback_api import RollbackParams
 from oracle import entries
 from person import Person
 from routes import Ground, ground
+from steersman import Helm, Helms, unsteered
 from trial import END_S, Trial, clear
 from written import written
 
@@ -81,12 +83,19 @@ class Scene:
     deeds: list[Deed] = field(default_factory=list)
     first: dict[Path, dict[bytes, str]] = field(default_factory=dict)
     polls: int = 0
+    helms: dict[str, Helm] = field(default_factory=dict)
+    """By execution."""
 
 
 class Interference:
-    """A laboratory. Made by `laboratory`."""
+    """A laboratory. Made by `laboratory`.
+
+    Attributes:
+        helms: who steers.
+    """
 
     def __init__(self, where: Ground, daemon: ForkedDaemon, seed: int) -> None:
+        self.helms: Helms = unsteered
         self._ground = where
         self._daemon = daemon
         self._seed = seed
@@ -103,12 +112,16 @@ class Interference:
             if slowed:
                 movers.order("-e", f"trace={slowed}", "-e", f"inject={slowed}:delay_enter={_DELAY_US}")
             executions, refused = self._start(scene)
+            for at, id_ in enumerate(executions):
+                scene.helms[id_] = self.helms(self._daemon.socket, 2 * number + at)
             found = self._go_through(scene, list(executions))
             movers.detach()
             journals = [written(self._daemon.home / "state", id_) for id_ in executions]
             found += kept(scene.person, scene.moves, scene.roots, journals)
             for execution, move in executions.items():
                 found += self._told(scene, execution, move)
+            if not found and len(executions) == 1 and any(h.rolls_back for h in scene.helms.values()):
+                found += self._rolled_back(scene, *executions)
         finally:
             movers.detach()
             movers.cancel()
@@ -116,6 +129,7 @@ class Interference:
         found += _bugs(self._daemon.log()[log:])
         asked = ", ".join(f"{p.operation} {p.conflict}" for p in scene.plans)
         what = f"{layout}: {asked}{f', slow {slowed}' * bool(slowed)}, {len(scene.person.deeds)} deeds"
+        what += "".join(map(str, scene.helms.values()))
         hit = bool(scene.person.deeds and executions)
         return Trial(what, hit, found, time.monotonic() - began, f"refused: {refused}" if refused else "")
 
@@ -225,6 +239,8 @@ class Interference:
             for deed in [deed for deed in scene.deeds if deed.ready()]:
                 scene.deeds.remove(deed)
                 deed.act()
+            for id_, helm in scene.helms.items():
+                helm.look(id_)
             now = time.monotonic()
             if now < look_at:
                 continue
@@ -233,14 +249,16 @@ class Interference:
             if all(view is not None and view.state in ENDED for view in views):
                 return []
             for view in views:
-                if view is not None and view.state == "paused":
+                # What is held by whoever steers is held until he has done all that he will.
+                steered = view is not None and any(hold.intervention for hold in view.holds)
+                if view is not None and (scene.helms[view.id].done if steered else view.state == "paused"):
                     resume(self._daemon.socket, view.id)
             if now > deadline:
                 states = [f"{view.state} {view.why}" if view is not None else "no answer" for view in views]
                 return [Finding(Harm.DIFFERENT, f"no end within {END_S:.0f} s: {states}")]
 
     def _told(self, scene: Scene, execution: str, move: Move) -> list[Finding]:
-        found = misstated(self._daemon, execution)
+        found = misstated(self._daemon, execution) + scene.helms[execution].forgotten(self._daemon, execution)
         if len(scene.moves) > 1:
             return found
         view = look(self._daemon.socket, execution)
@@ -248,6 +266,20 @@ class Interference:
         return found + told(
             scene.person, move, view.state if view is not None else "", journal, scene.first[move.source]
         )
+
+    def _rolled_back(self, scene: Scene, execution: str) -> list[Finding]:
+        """What can be is where it came from; everything that anybody had is somewhere all the same."""
+        with Client(self._daemon.socket) as client:
+            try:
+                back = client.call("execution.rollback", RollbackParams(execution), api.ExecutionView).id
+            except ClientError as e:
+                state = look(self._daemon.socket, execution)
+                return [] if state is None or state.state == "failed" else [Finding(Harm.DIFFERENT, f"rollback: {e}")]
+        if ended(self._daemon.socket, back, END_S) is None:
+            return [Finding(Harm.DIFFERENT, f"the rollback has no end: {look(self._daemon.socket, back)}")]
+        journals = [written(self._daemon.home / "state", id_) for id_ in (execution, back)]
+        found = kept(scene.person, scene.moves, scene.roots, journals) + misstated(self._daemon, back)
+        return [Finding(f.harm, f"rolled back: {f.what}") for f in found]
 
     def _kill_all(self) -> None:
         self._daemon.kill(movers=True)

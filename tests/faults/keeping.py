@@ -14,7 +14,7 @@ from pathlib import Path
 from judge import TEMPORARY, Finding, Harm
 from oracle import Facts, entries
 from person import EMPTY, Content, Person, key_of
-from written import DONE, FILE, Written
+from written import DONE, FILE, LEFT_OUT, SKIPPED, Written
 
 FURTHER = b".h"
 """Ends the name of a hard link that was there at first: whoever writes to a file writes to all its names."""
@@ -82,6 +82,11 @@ def _told(person: Person, move: Move, state: str, journal: Written, first: Mappi
             if ended and len(rows) > 1:
                 yield f"nothing is said of {os.fsdecode(name)!r}"
             continue
+        if (row.state, row.outcome) == (SKIPPED, LEFT_OUT):
+            if source != key:
+                yield f"{os.fsdecode(name)!r} was skipped, and its source has changed"
+            if key_of(os.path.join(bytes(move.target), name)) == key:
+                yield f"{os.fsdecode(name)!r} was skipped, and is at the target"
         if row.type != FILE or row.state != DONE:
             continue
         final = os.path.join(os.path.dirname(name), row.target_name) if row.target_name else name

@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from driving import ended, look, start
+from driving import NO_LIMITS, ended, look, start
 from forked import ForkedDaemon
 from frozen import Meddle, untouched
-from judge import Case, Finding, Harm, at_the_end, at_the_fault, inodes, known
+from judge import Case, Finding, Harm, at_the_fault, inodes, known
 from loopfs import LoopFs
 from migmond.domain.plan import Operation
 from power_disk import power_disk
+from steersman import Helms, unsteered
 from trial import CONFIGURATION, Trial, brought_to_an_end, clear, lay_out, made_durable, make_tree
 from written import written
 
@@ -65,6 +66,7 @@ class PowerCuts:
 
     Attributes:
         meddle: for controls.
+        helms: who steers; then no cut waits for the end.
     """
 
     def __init__(self, disk: LoopFs, work: Path, seed: int, files: int) -> None:
@@ -76,6 +78,7 @@ class PowerCuts:
         self._known = known(self._pristine)
         self._durations: dict[Layout, float] = {}
         self.meddle: Meddle = untouched
+        self.helms: Helms = unsteered
 
     def trial(self, number: int) -> Trial:
         """Cut once and judge. One number after the other goes through all layouts and kinds of moments.
@@ -88,12 +91,14 @@ class PowerCuts:
         if layout not in self._durations:
             self._measure(layout)
         at_s, after_s = rng.uniform(0, self._durations[layout] * 1.05), None
-        if number % AFTER_THE_END == 0:
+        steered = bool(self.helms("", number).limits != NO_LIMITS)
+        if number % AFTER_THE_END == 0 and not steered:
             after_s = rng.choice((0.0, rng.uniform(0, _AFTERWARDS_S)))
         with self._ready(layout) as (daemon, case):
-            execution = start(daemon.socket, case.source, case.target, layout.operation)
+            helm = self.helms(daemon.socket, number)
+            execution = start(daemon.socket, case.source, case.target, layout.operation, limits=helm.limits)
             if after_s is None:
-                time.sleep(at_s)
+                helm.steer_for(execution, at_s)
                 moment = f"{at_s * 1000:.0f} ms after its start"
             else:
                 ended(daemon.socket, execution, 60)
@@ -104,23 +109,23 @@ class PowerCuts:
             daemon.kill(movers=True)
             self._disk.mount_again()
             completed = view is not None and view.state == "completed"
-            states = written(daemon.home / "state", execution).states()
-            self.meddle(case, states)
-            found = at_the_fault(case, states)
+            journal = written(daemon.home / "state", execution)
+            self.meddle(case, journal.states())
+            found = at_the_fault(case, journal.states())
             if completed:
-                found += at_the_end(case)
+                found += helm.at_the_end(case, journal)
             daemon.start()
             if look(daemon.socket, execution) is None:
                 found.append(Finding(Harm.LOST, "the journal has lost an execution that was acknowledged"))
             else:
-                found += brought_to_an_end(daemon, execution, case)
-        what = f"{self._disk.kind}: power cut {moment} ({layout}; {'completed' if completed else 'running'})"
+                found += helm.to_the_end(daemon, execution, case)
+        what = f"{self._disk.kind}: power cut {moment} ({layout}; {'completed' if completed else 'running'}){helm}"
         return Trial(what, True, found, time.monotonic() - began)
 
     def _measure(self, layout: Layout) -> None:
         with self._ready(layout) as (daemon, case):
-            began = time.monotonic()
-            execution = start(daemon.socket, case.source, case.target, layout.operation)
+            began, limits = time.monotonic(), self.helms(daemon.socket, 0).limits
+            execution = start(daemon.socket, case.source, case.target, layout.operation, limits=limits)
             ended(daemon.socket, execution, 60)
             self._durations[layout] = time.monotonic() - began
             found = brought_to_an_end(daemon, execution, case)

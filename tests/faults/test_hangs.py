@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,18 +14,12 @@ from migmond.client.sync import Client
 from migmond.domain import api
 from migmond.domain.plan import Operation
 from oracle import differences
+from patience import until
 from sickfs import sick_fs
 
 pytestmark = pytest.mark.skipif(bool(sickfs.missing()), reason=sickfs.missing() or "-")
 
 CONFIGURATION = '[movers]\nstall_after = "1s"\nworkers = 1\n'
-
-
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 @pytest.mark.hazard(23)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import daily
 import loopfs
 from daemon import ROOT
 from judge import Harm
@@ -132,7 +133,8 @@ def test_people_at_work_lose_nothing() -> None:
     if why := loopfs.missing("ext4"):
         pytest.skip(why)
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "faults", "--interference", "2", "--seed", "7", "--fs", "ext4"],
+        [sys.executable, ROOT / "scripts" / "faults", "--interference", "2", "--fs", "ext4",
+         "--seed", str(daily.seed())],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

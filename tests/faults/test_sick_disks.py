@@ -12,10 +12,10 @@ import trio
 
 import sickfs
 import trees
-from engine_harness import laboratory, plan
-from migmond.domain.events import MoverRecovered, MoverStalled
+from engine_harness import Laboratory, laboratory, plan
+from migmond.domain.events import HoldChanged, MoverRecovered, MoverStalled
 from migmond.domain.plan import Operation, VerifyLevel
-from migmond.domain.states import ExecutionState
+from migmond.domain.states import TERMINAL_EXECUTION_STATES, ExecutionState
 from migmond.engine.settings import EngineSettings
 from oracle import differences, names_starting
 from sickfs import SickFs, sick_fs
@@ -53,7 +53,7 @@ async def test_bytes_that_cannot_be_read_cost_one_file(tmp_path: Path, sick: Sic
         done = await lab.run(plan(source, target, MOVE))
         groups = await lab.journal.fault_groups(done.key)
     assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
-    assert [(g.fault.kind, g.fault.phase.value, g.count) for g in groups] == [("EIO", "copy", 1)]
+    assert [(g.fault.kind, g.fault.phase.value, g.count) for g in groups] == [("EIO", "read", 1)]
     assert (sick.backing / "source" / "large").stat().st_size == 3 * MIB
     assert not (target / "large").exists()
     assert names_starting(target, b".migmond-") == []
@@ -152,16 +152,14 @@ async def test_a_disk_that_was_pulled_holds_everything_and_fails_little(
         execution = await lab.start(plan(source, target, MOVE))
         await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
         held = lab.engine.find(execution.id)
-        assert [(h.reason.value, h.until) for h in held.holds] == [("device", None)]
+        assert [h.reason.value for h in held.holds] == ["device"]
         assert "is the disk there" in held.holds[0].note
-        assert held.totals.failed.entries <= 7
         assert len(list(source.rglob("f*"))) == 200
-        sick.heal(rule)
-        await lab.engine.resume(held, "me", "plugged in again")
+        sick.heal(rule)  # plugged in again: nobody has to say so
         done = await lab.ended(execution)
-    assert done.totals.failed.entries <= 7
-    assert len(list(target.rglob("f*"))) == 200 - done.totals.failed.entries
-    assert len(list(source.rglob("f*"))) == done.totals.failed.entries
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert len(list(target.rglob("f*"))) == 200
+    assert list(source.rglob("f*")) == []
 
 
 @pytest.mark.hazard(21)
@@ -183,26 +181,78 @@ async def test_a_daemon_that_starts_looks_for_itself_whether_the_disk_is_back(tm
     sick.heal(rule)
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         done = await lab.ended(execution)
-    failed = done.totals.failed.entries
-    assert failed <= 2 * 7
-    assert len(list(target.rglob("f*"))) == 200 - failed
-    assert len(list(source.rglob("f*"))) == failed
+    assert done.totals.failed.entries == 0
+    assert len(list(target.rglob("f*"))) == 200
+    assert list(source.rglob("f*")) == []
+
+
+def holds_set(lab: Laboratory) -> int:
+    return sum(isinstance(e, HoldChanged) and e.change == "set" for e in lab.events)
 
 
 @pytest.mark.hazard(21)
-async def test_a_disk_that_stays_away_fails_what_was_tried_twice_and_no_more(tmp_path: Path, sick: SickFs) -> None:
+async def test_ten_thousand_files_on_a_dead_disk_are_a_handful_of_tries_and_one_hold(
+    tmp_path: Path, sick: SickFs
+) -> None:
     source, target = sick.root / "source", tmp_path / "target"
-    trees.small_files(sick.backing / "source", 3000, 1000, random.Random(1))
-    sick.fall_ill("read", error="EIO")
+    trees.small_files(sick.backing / "source", 10_000, 100, random.Random(1))
+    rule = sick.fall_ill("read", error="EIO")
+    async with laboratory(tmp_path / "state", EngineSettings(workers=2, hold_s=600)) as lab:
+        execution = await lab.start(plan(source, target, MOVE))
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
+        held = lab.engine.find(execution.id)
+        assert (held.totals.failed.entries, holds_set(lab)) == (0, 1)
+        assert sick.struck(rule) <= 100  # of two movers, with the looks of the fast way before the careful one
+        before = sick.struck(rule)
+        await lab.engine.resume(held, "me", "I thought it was back")
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
+        assert lab.engine.find(execution.id).totals.failed.entries <= 16
+        assert sick.struck(rule) - before <= 100
+    assert len(list((sick.backing / "source").rglob("f*"))) == 10_000
+
+
+@pytest.mark.hazard(21)
+async def test_a_disk_that_stays_away_is_tried_one_file_at_a_time(tmp_path: Path, sick: SickFs) -> None:
+    source, target = sick.root / "source", tmp_path / "target"
+    trees.small_files(sick.backing / "source", 3000, 100, random.Random(1))
+    rule = sick.fall_ill("read", error="EIO")
+    settings = EngineSettings(workers=2, hold_s=0.3)
+    async with laboratory(tmp_path / "state", settings) as lab:
+        execution = await lab.start(plan(source, target, MOVE))
+        await lab.until(lambda: holds_set(lab) == 1)
+        before = sick.struck(rule)
+        await lab.until(lambda: holds_set(lab) == 4)
+        assert 3 <= sick.struck(rule) - before <= 3 * 4  # each by two ways, with the kernel's reading ahead
+        assert lab.engine.find(execution.id).totals.failed.entries == 0
+        sick.heal()
+        done = await lab.ended(execution)
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert list(source.rglob("f*")) == []
+
+
+@pytest.mark.hazard(21)
+async def test_files_in_a_row_that_are_really_bad_fail_and_the_rest_goes_on(tmp_path: Path, sick: SickFs) -> None:
+    """More of them than open the breaker, in one directory. What is not bad is copied by and by; the rest is for a
+    person to say, and takes a few words."""
+    source, target = sick.root / "source", tmp_path / "target"
+    trees.small_files(source, 300, 3000, random.Random(1), per_directory=30)
+    drop_pages(source)
+    sick.fall_ill("read", path="/source/d00003/*", error="EIO")
     async with laboratory(tmp_path / "state", SETTINGS) as lab:
         execution = await lab.start(plan(source, target, MOVE))
-        for _ in range(2):
-            await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
-            await lab.engine.resume(lab.engine.find(execution.id), "me", "")
-        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.PAUSED)
-        failed = lab.engine.find(execution.id).totals.failed.entries
-    assert 0 < failed < 3000
-    assert len(list((sick.backing / "source").rglob("f*"))) == 3000
+        await lab.until(lambda: len(list(target.rglob("f*"))) == 270)
+        resumed = 0
+        while (now := lab.engine.find(execution.id)).state not in TERMINAL_EXECUTION_STATES:
+            if now.state is ExecutionState.PAUSED:
+                await lab.engine.resume(now, "me", "the rest is bad")
+                resumed += 1
+            await trio.sleep(0.01)
+        done = await lab.ended(execution)
+        groups = await lab.journal.fault_groups(done.key)
+    assert done.state is ExecutionState.COMPLETED_WITH_ERRORS
+    assert resumed <= 4
+    assert [(g.fault.kind, g.fault.phase.value, g.count) for g in groups] == [("EIO", "read", 30)]
+    assert len(list(target.rglob("f*"))) == 270
 
 
 @pytest.mark.hazard(24)

@@ -29,8 +29,9 @@ from migmond.domain.states import ExecutionState
 from migmond.engine.settings import EngineSettings
 from migmond.mover.context import fault_of
 from migmond.mover.roots import open_roots
+from migmond.recovery.dispositions import disposition_of
 from migmond.wire.items import MoverOptions, RootSpec
-from migmond.wire.mover import Open
+from migmond.wire.to_mover import Open
 from migmond_sqlite import open_journal
 from oracle import differences
 
@@ -194,7 +195,7 @@ def test_a_target_that_is_opened_after_the_swap_is_not_written_to(tmp_path: Path
             with pytest.raises(OSError) as error:  # noqa: PT011 (which one is looked at below)
                 root.target_fd(make=make)
             assert (error.value.errno, make) in ((errno.ESTALE, True), (errno.ENOENT, False))
-        assert fault_of(Phase.COPY, OSError(errno.ESTALE, OTHER)).disposition is Disposition.HOLD
+        assert disposition_of(fault_of(Phase.COPY, OSError(errno.ESTALE, OTHER))) is Disposition.HOLD
         assert list(disk.root.iterdir()) == []
         (disk.root / "new").mkdir()
         with pytest.raises(OSError, match=OTHER):

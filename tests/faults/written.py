@@ -18,7 +18,7 @@ STATES = {
 }  # fmt: skip
 """`migmond.domain.states.TaskState`, as the journal stores it."""
 
-RENAMED, NOT_SELECTED = 3, 9
+RENAMED, NOT_SELECTED, LEFT_OUT = 3, 9, 17
 """Outcomes (`migmond.domain.states.Outcome`)."""
 FILE = 0
 """The type of regular files (`migmond.domain.entry.EntryType`)."""

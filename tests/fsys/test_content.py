@@ -374,6 +374,41 @@ def test_reflinks_are_tried_once_where_they_do_not_work(
     assert clones == [reflink.Clone.NOT_THIS_PAIR] * 2
 
 
+def test_an_empty_file_tells_whether_contents_can_be_shared(
+    loop_fs: Callable[[str], LoopFs], clones: list[reflink.Clone]
+) -> None:
+    """Files that may be shared are not copied by machine code: a tree of empty ones would all go the long way."""
+    for kind, can in (("ext4", False), ("xfs", True)):
+        root, memory = loop_fs(kind).root, PairMemory()
+        pair = Pair(root / "empty", root / "copy", memory)
+        pair.source_path.touch()
+        assert pair.copy(reflink_wanted=True).reflinked is False
+        assert pair.same()
+        device = root.stat().st_dev
+        assert memory.may_reflink(device, device) is can
+    assert clones == [reflink.Clone.NOT_THIS_PAIR, reflink.Clone.DONE]
+
+
+def test_what_comes_of_an_empty_files_try_does_not_count_against_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may answer anything; and a file that grew for a moment is empty all the same."""
+
+    def grown(source_fd: int, target_fd: int) -> reflink.Clone:
+        os.write(target_fd, b"for a moment")
+        return reflink.Clone.DONE
+
+    def broken(source_fd: int, target_fd: int) -> reflink.Clone:
+        raise OSError(errno.EIO, "as some servers say")
+
+    for number, clone in enumerate((grown, broken)):
+        monkeypatch.setattr("migmond.fsys.content.clone", clone)
+        pair = Pair(tmp_path / f"empty{number}", tmp_path / f"copy{number}", PairMemory())
+        pair.source_path.touch()
+        assert pair.copy(reflink_wanted=True) == Content(0, xxhash.xxh3_128_digest(b""))
+        assert pair.target_path.read_bytes() == b""
+
+
 def test_one_file_that_cannot_be_shared_does_not_spoil_it_for_the_others(
     loop_fs: Callable[[str], LoopFs], clones: list[reflink.Clone]
 ) -> None:

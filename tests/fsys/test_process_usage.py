@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from as_user import as_user
 from migmond.domain.samples import NoData
 from migmond.fsys.facts import mount_of
-from migmond.fsys.process_usage import GONE, HIDDEN, Usage, cgroup_usage, process_usage
+from migmond.fsys.process_usage import GONE, HIDDEN, Usage, process_usage
 
 HZ, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
@@ -165,16 +165,3 @@ def test_the_state_is_that_of_the_thread_that_matters(tmp_path: Path, states: st
         (tmp_path / "7" / "task" / str(thread) / "status").write_text(f"State:\t{state} (some)\n")
     (tmp_path / "7" / "stat").write_text(f"7 (x) {states[0]} " + " ".join(["1"] * 30))
     assert figures(process_usage(7, proc=str(tmp_path))).state == told
-
-
-def test_a_cgroup(tmp_path: Path) -> None:
-    (tmp_path / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\nsystem_usec 2\n")
-    (tmp_path / "memory.current").write_text("4096\n")
-    (tmp_path / "io.stat").write_text("8:0 rbytes=10 wbytes=20 rios=1 wios=2\n253:0 rbytes=5 wbytes=7\n")
-    usage = figures(cgroup_usage(str(tmp_path)))
-    assert (usage.cpu_s, usage.resident_bytes, usage.read_bytes, usage.write_bytes) == (2.5, 4096, 15, 27)
-    (tmp_path / "memory.current").unlink()
-    (tmp_path / "io.stat").unlink()
-    usage = figures(cgroup_usage(str(tmp_path)))
-    assert usage.resident_bytes == usage.write_bytes == NoData("its controller is not enabled for the cgroup")
-    assert cgroup_usage(str(tmp_path / "none")) == NoData("the cgroup is gone")

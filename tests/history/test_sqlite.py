@@ -20,8 +20,8 @@ from migmond.domain.errors import HistoryError
 from migmond.domain.telemetry import MAX_VALUE, Annotation, series_of
 from migmond.plugin_api.history_conformance import CPU, T0, WRITTEN, ask, batch, near
 from migmond_sqlite import SqliteHistory, history_series, open_history
+from migmond_sqlite.connections import run
 from migmond_sqlite.history_codec import decode, encode, is_weighted
-from migmond_sqlite.history_file import run
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 ROOT = Path(__file__).parents[2]

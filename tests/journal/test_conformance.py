@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from migmond.domain.changes import (
     AddFault,
-    AddIntervention,
     AddListing,
     AddMilestone,
     CancelPending,
@@ -23,19 +22,24 @@ from migmond.domain.changes import (
     Change,
     CloseGroup,
     DirectoriesTouched,
+    ForgetExecution,
+    ForgetSome,
     KeepBreakdown,
     OpenGroup,
     Promote,
     PutExecution,
+    PutIntervention,
     Record,
     Refresh,
     RemovePlan,
     Retry,
+    RetrySome,
     SavePlan,
 )
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.intervention import Intervention, InterventionKind
+from migmond.domain.journal import Sift
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, Entry, Member, TaskResult
 from migmond.domain.timeline import Milestone, MilestoneKind
@@ -49,10 +53,7 @@ from migmond.plugin_api.conformance import (
     root,
 )
 from migmond.plugin_api.memory import open_memory_journal
-from migmond.ports import (
-    Journal,
-    Sift,
-)
+from migmond.ports import Journal
 from migmond_sqlite import open_journal
 
 
@@ -125,9 +126,10 @@ def steps() -> st.SearchStrategy[Step]:
         st.builds(Promote, KEYS, NUMBERS),
         st.builds(Refresh, KEYS, NUMBERS, NUMBERS, TIMES, TIMES, INODES, st.integers(1, 2)),
         st.builds(Retry, KEYS),
+        st.builds(RetrySome, KEYS, st.lists(NUMBERS, max_size=4).map(tuple)),
         st.builds(CancelPending, KEYS),
         st.builds(CancelSome, KEYS, NUMBERS, NUMBERS),
-        st.builds(AddIntervention, done),
+        st.builds(PutIntervention, done),
         st.builds(KeepBreakdown, KEYS, st.sampled_from([b"", b"one", b"two"])),
         st.builds(
             AddMilestone, KEYS, st.builds(Milestone, NUMBERS.map(float), st.sampled_from(MilestoneKind), st.just("x"))
@@ -219,5 +221,34 @@ def test_sqlite_answers_as_the_reference_does(history: list[list[Step]]) -> None
                     await real.apply(changes)
                     await reference.apply(changes)
                 assert await answers(real) == await answers(reference)
+
+    trio.run(run)
+
+
+@given(st.lists(steps(), max_size=12), st.lists(st.integers(0, 7), min_size=1, max_size=6))
+@settings(max_examples=15, deadline=None)
+def test_sqlite_forgets_as_the_reference_does(history: list[Step], pieces: list[int]) -> None:
+    numbering = Numbering()
+    links = tuple(entry(b"%d" % i, inode=i % 3, links=2) for i in range(8))
+    opening: list[Step] = [
+        PutExecution(execution(), "at first"), PutExecution(execution(2)), root(), root(2),
+        Scanned(1, 0, links, frozenset({2}), complete=False), Scanned(2, 0, links, frozenset(), complete=True),
+    ]  # fmt: skip
+
+    async def run() -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            async with open_journal(Path(directory)) as real, open_memory_journal() as reference:
+                changes = [numbering.change(step) for step in [*opening, *history]]
+                transactions: list[list[Change]] = [[*changes, ForgetExecution(1)]]
+                transactions += [[ForgetSome(1, n)] for n in [*pieces, 1000]]
+                for transaction in transactions:
+                    await real.apply(transaction)
+                    await reference.apply(transaction)
+                    assert await answers(real) == await answers(reference)
+                    assert await real.forgotten() == await reference.forgotten()
+                    there = {t.number for t in await real.tasks(1)}
+                    assert {t.directory for t in await real.tasks(1)} <= there | {0}
+                assert await real.forgotten() == []
+                assert await real.tasks(2) != []
 
     trio.run(run)

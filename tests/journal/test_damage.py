@@ -110,7 +110,7 @@ async def test_damage_met_while_running_stops_every_write_and_the_next_start(tmp
             await journal.apply([PutExecution(execution(3))])
         with pytest.raises(JournalDamaged):
             await journal.next_key()
-    with pytest.raises(JournalDamaged, match="pages"):
+    with pytest.raises(JournalDamaged, match="page"):
         async with open_journal(tmp_path):
             pass
     path.write_bytes(whole)  # it was the reading that failed, not the disk; or somebody put a good one back

@@ -19,14 +19,13 @@ from migmond.domain.changes import (
 )
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import JournalDamaged, JournalError, JournalFull
+from migmond.domain.journal import Sift
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import CommitGroup, TaskResult
 from migmond.plugin_api.conformance import entry, execution, listing, root
-from migmond.ports import (
-    Sift,
-)
 from migmond_sqlite import open_journal, reading
-from migmond_sqlite.database import open_reader, open_writer, run
+from migmond_sqlite.connections import run
+from migmond_sqlite.database import open_reader, open_writer
 from migmond_sqlite.schema import PRAGMAS
 
 ROOT = Path(__file__).parents[2]

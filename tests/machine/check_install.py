@@ -8,25 +8,34 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from on_machine import SERVICE, run, shown
+from web_on_machine import WEB, ask, fetch, gateway_is_nobody, of_web, sign_in
 
 CHECKOUT = Path(__file__).parents[2]
 MIGMON = "/usr/local/bin/migmon"
 
 
-def commands() -> str:
-    """What the README's section on the service says to type."""
-    section = (CHECKOUT / "README.md").read_text().split("## As a service", 1)[1]
-    return section.split("```")[1]
+def commands() -> list[str]:
+    """What the README's section on the service says to type: for the daemon, and for the dashboard."""
+    section = (CHECKOUT / "README.md").read_text().split("## As a service", 1)[1].split("\n## ", 1)[0]
+    return section.split("```")[1::2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def typed() -> None:
+    assert not Path("/opt/migmond").exists()
+    assert len(commands()) == 2
+    for text in commands():
+        done = subprocess.run(
+            ["sh", "-e"], input=text, cwd=CHECKOUT, capture_output=True, text=True, check=False,
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_commands_of_the_readme_install_a_service_that_works() -> None:
-    assert not Path("/opt/migmond").exists()
-    done = subprocess.run(
-        ["sh", "-e"], input=commands(), cwd=CHECKOUT, capture_output=True, text=True, check=False,
-        env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
     assert (shown("ActiveState"), shown("StatusText")) == ("active", "idle")
     assert "system daemon" in run(MIGMON, "status").stdout
     for group in ("migmond", "migmond-admin", "migmond-ro"):
@@ -38,7 +47,23 @@ def test_the_commands_of_the_readme_install_a_service_that_works() -> None:
     assert Path("/root/to/from/file").read_text() == "content"
 
 
+def test_they_install_a_dashboard_that_works() -> None:
+    assert run("systemctl", "is-enabled", "migmond-web.socket").stdout.strip() == "enabled"
+    assert of_web("ActiveState") == "inactive"
+    status, page, _ = fetch("GET", "/")
+    assert (status, b"/js/main.js" in page) == (200, True)
+    assert fetch("GET", "/js/main.js")[0] == 200
+    assert of_web("ActiveState") == "active"
+    gateway_is_nobody()
+    run("useradd", "--create-home", "--user-group", "--groups", "migmond-ro", "rob")
+    cookie = sign_in(user="rob")
+    assert ask("GET", "/session", cookie=cookie)[1]["role"] == "viewer"
+    assert ask("GET", "/dashboard", cookie=cookie)[1]["ended"][0]["name"] == "from"
+    run("/usr/local/bin/migmond-web", "--help")
+
+
 def test_it_is_hardened_and_its_units_are_clean() -> None:
-    verified = run("systemd-analyze", "verify", "migmond.service", "migmond.socket")
-    assert verified.stdout + verified.stderr == ""
-    run("systemd-analyze", "security", "--no-pager", "--threshold=30", SERVICE)
+    for name, exposure in ((SERVICE, 30), (WEB, 20)):
+        verified = run("systemd-analyze", "verify", name, name.replace(".service", ".socket"))
+        assert verified.stdout + verified.stderr == ""
+        run("systemd-analyze", "security", "--no-pager", f"--threshold={exposure}", name)

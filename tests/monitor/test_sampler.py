@@ -45,7 +45,7 @@ class Watched:
     async def _parts(self, execution: Execution) -> Cube | None:
         return None
 
-    def _observe(self, learn: bool) -> tuple[list[Observation], list[Observation]]:
+    def _observe(self) -> tuple[list[Observation], list[Observation]]:
         ended, self.ended = self.ended, []
         return self.live, ended
 
@@ -149,3 +149,17 @@ def test_a_plugin_that_calls_its_metric_as_the_system_collector_does_spoils_noth
     own = SampleView(metric, "", {}, 0.5, "", "2026-11-26T22:00:00Z")
     disk = SampleView("migmond_disk_busy_ratio", "", {"device": "sda"}, 0.25, "", "2026-11-26T22:00:00Z")
     assert machine_load([own, disk], Disks()).disks == {"sda": DeviceLoad("sda", 0.25, None)}
+
+
+def test_what_the_machine_uses_is_told_by_zone_without_what_is_in_another_one() -> None:
+    def told(metric: str, value: float | None, **labels: str) -> SampleView:
+        return SampleView(metric, "", labels, value, "" if value is not None else "no", "2026-11-26T22:00:00Z")
+
+    energy, cpu = "migmond_energy_joules_total", "migmond_cpu_seconds_total"
+    zones = {"package-0": 5.0, "package-0/dram": 2.0, "package-0/core": 4.0, "psys": 9.0, "package-1": None}
+    modes = {"user": 10.0, "system": 3.0, "idle": 1000.0, "iowait": 50.0}
+    samples = [told(energy, v, zone=z) for z, v in zones.items()] + [told(cpu, v, mode=m) for m, v in modes.items()]
+    load = machine_load([*samples, told(cpu, 7.0, of="another plugin")], Disks())
+    assert (load.joules, load.busy_s) == ({"package-0": 5.0, "package-0/dram": 2.0}, 13.0)
+    nothing = machine_load([told(energy, None, zone="")], Disks())
+    assert (nothing.joules, nothing.busy_s) == ({}, None)

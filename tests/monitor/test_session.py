@@ -14,14 +14,18 @@ from migmond.analytics.fail_slow import SPANS
 from migmond.analytics.shares import of_threads
 from migmond.domain.activity import Activity, Spent
 from migmond.domain.execution import Execution, Tally, Totals
+from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.identity import Identity
+from migmond.domain.limits import Limits
 from migmond.domain.observation import MoverAtWork, Observation, Outlook
 from migmond.domain.plan import Plan, Source
 from migmond.domain.samples import SampleView
-from migmond.domain.session import MAX_COURSE, DeviceSide, SessionRecord
+from migmond.domain.selector import Selector
+from migmond.domain.session import MAX_COURSE, DeviceSide, MachineUse, SessionRecord
 from migmond.domain.states import ExecutionState
 from migmond.monitor.disks import Disks
-from migmond.monitor.session import MachineLoad, MoverUsage, Session
+from migmond.monitor.session import Session
+from migmond.monitor.usage import MachineLoad, MoverUsage
 
 SECOND = 10**9
 
@@ -150,3 +154,100 @@ def test_a_disk_that_fails_slowly_is_named() -> None:
 
 def test_a_record_without_anything_is_a_record() -> None:
     assert Session(seen(0), 0.0, None).record == SessionRecord(1, "a" * 12, 0.0)
+
+
+def decayed(factor: float, **fields: Any) -> Session:
+    """Ten minutes on a disk that takes `factor` times as long from the middle on."""
+    session, done = Session(seen(0), 0.0, None), 0.0
+    for second in range(0, 600, 2):
+        done += (8 << 20) / (factor if second >= 300 else 1.0)
+        observation = seen(int(done), active_s=float(second), **fields)
+        target = DeviceSide(("sdc",), "sdc", "hdd")
+        outlook = msgspec.structs.replace(observation.outlook, target=target)
+        load = MachineLoad(degrees={"sdc": 61.0})
+        session.observe(msgspec.structs.replace(observation, outlook=outlook), float(second), 1e9 + second, {}, load)
+    return session
+
+
+def test_a_run_that_became_slower_for_good_says_so_with_evidence() -> None:
+    session = decayed(3.0)
+    (issue,) = [i for i in session.performance(0.0).issues if i.kind == "slow_decay"]
+    assert issue.title.startswith("it became 3 times slower after 1.16 GiB")
+    assert issue.evidence.endswith("a shingled disk (SMR) whose cache is full does that (sdc 61 °C)")
+    assert issue.value == pytest.approx(3.0, rel=0.1)
+    assert "It became 3 times slower" in session.time().why
+
+
+def test_what_is_not_significant_or_was_asked_for_is_no_decay() -> None:
+    for session in (decayed(1.0), decayed(1.1)):
+        assert session.decay() is None
+    limited = msgspec.structs.replace(seen(0).execution, limits=Limits(io_bytes_per_s=1 << 20))
+    session = Session(seen(0, execution=limited), 0.0, None)
+    run(session, 60, 1 << 20, execution=limited)
+    assert session.decay() is None
+    fewer = decayed(3.0)
+    fewer.observe(seen(2 << 30, active_s=602.0, workers=1), 602.0, 1e9, {}, MachineLoad())
+    assert fewer.decay() is None
+
+
+MP4 = Hold("h1", HoldReason.USER, "ana", 0.0, None, "", Selector(include=("*.mp4",)), "i-1")
+
+
+def with_holds(done: int, *holds: Hold, reason: str = "") -> Observation:
+    observation = seen(done, copying=spent(source_read=done / (1 << 20)))
+    execution = msgspec.structs.replace(observation.execution, holds=holds, reason=reason)
+    return msgspec.structs.replace(observation, execution=execution)
+
+
+def test_a_hold_on_some_entries_does_not_stop_the_others() -> None:
+    session = Session(with_holds(0, MP4), 0.0, None)
+    for second in range(60):
+        session.observe(with_holds(second << 20, MP4), float(second), float(second), {}, MachineLoad())
+    assert "stands still" not in session.time().why
+    assert "reading the source" in session.time().why
+    assert session.record.held_s == 0.0
+    session.observe(with_holds(60 << 20, MP4, Hold("h2", HoldReason.USER, "ben", 0.0)), 60.0, 60.0, {}, MachineLoad())
+    assert session.time().why == "It stands still: ben paused it."
+
+
+def test_a_hold_is_told_before_the_next_look() -> None:
+    session = Session(seen(0), 0.0, None)
+    session.observe(seen(0), 0.0, 0.0, {}, MachineLoad())
+    assert "not measured" in session.time().why
+    now = msgspec.structs.replace(
+        seen(0).execution, state=ExecutionState.PAUSED, holds=(Hold("h2", HoldReason.USER, "ben", 0.0),)
+    )
+    assert session.time(now).why == "It stands still: ben paused it."
+    assert session.performance(0.0, now).time.why == "It stands still: ben paused it."
+
+
+def test_it_stands_still_when_all_that_is_left_is_held() -> None:
+    reason = "the rest, 2 entries, is held: i-1 by ana"
+    session = Session(with_holds(0, MP4), 0.0, None)
+    for second in range(60):
+        session.observe(with_holds(0, MP4, reason=reason), float(second), float(second), {}, MachineLoad())
+    assert session.time().why == f"It stands still: {reason}."
+    assert session.record.held_s == 59.0
+
+
+def test_what_the_machine_used_meanwhile_is_summed_over_runs_and_counters_that_begin_anew() -> None:
+    session = Session(seen(0), 0.0, None)
+    figures = [(100.0, 50.0, 7.0), (130.0, 51.0, 9.0), (5.0, 52.0, 10.0), (10.0, 60.0, 12.0)]
+    for second, (package, dram, busy) in enumerate(figures, start=1):
+        load = MachineLoad(joules={"package-0": package, "package-0/dram": dram}, busy_s=busy)
+        session.observe(seen(second), float(second), 1e9, {}, load)
+    # The package: 30 and 5, the memory 10. The first look has nothing before it.
+    assert session.record.machine == MachineUse(45.0, 3.0, 5.0)
+    again = Session(seen(4), 0.0, session.record)
+    for second in (1, 2):
+        load = MachineLoad(joules={"package-0": 7.0 * second}, busy_s=1.0 * second)
+        again.observe(seen(5), float(second), 1e9, {}, load)
+    assert again.record.machine == MachineUse(52.0, 4.0, 6.0)
+    again.observe(seen(5), 3.0, 1e9, {}, MachineLoad())
+    assert again.record.machine == MachineUse(52.0, 4.0, 6.0)
+
+
+def test_a_machine_that_does_not_tell_has_used_nothing_known() -> None:
+    session = Session(seen(0), 0.0, None)
+    run(session, 20, 1)
+    assert session.record.machine is None

@@ -19,8 +19,8 @@ from migmond.mover.copy import Copier
 from migmond.mover.group import Copied
 from migmond.mover.roots import open_roots
 from migmond.wire.items import MoverOptions, RootSpec, WorkItem
-from migmond.wire.mover import Open
 from migmond.wire.slots import SLOT_BYTES, MoverSide
+from migmond.wire.to_mover import Open
 from oracle import differences
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give files away")

@@ -12,8 +12,9 @@ import xxhash
 import loopfs
 from migmond.fsys import machine_code
 from migmond.mover.delete import Remover
+from migmond.wire.from_mover import Deleted, Published
 from migmond.wire.items import DeleteDirectory, DeleteItem
-from migmond.wire.mover import Delete, Deleted, Publish, Published
+from migmond.wire.to_mover import Delete, Publish
 from parts import Mover, item_of
 
 NAMES = ("kept", "overwritten", "kept too")

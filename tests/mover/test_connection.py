@@ -11,9 +11,10 @@ import pytest
 
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.mover.main import Connection, Process
+from migmond.wire.from_mover import RootRenamed
 from migmond.wire.items import MoverOptions, RootSpec
-from migmond.wire.mover import Open, RootRenamed, ToMover
 from migmond.wire.slots import SLOT_BYTES, MoverSide
+from migmond.wire.to_mover import Open, ToMover
 
 
 def test_a_daemon_that_was_killed_is_the_end_like_one_that_has_closed() -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
+import os
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from migmond.engine.limiter import Limiter
+from migmond.mover.budget import Budget
 from migmond.mover.control import Abandoned, Controls
+from migmond.planning.allowances import Allowance
 from migmond.wire.slots import SLOT_BYTES, Control, ControlSide, MoverSide
 
 GENEROUS_S = 5.0
@@ -19,10 +24,12 @@ GENEROUS_S = 5.0
 class Mover:
     """Controls at work in a thread, and the daemon's end of its slot."""
 
-    def __init__(self, work: Callable[[Controls], None]) -> None:
+    def __init__(self, work: Callable[[Controls], None], library: ctypes.CDLL | None) -> None:
         memory = mmap.mmap(-1, SLOT_BYTES)
         self.daemon = ControlSide(memory)
+        self.limiter = Limiter(None, "")
         self._controls = Controls(MoverSide(memory))
+        self._controls.join(Budget(os.dup(self.limiter.page()), library))
         self._work = work
         self.abandoned = False
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -41,8 +48,8 @@ class Mover:
 @contextlib.contextmanager
 def throttled(work: Callable[[Controls], None]) -> Iterator[Mover]:
     """A mover that waits, because of a limit of one byte and one entry in a thousand seconds."""
-    mover = Mover(work)
-    mover.daemon.set_limits(1, 0.001)
+    mover = Mover(work, None)
+    mover.limiter.allow(Allowance(1, 0.001), 1)
     mover.thread.start()
     mover.thread.join(0.1)
     assert mover.thread.is_alive()
@@ -60,12 +67,10 @@ def an_entry(controls: Controls) -> None:
 
 
 @pytest.mark.parametrize("work", [a_chunk, an_entry])
-@pytest.mark.parametrize("limits", [(0, 0.0), (1 << 30, 1e6)], ids=["lifted", "raised"])
-def test_who_waits_because_of_a_limit_goes_on_when_it_is(
-    work: Callable[[Controls], None], limits: tuple[int, float]
-) -> None:
+@pytest.mark.parametrize("limits", [Allowance(), Allowance(1 << 30, 1e6)], ids=["lifted", "raised"])
+def test_who_waits_because_of_a_limit_goes_on_when_it_is(work: Callable[[Controls], None], limits: Allowance) -> None:
     with throttled(work) as mover:
-        mover.daemon.set_limits(*limits)
+        mover.limiter.allow(limits, 1)
         assert mover.ends()
         assert not mover.abandoned
 
@@ -82,7 +87,7 @@ def test_who_waits_because_of_a_limit_is_cancelled(work: Callable[[Controls], No
 def test_who_waits_because_of_a_limit_is_paused_and_goes_on(work: Callable[[Controls], None]) -> None:
     with throttled(work) as mover:
         mover.daemon.set_control(Control.PAUSE)
-        mover.daemon.set_limits(0, 0.0)
+        mover.limiter.allow(Allowance(), 1)
         mover.thread.join(0.2)
         assert mover.thread.is_alive()
         assert mover.daemon.look().paused

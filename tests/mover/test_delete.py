@@ -20,15 +20,16 @@ from migmond.domain.entry import entry_type
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.fsys.locking import lock
-from migmond.mover import delete
+from migmond.mover import careful_delete
 from migmond.mover.context import Context
 from migmond.mover.control import Controls
 from migmond.mover.copy import Copier
 from migmond.mover.delete import Remover
 from migmond.mover.roots import open_roots
-from migmond.wire.items import AsideDirectory, DeleteDirectory, DeleteItem, MoverOptions, RootSpec, WorkItem
-from migmond.wire.mover import Delete, Deleted, FromMover, Open, PutBack, PutBackDone
+from migmond.wire.from_mover import Deleted, FromMover, PutBackDone
+from migmond.wire.items import DeleteDirectory, DeleteItem, MoverOptions, NamedTasks, RootSpec, WorkItem
 from migmond.wire.slots import SLOT_BYTES, MoverSide
+from migmond.wire.to_mover import Delete, Open, PutBack
 
 
 class Mover:
@@ -93,7 +94,7 @@ def _kind(fault: Fault | None) -> str:
 
 def _meanwhile(monkeypatch: pytest.MonkeyPatch, step: str, act: Callable[[], object], *, after: bool = False) -> None:
     """Let somebody else do something right before (or after) a step of the delete."""
-    real = getattr(delete, step)
+    real = getattr(careful_delete, step)
 
     def wrapped(*args: object, **kwargs: object) -> object:
         if not after:
@@ -103,7 +104,7 @@ def _meanwhile(monkeypatch: pytest.MonkeyPatch, step: str, act: Callable[[], obj
             act()
         return result
 
-    monkeypatch.setattr(delete, step, wrapped)
+    monkeypatch.setattr(careful_delete, step, wrapped)
 
 
 def _once(act: Callable[[], object]) -> Callable[[], object]:
@@ -270,7 +271,7 @@ def _die(*_: object, **__: object) -> None:
 def _killed_at_unlink(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", _die)
-        patch.setattr(delete, "put_back", lambda *_: None)
+        patch.setattr(careful_delete, "put_back", lambda *_: None)
         with pytest.raises(Killed):
             mover.delete()
     assert os.listdir(mover.source) == [mover.private.name]
@@ -300,7 +301,7 @@ def test_the_next_mover_puts_back_what_does_not_fit(
 def test_what_is_aside_gets_its_name_back(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
     _killed_at_unlink(mover, monkeypatch)
     for expected in (1, 0):
-        Remover(mover.context).put_back(PutBack(3, (AsideDirectory(0, b"", ((7, b"doc"), (8, b"none"))),)))
+        Remover(mover.context).put_back(PutBack(3, (NamedTasks(0, b"", ((7, b"doc"), (8, b"none"))),)))
         assert mover.said[-1] == PutBackDone(3, expected, ())
     assert os.listdir(mover.source) == ["doc"]
 
@@ -308,7 +309,7 @@ def test_what_is_aside_gets_its_name_back(mover: Mover, monkeypatch: pytest.Monk
 def test_putting_back_replaces_nothing(mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
     _killed_at_unlink(mover, monkeypatch)
     (mover.source / "doc").write_bytes(b"version 2")
-    Remover(mover.context).put_back(PutBack(3, (AsideDirectory(0, b"", ((7, b"doc"),)),)))
+    Remover(mover.context).put_back(PutBack(3, (NamedTasks(0, b"", ((7, b"doc"),)),)))
     answer = mover.said[-1]
     assert isinstance(answer, PutBackDone)
     assert [f.fault.kind for f in answer.failures] == ["kept_aside"]
@@ -321,7 +322,7 @@ def test_a_put_back_that_died_between_link_and_unlink_is_finished(
 ) -> None:
     _killed_at_unlink(mover, monkeypatch)
     os.link(mover.private, mover.source / "doc")
-    Remover(mover.context).put_back(PutBack(3, (AsideDirectory(0, b"", ((7, b"doc"),)),)))
+    Remover(mover.context).put_back(PutBack(3, (NamedTasks(0, b"", ((7, b"doc"),)),)))
     assert mover.said[-1] == PutBackDone(3, 1, ())
     assert os.listdir(mover.source) == ["doc"]
 
@@ -382,8 +383,8 @@ def test_a_directory_without_room_for_a_private_name(
             target.write_bytes(b"VERSION 1")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(delete, "set_aside", full)
-    monkeypatch.setattr(delete, "mount_of", lambda _: ("overlay" if "stacked" in what else "ext4", ""))
+    monkeypatch.setattr(careful_delete, "set_aside", full)
+    monkeypatch.setattr(careful_delete, "mount_of", lambda _: ("overlay" if "stacked" in what else "ext4", ""))
     if what == "a further name":
         source.with_name("more").hardlink_to(source)
         mover.item = _again(mover, "doc")

@@ -21,9 +21,11 @@ from migmond.mover.delete import Remover
 from migmond.mover.group import Group
 from migmond.mover.main import Worker
 from migmond.mover.settle import Settler
+from migmond.recovery.dispositions import disposition_of
+from migmond.wire.from_mover import OpenFailed, Settled, Synced
 from migmond.wire.items import DeleteDirectory, DeleteItem, SettleItem, WorkItem
-from migmond.wire.mover import Delete, OpenFailed, Settle, Settled, Synced
 from migmond.wire.slots import SLOT_BYTES, ControlSide, Doing, MoverSide
+from migmond.wire.to_mover import Delete, Settle
 from parts import Mover
 
 
@@ -237,7 +239,7 @@ def test_what_got_the_name_while_a_move_copied_is_read_before_it_is_called_diffe
     assert result is not None
     assert result.fault is not None
     assert result.fault.kind == "taken_meanwhile"
-    assert result.fault.disposition is Disposition.RETRY
+    assert disposition_of(result.fault) is Disposition.RETRY
     again = mover.copier.copy(item, 0, b"", 2).result
     if content == b"a":
         assert again.outcome is Outcome.UNCHANGED

@@ -15,12 +15,14 @@ from migmond.domain.entry import Lost
 from migmond.domain.fault import Fault
 from migmond.domain.plan import ConflictPolicy, VerifyLevel
 from migmond.domain.states import Outcome
-from migmond.mover import conflict, copy
+from migmond.mover import conflict, copy, rename_move
 from migmond.mover.group import Arrival, Group
 from migmond.mover.settle import Settler
 from migmond.mover.temporaries import exchange_name
+from migmond.recovery.dispositions import disposition_of
+from migmond.wire.from_mover import Settled
 from migmond.wire.items import SettleItem
-from migmond.wire.mover import Publish, Settle, Settled
+from migmond.wire.to_mover import Publish, Settle
 from parts import Mover, item_of
 
 BACKUP, NEWER = ConflictPolicy.BACKUP, ConflictPolicy.NEWER
@@ -234,7 +236,7 @@ def test_an_entry_that_becomes_another_kind_is_not_taken_for_what_it_was(
     KINDS[after](source / "x")
     result = mover.copier.copy(msgspec.structs.replace(item, as_found=as_found), 0, b"", 1).result
     assert result.fault is not None
-    assert (result.fault.kind, result.fault.disposition) == ("source_changed", "retry")
+    assert (result.fault.kind, disposition_of(result.fault)) == ("source_changed", "retry")
     assert names(tmp_path / "target") == []
 
 
@@ -261,7 +263,7 @@ def test_something_else_that_is_renamed_by_a_move_is_given_back(
         put(tmp_path / "source" / "f", "not meant")
         return give(*args)
 
-    monkeypatch.setattr(copy, "give_free_name", late)
+    monkeypatch.setattr(rename_move, "give_free_name", late)
     result = copied(mover, "f")
     assert result.fault.kind == "source_changed"
     assert contents(tmp_path / "source") == {"away": "meant", "f": "not meant"}

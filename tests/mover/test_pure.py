@@ -1,4 +1,4 @@
-"""The mover's decisions: names, policies, throttling."""
+"""The mover's decisions: names and policies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from migmond.domain.plan import ConflictPolicy
 from migmond.domain.states import Outcome
 from migmond.mover.conflict import backup_names, free_names, place
 from migmond.mover.directory_cache import CAPACITY, DirectoryCache, OpenDirectory
-from migmond.mover.throttle import Throttle
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda n: b"/" not in n and b"\0" not in n)
 
@@ -30,51 +29,6 @@ def test_examples_of_names() -> None:
     assert next(free_names(b"photo.jpg")) == b"photo (1).jpg"
     assert next(free_names(b"noext")) == b"noext (1)"
     assert next(backup_names(b"photo.jpg")) == b"photo.jpg.~1~"
-
-
-@given(st.lists(st.tuples(st.floats(0, 2), st.integers(1, 5000)), min_size=1), st.integers(1, 10_000))
-def test_a_throttle_never_lets_more_pass_than_its_rate_and_burst(steps: list[tuple[float, int]], rate: int) -> None:
-    """A caller that waits as told passes at most rate × time + burst + one chunk."""
-    throttle, now, passed = Throttle(burst_s=0.1), 0.0, 0
-    throttle.set_rate(rate, now)
-    for pause, amount in steps:
-        now += pause
-        now += throttle.take(amount, now)
-        passed += amount
-        assert passed <= rate * now + 0.1 * rate + amount + 1e-6
-
-
-def test_no_rate_is_no_wait() -> None:
-    throttle = Throttle()
-    assert throttle.take(10**12, 1.0) == 0
-    throttle.set_rate(10, 1.0)
-    assert throttle.take(10, 1.0) == pytest.approx(1.0)
-    throttle.set_rate(0, 1.0)
-    assert throttle.take(10**12, 1.0) == 0
-
-
-@given(
-    st.lists(st.tuples(st.integers(1, 10_000), st.floats(0, 2), st.integers(1, 5000)), min_size=1).map(sorted),
-)
-def test_under_a_rising_limit_no_more_passes_than_it_allowed(steps: list[tuple[int, float, int]]) -> None:
-    throttle, now, passed, allowed = Throttle(burst_s=0.1), 0.0, 0, 0.0
-    for rate, pause, amount in steps:
-        throttle.set_rate(rate, now)
-        waited = pause + throttle.take(amount, now + pause)
-        now, allowed, passed = now + waited, allowed + waited * rate, passed + amount
-        assert passed <= allowed + 0.1 * rate + amount + 1e-6
-
-
-def test_a_debt_is_paid_at_whichever_limit_is_the_quicker() -> None:
-    for before, after, wait_s in ((10, 1000, 1.0), (1000, 10, 1.0), (1000, 1000, 1.0)):
-        throttle = Throttle()
-        throttle.set_rate(before, 0.0)
-        throttle.take(1000, 0.0)
-        throttle.set_rate(after, 0.0)
-        assert throttle.take(0, 0.0) == pytest.approx(wait_s)
-    throttle.set_rate(0, 0.0)
-    throttle.set_rate(1000, 0.0)
-    assert throttle.take(0, 0.0) == 0, "while there is no limit nothing is owed"
 
 
 def arrival(directory: Path, existing: str = "file") -> int:

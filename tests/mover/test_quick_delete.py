@@ -19,8 +19,9 @@ from migmond.fsys.deletes import Deletes, Doomed, Fate
 from migmond.fsys.facts import mount_of
 from migmond.mover.delete import Remover
 from migmond.mover.quick_delete import _TELLING
+from migmond.wire.from_mover import Deleted
 from migmond.wire.items import DeleteDirectory, DeleteItem
-from migmond.wire.mover import Delete, Deleted
+from migmond.wire.to_mover import Delete
 from parts import Mover
 
 pytestmark = pytest.mark.skipif(

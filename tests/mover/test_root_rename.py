@@ -12,7 +12,8 @@ from migmond.domain.fault import Phase
 from migmond.fsys import rename
 from migmond.mover import settle
 from migmond.mover.settle import Settler
-from migmond.wire.mover import RenameRoot, RootRenamed
+from migmond.wire.from_mover import RootRenamed
+from migmond.wire.to_mover import RenameRoot
 from parts import Mover
 
 

@@ -11,7 +11,7 @@ from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.mover.root import Refused
 from migmond.mover.roots import open_roots
 from migmond.wire.items import MoverOptions, RootSpec
-from migmond.wire.mover import Open
+from migmond.wire.to_mover import Open
 
 OPTIONS = MoverOptions(
     "0" * 12,

@@ -13,9 +13,10 @@ from migmond.mover.context import Context
 from migmond.mover.control import Controls
 from migmond.mover.roots import open_roots
 from migmond.mover.scan import Walker
+from migmond.wire.from_mover import FromMover, ScanFinished, Scanned
 from migmond.wire.items import MoverOptions, RootSpec, ScanDirectory
-from migmond.wire.mover import FromMover, Open, Scan, ScanFinished, Scanned
 from migmond.wire.slots import SLOT_BYTES, MoverSide
+from migmond.wire.to_mover import Open, Scan
 
 
 def walk(source: Path, target: Path) -> list[FromMover]:

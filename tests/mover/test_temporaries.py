@@ -13,8 +13,10 @@ from migmond.mover.copy import Copier
 from migmond.mover.group import Arrival
 from migmond.mover.settle import Settler
 from migmond.mover.temporaries import is_temporary
+from migmond.recovery.dispositions import disposition_of
+from migmond.wire.from_mover import Published, Settled, Swept
 from migmond.wire.items import PublishResult, SettleItem
-from migmond.wire.mover import Publish, Published, Settle, Settled, Sweep, Swept
+from migmond.wire.to_mover import Publish, Settle, Sweep
 from parts import Mover
 
 RUN, OLD_RUN = "0" * 11 + "1", "0" * 11 + "2"
@@ -85,7 +87,7 @@ def test_only_what_was_synced_is_published(places: tuple[Path, Path], policy: Co
     (result,) = published(mover)
     assert result.fault is not None
     assert result.fault.kind == "copy_replaced"
-    assert result.fault.disposition == "retry"
+    assert disposition_of(result.fault) == "retry"
     assert not (target / "a").exists()
     assert temporary.exists() is (what not in ("less", "more", "nothing"))  # what is not ours stays
 

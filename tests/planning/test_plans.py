@@ -38,6 +38,7 @@ def test_a_plan_survives_the_way_out_and_back() -> None:
         (spec("/a", "/a/b"), PlanInfeasible, "inside"),
         (spec("/a", "/b", workers=0), InvalidInput, "workers"),
         (spec("/a", "/b", limits=Limits(io_bytes_per_s=0)), InvalidInput, "limit"),
+        (spec("/a", "/b", limits=Limits(timetable="08:00,10MiB:1MiB")), InvalidInput, "direction"),
         (spec("/a", "/b", privileged=True), NotPermitted, "admin"),
         (spec("/a", "/b", selector=api.SelectorSpec(larger_than=-1)), InvalidInput, "negative"),
         (api.PlanSpec(sources=(), destination="/b"), InvalidInput, "sources"),

@@ -60,7 +60,9 @@ def test_patterns_agree_with_fnmatch_on_names(pattern: str, name: str) -> None:
 
 
 NOW = 1_000_000.0
-VIDEO = Candidate(b"films/one.MKV", EntryType.FILE, 5_000, int((NOW - 100) * 1e9), TaskState.FAILED, "EIO")
+VIDEO = Candidate(
+    b"films/one.MKV", EntryType.FILE, 5_000, int((NOW - 100) * 1e9), TaskState.FAILED, "EIO", "read:EIO:5"
+)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +84,8 @@ VIDEO = Candidate(b"films/one.MKV", EntryType.FILE, 5_000, int((NOW - 100) * 1e9
         (Selector(states=("failed",)), True),
         (Selector(states=("done",)), False),
         (Selector(errors=("EIO",)), True),
+        (Selector(errors=("read:EIO:5",)), True),
+        (Selector(errors=("copy:EIO:5", "ENOSPC")), False),
         (Selector(errors=("EACCES",)), False),
         (Selector(include=("*.MKV",), exclude=("one.*",)), False),
         (Selector(include=("*.MKV",), smaller_than=10), False),

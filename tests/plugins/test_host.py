@@ -15,8 +15,10 @@ import pytest
 import trio
 
 from migmond.domain import daemon_api
+from migmond.domain.alert import Tried
 from migmond.domain.errors import PluginError
 from migmond.plugin_api import (
+    ActionFailed,
     AlertActionSpec,
     AlertNotice,
     CollectorSpec,
@@ -391,7 +393,7 @@ def test_what_metrics_and_notes_mean() -> None:
     assert [(k.kind, k.help, k.collector) for k in found.note_kinds] == [("io_error", "It could not be read.", "b")]
 
 
-NOTICE = AlertNotice("rule", "warning", "slow", "aa", True, "now")
+NOTICE = AlertNotice("d1", "a-1", "rule", "warning", "slow", True, "now", "then", 1.0, 2.0, "aa")
 
 
 async def test_alert_actions_are_called_one_by_one_and_supervised(autojump_clock: trio.testing.MockClock) -> None:
@@ -416,14 +418,30 @@ async def test_alert_actions_are_called_one_by_one_and_supervised(autojump_clock
     with pytest.raises(PluginError, match="missing required field `how`"):
         await loaded.act("phone", NOTICE, {})
     assert calls == []
-    assert "longer than 2 s" in await loaded.act("phone", NOTICE, {"how": "hang"})
-    assert "line busy" in await loaded.act("phone", NOTICE, {"how": "raise"})
-    assert await loaded.act("phone", NOTICE, {"how": "well"}) == ""
+    assert "longer than 2 s" in (await loaded.act("phone", NOTICE, {"how": "hang"})).error
+    assert "line busy" in (await loaded.act("phone", NOTICE, {"how": "raise"})).error
+    assert await loaded.act("phone", NOTICE, {"how": "well"}) == Tried()
     for _ in range(FAILURES_TO_QUARANTINE):
         await loaded.act("phone", NOTICE, {"how": "raise"})
     assert view(loaded, "p").state == "quarantined"
-    assert "quarantined" in await loaded.act("phone", NOTICE, {"how": "well"})
+    assert "quarantined" in (await loaded.act("phone", NOTICE, {"how": "well"})).error
     assert calls == ["hang", "raise", "well", "raise", "raise", "raise"]
+
+
+async def test_a_receiver_that_is_down_is_no_fault_of_the_plugin() -> None:
+    answers = [ActionFailed("busy", after_s=7.0)] * 9 + [ActionFailed("", final=True)]
+
+    async def act(notice: AlertNotice, parameters: msgspec.Struct) -> None:
+        raise answers.pop(0)
+
+    def actions(settings: Any) -> Any:
+        return [AlertActionSpec("phone", "Call somebody.", msgspec.Struct, act)]
+
+    loaded = host(p=hook("migmond_alert_actions", actions))
+    for _ in range(9):
+        assert await loaded.act("phone", NOTICE, {}) == Tried("busy", after_s=7.0)
+    assert await loaded.act("phone", NOTICE, {}) == Tried("it failed and does not say why", final=True)
+    assert (view(loaded, "p").state, view(loaded, "p").failures) == ("active", 0)
 
 
 async def test_strategies_are_asked_and_supervised() -> None:
@@ -459,9 +477,7 @@ async def test_the_example_plugin_runs(tmp_path: Path) -> None:
     assert sample.value > 0
     loaded = load_all([Found("example", example)], {})[0]
     (action,) = loaded.alert_actions
-    await action.run(
-        AlertNotice("rule", "warning", "slow", "aa", True, "now"), action.parameters(path=str(tmp_path / "n"))
-    )
+    await action.run(NOTICE, action.parameters(path=str(tmp_path / "n")))
     assert (tmp_path / "n").read_text() == "now warning rule: slow\n"
     strategy: StrategySpec = loaded.strategies[0]
     assert [p.action for p in strategy.propose(Snapshot("aa", 4, 10.0, 1.0), 0.0)] == ["workers"]

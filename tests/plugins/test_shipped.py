@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from migmond.alerting.builtin import builtin_rules
+from migmond.alerting.metrics import METRICS
 from migmond.analytics.run_metrics import families
 from migmond.analytics.schemas import tables
 from migmond.daemon.app import BUILTIN_PLUGINS
@@ -22,7 +24,7 @@ from migmond.plugin_host.host import PluginHost
 from migmond.plugin_host.reference import reference
 
 ROOT = Path(__file__).parents[2]
-UNITS = {"bytes", "seconds", "celsius", "ratio"}
+UNITS = {"bytes", "seconds", "celsius", "ratio", "joules"}
 """Base units (https://prometheus.io/docs/practices/naming/#base-units); numbers of things have none."""
 
 
@@ -36,14 +38,18 @@ def test_they_are_active_and_packaged() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["migmond"] == BUILTIN_PLUGINS
     packaged = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    assert set(packaged) == {"migmond", *(f"plugins/{module}" for module in BUILTIN_PLUGINS.values())}
+    plugins = {f"plugins/{module}" for module in BUILTIN_PLUGINS.values()}
+    assert set(packaged) == {"migmond", "plugins/migmond_web", *plugins}  # the gateway is a program
     contracts = {c["name"]: c for c in project["tool"]["importlinter"]["contracts"]}
     held = contracts["a plugin imports plugin_api, ports, analytics and domain only"]["source_modules"]
     assert set(held) == set(BUILTIN_PLUGINS.values())
-    assert set(project["tool"]["importlinter"]["root_packages"]) == {"migmond", *BUILTIN_PLUGINS.values()}
-    assert {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()} == set(
-        BUILTIN_PLUGINS.values()
-    )
+    assert set(project["tool"]["importlinter"]["root_packages"]) == {
+        "migmond",
+        "migmond_web",
+        *BUILTIN_PLUGINS.values(),
+    }
+    there = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()}
+    assert there == {"migmond_web", *BUILTIN_PLUGINS.values()}
 
 
 def test_the_drop_in_says_what_the_defaults_are() -> None:
@@ -87,6 +93,7 @@ def test_the_page_has_every_metric_kind_of_note_and_column_once() -> None:
         f"| `{name}`"
         for name in [
             *(m.name for m in found.metrics), *(k.kind for k in found.note_kinds), *(f.name for f in families()),
+            *(m.name for m in METRICS), *(r.id for r in builtin_rules()),
         ]
     )  # fmt: skip
     busy = next(row for row in rows if row[0] == "| `migmond_disk_busy_ratio`")
@@ -94,7 +101,7 @@ def test_the_page_has_every_metric_kind_of_note_and_column_once() -> None:
     collectors = [line for line in lines if line.startswith("## ")]
     assert collectors == [
         "## filesystems", "## kernel", "## system", "## smart-health", "## smart-temperature", "## Notes",
-        "## Executions",
+        "## Executions", "## For rules",
     ]  # fmt: skip
 
 

@@ -8,7 +8,8 @@ import trio
 
 from fake_backend import FakeBackend, Lines, connected
 from migmond.rpc.budget import ALWAYS_BYTES, Budget
-from migmond.rpc.connection import MAX_PARAMS_BYTES, Limits
+from migmond.rpc.connection import Limits
+from migmond.rpc.exchange import MAX_PARAMS_BYTES
 from migmond.wire.framing import frame
 
 HELLO = b'{"jsonrpc":"2.0","method":"system.hello","id":1}\n'

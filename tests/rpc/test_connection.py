@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fake_backend import FakeBackend, Lines, an_execution, connected
 from migmond.domain import api
+from migmond.domain.alert_api import RulePutParams
 from migmond.domain.events import Event, ExecutionProgress, ExecutionStateChanged
 from migmond.domain.identity import Role
 from migmond.rpc.connection import PARTIAL_FRAME_S, WRITE_STALL_S, Limits
@@ -212,10 +213,20 @@ async def test_every_method_refuses_every_lower_role(method: str, role: Role) ->
 
 def _parameters(kind: Any) -> dict[str, Any]:
     """The fewest parameters that a method takes."""
-    samples = {"id": "x", "name": "x", "subscription": 1, "plan": {"sources": [{"path": "/a"}], "destination": "/b"}}
+    plan = {"sources": [{"path": "/a"}], "destination": "/b"}
+    samples: dict[str, Any] = {"id": "x", "name": "x", "subscription": 1, "plan": plan}
+    samples |= {"alert": "a-1", "silence": "s-1", "for_s": 1.0, "rule": "x", "enabled": True}
+    if kind is RulePutParams:
+        samples["rule"] = {"name": "x", "condition": {"metric": "x", "operator": "<", "threshold": 1}}
     samples["select"] = [{"metric": "x"}]
     samples["ids"] = ["x", "y"]
-    required = [f.name for f in msgspec.structs.fields(kind) if f.required]
+    samples["dashboard"] = {"name": "mine"}
+    samples["path"] = "/"
+    samples["token"] = "x"
+    samples |= {"action": {"type": "drain"}, "alert": "a-1", "silence": "s-1", "for_s": 60.0, "enabled": True}
+    rule = {"name": "x", "condition": {"metric": "x", "operator": ">", "threshold": 1.0}}
+    required = {f.name: f.type for f in msgspec.structs.fields(kind) if f.required}
+    samples["rule"] = "x" if required.get("rule") is str else rule
     return {name: samples[name] for name in required}
 
 

@@ -12,6 +12,8 @@ import pytest
 import crowd
 from daemon import EmbeddedDaemon
 
+pytestmark = pytest.mark.alone
+
 IDLE, TRICKLING, DEAF = 3_000, 300, 50
 CALLS = 200
 GENEROUS_S = 1.0

@@ -17,7 +17,7 @@ from engine_harness import SystemClock
 from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
 from migmond.config.load import load
-from migmond.daemon.app import history_context
+from migmond.daemon.from_config import history_context
 from migmond.daemon.history import Telemetry, opened
 from migmond.domain.errors import HistoryError, InvalidInput, LimitExceeded, Unavailable
 from migmond.domain.history import (

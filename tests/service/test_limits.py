@@ -8,6 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import cast
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -17,14 +18,15 @@ import trio.testing
 from daemon import EmbeddedDaemon
 from migmond.config.files import MAIN_FILE
 from migmond.config.load import load
-from migmond.config.model import ExecutionsSection, MoversSection
+from migmond.config.work_sections import ExecutionsSection, MoversSection
 from migmond.daemon import service
 from migmond.daemon.activation import inherited_sockets
-from migmond.daemon.app import engine_settings
 from migmond.daemon.descriptors import clients_allowed, reserved_for
 from migmond.daemon.file_pager import PAGE_S
+from migmond.daemon.from_config import engine_settings
 from migmond.daemon.logs import make_log
-from migmond.daemon.service import MAX_READS, Facts, Service
+from migmond.daemon.rights import MAX_READS, Rights
+from migmond.daemon.service import Desks, Knowledge, Service
 from migmond.daemon.shared import Shared
 from migmond.domain import api
 from migmond.domain.entry import EntryType
@@ -35,10 +37,14 @@ from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.plan import Plan, Source
 from migmond.domain.preflight import Promise
 from migmond.domain.states import ExecutionState
+from migmond.domain.steering import Pause
 from migmond.domain.task import Directory, Task
 from migmond.engine.bus import EventBus
 from migmond.engine.manager import Engine
+from migmond.engine.records import Records
+from migmond.engine.salvaging import Salvages
 from migmond.engine.settings import EngineSettings, Surroundings
+from migmond.planning.actions import MAX_IN_FORCE, refuse_too_many
 from migmond.planning.turns import TurnLimits
 from migmond.rpc.peer import credentials_of
 from migmond.rpc.server import bind_socket, has_room
@@ -182,13 +188,14 @@ async def a_service(nursery: trio.Nursery, *executions: Execution) -> tuple[Serv
     engine = Engine(surroundings, nursery)
     for execution in executions:
         engine._roster.add(execution)
-    return Service(engine, surroundings, cast("Facts", None)), journal
+    return Service(engine, surroundings, Rights(engine), cast("Knowledge", None), cast("Desks", Mock())), journal
 
 
 class _Surroundings:
     def __init__(self, journal: _Journal) -> None:
         self.journal, self.clock, self.bus = journal, _Clock(), EventBus(1, lambda: 0.0)
-        self.settings = EngineSettings()
+        self.settings, self.records = EngineSettings(), Records()
+        self.salvages = Salvages()
 
 
 async def test_nobody_can_take_anothers_name(nursery: trio.Nursery) -> None:
@@ -322,10 +329,9 @@ async def test_numbers_and_texts_have_limits(nursery: trio.Nursery) -> None:
     with pytest.raises(InvalidInput):
         await found.cancel(ANA, api.ReasonParams("aaaaaa", "\x1b[2J"))
     hold = Hold("h1", HoldReason.USER, "ana", 0.0, None, "")
-    held = msgspec.structs.replace(execution("bbbbbb000000", "held", 1000), holds=(hold,) * service.MAX_HOLDS)
-    many, _ = await a_service(nursery, held)
+    held = msgspec.structs.replace(execution("bbbbbb000000", "held", 1000), holds=(hold,) * MAX_IN_FORCE)
     with pytest.raises(LimitExceeded):
-        await many.pause(ANA, api.PauseParams("held"))
+        refuse_too_many(held, Pause())
     journal.saved = [(Plan(f"p{i}", (), b"/"), 0.0) for i in range(service.MAX_SAVED_PLANS)]
     with pytest.raises(LimitExceeded):
         await found.save_plan(ANA, plan)

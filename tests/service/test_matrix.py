@@ -39,6 +39,7 @@ ADMINS_ONLY = {"root": OK, "admin": OK, "owner": NO, "operator": NO, "viewer": N
 THEIR_OWN = {"root": OK, "admin": OK, "owner": OK, "operator": OK, "viewer": NO, "nobody": NO}
 LOOK = {"root": OK, "admin": OK, "owner": OK, "operator": HIDDEN, "viewer": OK, "nobody": NO}
 STEER = {"root": OK, "admin": OK, "owner": OK, "operator": HIDDEN, "viewer": NO, "nobody": NO}
+NO_SUCH = {"root": HIDDEN, "admin": HIDDEN, "owner": HIDDEN, "operator": HIDDEN, "viewer": NO, "nobody": NO}
 MATRIX: Mapping[str, Mapping[str, str]] = {
     "system.hello": EVERYBODY,
     "system.methods": EVERYBODY,
@@ -47,6 +48,7 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "system.backup": ADMINS_ONLY,
     "plan.check": THEIR_OWN,
     "plan.save": THEIR_OWN,
+    "plan.browse": THEIR_OWN,
     "plan.list": EVERYBODY,
     "plan.remove": THEIR_OWN,
     "execution.start": THEIR_OWN,
@@ -63,8 +65,16 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "execution.resume": STEER,
     "execution.cancel": STEER,
     "execution.drain": STEER,
+    "execution.intervene": STEER,
+    "execution.undo": {**dict.fromkeys(THEIR_OWN, HIDDEN), "viewer": NO, "nobody": NO},
+    "system.stop_all": THEIR_OWN,
+    "execution.salvage": STEER,
     "execution.verify": STEER,
     "execution.cancel_verification": STEER,
+    "execution.forget": STEER,
+    "execution.rollback": STEER,
+    "execution.recover": STEER,
+    "execution.rollback_plan": STEER,
     "execution.receipt": LOOK,
     "execution.seal_receipt": LOOK,
     "events.subscribe": EVERYBODY,
@@ -82,7 +92,29 @@ MATRIX: Mapping[str, Mapping[str, str]] = {
     "execution.session": LOOK,
     "execution.why": LOOK,
     "history.series": EVERYBODY,
+    "dashboard.list": EVERYBODY,
+    "dashboard.put": EVERYBODY,
+    "dashboard.remove": {**dict.fromkeys(EVERYBODY, HIDDEN), "nobody": NO},
+    "session.link": EVERYBODY,
+    "session.list": EVERYBODY,
+    "session.open": {**dict.fromkeys(EVERYBODY, "invalid_input"), "nobody": NO},
+    "session.assume": {**dict.fromkeys(EVERYBODY, HIDDEN), "nobody": NO},
+    "session.close": {**dict.fromkeys(EVERYBODY, HIDDEN), "nobody": NO},
+    "alerts.deliveries": EVERYBODY,
+    "alerts.list": EVERYBODY,
+    "alerts.acknowledge": NO_SUCH,
+    "alerts.silence": THEIR_OWN,
+    "alerts.unsilence": NO_SUCH,
+    "alerts.silences": EVERYBODY,
+    "rules.list": EVERYBODY,
+    "rules.get": EVERYBODY,
+    "rules.put": THEIR_OWN,
+    "rules.remove": ADMINS_ONLY,
+    "rules.enable": ADMINS_ONLY,
+    "rules.test": EVERYBODY,
 }
+GOES_ON = ("conflict", "plan_infeasible")
+"""It has ended, so that there is nothing to pause; or it was rolled back by then, so that there is nothing to undo."""
 NAMES_AN_EXECUTION = [m.name for m in standard_registry().all() if "id" in m.params.__struct_fields__]
 NAMES_SEVERAL = [m.name for m in standard_registry().all() if "ids" in m.params.__struct_fields__]
 CONFIGURATION = ROLES + '[plugins.sqlite]\nenabled = true\n[plugins.hook]\nenabled = false\ntoken = "sesame"\n'
@@ -166,7 +198,17 @@ def parameters(method: str, who: str, id_: str, other: str, base: Path) -> dict[
     assert kind is not None
     samples: dict[str, Any] = {"id": id_, "name": "saved", "subscription": 1, "plan": plan, "plan_name": ""}
     samples["select"] = [{"metric": "cpu_ratio"}]
+    samples["action"] = {"type": "workers", "count": 1}
     samples["ids"] = [id_, other]
+    samples["dashboard"] = {"name": "mine"}
+    samples["path"] = "private-name" if method == "execution.salvage" else str(home)
+    samples["token"] = "of nobody"
+    samples |= {"alert": "a-0", "silence": "s-0", "for_s": 60.0, "rule": "stalled", "enabled": True}
+    if method == "rules.put":
+        condition = {"metric": "migmond_execution_movers", "operator": "<", "threshold": 1}
+        samples["rule"] = {"name": f"of-{who}", "condition": condition}
+    if method == "rules.test":
+        return {"rule": "stalled"}
     wanted = [f.name for f in msgspec.structs.fields(kind.params) if f.required]
     if method == "report.export":
         return {"table": "executions"}
@@ -178,8 +220,9 @@ def test_who_may_call_what(daemon: SystemDaemon, anas: str, anas_other: str, bas
     found = {}
     # A plan is removed after it was saved: by name, save comes after remove.
     for method in sorted(MATRIX, key=lambda name: (name == "plan.remove", name)):
-        answer = ask(daemon, who, method, parameters(method, who, anas, anas_other, base))
-        allowed = isinstance(answer, dict) or answer == "conflict"  # it has ended: nothing to pause or resume
+        its = _run(daemon, base, f"for-{who}") if method == "execution.forget" else anas  # of its own: it goes
+        answer = ask(daemon, who, method, parameters(method, who, its, anas_other, base))
+        allowed = isinstance(answer, dict) or answer in GOES_ON
         found[method] = OK if allowed else answer
     assert found == {method: row[who] for method, row in MATRIX.items()}
 
@@ -190,8 +233,11 @@ def test_what_is_hidden_does_not_show_that_it_is_there(daemon: SystemDaemon, ana
 
     def answer(name: str) -> str:
         def call() -> str:
+            params: dict[str, Any] = {"ids": [name, "none"]} if method in NAMES_SEVERAL else {"id": name}
+            if method == "execution.salvage":
+                params["path"] = "private-name"
             with Client(daemon.socket) as client, pytest.raises(RemoteError) as e:
-                client.call(method, {"ids": [name, "none"]} if method in NAMES_SEVERAL else {"id": name}, dict)
+                client.call(method, params, dict)
             return f"{e.value.kind} {e.value.message} {e.value.hint}".replace(name, "NAME")
 
         return as_user(call, uid=BEN, gid=BEN, groups=(gid(OPERATORS),))

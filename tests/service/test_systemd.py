@@ -39,6 +39,14 @@ def test_a_service_from_its_first_client_to_its_end(installed: Machine) -> None:
     assert passed(installed.boot("tests/machine/check_service.py"))
 
 
+def test_the_web_gateway_as_a_service(installed: Machine) -> None:
+    assert passed(installed.boot("tests/machine/check_web.py"))
+
+
+def test_the_drop_in_for_the_health_of_disks(installed: Machine) -> None:
+    assert passed(installed.boot("tests/machine/check_health.py"))
+
+
 def test_a_machine_that_loses_power_goes_on_when_it_boots(installed: Machine) -> None:
     assert passed(installed.boot("tests/machine/check_before_power_cut.py", pull_the_plug=True))
     assert passed(installed.boot("tests/machine/check_after_power_cut.py"))
@@ -46,4 +54,4 @@ def test_a_machine_that_loses_power_goes_on_when_it_boots(installed: Machine) ->
 
 def test_the_readme_installs_it(booted: Machine) -> None:
     """On this machine's root; scripts/systemd-test builds one that has nothing but Debian's packages."""
-    assert passed(booted.boot("tests/machine/check_install.py"))
+    assert passed(booted.boot("tests/machine/check_install.py", network=True))

@@ -16,8 +16,11 @@ from fake_daemon import Connection, FakeDaemon, Handler, Refusal
 from fake_reports import COMPARISON, EXPORT, PERIOD, REPORT
 from fake_views import AT, ended, execution
 from migmond.domain import api, daemon_api
+from migmond.domain.error_api import ErrorGroups
+from migmond.domain.event_api import Subscription
 from migmond.domain.events import ExecutionStateChanged, ExecutionVerified
 from migmond.domain.samples import MetricList, MetricView, Notes, NoteView, Samples, SampleView
+from migmond.domain.steering_api import InterventionList
 
 ROOT = Path(__file__).parents[2]
 VERDICT = api.PlanVerdict(True, 5, 4, 1, 10, "copy", 100, None, (), 0.1)
@@ -31,11 +34,11 @@ NOTE = NoteView(AT, "sda", "io_error", "I/O error, dev sda, sector 1", "kernel")
 RUNNING, DONE = execution(), ended(verification=VERIFICATION)
 
 
-def subscribed(connection: Connection, params: dict[str, Any]) -> api.Subscription:
+def subscribed(connection: Connection, params: dict[str, Any]) -> Subscription:
     """Say that it runs, then that it has ended and was verified."""
     connection.notify(ExecutionStateChanged(8, AT, RUNNING.id, "running", "completed", DONE))
     connection.notify(ExecutionVerified(9, AT, RUNNING.id, VERIFICATION))
-    return api.Subscription(1, 7, False, (RUNNING,))
+    return Subscription(1, 7, False, (RUNNING,))
 
 
 def always(answer: Any) -> Handler:
@@ -56,8 +59,8 @@ HANDLERS: dict[str, Handler] = {
     "execution.list": always(api.ExecutionPage((RUNNING, DONE), 2)),
     "execution.get": always(DONE),
     "execution.files": always(api.TaskPage((TASK,), None)),
-    "execution.errors": always(api.ErrorGroups(())),
-    "execution.interventions": always(api.InterventionList(())),
+    "execution.errors": always(ErrorGroups(())),
+    "execution.interventions": always(InterventionList(())),
     "execution.pause": always(RUNNING),
     "execution.resume": always(RUNNING),
     "execution.cancel": always(RUNNING),

@@ -136,14 +136,14 @@ def percentile(ordered: list[float], percent: float) -> float:
 
 
 @contextlib.contextmanager
-def subscribed(path: str, count: int, interval_s: float) -> Iterator[None]:
+def subscribed(path: str, count: int, interval_s: float, *, deltas: bool = False) -> Iterator[None]:
     """Each has subscribed to everything, with so many seconds between two looks at one execution, and reads it all."""
     ready, theirs = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(ready)
-            _read_on(path, count, interval_s, theirs)
+            _read_on(path, count, {"interval_s": interval_s, "deltas": deltas}, theirs)
         except BaseException:  # whatever it is belongs on the screen, not past this fork
             traceback.print_exc()
         os._exit(1)
@@ -158,11 +158,9 @@ def subscribed(path: str, count: int, interval_s: float) -> Iterator[None]:
         os.waitpid(child, 0)
 
 
-def _read_on(path: str, count: int, interval_s: float, ready: int) -> None:
+def _read_on(path: str, count: int, params: dict[str, float | bool], ready: int) -> None:
     room_for(count)
-    request = msgspec.msgpack.encode(
-        {"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": {"interval_s": interval_s}}
-    )
+    request = msgspec.msgpack.encode({"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": params})
     parent, poll = os.getppid(), select.epoll()
     clients = {}
     for _ in range(count):

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ from typing import Protocol, Self
 import psutil
 
 ROOT = Path(__file__).parents[2]
+LONGEST_SOCKET = 107
+"""Bytes of a Unix socket's path (unix(7)): directories of tests that run side by side are longer sometimes."""
 
 
 class DaemonProcess(Protocol):
@@ -32,7 +35,8 @@ class EmbeddedDaemon:
     """`python -m migmond.daemon --user` on its own socket and state. A context manager that stops it at the end.
 
     Args:
-        home: directory for socket, state and log; made when missing.
+        home: directory for socket, state and log; made when missing. Where its path is too long for a socket, that is
+            in a directory of its own, until nobody knows of this object any more.
         configuration: text of a migmond.toml of its own.
         open_files: its soft and hard limit of open files; None for ours.
     """
@@ -41,6 +45,9 @@ class EmbeddedDaemon:
         self.home = home
         self._open_files = open_files
         self.socket = str(home / "socket")
+        if len(os.fsencode(self.socket)) > LONGEST_SOCKET:
+            self._elsewhere = tempfile.TemporaryDirectory(prefix="mm-", dir="/tmp")
+            self.socket = os.path.join(self._elsewhere.name, "socket")
         home.mkdir(parents=True, exist_ok=True)
         (home / "config").mkdir(exist_ok=True)
         (home / "config" / "migmond.toml").write_text(configuration or "# defaults\n")
@@ -76,7 +83,17 @@ class EmbeddedDaemon:
         os.close(theirs)
         with open(ready, "rb") as answer:
             if not answer.read(1):
-                raise RuntimeError("the daemon did not start:\n" + self.log())
+                raise RuntimeError(f"the daemon did not start ({self._ended()}):\n{self.log()}")
+
+    def _ended(self) -> str:
+        """How its process ended, for people: one that was killed has logged nothing."""
+        assert self.process is not None
+        try:
+            return f"it ended with {self.process.wait(10)}"
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return "it runs and said nothing"
 
     def _spawn(self, arguments: list[str], log_fd: int, ready_fd: int) -> DaemonProcess:
         return subprocess.Popen(

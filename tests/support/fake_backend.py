@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections.abc
+import enum
 import inspect
 import socket
 import typing
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,20 +15,25 @@ import msgspec
 import trio
 
 from migmond.domain import api
+from migmond.domain.dashboards import DashboardList, DashboardView, PutDashboardParams
 from migmond.domain.errors import NotFound
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.identity import Identity, Peer, Role
+from migmond.domain.people import Link, OpenParams, Person, PersonSession, Token
 from migmond.domain.plan import Plan, Source
 from migmond.domain.states import ExecutionState
 from migmond.engine.bus import EventBus
 from migmond.engine.views import execution_view
-from migmond.rpc.backend import Backend
+from migmond.rpc.alert_backend import AlertBackend
+from migmond.rpc.backend import Backend, Dashboards, People
 from migmond.rpc.budget import Budget
 from migmond.rpc.connection import Connection, Limits
 from migmond.rpc.fanout import Fanout
 from migmond.rpc.methods import standard_registry
+from migmond.rpc.record_backend import RecordBackend
 from migmond.rpc.registry import Registry
 from migmond.rpc.subscriptions import EventEncoder
+from migmond.rpc.system_backend import SystemBackend
 from migmond.rpc.trickle import Trickle, Trickles
 
 
@@ -38,15 +45,78 @@ def an_execution(id_: str = "aaaaaaaaaaaa") -> api.ExecutionView:
     return execution_view(execution, None, 0.0)
 
 
+class FakePeople:
+    """Everybody's token is good."""
+
+    def link(self, peer: Peer, role: str) -> Link:
+        return Link("link", "ana", role, "")
+
+    async def open(self, peer: Peer, params: OpenParams) -> Token:
+        return Token("token", "1", "ana", 1000, "viewer", "")
+
+    def assume(self, token: str) -> tuple[Peer, Person]:
+        return Peer(Identity(1000, 1000), Role.VIEWER), Person("1", "ana", 1000, "viewer", "")
+
+    def all(self, peer: Peer, own: str) -> tuple[PersonSession, ...]:
+        return ()
+
+    def close(self, peer: Peer, session_id: str) -> None:
+        pass
+
+    def is_open(self, session_id: str) -> bool:
+        return True
+
+
+class FakeDashboards:
+    """Nobody has any."""
+
+    def all(self, peer: Peer) -> DashboardList:
+        return DashboardList(())
+
+    def put(self, peer: Peer, params: PutDashboardParams) -> DashboardView:
+        return DashboardView(params.dashboard, "")
+
+    def remove(self, peer: Peer, name: str) -> None:
+        pass
+
+
+class FakeDesk:
+    """Implements a protocol of a desk, such as `migmond.rpc.alert_backend.AlertBackend`, likewise."""
+
+    def __init__(self, protocol: type, calls: list[tuple[str, Peer]]) -> None:
+        self._protocol = protocol
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        return answering(self._protocol, name, self._calls)
+
+
+def answering(protocol: type, name: str, calls: list[tuple[str, Peer]]) -> Callable[..., Awaitable[Any]]:
+    """Return what stands in for a method of `protocol`: it records who called and returns an empty result."""
+    declared = inspect.getattr_static(protocol, name)  # a typo in a method shows here
+    result = typing.get_type_hints(declared, vars(inspect.getmodule(protocol)))["return"]
+
+    async def answer(peer: Peer, *_: object) -> Any:
+        calls.append((name, peer))
+        return empty(result)
+
+    return answer
+
+
 class FakeBackend:
     """Implements `migmond.rpc.backend.Backend` by `__getattr__`: unknown methods return an empty result."""
 
     def __init__(self) -> None:
         self.bus = EventBus(1, lambda: 0.0)
+        self.people: People = FakePeople()
+        self.dashboards: Dashboards = FakeDashboards()
         self.calls: list[tuple[str, Peer]] = []
         self.hidden: set[str] = set()
         self.gate: trio.Event | None = None
         self.entered = trio.Event()
+        self.alerts = FakeDesk(AlertBackend, self.calls)
+        self.system = FakeDesk(SystemBackend, self.calls)
+        self.records = FakeDesk(RecordBackend, self.calls)
 
     def may_see(self, peer: Peer, execution: str) -> bool:
         return execution not in self.hidden
@@ -69,14 +139,7 @@ class FakeBackend:
         return api.ExecutionPage((an_execution(),), 1)
 
     def __getattr__(self, name: str) -> Any:
-        declared = inspect.getattr_static(Backend, name)  # a typo in a method shows here
-        result = typing.get_type_hints(declared, vars(inspect.getmodule(Backend)))["return"]
-
-        async def answer(peer: Peer, *_: object) -> Any:
-            self.calls.append((name, peer))
-            return empty(result)
-
-        return answer
+        return answering(Backend, name, self.calls)
 
 
 def empty(kind: Any) -> Any:
@@ -85,12 +148,16 @@ def empty(kind: Any) -> Any:
     origin = typing.get_origin(kind)
     if kind in samples:
         return samples[kind]
+    if isinstance(kind, enum.EnumMeta):
+        return next(iter(kind))
     if origin is tuple:
         return ()
-    if origin is dict:
+    if origin in (dict, collections.abc.Mapping):
         return {}
     if origin is not None:
         return None  # an optional value
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return next(iter(kind))
     if kind is api.ExecutionView:
         return an_execution()
     return kind(**{f.name: empty(f.type) for f in msgspec.structs.fields(kind) if f.required})

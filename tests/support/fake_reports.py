@@ -20,6 +20,7 @@ from migmond.domain.analysis import (
     SimilarRun,
     WearView,
 )
+from migmond.domain.error_api import ErrorGroup
 from migmond.domain.report import (
     CostSums,
     ExportPage,
@@ -31,6 +32,7 @@ from migmond.domain.report import (
     SimilarView,
     SumsView,
 )
+from migmond.domain.steering_api import InterventionView
 
 GIB = 1 << 30
 MEASURED = MeasuredView(
@@ -64,8 +66,8 @@ REPORT = ReportView(
           ShareView("sync", "sync", 0.003, "")),
     bottleneck=ShareView("source_read", "source read", 0.7, ""),
     time_reason="",
-    errors=(api.ErrorGroup("copy", "EIO", 5, "input/output error", 12, AT, AT, ("a/b",), "replace the disk"),),
-    interventions=(api.InterventionView("i-1", "8f3a1c", "pause", "ana", AT, "lunch", "running", "paused", ""),),
+    errors=(ErrorGroup("copy", "EIO", 5, "input/output error", 12, AT, AT, ("a/b",), "replace the disk"),),
+    interventions=(InterventionView("i-1", "8f3a1c", "pause", "ana", AT, "lunch", "running", "paused", ""),),
     cost=COST,
     similar=(SimilarView(SimilarRun("4d2e" * 3, 0.81, 0.9, 1.0, 0.9), "earlier", "completed", AT,
                          api.TallyView(900, 9 * GIB), 100.0, 9 * GIB / 100),),

@@ -25,7 +25,8 @@ from migmond.domain.task import CommitGroup, TaskResult
 from migmond.plugin_api.conformance import PLAN, entry, execution, listing, root
 from migmond_sqlite import open_journal
 from migmond_sqlite.checksums import PAGE_BYTES
-from migmond_sqlite.database import open_reader, run
+from migmond_sqlite.connections import run
+from migmond_sqlite.database import open_reader
 
 TABLES = ("execution", "task", "directory", "commit_group", "fault", "intervention", "plan", "counter")
 Rows = dict[str, list[tuple[Any, ...]]]

@@ -7,11 +7,14 @@ directory of the test and stays from boot to boot. It boots in less than a secon
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,7 @@ VENV = "/opt/migmond"
 CHECKS_VENV = "/opt/checks"
 """The checks' own environment: pytest and what else the tests use."""
 _TIMEOUT_S = 600
+_LOOK_S = 0.2
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 _TARGET = """
@@ -89,14 +93,14 @@ class Machine:
         units.mkdir(parents=True)
         (units / "migmond-checks.target").write_text(_TARGET)
         # Nothing that this machine starts at boot is wanted, nor could most of it run there.
-        for wants in ("multi-user.target.wants", "sysinit.target.wants", "timers.target.wants", "getty.target.wants"):
-            _hide(units / wants)
+        for target in ("multi-user", "sysinit", "sockets", "timers", "getty"):
+            _hide(units / f"{target}.target.wants")
         self._make_environment(CHECKS_VENV)
 
     def install(self) -> None:
         """Units as they come, groups by sysusers, and an environment at the place that the unit file names, which runs
         the checkout: what the README's commands do (tests/machine/check_install.py), without their minute."""
-        for unit in ("migmond.service", "migmond.socket"):
+        for unit in ("migmond.service", "migmond.socket", "migmond-web.service", "migmond-web.socket"):
             shutil.copy(ROOT / "contrib/systemd" / unit, self.files / "etc/systemd/system")
         sysusers = self.files / "usr/lib/sysusers.d"
         sysusers.mkdir(parents=True)
@@ -105,6 +109,7 @@ class Machine:
         for name, module, function in (
             ("migmond", "migmond.daemon.main", "main"),
             ("migmon", "migmond.cli.__main__", "run"),
+            ("migmond-web", "migmond_web.main", "main"),
         ):
             program = venv / "bin" / name
             program.write_text(f"#!{VENV}/bin/python\nfrom {module} import {function}\n{function}()\n")
@@ -126,25 +131,27 @@ class Machine:
         (venv / "lib" / version / "site-packages" / "migmond.pth").write_text("\n".join(inside) + "\n")
         return venv
 
-    def boot(self, checks: str, *, pull_the_plug: bool = False) -> Boot:
+    def boot(self, checks: str, *, pull_the_plug: bool = False, network: bool = False) -> Boot:
         """Start it, run the checks in `checks` (pytest arguments, paths below the checkout), and wait for its end.
 
         Args:
             pull_the_plug: every process dies at once when the checks have ended; else it shuts down in order.
+            network: it reaches what this machine reaches. Then it shares its ports as well, so that there is one such
+                machine at a time: another one waits here.
         """
         action = "poweroff-immediate" if pull_the_plug else "poweroff"
         unit = _CHECKS.format(action=action, venv=CHECKS_VENV, checkout=CHECKOUT, arguments=checks)
         (self.files / "etc/systemd/system/migmond-checks.service").write_text(unit)
         result = self.files / "result"
         result.write_text("")
-        with _cgroups() as cgroups:
-            console = self._start(cgroups)
+        with _cgroups() as cgroups, _only_one() if network else contextlib.nullcontext():
+            console = self._start(cgroups, "" if network else "--private-network")
         output = result.read_text(errors="replace")
         last = output.strip().splitlines()[-1:] or [""]
         passed = " passed" in last[0] and "failed" not in last[0] and "error" not in last[0]
         return Boot(passed, output, console)
 
-    def _start(self, cgroups: list[Path]) -> str:
+    def _start(self, cgroups: list[Path], options: str) -> str:
         overlay, root = self._directory, self._directory / "root"
         binds = " ".join(f"--bind={outside}:{inside}" for inside, outside in self._binds.items())
         # In a mount namespace of its own: nothing of this stays, whatever happens.
@@ -154,7 +161,7 @@ class Machine:
             mount -t tmpfs none /run
             for group in {" ".join(map(str, cgroups))}; do echo $$ > $group/cgroup.procs; done
             exec systemd-nspawn --quiet --register=no --keep-unit --boot --directory={root} --machine=migmond-test \\
-                --bind-ro={ROOT}:{CHECKOUT} {binds} systemd.unit=migmond-checks.target
+                {options} --bind-ro={ROOT}:{CHECKOUT} {binds} systemd.unit=migmond-checks.target
         """)
         done = subprocess.run(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
@@ -169,6 +176,30 @@ def _hide(directory: Path) -> None:
     """Make a directory that hides the one of the same name below."""
     directory.mkdir()
     os.setxattr(directory, "trusted.overlay.opaque", b"y")
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[None]:
+    """Wait until no other machine uses our network, and keep others waiting.
+
+    An abstract socket is one in a network namespace, as a port is, and goes with the process.
+
+    Raises:
+        TimeoutError: another one uses it for longer than a machine runs.
+    """
+    deadline = time.monotonic() + 2 * _TIMEOUT_S
+    with socket.socket(socket.AF_UNIX) as held:
+        while True:
+            try:
+                held.bind("\0migmond-test-machine")
+                break
+            except OSError as e:
+                if e.errno != errno.EADDRINUSE:
+                    raise
+                if time.monotonic() > deadline:
+                    raise TimeoutError("another machine of a test uses the network, and does not end") from e
+            time.sleep(_LOOK_S)
+        yield
 
 
 @contextlib.contextmanager

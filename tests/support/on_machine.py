@@ -33,12 +33,13 @@ def shown(name: str) -> str:
 def until(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come: {shown('StatusText')}\n{journal()}"
+        assert time.monotonic() < deadline, f"{what} did not come: {shown('StatusText')}\n{journal()[-4000:]}"
         time.sleep(0.05)
 
 
-def journal() -> str:
-    return run("journalctl", "--no-pager", "-n", "40", "-u", SERVICE, check=False).stdout
+def journal(unit: str = SERVICE) -> str:
+    """All of it: what a daemon that is aborted says of its threads is hundreds of lines."""
+    return run("journalctl", "--no-pager", "-u", unit, check=False).stdout
 
 
 def movers() -> list[psutil.Process]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
@@ -12,8 +13,9 @@ from migmond.analytics.classes import SIZE_BOUNDS, SIZES, TYPES
 from migmond.analytics.cube import Cube, Row
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Tally
+from migmond.domain.file_kinds import FileKind, tells_kind
 from migmond.domain.states import Outcome, TaskState
-from migmond.domain.task import Entry, Listing, Task
+from migmond.domain.task import Entry, Listing, Task, may_be_read
 
 
 class Counts(Protocol):
@@ -23,6 +25,7 @@ class Counts(Protocol):
     def settle(self, task: Task, state: TaskState) -> None: ...
     def settle_done(self, tasks: list[Task]) -> Tally: ...
     def resize(self, task: Task, size: int) -> None: ...
+    def read(self, found: Iterable[tuple[Task, FileKind]]) -> None: ...
     def inherit(self, old: Task, heir: Task) -> None: ...
     def reopen(self, directory: Task) -> None: ...
     def leave_out(self, directory: Task) -> None: ...
@@ -37,7 +40,13 @@ SIZES_TRIED = sorted({0, 1, 1 << 40, *SIZE_BOUNDS, *(b + 1 for b in SIZE_BOUNDS)
 NAMES = (b"a.mp4", b"b.MP4", b".jpg", b"no", b"mp4", b"t.tar.gz", b"x.sqlite", b"odd.", b"\xff.\xfe", b"a.py")
 
 
-def kind_of(task: Task) -> str:
+KINDS = {
+    FileKind.OTHER: "other", FileKind.VIDEO: "video", FileKind.TEXT: "code or text",
+    FileKind.DATABASE: "database or disk image",
+}  # fmt: skip
+
+
+def kind_of(task: Task, read: dict[int, FileKind]) -> str:
     """Naively."""
     if task.type is not FILE:
         return {DIRECTORY: "directory", SYMLINK: "symlink"}.get(task.type, "special")
@@ -45,7 +54,10 @@ def kind_of(task: Task) -> str:
     known = {
         b"mp4": "video", b"jpg": "image", b"gz": "archive", b"sqlite": "database or disk image", b"py": "code or text"
     }  # fmt: skip
-    return known.get(extension.lower(), "other") if dot or stem else "other"
+    if task.number in read:
+        return KINDS[read[task.number]]
+    unknown = "unknown" if task.size else "other"
+    return known.get(extension.lower(), unknown) if dot or stem else unknown
 
 
 def size_of(task: Task) -> str:
@@ -58,6 +70,7 @@ class Oracle:
 
     def __init__(self, roots: int) -> None:
         self.tasks = {n: Task(n, 0, b"", DIRECTORY, 4096, 0, 0, 1, 1, 2) for n in range(1, roots + 1)}
+        self.read: dict[int, FileKind] = {}
 
     def owner(self, number: int) -> int:
         """With which directory the entries of `number` count."""
@@ -72,7 +85,7 @@ class Oracle:
             if t.outcome is Outcome.NOT_SELECTED:
                 continue
             key = (
-                kind_of(t) if kind else None,
+                kind_of(t, self.read) if kind else None,
                 size_of(t) if size else None,
                 self.owner(t.directory or t.number) if directory else None,
             )
@@ -96,12 +109,12 @@ class Trial:
 
     def __init__(self, data: st.DataObject, counts: Counts, cube: Cube, *, empty: bool = False) -> None:
         self.data, self.counts, self.cube, self.oracle = data, counts, cube, Oracle(2)
-        for task in () if empty else self.oracle.tasks.values():
-            cube.plan_task(task)
+        if not empty:
+            cube.count(self.oracle.tasks.values())
 
     def step(self) -> None:
         choices = [self.list, self.settle, self.settle, self.settle_many, self.resize, self.inherit, self.reopen,
-                   self.leave_out]  # fmt: skip
+                   self.leave_out, self.look]  # fmt: skip
         self.data.draw(st.sampled_from(choices))()
 
     def list(self) -> None:
@@ -124,7 +137,11 @@ class Trial:
             elif draw(st.integers(0, 3)) == 0:
                 outcomes[position] = draw(st.sampled_from([Outcome.NOT_SELECTED, Outcome.OTHER_FILE_SYSTEM]))
             entries.append(entry)
-        told = self.counts.plan(Listing(directory, 1, first, tuple(entries), outcomes, True, leaders))
+        kinds: dict[int, FileKind] = {}
+        for position, e in enumerate(entries):
+            if e.type is FILE and e.size and not tells_kind(e.name) and draw(st.integers(0, 4)) == 0:
+                kinds[position] = self.oracle.read[first + position] = draw(st.sampled_from(sorted(KINDS)))
+        told = self.counts.plan(Listing(directory, 1, first, tuple(entries), outcomes, True, leaders, kinds))
         planned, skipped = Tally(), Tally()
         for position, e in enumerate(entries):
             outcome = outcomes.get(position, Outcome.NONE)
@@ -168,6 +185,15 @@ class Trial:
             self.counts.resize(task, size)
             self.oracle.tasks[task.number] = msgspec.structs.replace(task, size=size)
 
+    def look(self) -> None:
+        found: dict[int, tuple[Task, FileKind]] = {}
+        for _ in range(self.data.draw(st.integers(1, 3))):
+            task = self.pick(TaskState.PENDING, kind=FILE)
+            if task is not None and may_be_read(task):
+                found[task.number] = (task, self.data.draw(st.sampled_from(sorted(KINDS))))
+        self.counts.read(found.values())
+        self.oracle.read |= {number: kind for number, (_, kind) in found.items()}
+
     def inherit(self) -> None:
         heir = self.pick(TaskState.PENDING, kind=FILE)
         if heir is None or not heir.leader:
@@ -177,7 +203,7 @@ class Trial:
             return
         self.counts.inherit(old, heir)
         self.oracle.tasks[heir.number] = msgspec.structs.replace(heir, leader=0)
-        if old.state is TaskState.FAILED:
+        if old.state is TaskState.FAILED or old.outcome is Outcome.LEFT_OUT:
             self.oracle.tasks[old.number] = msgspec.structs.replace(old, leader=heir.number)
 
     def reopen(self) -> None:

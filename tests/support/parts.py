@@ -11,16 +11,19 @@ import pytest
 
 from migmond.domain.entry import entry_type
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
+from migmond.engine.limiter import Limiter
 from migmond.fsys import machine_code as machine
+from migmond.mover.budget import Budget
 from migmond.mover.commit import Committer
 from migmond.mover.context import Context
 from migmond.mover.control import Controls
 from migmond.mover.copy import Copier
 from migmond.mover.group import Group
 from migmond.mover.roots import open_roots
+from migmond.wire.from_mover import FromMover, Published
 from migmond.wire.items import MoverOptions, RootSpec, WorkItem
-from migmond.wire.mover import FromMover, Open, Publish, Published
 from migmond.wire.slots import SLOT_BYTES, MoverSide
+from migmond.wire.to_mover import Open, Publish
 
 
 def item_of(number: int, name: bytes, st: os.stat_result) -> WorkItem:
@@ -44,18 +47,22 @@ class Mover:
         verify: VerifyLevel = VerifyLevel.HASH,
         recorded_device: int = 0,
         machine_code: bool = False,
+        reflink: bool = False,
     ) -> None:
         operation = Operation.MOVE if move else Operation.COPY
         options = MoverOptions(
-            "0123456789ab", operation, policy, verify, one_file_system=True, reflink=False, rename=move
+            "0123456789ab", operation, policy, verify, one_file_system=True, reflink=reflink, rename=move
         )
         spec = RootSpec(bytes(source), bytes(target))
         roots = open_roots(Open((spec,), options, make_targets=True, source_devices=(recorded_device,)))
         self.said: list[FromMover] = []
         self.page = mmap.mmap(-1, SLOT_BYTES)
+        self.limiter = Limiter(None, "")
         library = machine.load() if machine_code else None
         assert (library is not None) == machine_code, "it is not built: run scripts/setup where there is a C compiler"
-        self.context = Context(roots, options, Controls(MoverSide(self.page)), self.said.append, library)
+        controls = Controls(MoverSide(self.page))
+        controls.join(Budget(os.dup(self.limiter.page()), library))
+        self.context = Context(roots, options, controls, self.said.append, library)
         self.copier = Copier(self.context)
         self.committer = Committer(self.context)
         self.source = source

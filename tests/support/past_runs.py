@@ -10,9 +10,9 @@ import msgspec
 from migmond.domain.activity import Activity, Spent
 from migmond.domain.changes import (
     AddFault,
-    AddIntervention,
     Change,
     PutExecution,
+    PutIntervention,
     PutSession,
     Record,
 )
@@ -117,7 +117,7 @@ def files_of(key: int) -> list[Change]:
         listing(1, 2, *(entry(n, EntryType.FILE, inode=i + 1) for i, n in enumerate(names)), key=key),
         AddFault(key, 2, T0 + key * DAY_S - 1, fault),
         Record(key, (TaskResult(2, TaskState.FAILED), *results)),
-        AddIntervention(paused),
+        PutIntervention(paused),
     ]
 
 

@@ -12,9 +12,10 @@ from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.parse import global_options
 from migmond.cli.render.other import check_lines, config_lines, plugin_lines, status_lines
-from migmond.cli.render.text import printable_json, show_size
+from migmond.cli.render.text import printable_json
 from migmond.cli.state import State
 from migmond.domain import api, daemon_api
+from migmond.domain.units import show_size
 
 
 @click.command()
@@ -24,10 +25,7 @@ def status(state: State) -> None:
     """Show how the daemon is."""
     with connect(state, start=False) as client:
         found = client.call("system.status", api.Nothing(), daemon_api.Status)
-    if state.json:
-        state.emit("status", found)
-    else:
-        state.show(status_lines(found))
+    state.put("status", found, status_lines)
 
 
 @click.command()
@@ -37,10 +35,7 @@ def doctor(state: State) -> None:
     """Check journal, configuration, plugins and event loop. Ends with 1 when something is wrong."""
     with connect(state) as client:
         found = client.call("system.doctor", api.Nothing(), daemon_api.Checks)
-    if state.json:
-        state.emit("checks", found)
-    else:
-        state.show(check_lines(found), marks=True)
+    state.put("checks", found, check_lines, marks=True)
     sys.exit(Exit.FAILED if any(c.severity == "error" for c in found.checks) else Exit.DONE)
 
 
@@ -51,10 +46,7 @@ def backup(state: State) -> None:
     """Back the journal up now. The daemon does so by itself, too; `migmond --restore PATH` puts one back."""
     with connect(state) as client:
         made = client.call("system.backup", api.Nothing(), daemon_api.Backup)
-    if state.json:
-        state.emit("backup", made)
-    else:
-        state.show([f"{made.path} ({show_size(made.size_bytes)})"])
+    state.put("backup", made, lambda m: [f"{m.path} ({show_size(m.size_bytes)})"])
 
 
 @click.command()
@@ -65,10 +57,7 @@ def config(state: State, key: str) -> None:
     """Show the settings in force and where each comes from. KEY is a setting or a section."""
     with connect(state) as client:
         found = client.call("config.get", daemon_api.ConfigParams(key), daemon_api.ConfigValues)
-    if state.json:
-        state.emit("config", found)
-    else:
-        state.show(config_lines(found))
+    state.put("config", found, config_lines)
 
 
 @click.command()
@@ -78,10 +67,7 @@ def plugins(state: State) -> None:
     """List plugins with their state."""
     with connect(state) as client:
         found = client.call("plugin.list", api.Nothing(), daemon_api.PluginList)
-    if state.json:
-        state.emit("plugins", found)
-    else:
-        state.show(plugin_lines(found.plugins))
+    state.put("plugins", found, lambda f: plugin_lines(f.plugins))
 
 
 @click.command()

@@ -65,10 +65,7 @@ def history(
             return
         query = HistoryParams((SeriesSelector(metric, wanted),), span_s=since, points=points)
         view = client.call("history.query", query, HistoryView)
-    if state.json:
-        state.emit("history", view)
-    else:
-        state.show(plot_lines(view, height or (1 if len(view.series) >= _MANY else _HEIGHT)))
+    state.put("history", view, lambda v: plot_lines(v, height or (1 if len(v.series) >= _MANY else _HEIGHT)))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -8,12 +8,14 @@ import time
 
 import click
 
+from migmond.cli.commands.alerts import firing_alerts
 from migmond.cli.commands.look import LIVE, width, worst
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.follow import detaching, events_of, exit_after, follow, reconnected, ways_back
 from migmond.cli.meant import meant, named
 from migmond.cli.parse import execution_argument, global_options
+from migmond.cli.render.alerts import alerts_of, machine_alerts, with_alerts
 from migmond.cli.render.execution import details, listing, summary
 from migmond.cli.render.machine import PREFIXES, Transfer, machine_line, transfer
 from migmond.cli.render.text import painted, printable, rate_text
@@ -124,11 +126,13 @@ def _seconds_between(before: str, after: str) -> float:
 
 def _top_lines(client: Client, id_: str | None, machine: Machine) -> list[str]:
     found = _snapshot(client, id_)[1]
+    firing = firing_alerts(client, id_ or "")
     if isinstance(found, api.ExecutionView):
-        return details(found)
+        return [*details(found), *alerts_of(firing)]
     told = machine.line(client)
+    found = with_alerts(found, firing)
     live = [e for e in found.executions if e.state in LIVE]
     failing = sum(1 for e in live if e.progress.failed.entries)
     rate = sum(e.progress.bytes_per_s or 0 for e in live)
     head = f"{len(live)} running or held, {failing} of them with failures, {found.total - len(live)} ended"
-    return [f"{head}   {rate_text(rate)}", *([told] if told else []), *listing(found, width())]
+    return [f"{head}   {rate_text(rate)}", *([told] if told else []), *machine_alerts(firing), *listing(found, width())]

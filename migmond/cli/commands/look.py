@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from migmond.cli.commands.alerts import firing_alerts
 from migmond.cli.connect import connect
 from migmond.cli.meant import meant
-from migmond.cli.parse import execution_argument, global_options, selector_from, selector_options
+from migmond.cli.parse import execution_argument, global_options, selector_from, selector_options, states_option
+from migmond.cli.render.alerts import alerts_of
 from migmond.cli.render.execution import details, listing, worst_first
 from migmond.cli.render.monitoring import session_lines, why_lines
 from migmond.cli.render.other import error_lines, intervention_lines, task_lines
@@ -31,9 +32,9 @@ from migmond.domain.breakdown import (
     LargeFilesParams,
     TimelineView,
 )
+from migmond.domain.error_api import ErrorGroups
 from migmond.domain.states import LIVE_EXECUTION_STATES, TERMINAL_EXECUTION_STATES, ExecutionState
-
-R = TypeVar("R", bound=api.Result)
+from migmond.domain.steering_api import InterventionList
 
 _PAGE = 1000
 _PATIENCE = 10
@@ -50,14 +51,7 @@ def width() -> int:
 
 
 @click.command()
-@click.option(
-    "--state",
-    "states",
-    multiple=True,
-    type=click.Choice([s.value for s in ExecutionState]),
-    metavar="STATE",
-    help="Only such: running, paused, completed, failed, ...",
-)
+@states_option("running, paused, completed, failed, ...")
 @click.option(
     "--sort",
     type=click.Choice(["worst", "created", "name", "state", "rate", "eta"]),
@@ -71,10 +65,7 @@ def ls(state: State, states: tuple[str, ...], sort: str, limit: int) -> None:
     """List migrations, the worst first, then the newest."""
     with connect(state) as client:
         page = worst(client, states, limit) if sort == "worst" else _list(client, states, sort, limit)
-    if state.json:
-        state.emit("executions", page)
-    else:
-        state.show(listing(page, width(), picked=bool(states)), marks=True)
+    state.put("executions", page, lambda p: listing(p, width(), picked=bool(states)), marks=True)
 
 
 def _list(client: Client, states: tuple[str, ...], sort: str, limit: int) -> api.ExecutionPage:
@@ -111,22 +102,19 @@ def show(
         one = api.ExecutionParams(view.id)
         if by:
             parts = _counted(state, client, BreakdownParams(view.id, by, limit))
-            _put(state, "breakdown", parts, breakdown_lines)
+            state.put("breakdown", parts, breakdown_lines)
         if batches:
-            _put(state, "batches", client.call("execution.batches", one, Batches), batch_lines)
+            state.put("batches", client.call("execution.batches", one, Batches), batch_lines)
         if large:
             found = client.call("execution.large_files", LargeFilesParams(view.id, limit=limit), LargeFiles)
-            _put(state, "large_files", found, large_file_lines)
+            state.put("large_files", found, large_file_lines)
         if timeline:
-            _put(state, "timeline", client.call("execution.timeline", one, TimelineView), timeline_lines)
+            state.put("timeline", client.call("execution.timeline", one, TimelineView), timeline_lines)
         picked = by or batches or large or timeline
-        lines = [] if state.json or picked else _monitored(client, one)
+        lines = [] if state.json or picked else [*alerts_of(firing_alerts(client, view.id)), *_monitored(client, one)]
     if picked:
         return
-    if state.json:
-        state.emit("execution", view)
-    else:
-        state.show([*details(view), *lines])
+    state.put("execution", view, lambda v: [*details(v), *lines])
 
 
 @click.command()
@@ -142,10 +130,7 @@ def why(state: State, id_: str, path: str) -> None:
     with connect(state) as client:
         view = meant(state, client, id_)
         found = client.call("execution.why", WhyParams(view.id, path), WhyView)
-    if state.json:
-        state.emit("why", found)
-    else:
-        state.show(why_lines(found))
+    state.put("why", found, why_lines)
 
 
 def _monitored(client: Client, one: api.ExecutionParams) -> list[str]:
@@ -156,13 +141,6 @@ def _monitored(client: Client, one: api.ExecutionParams) -> list[str]:
         if not e.unknown_method:
             raise
         return []
-
-
-def _put(state: State, kind: str, found: R, lines: Callable[[R], list[str]]) -> None:
-    if state.json:
-        state.emit(kind, found)
-    else:
-        state.show(lines(found))
 
 
 def _counted(state: State, client: Client, params: BreakdownParams) -> Breakdown:
@@ -215,11 +193,8 @@ def errors(state: State, id_: str) -> None:
     """Show what failed, grouped by cause, with what to do next."""
     with connect(state) as client:
         view = meant(state, client, id_)
-        found = client.call("execution.errors", api.ExecutionParams(view.id), api.ErrorGroups)
-    if state.json:
-        state.emit("errors", found)
-    else:
-        state.show(error_lines(found))
+        found = client.call("execution.errors", api.ExecutionParams(view.id), ErrorGroups)
+    state.put("errors", found, error_lines)
 
 
 @click.command()
@@ -230,8 +205,5 @@ def interventions(state: State, id_: str) -> None:
     """Show who changed what about a migration."""
     with connect(state) as client:
         view = meant(state, client, id_)
-        found = client.call("execution.interventions", api.ExecutionParams(view.id), api.InterventionList)
-    if state.json:
-        state.emit("interventions", found)
-    else:
-        state.show(intervention_lines(found, ended=view.state in _OVER))
+        found = client.call("execution.interventions", api.ExecutionParams(view.id), InterventionList)
+    state.put("interventions", found, lambda f: intervention_lines(f, ended=view.state in _OVER))

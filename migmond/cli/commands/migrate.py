@@ -11,11 +11,11 @@ import click
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
-from migmond.cli.follow import detaching, exit_after, follow, ways_back
-from migmond.cli.parse import DURATION, PATH, RATE, absolute, global_options, selector_from, selector_options
-from migmond.cli.render.execution import summary, verdict
+from migmond.cli.parse import PATH, RATE, absolute, global_options, selector_from, selector_options, together
+from migmond.cli.render.execution import verdict
 from migmond.cli.render.text import printable, rate_text
 from migmond.cli.state import State
+from migmond.cli.waiting import patience_from, see_through, waiting_options
 from migmond.client.sync import Client
 from migmond.domain import api
 from migmond.domain.limits import Limits
@@ -27,28 +27,32 @@ _RIGHTS = frozenset({"not_permitted", "not_writable"})
 
 def plan_options(command: Any) -> Any:
     """The flags that make a plan."""
-    for option in reversed(
-        (
-            click.option("--move", is_flag=True, help="Delete each source once its target is durable, SRC last."),
-            click.option("--name", default="", help="Name for people."),
-            click.option(
-                "--verify", type=click.Choice([v.value for v in VerifyLevel]), default="hash", show_default=True,
-                help="read-back reads every target past the cache before it gets its name.",
-            ),
-            click.option(
-                "--conflict", type=click.Choice([c.value for c in ConflictPolicy]), default="fail", show_default=True,
-                help="What to do when the destination has a different entry of that name.",
-            ),
-            click.option("--io", type=RATE, metavar="RATE", help="At most so much, e.g. 50MiB/s; off for no limit."),
-            click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Movers (default: one per core)."),
-            click.option("--one-file-system/--cross-mounts", default=True, help="Stay on the source's file system."),
-            click.option("--reflink/--no-reflink", default=True, help="Share extents where the file system can."),
-            click.option("--privileged", is_flag=True, help="Move with root's rights (admins only)."),
-            selector_options(states=False),
-        )
-    ):  # fmt: skip
-        command = option(command)
-    return command
+    return together(
+        click.option("--move", is_flag=True, help="Delete each source once its target is durable, SRC last."),
+        click.option("--name", default="", help="Name for people."),
+        click.option(
+            "--verify", type=click.Choice([v.value for v in VerifyLevel]), default="hash", show_default=True,
+            help="read-back reads every target past the cache before it gets its name.",
+        ),
+        click.option(
+            "--conflict", type=click.Choice([c.value for c in ConflictPolicy]), default="fail", show_default=True,
+            help="What to do when the destination has a different entry of that name.",
+        ),
+        click.option("--io", type=RATE, metavar="RATE", help="At most so much, e.g. 50MiB/s; off for no limit."),
+        click.option(
+            "--timetable", metavar="TABLE", default="",
+            help="'08:00,20MiB 12:00,pause 13:00,20MiB 19:00,off', days as Mon-08:00; the daemon's local time.",
+        ),
+        click.option(
+            "--cpu", type=click.FloatRange(0, min_open=True), metavar="PERCENT",
+            help="Of one core, for all movers together: 150 is one and a half.",
+        ),
+        click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Movers (default: one per core)."),
+        click.option("--one-file-system/--cross-mounts", default=True, help="Stay on the source's file system."),
+        click.option("--reflink/--no-reflink", default=True, help="Share extents where the file system can."),
+        click.option("--privileged", is_flag=True, help="Move with root's rights (admins only)."),
+        selector_options(states=False),
+    )(command)  # fmt: skip
 
 
 def _spec(source: str, destination: str, values: dict[str, Any]) -> api.PlanSpec:
@@ -61,7 +65,11 @@ def _spec(source: str, destination: str, values: dict[str, Any]) -> api.PlanSpec
         selector=selector_from(values),
         conflict=ConflictPolicy(values["conflict"]),
         verify=VerifyLevel(values["verify"]),
-        limits=Limits(io_bytes_per_s=io if isinstance(io, int) else None),
+        limits=Limits(
+            cpu_percent=values["cpu"],
+            io_bytes_per_s=io if isinstance(io, int) else None,
+            timetable=values["timetable"],
+        ),
         one_file_system=values["one_file_system"],
         privileged=values["privileged"],
         workers=values["workers"],
@@ -77,10 +85,7 @@ def _echo(state: State, spec: api.PlanSpec) -> None:
 
 def _check(state: State, client: Client, spec: api.PlanSpec) -> Exit:
     found = client.call("plan.check", api.PlanParams(spec), api.PlanVerdict)
-    if state.json:
-        state.emit("verdict", found)
-    else:
-        state.show(verdict(found, spec.destination), marks=True)
+    state.put("verdict", found, lambda f: verdict(f, spec.destination), marks=True)
     if found.feasible:
         return Exit.DONE
     # What `run` would end with: somebody else may be permitted to do it.
@@ -120,8 +125,7 @@ def _save(state: State, client: Client, spec: api.PlanSpec, name: str) -> None:
 @click.command()
 @click.argument("source", metavar="SRC|PLAN", type=PATH)
 @click.argument("destination", metavar="[DST]", required=False, type=PATH)
-@click.option("--detach/--wait", default=False, help="Return at once, or wait for the end (default).")
-@click.option("--timeout", type=DURATION, metavar="DURATION", help="With --wait: return 124 after that; it goes on.")
+@waiting_options
 @plan_options
 @global_options
 @click.pass_obj
@@ -130,9 +134,7 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
 
     SRC/x becomes DST/x, DST is made when missing. A saved plan's name in place of SRC DST runs that plan.
     """
-    detach, timeout = values.pop("detach"), values.pop("timeout")
-    if detach and timeout is not None:
-        raise click.UsageError("--timeout is how long to wait; with --detach there is no waiting")
+    patience = patience_from(values)
     if destination is None:
         _refuse_plan_flags(source, values)
         if "/" in source:
@@ -151,19 +153,7 @@ def run(state: State, /, source: str, destination: str | None, **values: Any) ->
             params = api.StartParams(plan=spec, request_id=os.urandom(8).hex())
         state.started = True
         started = client.call("execution.start", params, api.ExecutionView)
-        if detach:
-            _tell_started(state, started)
-            return
-        with detaching(state, started.name, ways_back(started)):
-            ended = follow(state, client, started.id, timeout)
-    if ended is None:
-        complain(f"{started.name} is not done yet; it goes on", f"migmon watch {started.id[:6]}")
-        sys.exit(Exit.TIMED_OUT)
-    if state.json:
-        state.emit("execution", ended)
-    else:
-        state.say(*summary(ended))
-    sys.exit(exit_after(ended))
+        see_through(state, client, started, patience)
 
 
 def _refuse_plan_flags(name: str, values: dict[str, Any]) -> None:
@@ -177,14 +167,6 @@ def _refuse_plan_flags(name: str, values: dict[str, Any]) -> None:
                 raise click.UsageError(
                     f"{flags} does not go with a saved plan ({printable(name)}); give SRC and DST, or save another plan"
                 )
-
-
-def _tell_started(state: State, started: api.ExecutionView) -> None:
-    if state.json:
-        state.emit("execution", started)
-    else:
-        print(started.id)
-        state.say(f"{started.name} started; watch it: migmon watch {started.id[:6]}")
 
 
 def _saved(client: Client, name: str) -> api.PlanSpec:

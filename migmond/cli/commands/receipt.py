@@ -7,20 +7,21 @@ import sys
 from collections.abc import Iterator
 
 import click
-import msgspec
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
 from migmond.cli.meant import meant, named
 from migmond.cli.parse import PATH, execution_argument, global_options
-from migmond.cli.render.text import clock, count, printable, show_size
+from migmond.cli.render.text import clock, count, printable
 from migmond.cli.seals import Verdict, compare
 from migmond.cli.state import State
 from migmond.client.errors import RemoteError
 from migmond.client.receipt import ReceiptStream
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.domain.decoding import from_json
 from migmond.domain.receipt import ReceiptFooter, ReceiptHeader, Seals, check_receipt
+from migmond.domain.units import show_size
 
 _LINE_BYTES = 16 << 20
 """No line is longer: the daemon sends no more in one piece."""
@@ -64,7 +65,7 @@ def _fetch(state: State, id_: str, output: str | None) -> None:
             return
         else:
             last = _write(state, stream, output)
-        header, footer = stream.header, msgspec.json.decode(last, type=ReceiptFooter)
+        header, footer = stream.header, from_json(last, ReceiptFooter)
         verdict = compare(header, footer, _seals(client, header.execution)) if header.final else None
     if output is not None and state.json:
         state.emit("receipt", _facts(output, header, footer))

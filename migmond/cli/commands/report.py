@@ -12,25 +12,23 @@ from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
 from migmond.cli.meant import meant
 from migmond.cli.output import writing
-from migmond.cli.parse import DURATION, PATH, execution_argument, global_options
+from migmond.cli.parse import DURATION, PATH, execution_argument, global_options, states_option
 from migmond.cli.state import State
 from migmond.domain import api
 from migmond.domain.analysis import ComparisonView
 from migmond.domain.report import MAX_REPORT_ROWS, CompareParams, PeriodReport, ReportSinceParams, ReportView
-from migmond.domain.states import ExecutionState
 
 
 @click.command()
 @execution_argument(required=False)
 @click.option("--since", type=DURATION, metavar="AGE", help="All that ran within that time, e.g. 30d.  [default: 30d]")
 @click.option(
-    "--state",
-    "states",
-    multiple=True,
-    type=click.Choice([s.value for s in ExecutionState]),
-    metavar="STATE",
-    help="Only such: completed, failed, ...",
+    "--until",
+    default="",
+    metavar="TIME",
+    help="The end of that time, as RFC 3339 has it: 2026-11-01T00:00:00Z.  [default: now]",
 )
+@states_option("completed, failed, ...")
 @click.option("--name", default="", metavar="TEXT", help="Only those whose name contains it.")
 @click.option("--limit", type=click.IntRange(1, MAX_REPORT_ROWS), default=50, show_default=True, help="Rows at most.")
 @click.option("--html", "output", type=PATH, metavar="FILE", help="Write one HTML file that needs nothing else.")
@@ -40,6 +38,7 @@ def report(
     state: State,
     id_: str | None,
     since: float | None,
+    until: str,
     states: tuple[str, ...],
     name: str,
     limit: int,
@@ -51,16 +50,18 @@ def report(
 
     Scores and trends rest on the migrations that you may see. What is unknown says why.
     """
-    if id_ is not None and (since is not None or states or name):
-        raise click.UsageError("ID is one migration; --since, --state and --name pick from all: give one or the other")
+    if id_ is not None and (since is not None or until or states or name):
+        raise click.UsageError(
+            "ID is one migration; --since, --until, --state and --name pick from all: give one or the other"
+        )
     if output is not None and not state.yes and os.path.lexists(output):
         complain(f"{output} exists", "choose another name, or replace it with -y")
         sys.exit(Exit.USAGE)
     if id_ is not None:
         _one(state, id_, output)
     else:
-        asked = ReportSinceParams(states=states, name=name, limit=limit)
-        _period(state, asked if since is None else ReportSinceParams("", "", since, states, name, limit), output)
+        asked = ReportSinceParams(until=until, states=states, name=name, limit=limit)
+        _period(state, asked if since is None else ReportSinceParams("", until, since, states, name, limit), output)
 
 
 def _one(state: State, id_: str, output: str | None) -> None:
@@ -117,7 +118,4 @@ def compare(state: State, ids: tuple[str, ...]) -> None:
     with connect(state) as client:
         found = tuple(meant(state, client, id_).id for id_ in ids)
         view = client.call("execution.compare", CompareParams(found), ComparisonView)
-    if state.json:
-        state.emit("comparison", view)
-    else:
-        state.show(comparison_lines(view, width()))
+    state.put("comparison", view, lambda v: comparison_lines(v, width()))

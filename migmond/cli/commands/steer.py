@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 import click
 
+from migmond.cli.commands.intervene import intervene
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
 from migmond.cli.follow import ENDED, wait_verified
 from migmond.cli.meant import meant, named
-from migmond.cli.parse import DURATION, execution_argument, global_options
+from migmond.cli.parse import DURATION, execution_argument, global_options, selection, selector_from
 from migmond.cli.render.execution import verification
-from migmond.cli.render.text import count, percent_text, show_duration
+from migmond.cli.render.text import count, percent_text
 from migmond.cli.state import State
 from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
 from migmond.domain import api
 from migmond.domain.states import EXECUTION_TRANSITIONS, ExecutionState
+from migmond.domain.steering_api import PauseSpec, ResumeSpec
+from migmond.domain.units import show_duration
 
 _CANCEL_WAIT_S = 15.0
 """A cancel gives movers 10 s to let go before it kills them."""
@@ -35,11 +39,18 @@ def _done(state: State, view: api.ExecutionView, text: str, undo: str = "") -> N
 
 @click.command()
 @execution_argument()
+@selection
 @click.option("--for", "for_s", type=DURATION, metavar="DURATION", help="Go on by itself after that.")
 @global_options
 @click.pass_obj
-def pause(state: State, id_: str, for_s: float | None) -> None:
-    """Hold a migration; it keeps its place. It stops within a tenth of a second."""
+def pause(state: State, /, id_: str, for_s: float | None, **values: Any) -> None:
+    """Hold a migration, or some of its entries.
+
+    It keeps its place, and stops within a tenth of a second.
+    """
+    if (selector := selector_from(values)) != api.SelectorSpec():
+        intervene(state, id_, PauseSpec(selector), for_s)
+        return
     with connect(state) as client:
         if state.dry_run:
             view = named(client, id_)
@@ -52,13 +63,18 @@ def pause(state: State, id_: str, for_s: float | None) -> None:
 
 @click.command()
 @execution_argument()
+@selection
 @global_options
 @click.pass_obj
-def resume(state: State, id_: str) -> None:
+def resume(state: State, /, id_: str, **values: Any) -> None:
     """Go on: lift all holds, or go on from where it ended.
 
-    A drained, failed or partly failed migration tries what is not done.
+    A drained, failed or partly failed migration tries what is not done. With a selector, only what was paused with
+    just that one goes on.
     """
+    if (selector := selector_from(values)) != api.SelectorSpec():
+        intervene(state, id_, ResumeSpec(selector))
+        return
     with connect(state) as client:
         if state.dry_run:
             view = named(client, id_)

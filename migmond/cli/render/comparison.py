@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from migmond.cli.render.plot import columns
-from migmond.cli.render.report import energy_text, number_text
-from migmond.cli.render.text import UNKNOWN, fit, rate_text, show_duration, show_size, table
+from migmond.cli.render.text import fit, rate_text, table, value_text
 from migmond.domain.analysis import ComparisonView, Difference
 
 _LINES = 3
@@ -44,24 +43,6 @@ def name_of(difference: Difference) -> str:
         "energy_j": "energy",
     }
     return names.get(difference.name, difference.name.replace("_", " "))
-
-
-def value_text(value: float | None, unit: str) -> str:
-    """Return a value with its unit as people read it."""
-    if value is None:
-        return UNKNOWN
-    match unit:
-        case "bytes":
-            return show_size(value)
-        case "bytes per second":
-            return rate_text(value)
-        case "seconds":
-            return show_duration(value)
-        case "joules":
-            return energy_text(value)
-        case "per second":
-            return f"{number_text(value)}/s"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
 def change_text(difference: Difference, number: int) -> str:

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from migmond.cli.render.text import (
-    bar,
-    cells,
-    clip,
-    clock,
-    count,
-    eta_text,
-    fit,
-    percent_text,
-    rate_text,
-    show_duration,
-    show_size,
-    table,
-)
+from migmond.cli.render.steering import change_line
+from migmond.cli.render.text import bar, cells, clip, clock, count, eta_text, fit, percent_text, rate_text, table
 from migmond.domain import api
+from migmond.domain.units import show_duration, show_size
 
 _MARKS = {
     "running": " run",
@@ -115,6 +104,7 @@ def details(e: api.ExecutionView) -> list[str]:
         f"{e.name} {e.id}  {e.state}{f' ({e.why})' if e.why else ''}: {e.operation}, {e.stage}{started}",
         *(f"  from {s}" for s in e.sources),
         f"  to   {e.destination}",
+        *(f"   and {d}" for d in e.further_destinations),
         f"  {percent_text(p.percent_done):>6}  {amounts(p)}   {rate_text(p.bytes_per_s)}",
     ]
     if e.finished_at:
@@ -132,12 +122,22 @@ def details(e: api.ExecutionView) -> list[str]:
         )
     for h in e.holds:
         until, note = f" until {clock(h.until)}" if h.until else "", f": {h.note}" if h.note else ""
-        lines.append(f"  hold {h.id}: {h.reason} by {h.author} since {clock(h.since)}{until}{note}")
+        covers = f" on {h.covers}" if h.covers else ""
+        lines.append(f"  hold {h.id}{covers}: {h.reason} by {h.author} since {clock(h.since)}{until}{note}")
+    if e.state not in ("completed", "cancelled"):  # of these nothing is to come that they could concern
+        lines += [f"  changes: {change_line(change)}" for change in e.changes]
     for m in e.movers:
         stall = f", hanging for {show_duration(m.stalled_s)}" if m.stalled_s is not None else ""
         lines.append(f"  mover {m.slot} (pid {m.pid}) {m.doing}{stall}{f': {m.file}' if m.file else ''}")
     if e.verification:
         lines.append("  " + verification(e.verification))
+    if e.rolls_back:
+        lines.append(f"  {e.operation} of {e.rolls_back[:6]}: migmon show {e.rolls_back[:6]}")
+    lines += [
+        f"  rolled back by {back.id[:6]} ({back.state}): {count(back.done.entries, 'entry', 'entries')},"
+        f" {show_size(back.done.bytes)}"
+        for back in e.rolled_back
+    ]
     if p.failed.entries:
         lines.append(f"  next: migmon errors {e.id[:6]}")
     if e.state in ("drained", "failed", "completed_with_errors"):
@@ -180,7 +180,7 @@ def verification(v: api.VerificationView) -> str:
 def summary(e: api.ExecutionView) -> list[str]:
     """Return what is said when an execution has ended."""
     p = e.progress
-    verb = "moved" if e.operation == "move" else "copied"
+    verb = {"move": "moved", "rollback": "rolled back", "recovery": "copied again"}.get(e.operation, "copied")
     seconds = max(p.seconds_elapsed, 1e-3)
     rate = f", {rate_text(p.done.bytes / seconds)}" if p.done.bytes else ""
     done = f"{count(p.done.entries, 'entry', 'entries')}, {show_size(p.done.bytes)} {verb}"
@@ -201,7 +201,7 @@ def summary(e: api.ExecutionView) -> list[str]:
         lines.append(f"  {p.imperfect:,} kept content but not all metadata: migmon files {e.id[:6]}")
     if e.state in ("drained", "failed"):
         lines.append(f"  go on: migmon resume {e.id[:6]}")
-    elif e.state == "completed":
+    elif e.state == "completed" and not e.rolls_back:
         lines.append(f"  check it at any time: migmon verify {e.id[:6]}")
     lines.append(f"  its record: migmon show {e.id[:6]}")
     return lines

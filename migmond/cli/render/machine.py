@@ -8,6 +8,7 @@ import msgspec
 
 from migmond.cli.render.text import rate_text
 from migmond.domain.samples import SampleView
+from migmond.domain.units import show_degrees
 
 PREFIXES = ("migmond_cpu_busy_ratio", "migmond_disk_")
 """Of the metrics that are needed."""
@@ -56,5 +57,5 @@ def machine_line(samples: Iterable[SampleView], rates: tuple[float, float] | Non
     heat = [(s.value or 0.0, s.labels.get("device", "?")) for s in known if s.metric == _HEAT]
     if heat:
         celsius, disk = max(heat)
-        parts.append(f"{disk} {celsius:.0f}°C")
+        parts.append(f"{disk} {show_degrees(celsius)}")
     return "  ".join(parts)

@@ -4,31 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migmond.cli.render.text import UNKNOWN, clock, fit, show_duration, show_size, table
+from migmond.cli.render.text import UNKNOWN, clock, fit, table, value_text
 from migmond.domain.samples import MetricView, NoteView, SampleView
 
 
 def sample_lines(samples: Sequence[SampleView], width: int) -> list[str]:
     """Return a line per series; one without a value says why."""
-    rows = [[s.metric, _labels(s.labels), value_text(s), s.no_data] for s in samples]
+    rows = [[s.metric, _labels(s.labels), value_text(s.value, s.unit), s.no_data] for s in samples]
     return [fit(line, width) for line in table(["METRIC", "OF", "VALUE", "WHY NOT"], rows, right=frozenset({2}))]
-
-
-def value_text(sample: SampleView) -> str:
-    """Return a sample's value as people read it."""
-    value = sample.value
-    if value is None:
-        return UNKNOWN
-    match sample.unit:
-        case "bytes":
-            return show_size(value)
-        case "seconds":
-            return show_duration(value)
-        case "ratio":
-            return f"{value * 100:.1f} %"
-        case "celsius":
-            return f"{value:g} °C"
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.3g}"
 
 
 def meaning_lines(metrics: Sequence[MetricView]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from migmond.cli.render.text import count, rate_text, show_duration, show_size
+from migmond.cli.render.text import count, rate_text
 from migmond.domain.analysis import RatesView, SessionView, ShareView, SideView, SuggestionView, WhyView
+from migmond.domain.units import show_duration, show_size
 
 _LEAST_SHARE = 0.01
 _SHARES = 4
@@ -26,7 +27,7 @@ def _session(s: SessionView) -> Iterator[str]:
             yield f"{'! ' if issue.severity == 'warning' else ''}{issue.title}: {issue.evidence}"
         yield from suggestion_lines(s.performance.time.suggestions)
     elif s.peak_bytes_per_s is not None:
-        yield f"at most {rate_text(s.peak_bytes_per_s)}"
+        yield f"best ten seconds {rate_text(s.peak_bytes_per_s)}"
     if s.file_s is not None and s.byte_s is not None:
         yield f"forecast: {s.file_s * 1e3:.3g} ms a file and {s.byte_s * (1 << 20) * 1e3:.3g} ms a MiB"
     for change in s.speed_changes[-1:]:
@@ -40,7 +41,7 @@ def _rates(rates: RatesView, peak: float | None) -> Iterator[str]:
     if rates.average is not None:
         parts.append(f"average {rate_text(rates.average.bytes_per_s)}")
     if peak is not None:
-        parts.append(f"at most {rate_text(peak)}")
+        parts.append(f"best ten seconds {rate_text(peak)}")
     trend = rates.trend
     if trend.direction in ("rising", "falling") and trend.percent_per_hour is not None:
         parts.append(f"{trend.direction} by {abs(trend.percent_per_hour):.3g} % an hour")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from migmond.cli.render.text import clock, count, fit, show_duration, show_size, table
+from migmond.cli.render.text import clock, count, fit, table
 from migmond.domain import api, daemon_api
+from migmond.domain.error_api import ErrorGroup, ErrorGroups
+from migmond.domain.steering_api import InterventionList, InterventionView
+from migmond.domain.units import show_duration, show_size
 
 
 def task_lines(tasks: tuple[api.TaskView, ...], width: int) -> list[str]:
@@ -20,27 +23,61 @@ def task_lines(tasks: tuple[api.TaskView, ...], width: int) -> list[str]:
     return lines
 
 
-def error_lines(groups: api.ErrorGroups) -> list[str]:
+def error_lines(groups: ErrorGroups) -> list[str]:
     """Return a table of causes with what to do next and examples."""
     if not groups.groups:
         return ["nothing has failed"]
-    rows = [[f"{g.count:,}", g.kind, g.phase, clock(g.first_at), clock(g.last_at), g.message] for g in groups.groups]
+    rows = [[f"{g.count:,}", g.kind, _where(g), clock(g.first_at), clock(g.last_at), _cause(g)] for g in groups.groups]
     lines = table(["COUNT", "CLASS", "WHERE", "FIRST", "LAST", "CAUSE"], rows, right=frozenset({0}))
     out = [lines[0]]
     for line, group in zip(lines[1:], groups.groups, strict=True):
-        out += [line, *(f"       {path}" for path in group.examples), f"       next: {group.hint}"]
+        out.append(line)
+        if group.waiting:
+            out.append(f"       {count(group.waiting, 'waits', 'wait')} to be tried again")
+        if group.under:
+            out.append(f"       all below {group.under}")
+        if group.causes:
+            told = dict.fromkeys((*group.causes[0].evidence, *(figure.text for figure in group.causes[0].figures)))
+            out += [f"       · {evidence}" for evidence in told]
+            others = [f"{c.title} ({c.score:.0%})" for c in group.causes[1:]]
+            out += [f"       or {', '.join(others)}"] if others else []
+        out += [f"       {path}" for path in group.examples]
+        out.append(f"       next: {group.hint}")
+        if group.next:
+            out.append(f"       {group.next}")
     return out
 
 
-def intervention_lines(found: api.InterventionList, *, ended: bool = False) -> list[str]:
+def _where(group: ErrorGroup) -> str:
+    """The disk that a source is on, the mount point that a target is; the step when neither is known."""
+    place = group.device or group.mount if group.side == "source" else group.mount or group.device
+    return f"{group.phase} {place}" if place else group.phase
+
+
+def _cause(group: ErrorGroup) -> str:
+    return f"{group.causes[0].title} ({group.causes[0].score:.0%})" if group.causes else group.message
+
+
+def intervention_lines(found: InterventionList, *, ended: bool = False) -> list[str]:
     """Return who changed what, and how to undo it. `ended`: nothing can be undone any more."""
     if not found.interventions:
         return ["nobody has intervened"]
     rows = [
-        [i.id, clock(i.at), i.author, i.kind, f"{i.before} → {i.after}", i.reason, i.undo] for i in found.interventions
+        [i.id, clock(i.at), i.author, _what(i), f"{i.before} → {i.after}", i.reason, i.undo or _over(i)]
+        for i in found.interventions
     ]
     header = ["ID", "AT", "BY", "WHAT", "CHANGE", "REASON", "UNDO"]
     return table(header[:-1], [row[:-1] for row in rows]) if ended else table(header, rows)
+
+
+def _what(i: InterventionView) -> str:
+    return i.kind.replace("_", " ") if i.kind == "stop_all" or not i.what else i.what
+
+
+def _over(i: InterventionView) -> str:
+    if i.ended_at is None:
+        return ""
+    return f"over {clock(i.ended_at)}" if i.ended_by == "expired" else f"over {clock(i.ended_at)}, by {i.ended_by}"
 
 
 def status_lines(s: daemon_api.Status) -> list[str]:

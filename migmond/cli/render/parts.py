@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migmond.cli.render.text import UNKNOWN, clock, fit, percent_text, rate_text, show_duration, show_size, table
+from migmond.cli.render.text import UNKNOWN, clock, fit, percent_text, rate_text, table
 from migmond.domain.breakdown import (
     Batches,
     BatchSumsView,
@@ -13,6 +13,7 @@ from migmond.domain.breakdown import (
     LargeFiles,
     TimelineView,
 )
+from migmond.domain.units import show_duration, show_size
 
 _PATH = 60
 

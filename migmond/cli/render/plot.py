@@ -5,27 +5,13 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
-from migmond.cli.render.text import UNKNOWN, printable, show_duration, show_size, table
+from migmond.cli.render.text import printable, table, value_text
 from migmond.domain.history import CurveView, HistoryView, SeriesView
+from migmond.domain.units import show_duration
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _GAP = "·"
 _LABEL_CELLS = 10
-
-
-def value_text(value: float | None, curve: CurveView) -> str:
-    """Return a value with its unit as people read it; of a counter it is a rate."""
-    if value is None:
-        return UNKNOWN
-    per_second = "/s" if curve.kind == "counter" else ""
-    if curve.unit == "bytes":
-        return f"{show_size(value)}{per_second}"
-    if curve.unit == "seconds" and not per_second:
-        return f"{value * 1000:.3g} ms" if abs(value) < 1 else show_duration(value)
-    if curve.unit == "ratio":
-        return f"{value * 100:.3g} %"
-    unit = {"celsius": " °C", "": "", "seconds": " s"}.get(curve.unit, f" {curve.unit}")
-    return f"{value:.4g}{unit}{per_second}"
 
 
 def columns(values: Sequence[float | None], height: int, low: float, high: float) -> list[str]:
@@ -63,15 +49,19 @@ def plot_lines(view: HistoryView, height: int) -> list[str]:
         labels = ", ".join(f"{name}={value}" for name, value in curve.labels.items())
         lows, highs = ([v for v in column if v is not None] for column in (curve.low, curve.high))
         figures = (
-            f"now {value_text(curve.mean[-1], curve)}, min {value_text(min(lows), curve)},"
-            f" mean {value_text(_mean(curve), curve)}, max {value_text(max(highs), curve)}"
+            f"now {_value(curve.mean[-1], curve)}, min {_value(min(lows), curve)},"
+            f" mean {_value(_mean(curve), curve)}, max {_value(max(highs), curve)}"
         )
         lines.append(printable(f"{curve.metric}{f' ({labels})' if labels else ''}: {figures}"))
         drawn = columns(curve.mean, height, low, high)
-        names = [value_text(high, curve), *[""] * (height - 2), value_text(low, curve)] if height > 1 else [""]
+        names = [_value(high, curve), *[""] * (height - 2), _value(low, curve)] if height > 1 else [""]
         lines += [f"{name:>{_LABEL_CELLS}} {text}" for name, text in zip(names, drawn, strict=True)]
     lines.append(_axis(view))
     return lines
+
+
+def _value(value: float | None, curve: CurveView) -> str:
+    return value_text(value, curve.unit, per_second=curve.kind == "counter")
 
 
 def _mean(curve: CurveView) -> float | None:

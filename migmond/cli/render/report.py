@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from migmond.cli.render.plot import columns
-from migmond.cli.render.text import (
-    UNKNOWN,
-    clock,
-    count,
-    fit,
-    rate_text,
-    show_duration,
-    show_size,
-    table,
-)
+from migmond.cli.render.text import UNKNOWN, clock, count, fit, rate_text, table
 from migmond.domain.analysis import CostView, Curve, DeviceFinding, LongTrend, ScoreView, ShareView, WearView
 from migmond.domain.report import CostSums, MeasuredView, PeriodReport, ReportRow, ReportView, SideView, SimilarView
+from migmond.domain.units import show_duration, show_energy, show_number, show_size
 
 _PLOT_LINES = 6
 _PLOT_CELLS = 100
@@ -61,7 +53,7 @@ def report_lines(report: ReportView, width: int) -> list[str]:
 
 def measured_lines(m: MeasuredView) -> list[str]:
     """Return rates, devices and resources."""
-    entries = UNKNOWN if m.average_entries_per_s is None else f"{number_text(m.average_entries_per_s)} entries/s"
+    entries = UNKNOWN if m.average_entries_per_s is None else f"{show_number(m.average_entries_per_s)} entries/s"
     limited = ", under a limit" if m.limited else ""
     lines = [
         f"  rate     {rate_text(m.average_bytes_per_s)} on average, {entries}; best ten seconds "
@@ -135,7 +127,7 @@ def cost_lines(cost: CostView) -> list[str]:
     e = cost.energy
     energy = "energy unknown"  # why is below, with all that is missing
     if e.joules is not None:
-        energy = f"energy {energy_text(e.joules)} ({e.method}{f': {e.reason}' if e.reason else ''})"
+        energy = f"energy {show_energy(e.joules)} ({e.method}{f': {e.reason}' if e.reason else ''})"
     lines = [energy, *wear_lines(cost.wear)]
     if cost.money is not None:
         parts = ", ".join(f"{name} {amount_text(amount)}" for name, amount in cost.money.parts.items())
@@ -220,7 +212,7 @@ def cost_sum_lines(cost: CostSums) -> list[str]:
     """Return the sums; what is missing says what to configure."""
     energy = "energy unknown"
     if cost.energy_j is not None:
-        energy = f"energy {energy_text(cost.energy_j)} of {count(cost.energy_of, 'migration')}"
+        energy = f"energy {show_energy(cost.energy_j)} of {count(cost.energy_of, 'migration')}"
     lines = [energy, *wear_lines(cost.wear)]
     if cost.amount is not None:
         parts = ", ".join(f"{name} {amount_text(amount)}" for name, amount in cost.parts.items())
@@ -238,18 +230,6 @@ def finding_lines(findings: Sequence[DeviceFinding]) -> list[str]:
         lines.append(f"{mark} {f.device}: {f.title} ({f.severity}, since {clock(f.since)})")
         lines += [f"    {f.evidence}", f"    next: {f.action}"]
     return lines
-
-
-def number_text(value: float) -> str:
-    """Return a number with three digits or more, never with an exponent."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def energy_text(joules: float) -> str:
-    """Return energy as people read it."""
-    if joules >= 3.6e5:
-        return f"{joules / 3.6e6:.3g} kWh"
-    return f"{joules:.3g} J" if joules < 1000 else f"{joules / 1000:.3g} kJ"
 
 
 def amount_text(amount: float) -> str:

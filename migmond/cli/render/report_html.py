@@ -6,15 +6,15 @@ from migmond.cli.render import html
 from migmond.cli.render.report import (
     cost_lines,
     cost_sum_lines,
-    energy_text,
     finding_lines,
     measured_lines,
     score_lines,
     trend_text,
 )
-from migmond.cli.render.text import UNKNOWN, clock, rate_text, show_duration, show_size
+from migmond.cli.render.text import UNKNOWN, clock, rate_text
 from migmond.domain.analysis import Curve
 from migmond.domain.report import PeriodReport, ReportRow, ReportView
+from migmond.domain.units import show_duration, show_energy, show_size
 
 
 def report_page(report: ReportView) -> str:
@@ -103,7 +103,7 @@ def _row(r: ReportRow) -> list[str]:
         r.name, r.id, r.state, clock(r.started_at), show_size(r.done.bytes), show_duration(r.active_s),
         rate_text(r.average_bytes_per_s), UNKNOWN if r.score is None else f"{r.score:.0f}", f"{r.failed:,}",
         r.bottleneck or UNKNOWN, r.source or UNKNOWN, r.target or UNKNOWN,
-        UNKNOWN if r.energy_j is None else energy_text(r.energy_j),
+        UNKNOWN if r.energy_j is None else show_energy(r.energy_j),
     ]  # fmt: skip
 
 

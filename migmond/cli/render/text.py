@@ -7,7 +7,7 @@ import re
 import unicodedata
 
 from migmond.domain import api
-from migmond.domain.units import show_duration, show_size
+from migmond.domain.units import show_amount, show_duration, show_rate
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 UNKNOWN = "—"
@@ -58,7 +58,12 @@ def percent_text(percent: float | None) -> str:
 
 
 def rate_text(bytes_per_s: float | None) -> str:
-    return UNKNOWN if bytes_per_s is None else f"{show_size(bytes_per_s)}/s"
+    return UNKNOWN if bytes_per_s is None else show_rate(bytes_per_s)
+
+
+def value_text(value: float | None, unit: str, *, per_second: bool = False) -> str:
+    """Return a value with its unit, see `show_amount`; a dash for one that is not known."""
+    return UNKNOWN if value is None else show_amount(value, unit, per_second=per_second)
 
 
 def eta_text(progress: api.Progress) -> str:
@@ -134,9 +139,3 @@ def table(header: list[str], rows: list[list[str]], *, right: frozenset[int] = f
 def count(number: int, what: str, plural: str = "") -> str:
     """Return `1 file`, `1,021 files`."""
     return f"{number:,} {what if number == 1 else plural or what + 's'}"
-
-
-__all__ = [
-    "UNKNOWN", "bar", "cells", "clip", "clock", "count", "eta_text", "fit", "painted", "percent_text", "printable",
-    "printable_json", "rate_text", "show_duration", "show_size", "table",
-]  # fmt: skip

@@ -1,0 +1,37 @@
+"""Which entry of an execution a path is."""
+
+from __future__ import annotations
+
+from migmond.domain.execution import Execution
+from migmond.domain.journal import Sift
+from migmond.domain.task import Task
+from migmond.ports import Journal
+
+_WINDOW = 50_000
+"""Tasks that the journal sifts in one go, for which what runs has to wait with its own reading: see `FilePager`."""
+
+
+async def find_entry(journal: Journal, execution: Execution, path: bytes) -> Task | None:
+    """Return the task of a path below its source, directory by directory; None when there is none. Of several sources
+    that have it, the first one's."""
+    key = execution.key
+    names = [name for name in path.split(b"/") if name]
+    last = await journal.last_number(key)
+    roots = list((await journal.get_tasks(key, range(1, len(execution.plan.sources) + 1))).values())
+    for root in roots:
+        found: Task | None = root
+        for name in names:
+            found = await _child(journal, key, found.number, name, last) if found is not None else None
+        if found is not None:
+            return found
+    return None
+
+
+async def _child(journal: Journal, key: int, directory: int, name: bytes, last: int) -> Task | None:
+    """Entries of a directory come after it in scan order, though very many others may lie between: the journal passes
+    over those, a stretch at a time."""
+    for after in range(directory, last, _WINDOW):
+        sift = Sift(after + _WINDOW, directory=directory, name=name)
+        if found := await journal.tasks(key, after=after, limit=1, sift=sift):
+            return found[0]
+    return None

@@ -1,0 +1,52 @@
+"""How what acts by itself changes executions: as people do, but as itself, and recorded as automatic."""
+
+from __future__ import annotations
+
+from migmond.domain.errors import Conflict
+from migmond.domain.hold import HoldReason
+from migmond.domain.steering import Action, Pause, Throttle
+from migmond.engine.manager import Engine
+from migmond.engine.recording import Ask
+
+
+class EngineSteerer:
+    """Implements `migmond.ports.Steerer`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def pause(
+        self,
+        execution: str,
+        author: str,
+        reason: str,
+        why: HoldReason,
+        for_s: float | None,
+        request_id: str = "",
+    ) -> None:
+        await self._intervene(execution, Ask(Pause(), author, reason, for_s, request_id, automatic=True, why=why))
+
+    async def throttle(
+        self, execution: str, author: str, reason: str, limits: Throttle, for_s: float | None, request_id: str = ""
+    ) -> None:
+        action: Action = limits
+        await self._intervene(execution, Ask(action, author, reason, for_s, request_id, automatic=True))
+
+    async def _intervene(self, execution: str, ask: Ask) -> None:
+        await self._engine.steering.intervene(self._engine.find(execution), ask)
+
+    async def take_back(self, execution: str, author: str, reason: str) -> int:
+        now = self._engine.find(execution)
+        mine = [h.intervention for h in now.holds if h.author == author and h.intervention]
+        mine += [s.id for s in now.standing if s.author == author]
+        count = 0
+        for id_ in mine:
+            try:
+                await self._engine.undoing.undo(id_, author, reason)
+            except Conflict:  # somebody else was faster
+                continue
+            count += 1
+        return count
+
+    async def stop_all(self, author: str, reason: str) -> None:
+        await self._engine.stopping.stop_all(self._engine.all(), author, reason, automatic=True)

@@ -1,0 +1,206 @@
+"""Rollbacks: looked over, and set going."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
+
+import msgspec
+
+from migmond.domain import api
+from migmond.domain.changes import PutExecution, PutIntervention
+from migmond.domain.entry import EntryType
+from migmond.domain.errors import Conflict
+from migmond.domain.execution import Execution, Tally
+from migmond.domain.identity import Identity
+from migmond.domain.intervention import Intervention, InterventionKind
+from migmond.domain.mover_slots import OUTLOOK_SLOT
+from migmond.domain.plan import Plan, Undoing
+from migmond.domain.selector import Selector
+from migmond.domain.states import LIVE_EXECUTION_STATES
+from migmond.domain.task import Task
+from migmond.engine.account import task_bytes
+from migmond.engine.crew import open_mover
+from migmond.engine.entrance import Entrance, fresh_execution
+from migmond.engine.opening import fresh_opening
+from migmond.engine.process import MoverProcess
+from migmond.engine.roster import Roster
+from migmond.engine.settings import Surroundings
+from migmond.engine.undo import roots_counted, roots_recorded, undo_roots
+from migmond.engine.undo_walk import UndoWalk, compiled, path_of
+from migmond.engine.views import tally_view
+from migmond.planning.undo import Fate, fate_of, recovery_plan, undo_plan
+from migmond.wire.from_mover import Opened
+
+MAX_EXAMPLES = 5
+"""Of each fate, when nobody asks for one of them."""
+
+
+class Rollback(msgspec.Struct, frozen=True):
+    """What somebody wants undone: of which execution, which entries, and why."""
+
+    first: Execution
+    selector: Selector = Selector()
+    reason: str = ""
+    request_id: str = ""
+    again: bool = False
+    """Nothing is undone: what is not at the target as it was copied is copied again."""
+
+
+class Example(msgspec.Struct, frozen=True):
+    """An entry by its path below its source, and why it has its fate, "" when that says it all."""
+
+    number: int
+    fate: Fate
+    path: bytes
+    message: str
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """What a rollback would do.
+
+    Attributes:
+        plan: of the rollback.
+        tallies: entries by their fates, directories left out.
+        examples: in the order of their numbers.
+        backups: how many backups get their names back.
+        next: number after which there may be more examples of the fate that was asked for; None when there are none.
+    """
+
+    plan: Plan
+    tallies: dict[Fate, Tally]
+    examples: tuple[Example, ...]
+    next: int | None
+    backups: int = 0
+
+
+class Rollbacks:
+    """For the engine.
+
+    Args:
+        entrance: lets their plans in.
+        roster: gives them their turns.
+    """
+
+    def __init__(self, surroundings: Surroundings, entrance: Entrance, roster: Roster) -> None:
+        self._surroundings = surroundings
+        self._entrance = entrance
+        self._roster = roster
+
+    async def start(
+        self, order: Rollback, first: Execution, identity: Identity, author: str, number: str
+    ) -> tuple[Execution, Intervention]:
+        """Journal a rollback of `first`, and its record there, in one transaction, and set it going.
+
+        Args:
+            identity: whose rights its movers have.
+            number: the record's id.
+
+        Raises:
+            Conflict: `first` is a rollback itself.
+            PlanInfeasible, NotPermitted: the roots do not fit (any more), or may not be opened by `identity`.
+            InvalidInput, LimitExceeded: the selector makes no sense; as many wait as may.
+        """
+        firsts, plan, undoing = await self._plan(first, order)
+        execution_id, journal = secrets.token_hex(6), self._surroundings.journal
+        matcher = await compiled(plan, self._surroundings.clock.wall())
+        async with self._entrance.opened(execution_id, plan, identity) as (process, opened):
+            walk = UndoWalk(self._surroundings, undoing, matcher, process)
+            roots = await undo_roots(walk, plan, undoing, opened.roots, firsts, matcher.picks)
+            key, now = await journal.next_key(), self._surroundings.clock.wall()
+            fresh = fresh_execution(execution_id, key, "", plan, identity, opened, now)
+            fresh = msgspec.structs.replace(fresh, totals=roots_counted(roots))
+            execution = self._roster.with_turn(fresh)
+            state = first.state.value
+            kind, what = InterventionKind.ROLLBACK, "rolled back"
+            if order.again:
+                kind, what = InterventionKind.RECOVER, "recovered"
+            told = f"is {what} by {execution_id[:6]}"
+            intervention = Intervention(number, first.id, kind, author, now, order.reason, state, told)
+            changes = [*roots_recorded(key, roots), PutIntervention(intervention)]
+            await journal.apply([PutExecution(execution, order.request_id), *changes])
+        await self._roster.begin(execution, process, opened)
+        return execution, intervention
+
+    async def outlook(
+        self,
+        order: Rollback,
+        first: Execution,
+        identity: Identity,
+        *,
+        fate: Fate | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> Outlook:
+        """Look at everything that a rollback of `first` would concern; nothing is written or changed.
+
+        Args:
+            fate: give examples of this one only, `limit` of them from task number `after` on, and look no further than
+                that; None for some of each, and all the sums.
+
+        Raises:
+            Conflict, PlanInfeasible, NotPermitted, InvalidInput: as `start`.
+            MoverError: a mover could not be had, or died.
+        """
+        firsts, plan, undoing = await self._plan(first, order)
+        matcher = await compiled(plan, self._surroundings.clock.wall())
+        tallies: dict[Fate, Tally] = {}
+        examples: list[Example] = []
+        shown: dict[Fate, int] = {}
+        backups = 0
+        async with self._looking(plan, identity) as (process, _):
+            walk = UndoWalk(self._surroundings, undoing, matcher, process)
+            async with aclosing(walk.pages(after, roots=True)) as pages:
+                async for page in pages:
+                    for task, found in page.found:
+                        if task.type is EntryType.DIRECTORY:
+                            continue
+                        backups += found.backup
+                        its = fate_of(found, removing=undoing.removing)
+                        tallies[its] = tallies.get(its, Tally()).plus(1, task_bytes(task))
+                        most = MAX_EXAMPLES if fate is None else limit if its is fate else 0
+                        if shown.get(its, 0) < most:
+                            shown[its] = shown.get(its, 0) + 1
+                            examples.append(Example(task.number, its, path_of(task, page.places), found.message))
+                    if fate is not None and shown.get(fate, 0) >= limit:
+                        return Outlook(plan, tallies, tuple(examples), examples[-1].number, backups)
+        for number in undoing.whole if fate in (None, Fate.WHOLE) and after < len(plan.sources) else ():
+            tallies[Fate.WHOLE] = tallies.get(Fate.WHOLE, Tally()).plus(1, 0)
+            message = "it was renamed as a whole: all that is in it now comes back, also what was put there since"
+            examples.append(Example(firsts[number].number, Fate.WHOLE, b"", message))
+        return Outlook(plan, tallies, tuple(examples), None, backups)
+
+    async def _plan(self, first: Execution, order: Rollback) -> tuple[dict[int, Task], Plan, Undoing]:
+        numbers = range(1, len(first.plan.sources) + 1)
+        firsts = await self._surroundings.journal.get_tasks(first.key, numbers)
+        sent = await self._surroundings.journal.sent_to(first.key, list(numbers)) if first.further else {}
+        plan = recovery_plan(first, order.selector) if order.again else undo_plan(first, firsts, order.selector, sent)
+        assert plan.undoes is not None
+        return firsts, plan, plan.undoes
+
+    @asynccontextmanager
+    async def _looking(self, plan: Plan, identity: Identity) -> AsyncIterator[tuple[MoverProcess, Opened]]:
+        opening = fresh_opening("0" * 12, plan, self._surroundings)
+        process, opened = await open_mover(self._surroundings.pool, OUTLOOK_SLOT, identity, opening)
+        try:
+            yield process, opened
+        finally:
+            await process.end()
+
+
+def refuse_while_undone(first: Execution, executions: Iterable[Execution]) -> None:
+    """Raise Conflict while a rollback of `first` is not at its end."""
+    for e in executions:
+        if e.plan.undoes is not None and e.plan.undoes.execution == first.id and e.state in LIVE_EXECUTION_STATES:
+            what = "recovered" if e.plan.undoes.again else "rolled back"
+            raise Conflict(f"{first.name} is being {what}", hint=f"see how far it is: migmon watch {e.id[:6]}")
+
+
+def rollbacks_of(first: Execution, executions: Iterable[Execution]) -> tuple[api.RolledBack, ...]:
+    """Return what clients see of the rollbacks of `first` among `executions`, which come oldest first."""
+    return tuple(
+        api.RolledBack(e.id, e.state.value, tally_view(e.totals.done))
+        for e in executions
+        if e.plan.undoes is not None and e.plan.undoes.execution == first.id and not e.plan.undoes.again
+    )

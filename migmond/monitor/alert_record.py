@@ -1,0 +1,99 @@
+"""What the journal has of alerts: what changes is journaled in parts, and alerts go on when it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from migmond.breath import Breath
+from migmond.domain.alert import Alert, AlertState
+from migmond.domain.alert_changes import AlertChange, PutAlert, RemoveAlerts
+from migmond.domain.errors import JournalError
+from migmond.ports import Clock, Journal
+
+_IDS_AT_A_TIME = 100
+_AT_A_TIME = 500
+"""Changes in one transaction: whoever else wants to write waits for it."""
+
+
+class _Ids:
+    """Numbers that never repeat over restarts, without waiting for the journal at each."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._next = self._limit = 0
+
+    async def top_up(self, journal: Journal) -> None:
+        """Reserve more when few are left. Only we give out this kind, so what was taken beyond is reserved after it."""
+        if self._next + _IDS_AT_A_TIME // 2 > self._limit:
+            count = max(_IDS_AT_A_TIME, self._next + _IDS_AT_A_TIME - self._limit)
+            first = await journal.next_id(self._kind, count)
+            self._next, self._limit = (self._next or first), first + count
+
+    def make(self) -> str:
+        self._next += 1
+        return f"a-{self._next - 1}"
+
+
+class AlertRecord:
+    """Alerts on record. `start` it before anything else."""
+
+    def __init__(self, journal: Journal, clock: Clock, log: Callable[..., None]) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._log = log
+        self._ids = _Ids("alert")
+        self._open: set[str] = set()
+        self._failing = ""
+
+    async def start(self) -> list[Alert]:
+        """Return what an earlier daemon left open.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        await self._ids.top_up(self._journal)
+        found = await self._journal.open_alerts()
+        self._open = {alert.id for alert in found}
+        return found
+
+    def make_id(self) -> str:
+        """Return an id that no alert ever had."""
+        return self._ids.make()
+
+    def has(self, alert: Alert) -> bool:
+        """Whether it is on record as open."""
+        return alert.id in self._open
+
+    async def apply(self, changes: Sequence[AlertChange]) -> None:
+        """Journal changes, in order; what cannot be is logged, once for each reason."""
+        try:
+            await self._ids.top_up(self._journal)
+            for i in range(0, len(changes), _AT_A_TIME):
+                await self._journal.apply(changes[i : i + _AT_A_TIME])
+        except JournalError as e:
+            if e.message != self._failing:
+                self._failing = e.message
+                self._log("alerts could not be journaled", why=e.message)
+            return
+        self._failing = ""
+        breath = Breath(self._clock.monotonic)
+        for change in changes:
+            await breath.take()
+            self._note(change)
+
+    async def demand(self, change: AlertChange) -> None:
+        """Journal what somebody asked for; it holds only then.
+
+        Raises:
+            JournalError: it cannot be.
+        """
+        await self._journal.apply([change])
+        self._note(change)
+
+    def _note(self, change: AlertChange) -> None:
+        if isinstance(change, PutAlert):
+            self._open.add(change.alert.id)
+            if change.alert.state is AlertState.RESOLVED:
+                self._open.discard(change.alert.id)
+        elif isinstance(change, RemoveAlerts):
+            self._open.difference_update(change.ids)

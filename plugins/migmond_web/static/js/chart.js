@@ -1,0 +1,131 @@
+/** Charts over time: synced cursors, drag to zoom, and the same as a table, as CSV and as a picture. */
+import uPlot from "../vendor/uplot.js";
+import { html, useEffect, useMemo, useRef, useState } from "./lib.js";
+import { DASH, measure, time } from "./format.js";
+import { save } from "./saving.js";
+
+const sync = uPlot.sync("migmond");
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3]];
+const KEPT = 2000;
+/** Of a band. */
+const EDGE = { show: true, stroke: "transparent", width: 0, points: { show: false } };
+/** Left and right of the time axis, px: what stands above a chart can keep to the same axis. */
+export const GUTTER = { left: 82, right: 32 };
+/** Steps of an axis that are round for people: bytes in binary units, durations in those of clocks. */
+const STEPS = {
+  bytes: Array.from({ length: 60 }, (_, i) => 2 ** i),
+  seconds: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200], ...Array.from({ length: 20 }, (_, i) => 86400 * 2 ** i)],
+};
+const TIMES = [
+  [86400, "{DD}.{MM}.", null, null, null, null, null, null, 1],
+  [3600, "{HH}:{mm}", "\n{DD}.{MM}.", null, "\n{DD}.{MM}.", null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{DD}.{MM}.", null, "\n{DD}.{MM}.", null, null, null, 1],
+  [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
+];
+
+/**
+ * series: [{name, mean, low, high, unit, perSecond, band}] over `xs` (seconds since the epoch), null where nothing is known;
+ * what has a `band` is told with it in words as well. A new list of them is drawn: the same one is passed while nothing is new.
+ * marks: [{at, text, kind}]. range: [from, to] or null; onRange is called with one, or null to go back to live.
+ */
+export function Chart({ title, xs, series, marks = [], range = null, onRange, height = 210 }) {
+  const box = useRef(null), plot = useRef(null), told = useRef(marks);
+  told.current = marks;
+  const [table, setTable] = useState(false), [dark, setDark] = useState(0);
+  const unit = series.length ? series[0].unit : "", per = series.length ? series[0].perSecond : false;
+  const nothing = useMemo(() => series.every((s) => s.mean.every((v) => v === null)), [series]);
+  const flat = useMemo(() => series.every((s) => !s.band && s.mean.every((v, i) => s.low[i] === v && s.high[i] === v)), [series]); // no more than one sample a point: there is no band
+  const data = useMemo(() => [xs, ...series.flatMap((s) => (flat ? [s.mean] : [s.mean, s.low, s.high]))], [xs, series]);
+  useEffect(() => {
+    const redraw = () => setDark((n) => n + 1), media = matchMedia("(prefers-color-scheme: dark)");
+    const seen = new MutationObserver(redraw);
+    seen.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    media.addEventListener("change", redraw);
+    return () => { seen.disconnect(); media.removeEventListener("change", redraw); };
+  }, []);
+  const names = series.map((s) => `${s.name} ${s.unit}`).join("|");
+  useEffect(() => {
+    if (table || !box.current || nothing) return undefined;
+    const text = css("--dim"), line = css("--line"), colours = { alert: css("--bad"), intervention: css("--series-4"), other: text }; // once: a look at a style in the midst of drawing has all of them worked out anew
+    const axis = { stroke: text, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+    const options = {
+      width: box.current.clientWidth || 600, height, legend: { show: false }, cursor: { sync: { key: sync.key }, drag: { x: true, y: false }, points: { size: 6 } },
+      padding: [10, GUTTER.right, 0, 0],
+      scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), unit === "ratio" ? Math.max(1, high ?? 0) : (high ?? 0) <= 0 ? 1 : high * 1.08] } },
+      axes: [{ ...axis, space: 72, values: TIMES }, { ...axis, size: GUTTER.left, ...(STEPS[unit] && !(per && unit === "seconds") ? { incrs: STEPS[unit] } : {}), values: (_, ticks) => ticks.map((v) => measure(v, unit, per)) }],
+      series: [{}, ...series.flatMap((s, i) => {
+        const stroke = css(`--series-${(i % 4) + 1}`);
+        return [{ label: s.name, stroke, width: 1, dash: DASHES[i % 4], points: { show: false, size: 4, fill: stroke, filter: alone }, spanGaps: false }, ...(flat ? [] : [{ ...EDGE }, { ...EDGE }])];
+      })],
+      bands: flat ? [] : series.map((_, i) => ({ series: [3 * i + 3, 3 * i + 2], fill: css(`--series-${(i % 4) + 1}`) + "30" })),
+      hooks: {
+        setSelect: [(u) => { if (u.select.width > 4 && onRange) onRange([u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")]); }],
+        draw: [(u) => drawMarks(u, told.current, colours)],
+      },
+    };
+    plot.current = new uPlot(options, data, box.current);
+    const sized = new ResizeObserver(() => { if (box.current && plot.current) plot.current.setSize({ width: box.current.clientWidth, height }); });
+    sized.observe(box.current);
+    return () => { sized.disconnect(); plot.current.destroy(); plot.current = null; };
+  }, [table, names, nothing, flat, dark, height]);
+  useEffect(() => { if (plot.current) plot.current.setData(data); }, [data, marks]);
+  const lastAt = (s) => s.mean.findLastIndex((v) => v !== null), lastOf = (s) => s.mean[lastAt(s)] ?? null;
+  const bandOf = (s, i) => (s.low[i] === null || s.high[i] === null ? DASH : `${measure(s.low[i], s.unit)} ${DASH} ${measure(s.high[i], s.unit)}`);
+  const csv = () => {
+    const rows = [["time", ...series.flatMap((s) => [s.name, `${s.name} low`, `${s.name} high`])], ...xs.map((x, i) => [new Date(x * 1000).toISOString(), ...series.flatMap((s) => [s.mean[i], s.low[i], s.high[i]])])];
+    save(new Blob([rows.map((r) => r.map((c) => (c === null || c === undefined ? "" : /[",\n]/.test(c) ? `"${String(c).replaceAll('"', '""')}"` : c)).join(",")).join("\n") + "\n"], { type: "text/csv" }), `${title}.csv`);
+  };
+  const png = () => plot.current && plot.current.ctx.canvas.toBlob((blob) => save(blob, `${title}.png`));
+  return html`<figure class="in" aria-label=${title}>
+    <figcaption class="row"><strong>${title}</strong><ul class="legend">${series.map((s, i) => html`<li><i class="s${(i % 4) + 1}"></i>${s.name} <b>${measure(lastOf(s), s.unit, s.perSecond)}</b>${s.band && lastOf(s) !== null && html` (${bandOf(s, lastAt(s))})`}</li>`)}</ul>
+      <span class="row end">${range && html`<button class="plain" onClick=${() => onRange(null)}>Back to live</button>`}${!nothing && html`<button class="plain" aria-pressed=${table} onClick=${() => setTable(!table)}>${table ? "Chart" : "Table"}</button><button class="plain" onClick=${csv}>CSV</button>${!table && html`<button class="plain" onClick=${png}>PNG</button>`}`}</span></figcaption>
+    ${nothing ? html`<p class="empty">Nothing was recorded in this time.</p>` : table ? html`<div class="scroll"><table aria-label=${title}><thead><tr><th scope="col">Time</th>${series.map((s) => html`<th scope="col" class="num">${s.name}</th>${s.band && html`<th scope="col" class="num">80 %</th>`}`)}</tr></thead><tbody>${rowsOf(xs, series).map(([x, i]) => html`<tr key=${x}><td>${time(x)}</td>${series.map((s) => html`<td class="num">${measure(s.mean[i], s.unit, s.perSecond)}</td>${s.band && html`<td class="num">${bandOf(s, i)}</td>`}`)}</tr>`)}</tbody></table></div>` : html`<div class="chart" ref=${box} role="img" aria-label=${`${title}: ${series.map((s) => `${s.name} ${measure(lastOf(s), s.unit, s.perSecond)}`).join(", ")}. The button Table shows all values.`}></div>`}
+  </figure>`;
+}
+/** Points that have none beside them: no line shows them. */
+function alone(u, at) {
+  const y = u.data[at], [from, to] = u.series[at].idxs, found = [];
+  for (let i = from; i <= to; i++) if (y[i] != null && y[i - 1] == null && y[i + 1] == null) found.push(i);
+  return found;
+}
+/** The newest first, those that nothing is known of left out, no more than a page can bear. */
+const rowsOf = (xs, series) => xs.map((x, i) => [x, i]).filter(([, i]) => series.some((s) => s.mean[i] !== null)).reverse().slice(0, KEPT);
+
+function drawMarks(u, marks, colours) {
+  const { ctx, bbox } = u;
+  ctx.save();
+  for (const mark of marks) {
+    const x = Math.round(u.valToPos(mark.at, "x", true));
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    ctx.strokeStyle = colours[mark.kind] || colours.other;
+    ctx.setLineDash([3, 3]);
+    ctx.beginPath(); ctx.moveTo(x, bbox.top); ctx.lineTo(x, bbox.top + bbox.height); ctx.stroke();
+    if (mark.kind === "phase") continue;
+    const size = 5 * devicePixelRatio, foot = bbox.top + bbox.height;
+    ctx.fillStyle = ctx.strokeStyle;
+    ctx.beginPath(); ctx.moveTo(x - size, foot); ctx.lineTo(x + size, foot); ctx.lineTo(x, foot - 1.6 * size); ctx.fill();
+  }
+  ctx.restore();
+}
+
+/** The answer of history.query as xs and series; `pick(curve)` returns a name, or null to leave it out. */
+export function curves(view, pick) {
+  if (!view) return { xs: [], series: [] };
+  const n = view.series.length ? view.series[0].mean.length : 0;
+  const xs = Array.from({ length: n }, (_, i) => view.first_s + i * view.step_s);
+  const series = view.series.map((c) => ({ name: pick(c), mean: c.mean, low: c.low, high: c.high, unit: c.unit, perSecond: c.kind === "counter" })).filter((s) => s.name !== null);
+  return { xs, series };
+}
+/** A series in another measure: `factor` times what it was; `as`: its unit, and whether that is per second. */
+export function scaled(s, factor, as) {
+  const of = (values) => values.map((v) => (v === null ? null : v * factor));
+  return { ...s, mean: of(s.mean), low: of(s.low), high: of(s.high), ...as };
+}
+/** Several series added up into one, e.g. the disks of a machine. */
+export function sum(name, parts) {
+  if (!parts.length) return null;
+  const add = (field) => parts[0][field].map((_, i) => { let total = null; for (const p of parts) if (p[field][i] !== null) total = (total ?? 0) + p[field][i]; return total; });
+  return { ...parts[0], name, mean: add("mean"), low: add("low"), high: add("high") };
+}
+export const mean = (name, parts) => { const s = sum(name, parts); if (!s) return null; const d = (a) => a.map((v) => (v === null ? null : v / parts.length)); return { ...s, mean: d(s.mean), low: d(s.low), high: d(s.high) }; };

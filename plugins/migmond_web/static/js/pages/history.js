@@ -1,0 +1,82 @@
+/** All migrations there were; two to five of them compared. */
+import { html, useEffect, useRef } from "../lib.js";
+import { get } from "../api.js";
+import { happened } from "../store.js";
+import { Badge, Empty, later, Loaded, Panel, Table, toast, useLoaded } from "../parts.js";
+import { bytes, count, DASH, duration, measure, percent, rate, time, waysOf } from "../format.js";
+import { go, param, turn } from "../main.js";
+import { Pages } from "./migration.js";
+
+const Course = later("", () => import("../course.js"));
+const PAGE = 25, MOST = 5, LONGEST = 24;
+const STATES = [["", "any state"], ["completed", "completed"], ["completed_with_errors", "completed with errors"], ["failed", "failed"], ["cancelled", "cancelled"], ["running", "running"], ["paused", "paused"]];
+
+const CHANGES = ["hello", "execution.created", "execution.state", "execution.forgotten"];
+/** A number that is another one after a migration has come, gone or changed its state. */
+function useEnds() {
+  const last = useRef(0), { type, n } = happened.value;
+  if (CHANGES.includes(type)) last.current = n;
+  return last.current;
+}
+
+const idsIn = (name) => param(name).split(",").filter(Boolean);
+
+export default function History() {
+  const picked = idsIn("pick"), compared = idsIn("compare");
+  useForgotten(picked, compared);
+  return compared.length > 1 ? html`<${Compare} ids=${compared} />` : html`<${List} picked=${picked} />`;
+}
+
+function List({ picked }) {
+  const offset = Number(param("offset", "0")) || 0, state = param("state");
+  const found = useLoaded(() => get("/migrations", { offset, limit: PAGE, states: state ? [state] : [] }), [offset, state, useEnds()]);
+  const toggle = (id) => turn({ pick: (picked.includes(id) ? picked.filter((p) => p !== id) : [...picked, id].slice(-MOST)).join(",") });
+  return html`<h1>History</h1>
+    <${Panel} title="Migrations" end=${html`<span class="row"><label>State <select value=${state} onChange=${(e) => turn({ state: e.target.value, offset: null })}>${STATES.map(([v, t]) => html`<option value=${v}>${t}</option>`)}</select></label><button class="main" disabled=${picked.length < 2} onClick=${() => go("/history", { compare: picked.join(",") })}>Compare ${picked.length || ""}</button></span>`}>
+      <${Loaded} of=${found}>${(d) => d.executions.length === 0 ? html`<${Empty}>There are none.<//>` : html`<${Table} label="Migrations" rows=${d.executions} keyOf=${(v) => v.id} columns=${[
+        { name: "Compare", cell: (v) => html`<input type="checkbox" aria-label=${`Compare ${v.name}`} checked=${picked.includes(v.id)} onChange=${() => toggle(v.id)} />` },
+        { name: "State", cell: (v) => html`<${Badge} kind=${v.state} />` },
+        { name: "Migration", cls: "name", cell: (v) => html`<a href=${`/migrations/${v.id}`}>${v.name}</a><span class="sub">${waysOf(v)}</span>` },
+        { name: "Done", num: true, cell: (v) => html`${bytes(v.progress.done.bytes)}<span class="sub">${count(v.progress.done.entries)} entries</span>` },
+        { name: "Failed", num: true, cell: (v) => count(v.progress.failed.entries) },
+        { name: "Took", num: true, cell: (v) => duration(v.progress.seconds_elapsed) },
+        { name: "Average", num: true, cell: (v) => v.progress.seconds_elapsed > 0 ? rate(v.progress.done.bytes / v.progress.seconds_elapsed) : DASH },
+        { name: "Started", num: true, cell: (v) => time(v.started_at) },
+      ]} /><${Pages} offset=${offset} size=${PAGE} total=${d.total} set=${(o) => turn({ offset: o || null })} />`}<//><//>`;
+}
+
+/** What is forgotten meanwhile is picked and compared no more. */
+function useForgotten(picked, compared) {
+  const { type, execution, name, n } = happened.value;
+  useEffect(() => {
+    if (type !== "execution.forgotten") return;
+    const rest = (ids) => ids.filter((id) => id !== execution);
+    if (picked.includes(execution)) turn({ pick: rest(picked).join(",") });
+    if (!compared.includes(execution)) return;
+    toast(`${name} was forgotten: it is compared no more`);
+    if (compared.length > 2) turn({ compare: rest(compared).join(",") });
+    else go("/history", { pick: rest(compared).join(",") });
+  }, [n]);
+}
+
+/** A value of the comparison by its unit. */
+export function valueOf(value, unit) {
+  if (value === null) return DASH;
+  return unit === "per second" ? measure(value, "", true) : measure(value, unit);
+}
+const NAMES = { bytes: "Moved", active_s: "Active", held_s: "Held", average_bytes_per_s: "Average rate", peak_bytes_per_s: "Peak rate", entries_per_s: "Entries a second", failed_entries: "Failed entries", cpu_s_per_gb: "Processor time per GB", resources: "Score of resources", success: "Score of success", speed: "Score of speed" };
+/** What a difference is about, in words. */
+const nameOf = (name) => NAMES[name] || `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
+/** A name as the head of a column: there is room for five. */
+const short = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
+const changeOf = (change, verdict) => (verdict === "same" ? "same" : `${change >= 0 ? "+" : "−"}${percent(Math.abs(100 * change), 0)} ${verdict}`);
+
+function Compare({ ids }) {
+  const found = useLoaded(() => get("/compare", { ids }), [ids.join(",")]);
+  return html`<p><a href=${`/history?pick=${ids.join(",")}`}>History</a> / Compare</p><h1>${ids.length} migrations compared</h1>
+    <${Loaded} of=${found}>${(d) => html`<${Panel} title="Rate by percent done"><${Course} curves=${d.curves.map((c, i) => ({ name: d.names[i] || c.id.slice(0, 6), points: c.points }))} /><//>
+      <${Panel} title="Differences" end="against the first"><${Table} label="Differences" rows=${d.differences} keyOf=${(r) => r.name} columns=${[
+        { name: "What", cls: "name", cell: (r) => nameOf(r.name) },
+        ...d.ids.map((id, i) => ({ name: `${short(d.names[i] || "")} ${id.slice(0, 6)}`.trim(), num: true, cls: "full", cell: (r) => html`${valueOf(r.values[i], r.unit)}${r.changes[i] !== null && r.changes[i] !== undefined && html`<span class="sub">${changeOf(r.changes[i], r.verdicts[i])}</span>`}` })),
+      ]} /><//>`}<//>`;
+}

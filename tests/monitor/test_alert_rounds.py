@@ -1,0 +1,330 @@
+"""Rounds of the alert stage with a journal and a clock of the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from migmond.alerting.metrics import known
+from migmond.domain.alert import (
+    ActionCall,
+    Alert,
+    AlertFilter,
+    AlertRule,
+    AlertState,
+    Condition,
+    Operator,
+    Severity,
+    Silence,
+)
+from migmond.domain.alert_changes import PutAlert
+from migmond.domain.errors import JournalFull
+from migmond.domain.events import AlertPending, Event
+from migmond.domain.execution import Execution
+from migmond.domain.identity import Identity
+from migmond.domain.plan import Plan, Source
+from migmond.domain.states import ExecutionState
+from migmond.domain.telemetry import Annotation, Batch, Reading, series_of
+from migmond.monitor.alerts import KEEP_EVERY_S, PRUNE_EVERY_S, Alerts
+from migmond.plugin_api.memory import MemoryJournal
+
+METRIC = "migmond_execution_bytes_per_second"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now + 1_000_000
+
+
+class World:
+    """Implements `World` and `Deliveries`."""
+
+    def __init__(self, *executions: str) -> None:
+        self.events: list[Event] = []
+        self.notes: list[Annotation] = []
+        self.calls: list[tuple[str, str, bool]] = []
+        self.there: frozenset[str] | None = None
+        self.all = {id_: execution(id_, i) for i, id_ in enumerate(executions)}
+
+    def executions(self) -> list[Execution]:
+        return list(self.all.values())
+
+    def publish(self, make: Callable[[int, str], Event]) -> object:
+        self.events.append(make(1, "at"))
+        return None
+
+    def note(self, annotation: Annotation) -> None:
+        self.notes.append(annotation)
+
+    def devices(self) -> frozenset[str] | None:
+        return self.there
+
+    def retention(self) -> tuple[float, int]:
+        return 1000.0, 10
+
+    def put(self, alert: Alert, call: ActionCall, *, firing: bool) -> None:
+        self.calls.append((alert.id, call.name, firing))
+
+    @property
+    def types(self) -> list[object]:
+        return [e.__struct_config__.tag for e in self.events]
+
+
+def execution(id_: str, key: int) -> Execution:
+    plan = Plan(id_, (Source(b"/a"),), b"/b")
+    return Execution(id_, key, f"name of {id_}", plan, Identity(1000 + key, 1000), ExecutionState.RUNNING, 0.0)
+
+
+def rule(id_: str = "r-1", **fields: Any) -> AlertRule:
+    condition = Condition(METRIC, Operator.BELOW, 10.0)
+    made = AlertRule(id_, f"rule {id_}", "It is slow", condition, Severity.ERROR, (ActionCall("hook"),))
+    return msgspec.structs.replace(made, **fields)
+
+
+class Bench:
+    """One daemon's alerts after another on the same journal."""
+
+    def __init__(self, *executions: str, journal: MemoryJournal | None = None) -> None:
+        self.journal = journal or MemoryJournal()
+        self.clock = Clock()
+        self.world = World(*executions)
+        self.logged: list[str] = []
+
+    async def begin(self) -> Alerts:
+        log = lambda message, **_: self.logged.append(message)  # noqa: E731
+        self.alerts = Alerts(self.journal, self.clock, self.world, self.world, known(()), log, 2.0)
+        await self.alerts.start()
+        return self.alerts
+
+    async def look(self, *values: tuple[str, float], after: float = 2.0) -> None:
+        self.clock.now += after
+        for id_, value in values:  # as the sampler does it, one by one
+            reading = Reading(series_of(METRIC, {"execution": id_}), value)
+            self.alerts.put(Batch(self.clock.wall(), 2.0, (reading,)))
+            await trio.lowlevel.checkpoint()
+        await self.alerts.round()
+
+
+async def test_actions_are_called_once_and_told_of_the_end() -> None:
+    bench = Bench("aa", "bb")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+    for _ in range(3):
+        await bench.look(("aa", 5.0), ("bb", 5.0))
+    assert bench.world.calls == [("a-1", "hook", True)]  # both at once: one notice
+    assert [a.quiet for a in alerts.open_alerts()] == ["", "told with a-1"]
+    await bench.look(("aa", 50.0), ("bb", 50.0))
+    assert bench.world.calls[1:] == [("a-1", "hook", False)]
+    assert bench.world.types == ["alert.firing"] * 2 + ["alert.resolved"] * 2
+    assert len(bench.world.notes) == 4
+    assert {a.state for a in await bench.journal.past_alerts(AlertFilter(), 9)} == {AlertState.RESOLVED}
+    await bench.look(("aa", 5.0))
+    assert bench.world.calls[2:] == []  # cooling down
+    assert [a.quiet for a in alerts.open_alerts()] == ["cooldown"]
+    await bench.look(("aa", 5.0), after=301.0)
+    assert bench.world.calls[2:] == [("a-3", "hook", True)]  # it fires still: now it is told
+
+
+async def test_a_silence_that_ends_lets_what_still_fires_be_told() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+    at = bench.clock.wall()
+    await alerts.silence(Silence("s-1", "ana", "", at, at + 10))
+    await bench.look(("aa", 5.0))
+    assert (bench.world.calls, [a.quiet for a in alerts.open_alerts()]) == ([], ["silenced by s-1"])
+    await bench.look(("aa", 5.0), after=10.0)
+    assert bench.world.calls == [("a-1", "hook", True)]
+    assert await bench.journal.silences() == []
+
+
+async def test_another_daemon_goes_on_and_tells_what_the_outbox_never_got() -> None:
+    bench = Bench("aa", "bb")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule(condition=Condition(METRIC, Operator.BELOW, 10.0, for_s=40.0)))
+    for _ in range(16):
+        await bench.look(("aa", 5.0))
+    later = Bench("aa", "bb", journal=bench.journal)
+    later.clock.now = bench.clock.now + 500
+    alerts = await later.begin()
+    (pending,) = alerts.open_alerts()
+    assert pending.state is AlertState.PENDING
+    assert 26.0 <= pending.met_s <= 30.0
+    for _ in range(9):
+        await later.look(("aa", 5.0))
+    assert [a.state for a in alerts.open_alerts()] == [AlertState.FIRING]
+    assert later.world.calls == [(pending.id, "hook", True)]
+    last = Bench("aa", journal=bench.journal)
+    last.clock.now = later.clock.now
+    await last.begin()
+    await last.look(("aa", 5.0))
+    assert last.world.calls == [(pending.id, "hook", True)]
+
+
+async def test_what_ended_is_closed_and_a_removed_rule_too() -> None:
+    bench = Bench("aa", "bb")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+    await bench.look(("aa", 5.0), ("bb", 5.0))
+    bench.world.all["aa"] = msgspec.structs.replace(bench.world.all["aa"], state=ExecutionState.COMPLETED)
+    await bench.look(("bb", 5.0))
+    await alerts.remove_rule(alerts.rules["r-1"])
+    past = await bench.journal.past_alerts(AlertFilter(), 9)
+    assert [(a.execution, a.ending) for a in past] == [
+        ("bb", "the rule was removed"),
+        ("aa", "the migration has ended"),
+    ]
+    assert alerts.open_alerts() == []
+
+
+async def test_what_begins_is_told_and_that_it_came_to_nothing() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule(condition=Condition(METRIC, Operator.BELOW, 10.0, for_s=5.0)))
+    for value in (5.0, 5.0, 50.0):
+        await bench.look(("aa", value))
+    assert bench.world.types == ["alert.pending"] * 2
+    first, last = [e.alert for e in bench.world.events if isinstance(e, AlertPending)]
+    assert (first.id, first.state, last.id, last.state) == ("a-1", "pending", "a-1", "resolved")
+    assert "and never fired" in last.message
+    for _ in range(5):
+        await bench.look(("aa", 5.0))
+    assert bench.world.types[2:] == ["alert.pending", "alert.firing"]
+    assert bench.world.notes != []
+    assert len(bench.world.notes) == 1  # what begins only has no place on the time axis
+
+
+async def test_what_is_said_of_a_disk_ends_when_it_is_taken_away() -> None:
+    bench = Bench()
+    alerts = await bench.begin()
+    bench.world.there = frozenset({"sda", "sdb"})
+    series = {name: series_of("migmond_disk_failing", {"device": name}) for name in ("sda", "sdb", "bay 7")}
+
+    async def look(*devices: str) -> None:
+        bench.clock.now += 2.0
+        alerts.put(Batch(bench.clock.wall(), 2.0, tuple(Reading(series[name], 1.0) for name in devices)))
+        await alerts.round()
+
+    await look("sda", "sdb", "bay 7")
+    assert len(alerts.open_alerts()) == 3
+    bench.world.there = frozenset({"sdb"})
+    await look("sdb", "bay 7")  # away for a moment only, as far as anybody knows
+    assert len(alerts.open_alerts()) == 3
+    bench.world.there = None  # nobody can look
+    await look("sdb", "bay 7")
+    assert len(alerts.open_alerts()) == 3
+    bench.world.there = frozenset({"sdb"})
+    for _ in range(3):
+        await look("sdb", "bay 7")
+    assert sorted(a.device for a in alerts.open_alerts()) == ["bay 7", "sdb"]
+    (past,) = await bench.journal.past_alerts(AlertFilter(), 9)
+    assert (past.device, past.ending) == ("sda", "the device is gone")
+    assert "resolved, the device is gone" in past.message
+    assert bench.world.types.count("alert.resolved") == 1
+    bench.world.there = frozenset({"sda", "sdb"})
+    await look("sda", "sdb")  # another one, or the same: it begins anew
+    assert sorted(a.device for a in alerts.open_alerts()) == ["bay 7", "sda", "sdb"]
+
+
+async def test_a_rule_of_ones_own_sees_only_ones_own_migrations() -> None:
+    bench = Bench("aa", "bb")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule(owner=1001, own=True))
+    await bench.look(("aa", 5.0), ("bb", 5.0))
+    assert [a.execution for a in alerts.open_alerts()] == ["bb"]
+
+
+async def test_alerts_go_on_while_the_journal_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+
+    async def full(_: object) -> None:
+        raise JournalFull("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.journal, "apply", full)
+        for _ in range(3):
+            await bench.look(("aa", 5.0))
+        assert bench.world.calls == [("a-1", "hook", True)]
+        assert bench.logged == ["alerts could not be journaled"]
+    await bench.look(("aa", 5.0), after=KEEP_EVERY_S)
+    assert [a.id for a in await bench.journal.open_alerts()] == ["a-1"]
+
+
+async def test_the_past_is_pruned() -> None:
+    bench = Bench("aa")
+    await bench.begin()
+    old = msgspec.structs.replace(
+        Alert("a-7", "r-1", "x", Severity.INFO, AlertState.RESOLVED, "", "", "", {}, 1.0, 1.0, 1.0, 1.0),
+        resolved_at=5.0,
+    )
+    await bench.journal.apply([PutAlert(old)])
+    await bench.look(after=PRUNE_EVERY_S + 1)
+    assert await bench.journal.past_alerts(AlertFilter(), 9) == []
+
+
+class Steps(trio.abc.Instrument):
+    """The longest that one task has kept the loop, by the CPU time of it: not what others on the machine took."""
+
+    def __init__(self) -> None:
+        self.longest_s = self.total_s = 0.0
+        self._since = time.thread_time()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._since = time.thread_time()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        took = time.thread_time() - self._since
+        self.total_s += took
+        self.longest_s = max(self.longest_s, took)
+
+
+class RealClock(Clock):
+    """Goes on by itself as well, so that a round sees how long it takes."""
+
+    def monotonic(self) -> float:
+        return self.now + time.monotonic()
+
+
+@pytest.mark.parametrize("value", [20.0, 12.0])
+async def test_a_round_of_200_rules_and_100_migrations_lets_others_have_the_loop(value: float) -> None:
+    """Of these rules none fires with 20, and 80 with 12, each for all migrations: 8,000 alerts in one round."""
+    ids = [f"e{n:03}" for n in range(100)]
+    bench = Bench(*ids)
+    bench.clock = RealClock()
+    alerts = await bench.begin()
+    for n in range(189):
+        condition = Condition(METRIC, Operator.BELOW, 10.0 + n % 5, window_s=10.0 + n % 10, for_s=3.0)
+        await alerts.put_rule(rule(f"r-{n}", condition=condition, actions=()))
+    steps = Steps()
+    gc.disable()  # pytest's own hundreds of thousands of objects would be looked through, 40 ms at a time
+    trio.lowlevel.add_instrument(steps)
+    with contextlib.closing(_Removed(steps)):
+        for _ in range(3):
+            await bench.look(*((id_, value) for id_ in ids))
+    fired = sum(a.state is AlertState.FIRING for a in alerts.open_alerts())
+    assert fired == (0 if value == 20.0 else 7500)
+    assert steps.longest_s < 0.02, (steps.longest_s, steps.total_s)
+
+
+class _Removed:
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def close(self) -> None:
+        trio.lowlevel.remove_instrument(self._steps)
+        gc.enable()
