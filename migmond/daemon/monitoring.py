@@ -24,7 +24,6 @@ from migmond.domain.file_kinds import FileKind
 from migmond.domain.hold import Hold
 from migmond.domain.journal import Sift
 from migmond.domain.names import from_outside
-from migmond.domain.observation import Observation
 from migmond.domain.samples import SampleView
 from migmond.domain.session import DeviceSide, SessionRecord
 from migmond.domain.states import TaskState
@@ -35,6 +34,7 @@ from migmond.engine.settings import Surroundings
 from migmond.engine.sieve import compiled
 from migmond.engine.views import intervention_views, time_text
 from migmond.monitor.sampler import Sampler
+from migmond.monitor.session import Session
 from migmond.planning.selection import Candidate
 from migmond.planning.standing import in_scan_order, whole_holds
 
@@ -105,10 +105,10 @@ class Monitoring:
             InvalidInput: that is no path.
             NotFound: it has no such entry.
         """
-        live = self._sampler.session(execution.id)
         if path:
-            told = await self._why_path(execution, path, live.observation if live is not None else None)
+            told = await self._why_path(execution, path)
             return WhyView(told.kind, told.sentence)
+        live = self._sampler.session(execution.id) or self._only_just_begun(execution)
         if live is None:
             state = execution.state.value.replace("_", " ")
             sentence = f"Nothing works on it: it is {state}{f' ({execution.reason})' if execution.reason else ''}."
@@ -116,12 +116,18 @@ class Monitoring:
         time = live.time(execution)
         return WhyView("execution", time.why, time)
 
-    async def _why_path(self, execution: Execution, path: str, seen: Observation | None) -> TaskWhy:
+    def _only_just_begun(self, execution: Execution) -> Session | None:
+        """Return what can be said of a run that the sampler has not looked at yet."""
+        seen = self._engine.seen(execution.id)
+        return None if seen is None else Session(seen, self._surroundings.clock.monotonic(), None)
+
+    async def _why_path(self, execution: Execution, path: str) -> TaskWhy:
         journal, key = self._surroundings.journal, execution.key
         task = await self.find(execution, path)
         fault = (await journal.faults(key, [task.number])).get(task.number)
-        mover = next((m for m in seen.movers if m.task == task.number), None) if seen is not None else None
         run = self._engine.run_of(execution.id)
+        seen = self._engine.seen(execution.id)  # as of now: the sampler's last look may be seconds old
+        mover = next((m for m in seen.movers if m.task == task.number), None) if seen is not None else None
         running = run is not None and task.number in run.running_tasks()
         before: int | None = None
         # Whoever changed the order has others begin first than those that were met before.

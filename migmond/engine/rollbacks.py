@@ -98,7 +98,7 @@ class Rollbacks:
             number: the record's id.
 
         Raises:
-            Conflict: `first` is a rollback itself.
+            Conflict: `first` is a rollback itself, or has done nothing.
             PlanInfeasible, NotPermitted: the roots do not fit (any more), or may not be opened by `identity`.
             InvalidInput, LimitExceeded: the selector makes no sense; as many wait as may.
         """
@@ -177,6 +177,11 @@ class Rollbacks:
         sent = await self._surroundings.journal.sent_to(first.key, list(numbers)) if first.further else {}
         plan = recovery_plan(first, order.selector) if order.again else undo_plan(first, firsts, order.selector, sent)
         assert plan.undoes is not None
+        if first.totals.done.entries == 0:  # then its destination may never have been made
+            raise Conflict(
+                f"{first.name} brought nothing to its destination: there is nothing to undo",
+                hint=f"see what became of it: migmon show {first.id[:6]}",
+            )
         return firsts, plan, plan.undoes
 
     @asynccontextmanager

@@ -53,12 +53,14 @@ class Session:
 
     def __init__(self, first: Observation, now: float, before: SessionRecord | None) -> None:
         execution = first.execution
-        self._record = before or SessionRecord(execution.key, execution.id, 0.0)
-        self._base = self._record
+        self._base = before or SessionRecord(execution.key, execution.id, 0.0)
+        # What was done before the first look, which comes up to an interval after the beginning, took time as well.
+        unseen_s = max(0.0, first.active_s - self._base.active_s)
+        self._record = msgspec.structs.replace(self._base, wall_s=self._base.wall_s + unseen_s)
         self._began = self._last = now
         self._throughput = Throughput()
         self._by_size, self._by_type = KeyedThroughput(), KeyedThroughput()
-        self._looks: deque[_Look] = deque()
+        self._looks = deque([_Look(now, first.copying, first.committing)])
         self._usage = UsageOfMovers()
         self._load = MachineLoad()
         self._free: deque[tuple[float, int]] = deque(maxlen=_FREE_KEPT)

@@ -80,10 +80,12 @@ async def test_nothing_counts_twice_while_it_becomes_durable(tmp_path: Path) -> 
 async def test_what_is_copied_but_not_durable_is_told(tmp_path: Path) -> None:
     async with laboratory(tmp_path / "state") as lab:
         execution = await under_way(lab, tmp_path / "source", tmp_path / "target")
-        now = view(lab, execution)
-        assert now.progress.percent_done is not None
-        assert now.progress.percent_done > 2
-        assert now.progress.in_flight.entries >= 3
+
+        def told_in_flight() -> bool:
+            now = view(lab, execution).progress
+            return (now.percent_done or 0.0) > 2 and now.in_flight.entries >= 3
+
+        await lab.until(told_in_flight)
         await lab.until(lambda: view(lab, execution).stage == Stage.COPY.value)
         await lab.engine.cancel(lab.engine.find(execution.id), "ana", "")
         ended = await lab.ended(execution)

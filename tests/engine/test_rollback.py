@@ -15,6 +15,7 @@ from migmond.domain.entry import EntryType
 from migmond.domain.errors import Conflict
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import InterventionKind
+from migmond.domain.limits import Limits
 from migmond.domain.plan import ConflictPolicy, Operation, VerifyLevel
 from migmond.domain.selector import Selector
 from migmond.domain.states import ExecutionState, Outcome, TaskState
@@ -345,6 +346,20 @@ async def test_only_what_has_ended_and_is_no_rollback_is_rolled_back(tmp_path: P
         back = await lab.ended(back)
         with pytest.raises(Conflict, match="is a rollback itself"):
             await lab.engine.rollback(Rollback(back), ME, "ana")
+
+
+async def test_what_was_cancelled_before_anything_was_done_has_nothing_to_undo(tmp_path: Path) -> None:
+    """Its destination was never made: that nothing is to be undone is told, not that something is missing."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    trees.random_tree(source, random.Random(5), 20)
+    async with laboratory(tmp_path / "state") as lab:
+        running = await lab.start(plan(source, target, limits=Limits(io_ops_per_s=1.0)))
+        await lab.engine.cancel(running, "ana", "")
+        ended = await lab.ended(running)
+        assert ended.totals.done.entries == 0
+        for ask in (lab.engine.rollback(Rollback(ended), ME, "ana"), lab.engine.rollback_plan(Rollback(ended), ME)):
+            with pytest.raises(Conflict, match="there is nothing to undo"):
+                await ask
 
 
 @pytest.mark.parametrize("operation", [COPY, MOVE])

@@ -239,7 +239,7 @@ class Steersman:
         if view.state != "completed" and not (view.state == "cancelled" and self.ends):
             found.append(Finding(Harm.DIFFERENT, f"it ended as {view.state}: {view.why}"))
             found += [Finding(Harm.DIFFERENT, line) for line in failures(daemon.socket, execution)[:5]]
-        if self.rolls_back and not found:
+        if self.rolls_back and not found and view.progress.done.entries:
             found = rolled_back(daemon, execution, case)
         return [Finding(f.harm, f"{f.what} [{'; '.join(self.deeds)}]") for f in found]
 
@@ -289,12 +289,23 @@ def _ended(daemon: EmbeddedDaemon, execution: str) -> api.ExecutionView | None:
     return None
 
 
+def _back(daemon: EmbeddedDaemon, execution: str) -> str:
+    """Order a rollback and return its id. What was to kill a mover of the migration may have waited for this one: then
+    nothing is begun, and a person asks once more."""
+    with Client(daemon.socket) as client:
+        try:
+            return client.call("execution.rollback", RollbackParams(execution), api.ExecutionView).id
+        except RemoteError as e:
+            if "a mover ended" not in str(e):
+                raise
+            return client.call("execution.rollback", RollbackParams(execution), api.ExecutionView).id
+
+
 def rolled_back(daemon: EmbeddedDaemon, execution: str, case: Case) -> list[Finding]:
     """Roll a migration back that nobody but itself has touched, and judge: everything is where it came from, as it
     was. What stays at the target are complete copies beside their sources, of a move that was cancelled."""
     try:
-        with Client(daemon.socket) as client:
-            back = client.call("execution.rollback", RollbackParams(execution), api.ExecutionView).id
+        back = _back(daemon, execution)
     except RemoteError as e:
         return [Finding(Harm.DIFFERENT, f"it cannot be rolled back: {e}")]
     view = ended(daemon.socket, back, END_S)

@@ -251,3 +251,18 @@ def test_a_machine_that_does_not_tell_has_used_nothing_known() -> None:
     session = Session(seen(0), 0.0, None)
     run(session, 20, 1)
     assert session.record.machine is None
+
+
+def test_what_was_done_before_the_first_look_took_its_time() -> None:
+    """The sampler comes by every other second: a short migration has worked for a while, or was held, by then."""
+    session = Session(seen(0, active_s=1.5), 10.0, None)
+    session.observe(seen(1, active_s=1.5), 10.0, 10.0, {}, MachineLoad())
+    session.observe(seen(2, active_s=3.5), 12.0, 12.0, {}, MachineLoad())
+    assert (session.record.active_s, session.record.wall_s) == (3.5, 3.5)
+    again = Session(seen(3, active_s=4.0), 0.0, session.record)
+    again.observe(seen(4, active_s=6.0), 2.0, 14.0, {}, MachineLoad())
+    assert (again.record.active_s, again.record.wall_s) == (6.0, 6.0)
+
+
+def test_a_run_that_was_not_looked_at_yet_is_told_of() -> None:
+    assert "not measured long enough" in Session(seen(0), 0.0, None).time().why

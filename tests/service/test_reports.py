@@ -443,7 +443,7 @@ def test_a_real_migration_is_reported_as_it_went(tmp_path: Path) -> None:
         while (view := report(daemon, 0, "real")).measured is None or view.course is None:
             assert time.monotonic() < deadline
         assert view.execution.progress.done.bytes == sum(1000 * i for i in range(200))
-        assert 0 < view.measured.active_s <= view.measured.wall_s + 1  # looked at first a moment after it began
+        assert 0 < view.measured.active_s <= view.measured.wall_s + 0.3  # ticks and looks take turns
         assert view.measured.average_bytes_per_s <= 11e6
         assert sum(s.share for s in view.time) == pytest.approx(1)
         assert view.score.score is None
