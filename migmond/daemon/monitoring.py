@@ -118,7 +118,8 @@ class Monitoring:
 
     def _only_just_begun(self, execution: Execution) -> Session | None:
         """Return what can be said of a run that the sampler has not looked at yet."""
-        seen = self._engine.seen(execution.id)
+        run = self._engine.run_of(execution.id)
+        seen = run.observation() if run is not None else None
         return None if seen is None else Session(seen, self._surroundings.clock.monotonic(), None)
 
     async def _why_path(self, execution: Execution, path: str) -> TaskWhy:
@@ -126,7 +127,7 @@ class Monitoring:
         task = await self.find(execution, path)
         fault = (await journal.faults(key, [task.number])).get(task.number)
         run = self._engine.run_of(execution.id)
-        seen = self._engine.seen(execution.id)  # as of now: the sampler's last look may be seconds old
+        seen = run.observation() if run is not None else None  # as of now: the sampler's look may be seconds old
         mover = next((m for m in seen.movers if m.task == task.number), None) if seen is not None else None
         running = run is not None and task.number in run.running_tasks()
         before: int | None = None

@@ -6,7 +6,7 @@ While nothing of that is in force, it is not asked: pending entries go to movers
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 
 import trio
@@ -53,7 +53,8 @@ class Agenda:
         self.rules = Judging(scope)
         self._ordering = Ordering(scope, self._line, self._changed)
         self._kept: dict[int, Task] = {}
-        """Tasks that were tried before: what is known of that is not all in the journal."""
+        """Tasks in the line that were taken before: what is known of them is not all in the journal, which may even
+        call them failed until it has that they are tried again."""
         self._with_movers: set[int] = set()
         """Numbers in the line that movers had when they were read: what is not given back is settled by the time that
         nothing is in flight."""
@@ -111,6 +112,7 @@ class Agenda:
         self._generation += 1
         self._line.clear()
         self._with_movers.clear()
+        self._ready(tuple(self._kept.values()))
         self.rules.forget_learned()
         self._known, self._complete, self._planned = [0, 0], [False, False], -1
 
@@ -156,10 +158,10 @@ class Agenda:
             with scope.in_hand.reading():
                 rows = await self._journal.get_tasks(scope.key, numbers)
                 for number in numbers:
-                    row = rows.get(number)
-                    fits = row is not None and row.state is TaskState.PENDING and row.type is not EntryType.DIRECTORY
-                    if row is not None and fits and bool(row.leader) is followers and scope.in_hand.take(number):
-                        tasks.append(self._kept.get(number, row))
+                    task = self._pending(number, rows)
+                    fits = task is not None and task.type is not EntryType.DIRECTORY
+                    if task is not None and fits and bool(task.leader) is followers and scope.in_hand.take(number):
+                        tasks.append(task)
             if await self._judge([t for t in tasks if self.rules.is_late(t)]) or version != self.version:
                 for task in tasks:
                     self.put_back(task)
@@ -178,10 +180,22 @@ class Agenda:
         self._ready((task,))
         self._wake.set()
 
+    def _pending(self, number: int, rows: Mapping[int, Task]) -> Task | None:
+        """Return a task of the line as it is known, by what was read of the journal; None if it is not pending."""
+        row, kept = rows.get(number), self._kept.get(number)
+        if kept is not None and (row is None or row.leader == kept.leader):
+            return kept
+        return row if row is not None and row.state is TaskState.PENDING else None
+
     def _ready(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
             self._with_movers.discard(task.number)
             self._line.put((task.number,), followers=bool(task.leader))
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether entries wait that are no further names of files: tried again when those had their turn already."""
+        return any(not task.leader for task in self._kept.values())
 
     def exhausted(self, *, followers: bool) -> bool:
         """Whether nothing is left in this pass, when `take` has just returned nothing and nothing is in flight. What is
@@ -349,8 +363,8 @@ class Agenda:
                     gone: list[int] = []
                     for number in numbers:
                         self._line.ready[followers].discard(number)
-                        task = rows.get(number)
-                        if task is None or task.state is not TaskState.PENDING or not scope.in_hand.take(number):
+                        task = self._pending(number, rows)
+                        if task is None or not scope.in_hand.take(number):
                             continue
                         self._kept.pop(number, None)
                         scope.in_hand.send(number)

@@ -185,6 +185,7 @@ class Controlled:
         assert scope is not None
         again = [scope.account.try_again(t) for t in tasks]
         for task in again:
+            scope.agenda.rules.judge_anew(task.number)
             if not task.leader:  # the others are met when the further names are
                 scope.in_hand.take(task.number)
                 scope.requeue.ready(task, scope.now())

@@ -67,15 +67,17 @@ class Dispatcher:
         """Dispatch the further names of hard-linked files whose first name is there.
 
         Returns:
-            True when there were followers of leaders that have no target: they, or their leaders, are ordinary tasks
-            now, and `entries` is due again.
+            True when `entries` is due again: there were followers of leaders that have no target, and they, or their
+            leaders, are ordinary tasks now; or entries were tried again while this was on its way.
         """
+        scope = self._scope
         await self._pass(followers=True)
-        if not self._orphaned or self._scope.gate.ending:
+        if scope.gate.ending:
             return False
-        async with self._scope.agenda.naming:
-            await self._promote()
-        return True
+        if self._orphaned:
+            async with scope.agenda.naming:
+                await self._promote()
+        return bool(self._orphaned) or scope.agenda.left_behind
 
     async def _promote(self) -> None:
         """Let orphans have a leader of their own, as they are now: a leader may be pending again, tried once more or
@@ -128,6 +130,9 @@ class Dispatcher:
                 self._put_back(waiting)
             if not waiting:
                 waiting.extend(scope.requeue.take(scope.now(), PAGE_TASKS))
+                if agenda.active:
+                    for task in waiting:
+                        agenda.rules.judge_anew(task.number)
                 self._put_back(waiting)
             if not waiting:
                 if scope.unsettled:

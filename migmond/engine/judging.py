@@ -29,6 +29,8 @@ class Judging:
         self._rules: dict[str, InForce] = {}
         self._learned: dict[int, FileKind] = {}
         """What is not judged anew yet of what turned out to be of a kind that is held or skipped."""
+        self._tried: set[int] = set()
+        """What was tried before and is not judged anew yet: rules look at what is pending, and at why it failed."""
 
     def __iter__(self) -> Iterator[InForce]:
         return iter(list(self._rules.values()))
@@ -72,15 +74,20 @@ class Judging:
         """The content of a task was read; it is on its way into the journal, and is to be judged by that."""
         self._learned[number] = kind
 
+    def judge_anew(self, number: int) -> None:
+        """A task that was tried is pending again."""
+        self._tried.add(number)
+
     def forget_learned(self) -> None:
-        """Everything is judged anew, by the journal."""
+        """Their kinds are in the journal by now, or are found out again."""
         self._learned.clear()
 
     def is_late(self, task: Task) -> bool:
         """Whether some rule has not judged a task as it is."""
-        return task.number in self._learned or any(
-            task.number > r.upto[bool(task.leader)] for r in self._rules.values()
-        )
+        number = task.number
+        if number in self._learned or number in self._tried:
+            return True
+        return any(number > r.upto[bool(task.leader)] for r in self._rules.values())
 
     async def judge(self, tasks: Sequence[Task]) -> bool:
         """Have all rules judge a few tasks; returns whether any picks one of which that was not known."""
@@ -95,6 +102,7 @@ class Judging:
             marked |= bool(its)
         for task in tasks:
             self._learned.pop(task.number, None)
+            self._tried.discard(task.number)
         return marked
 
     async def parted(self, tasks: Sequence[Task], read: Mapping[int, FileKind]) -> dict[int, type[Effect]]:

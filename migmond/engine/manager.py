@@ -296,11 +296,6 @@ class Engine:
         seen = [run.observation() for run in self._roster.runs()]
         return [o for o in seen if o is not None], ended
 
-    def seen(self, execution_id: str) -> Observation | None:
-        """Return what is to be seen of an execution as of now; None when nothing works on it, or has not opened yet."""
-        run = self._roster.run_of(execution_id)
-        return run.observation() if run is not None else None
-
     async def suspend(self) -> None:
         """The daemon stops: bring every run to a safe boundary and wait for it. Cancel this to stop waiting."""
         self._stopping = self._roster.turns.closed = True

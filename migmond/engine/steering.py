@@ -348,10 +348,8 @@ class Steering(Changer):
 
     async def _retry_running(self, run: Run, ask: Ask, picked: Picked) -> Intervention:
         now = run.execution
-        live = now.state in (ExecutionState.RUNNING, ExecutionState.PAUSED) and not retrying.removes(now)
-        if not live or now.stage not in _RETRYING:
-            hint = f"when it has ended: migmon retry {now.id[:6]}"
-            raise Conflict(f"{now.name} is past copying ({now.stage}): nothing is tried again now", hint=hint)
+        if not _tries_again(now):
+            raise _past_copying(now)
         # A directory that could not be listed is the scan's, which goes through them once.
         tasks = [t for t in picked.failed if t.type is not EntryType.DIRECTORY]
         if not tasks:
@@ -366,6 +364,11 @@ class Steering(Changer):
             async with run.naming():  # a first name may have become a further one since it was picked
                 rows = await self._surroundings.journal.get_tasks(now.key, [t.number for t in picks])
                 piece = [t for t in rows.values() if t.state is TaskState.FAILED]
+                if not _tries_again(run.execution):  # it has gone on meanwhile; what is pending is seen to
+                    if record.entries:
+                        return record
+                    self._records.forget(record)
+                    raise _past_copying(run.execution)
                 run.try_again(piece)
                 record = retrying.counted(record, piece)  # cut off between two, it says how many are pending
                 run.record([record], retrying.try_again(now, piece))
@@ -376,6 +379,17 @@ class Steering(Changer):
         waits = self._roster.now(execution).waiting_since is not None
         hint = "drain takes it out of the line, resume puts it back" if waits else ""
         return Conflict(f"{execution.name} cannot be {done}: it is {self._roster.now(execution).state}", hint=hint)
+
+
+def _tries_again(running: Execution) -> bool:
+    """Whether what becomes pending now is seen to by the run."""
+    live = running.state in (ExecutionState.RUNNING, ExecutionState.PAUSED) and not retrying.removes(running)
+    return live and running.stage in _RETRYING
+
+
+def _past_copying(now: Execution) -> Conflict:
+    hint = f"when it has ended: migmon retry {now.id[:6]}"
+    return Conflict(f"{now.name} is past copying ({now.stage}): nothing is tried again now", hint=hint)
 
 
 def _nothing_to_resume(now: Execution, waits: str, *, running: bool) -> Conflict:

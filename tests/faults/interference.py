@@ -273,8 +273,10 @@ class Interference:
             try:
                 back = client.call("execution.rollback", RollbackParams(execution), api.ExecutionView).id
             except ClientError as e:
-                state = look(self._daemon.socket, execution)
-                return [] if state is None or state.state == "failed" else [Finding(Harm.DIFFERENT, f"rollback: {e}")]
+                view = look(self._daemon.socket, execution)
+                if view is None or view.state == "failed" or not view.progress.done.entries:
+                    return []
+                return [Finding(Harm.DIFFERENT, f"rollback: {e}")]
         if ended(self._daemon.socket, back, END_S) is None:
             return [Finding(Harm.DIFFERENT, f"the rollback has no end: {look(self._daemon.socket, back)}")]
         journals = [written(self._daemon.home / "state", id_) for id_ in (execution, back)]
