@@ -14,6 +14,7 @@ from migmond.domain.changes import (
     OpenGroup,
     Record,
     Refresh,
+    SendTo,
 )
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.errors import MoverError
@@ -29,6 +30,7 @@ from migmond.engine.flight import Batch, Group, GroupState
 from migmond.engine.names_back import names_back
 from migmond.engine.scope import Orphan, Scope
 from migmond.planning.pace import percent
+from migmond.planning.routes import destination_at
 from migmond.wire.from_mover import Copied, Published, Settled, Synced
 from migmond.wire.items import WITHHELD, ItemFault, Seen, SettleItem
 from migmond.wire.to_mover import Publish, Settle
@@ -78,6 +80,9 @@ class Commits:
                     result = msgspec.structs.replace(result, lost=result.lost | task.lost)
                 if result.seen is not None:
                     task = self._refreshed(task, result.seen)
+                if result.root >= 0:  # before the group is: whoever settles it looks for it there
+                    destination = destination_at(result.root, len(scope.plan.sources))
+                    scope.ledger.record([SendTo(scope.key, destination, (task.number,))])
                 self._group(station, result.group).add(task, result)
         for task in batch.tasks.values():
             self._faults.meet(task, Fault(Phase.MOVER, "mover_died", 0, "the mover gave no answer for it"))
