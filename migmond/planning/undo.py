@@ -173,7 +173,8 @@ def is_undone(task: Task, *, removing: bool) -> bool:
         return not removing
     if task.state not in _MAY_BE_THERE or not task.target_inode:
         return False
-    return task.outcome in _MADE or task.state is TaskState.FAILED
+    # What stands there though its sync failed, or its delete, has no outcome yet.
+    return task.outcome in _MADE or task.outcome is Outcome.NONE
 
 
 def stays_there(task: Task) -> bool:
