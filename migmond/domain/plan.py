@@ -62,6 +62,7 @@ class Undoing(msgspec.Struct, frozen=True):
         made: numbers of its sources whose target directories were not there before it.
         again: it is a recovery: of what was copied, that is copied again which is not at the target as it was.
         backups: it kept what it replaced as backups.
+        absent: numbers of its sources of which it brought nothing anywhere: single files that were left.
         further: of each of its further destinations, the target of each of its sources there.
     """
 
@@ -75,6 +76,7 @@ class Undoing(msgspec.Struct, frozen=True):
     backups: bool = False
     again: bool = False
     further: tuple[tuple[bytes, ...], ...] = ()
+    absent: tuple[int, ...] = ()
 
     @property
     def removing(self) -> bool:

@@ -49,7 +49,8 @@ def fresh_opening(execution_id: str, plan: Plan, surroundings: Surroundings) -> 
     )
     roots, sources = roots_of(plan), len(plan.sources)
     # What a rollback fetches from a further destination: not every source has something there.
-    missing = tuple(range(sources, len(roots)))
+    absent = plan.undoes.absent if plan.undoes is not None else ()
+    missing = (*(n - 1 for n in absent), *range(sources, len(roots)))
     return Open(
         roots, options, make_targets=not moving, may_be_gone=missing, own=surroundings.own, sources=sources
     )  # fmt: skip

@@ -107,6 +107,7 @@ def undo_plan(first: Execution, roots: dict[int, Task], selector: Selector, sent
         made=tuple(n for n in range(1, len(sources) + 1) if n not in there_before),
         backups=plan.conflict is ConflictPolicy.BACKUP,
         further=_further(first, roots),
+        absent=tuple(n for n, t in sorted(roots.items()) if _is_absent(t, removing=plan.operation is Operation.COPY)),
     )
     return Plan(
         name=f"rollback of {plan.name}",
@@ -175,6 +176,10 @@ def is_undone(task: Task, *, removing: bool) -> bool:
         return False
     # What stands there though its sync failed, or its delete, has no outcome yet.
     return task.outcome in _MADE or task.outcome is Outcome.NONE
+
+
+def _is_absent(root: Task, *, removing: bool) -> bool:
+    return root.type is not EntryType.DIRECTORY and not is_undone(root, removing=removing)
 
 
 def stays_there(task: Task) -> bool:

@@ -217,9 +217,11 @@ class RenameRoot(Message, frozen=True):
     """Try to move a whole source root by one rename (target missing, same file system), and make it durable.
 
     If the source is gone and the target has the expected inode, a rename before a crash did it: done.
+    `begun`: only that is wanted; a source that is there stays there.
     """
 
     root: int
+    begun: bool = False
 
 
 class Probe(Message, frozen=True):

@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine_harness import ME, Laboratory, laboratory, plan
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
-from migmond.domain.plan import Operation
+from migmond.domain.plan import Operation, Source
 from migmond.domain.states import ExecutionState, Outcome
-from migmond.domain.steering import Pause
+from migmond.domain.steering import Pause, Skip
 from migmond.engine.commits import Commits
 from migmond.engine.crew import Station
+from migmond.engine.process import MoverProcess
 from migmond.engine.rollbacks import Rollback
 from migmond.engine.settings import EngineSettings
-from migmond.wire.from_mover import Synced
+from migmond.wire.from_mover import FromMover, RootRenamed, Synced
 from migmond.wire.items import ItemFault
 from oracle import differences
 from routing import EVERYTHING, FAST, files, make, route, whereabouts
@@ -55,8 +57,8 @@ async def check_all_found(lab: Laboratory, done: Execution, before: Path, *roots
     assert (await lab.verified(done)).mismatches == 0
     back = await lab.ended(await lab.engine.rollback(Rollback(done), ME, "ana"))
     assert (back.state, back.reason) == (ExecutionState.COMPLETED, "")
-    found = differences(before, Path(done.plan.sources[0].path.decode()))
-    assert [d for d in found if not d.startswith("hard links")] == []  # those that went apart are files of their own
+    differ = differences(before, Path(done.plan.sources[0].path.decode()))
+    assert [d for d in differ if not d.startswith("hard links")] == []  # those that went apart are files of their own
 
 
 async def test_a_rollback_gives_directories_their_times_wherever_they_were_made(
@@ -213,3 +215,42 @@ async def test_what_was_there_before_is_not_taken_for_our_copy_when_its_sync_fai
         assert task.outcome is Outcome.UNCHANGED
         await lab.ended(await lab.engine.rollback(Rollback(done), ME, "ana"))
     assert files(source) == files(target) == {"both": b"equal"}
+
+
+async def test_a_tree_that_was_renamed_as_a_whole_is_known_though_the_rest_was_skipped_then(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sync failed, so that it was pending still."""
+    before, target, receive = tmp_path / "before", tmp_path / "target", MoverProcess.receive
+    single = tmp_path / "single.txt"
+    single.write_bytes(b"alone")
+
+    async def unsynced(process: MoverProcess) -> FromMover | None:
+        message = await receive(process)
+        if isinstance(message, RootRenamed):
+            fault = Fault(Phase.SYNC, "EIO", errno.EIO, "Input/output error")
+            return msgspec.structs.replace(message, done=False, unsynced=fault)
+        return message
+
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1, hold_s=600.0)) as lab:
+        await lab.run(plan(source, before))
+        monkeypatch.setattr(MoverProcess, "receive", unsynced)
+        sources = (Source(bytes(source), b"source"), Source(bytes(single), b"single.txt"))
+        execution = await lab.start(msgspec.structs.replace(plan(source, target, MOVE), sources=sources))
+        await held(lab, execution)
+        await lab.engine.drain(execution, "ana", "")
+        await lab.until(lambda: lab.engine.find(execution.id).state is ExecutionState.DRAINED)
+        monkeypatch.undo()
+        assert differences(before, target / "source") == []
+        assert not source.exists()
+        await change(lab, lab.engine.find(execution.id), Skip(EVERYTHING))
+        await lab.engine.resume(lab.engine.find(execution.id), "ana", "")
+        done = await lab.ended(execution)
+        assert done.state is ExecutionState.COMPLETED, done.reason
+        assert "renamed as a whole" in done.reason
+        assert done.totals.skipped.entries == 1
+        back = await lab.ended(await lab.engine.rollback(Rollback(done), ME, "ana"))
+        assert back.state is ExecutionState.COMPLETED, back.reason
+    assert differences(before, source) == []
+    assert single.read_bytes() == b"alone"
+    assert files(target) == {}
