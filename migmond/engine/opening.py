@@ -12,7 +12,7 @@ from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Task
 from migmond.engine.settings import Surroundings
-from migmond.planning.routes import pairs_of
+from migmond.planning.routes import pairs_of, root_at
 from migmond.planning.selection import asks_for_content
 from migmond.wire.items import MoverOptions, RootSpec
 from migmond.wire.to_mover import Open
@@ -70,15 +70,20 @@ async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
     )
     gone = all_there or execution.state is ExecutionState.CANCELLING  # then the targets are tidied, no more
     over = {i for i, t in enumerate(known) if gone or (t is not None and _is_over(t))}
-    on = execution.source_file_systems
-    if len(on) == sources:
+    on, undoing = execution.source_file_systems, execution.plan.undoes
+    if len(on) == sources and undoing is None:
         on *= len(specs) // sources
+    wanted: tuple[int, ...] = ()
+    if undoing is not None and undoing.further and not gone:
+        sent = await journal.sent_unfinished(undoing.key, key)
+        wanted = tuple(root for d, s in sent if not own[root := root_at(s, d, sources)])
     return Open(
         specs,
         opening.options,
         opening.make_targets,
         expected=tuple(t.inode if t is not None else 0 for t in known),
         may_be_gone=tuple(sorted(over | set(opening.may_be_gone))),
+        wanted=wanted,
         anchors=(*execution.anchors, *(a for d in execution.further for a in d.anchors)),
         source_devices=tuple(t.device if t is not None else 0 for t in known),
         source_file_systems=on,
@@ -96,6 +101,7 @@ def part_of(opening: Open, first: int, end: int | None = None) -> Open:
         roots=opening.roots[part],
         expected=opening.expected[part],
         may_be_gone=tuple(i - first for i in opening.may_be_gone if i in chosen),
+        wanted=tuple(i - first for i in opening.wanted if i in chosen),
         anchors=opening.anchors[part],
         source_devices=opening.source_devices[part],
         source_file_systems=opening.source_file_systems[part],
