@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Destination, Execution
+from migmond.domain.file_system import FileSystemId
 from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Task
@@ -49,11 +50,34 @@ def fresh_opening(execution_id: str, plan: Plan, surroundings: Surroundings) -> 
     )
     roots, sources = roots_of(plan), len(plan.sources)
     # What a rollback fetches from a further destination: not every source has something there.
-    absent = plan.undoes.absent if plan.undoes is not None else ()
-    missing = (*(n - 1 for n in absent), *range(sources, len(roots)))
+    undoing = plan.undoes
+    absent = undoing.absent if undoing is not None else ()
     return Open(
-        roots, options, make_targets=not moving, may_be_gone=missing, own=surroundings.own, sources=sources
-    )  # fmt: skip
+        roots,
+        options,
+        make_targets=not moving,
+        may_be_gone=(*(n - 1 for n in absent), *range(sources, len(roots))),
+        wanted=_fetched_from(plan, undoing.fetched) if undoing is not None else (),
+        source_file_systems=_known_on(plan),
+        own=surroundings.own,
+        sources=sources,
+    )
+
+
+def _fetched_from(plan: Plan, places: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+    """Return the roots of a rollback at further destinations, each the index of a source there, that it fetches from;
+    those of single files are their own roots."""
+    specs, sources = roots_of(plan), len(plan.sources)
+    roots = [(root_at(source, destination, sources), source) for destination, source in places]
+    return tuple(root for root, source in roots if specs[root].source != specs[source].source)
+
+
+def _known_on(plan: Plan) -> tuple[FileSystemId, ...]:
+    """Return what is known of the file systems that a fresh rollback's sources are on; nothing of any other plan's."""
+    undoing = plan.undoes
+    if undoing is None or undoing.again or not undoing.further_on:
+        return ()
+    return (*[FileSystemId()] * len(plan.sources), *(on for its in undoing.further_on for on in its))
 
 
 async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
@@ -73,10 +97,14 @@ async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
     on, undoing = execution.source_file_systems, execution.plan.undoes
     if len(on) == sources and undoing is None:
         on *= len(specs) // sources
+    known_on = opening.source_file_systems
+    if len(on) == len(known_on):  # of what was missing when the rollback began that alone is known
+        on = tuple(now if now.own else then for now, then in zip(on, known_on, strict=True))
     wanted: tuple[int, ...] = ()
     if undoing is not None and undoing.further and not gone:
-        sent = await journal.sent_unfinished(undoing.key, key)
-        wanted = tuple(root for d, s in sent if not own[root := root_at(s, d, sources)])
+        growing = execution.totals.growing  # then nobody has looked at all of it
+        sent = undoing.fetched if growing else await journal.sent_unfinished(undoing.key, key)
+        wanted = _fetched_from(execution.plan, sent)
     return Open(
         specs,
         opening.options,

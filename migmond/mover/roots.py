@@ -143,9 +143,9 @@ def _refuse_another(then: FileSystemId, root: Root) -> None:
     root.target_on = then if then.own else root.target_on
 
 
-def _changed(kind: str, path: bytes, what: str, why: str) -> Refused:
+def _changed(kind: str, path: bytes, what: str, why: str, hint: str = "") -> Refused:
     message = f"{to_text(path)} is not {what}: {why}; mount the disk that it was on, then try again"
-    return Refused(OpenFailed(Fault(Phase.OPEN, kind, 0, why), message, "", path))
+    return Refused(OpenFailed(Fault(Phase.OPEN, kind, 0, why), message, hint, path))
 
 
 def _opened(spec: RootSpec, expected: Expected) -> Root:
@@ -165,7 +165,8 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
         there = {path: target for path, target in found.items() if target is not None}
         if expected.wanted and not _disk_is_there(spec.source, expected.file_system):
             what = "where something is still to be fetched from"
-            raise _changed("source_changed", spec.source, what, "it is not there any more") from e
+            hint = "if it was removed for good, make an empty directory in its place"
+            raise _changed("source_changed", spec.source, what, "it is not there any more", hint) from e
         renamed = [target for path, target in there.items() if _was_renamed(path, target, expected)]
         if renamed or expected.gone_allowed:
             return _gone(spec, next(iter(renamed or there.values()), None))

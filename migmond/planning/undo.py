@@ -107,6 +107,7 @@ def undo_plan(first: Execution, roots: dict[int, Task], selector: Selector, sent
         made=tuple(n for n in range(1, len(sources) + 1) if n not in there_before),
         backups=plan.conflict is ConflictPolicy.BACKUP,
         further=_further(first, roots),
+        further_on=tuple(tuple(a.file_system for a in d.anchors) for d in first.further),
         absent=tuple(n for n, t in sorted(roots.items()) if _is_absent(t, removing=plan.operation is Operation.COPY)),
     )
     return Plan(

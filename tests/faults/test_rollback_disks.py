@@ -10,6 +10,7 @@ import pytest
 import loopfs
 from engine_harness import ME, Laboratory, laboratory, plan
 from loopfs import mounted
+from migmond.domain.errors import PlanInfeasible
 from migmond.domain.execution import Execution
 from migmond.domain.plan import Operation
 from migmond.domain.states import ExecutionState
@@ -27,8 +28,8 @@ MOVE = Operation.MOVE
 SETTINGS = EngineSettings(workers=1)
 
 
-async def rolling_back(lab: Laboratory, source: Path, target: Path, more: Path) -> Execution:
-    """Move a tree to two destinations, and begin to bring it back, slowly."""
+async def moved_apart(lab: Laboratory, source: Path, target: Path, more: Path) -> Execution:
+    """Move a tree to two destinations."""
     target.mkdir()  # else all of it is renamed at once
     execution = await running(lab, source, target, operation=MOVE, workers=1)
     await change(lab, execution, route(more, EVERYTHING))
@@ -36,6 +37,12 @@ async def rolling_back(lab: Laboratory, source: Path, target: Path, more: Path) 
     await change(lab, execution, FAST)
     done = await lab.ended(execution)
     assert done.state is ExecutionState.COMPLETED, done.reason
+    return done
+
+
+async def rolling_back(lab: Laboratory, source: Path, target: Path, more: Path) -> Execution:
+    """Move a tree to two destinations, and begin to bring it back, slowly."""
+    done = await moved_apart(lab, source, target, more)
     back = await lab.engine.rollback(Rollback(done), ME, "ana")  # it has the limits of the plan
     await lab.until(lambda: any(source.rglob("*.bin")))
     return back
@@ -80,3 +87,22 @@ async def test_what_somebody_removed_from_a_disk_that_is_there_is_gone(tmp_path:
             done = await lab.ended(back)
             assert done.state is ExecutionState.COMPLETED, done.reason
     assert len(files(source)) == 402 - removed
+
+
+async def test_a_rollback_does_not_begin_while_a_disk_is_away(tmp_path: Path) -> None:
+    source, target, before = tmp_path / "source", tmp_path / "target", tmp_path / "before"
+    make(source, 400)
+    with mounted(tmp_path / "disk", "ext4", size_bytes=64 << 20) as disk:
+        async with laboratory(tmp_path / "state", SETTINGS) as lab:
+            await lab.run(plan(source, before))
+            done = await moved_apart(lab, source, target, disk.root / "more")
+            there = files(target)
+            disk.unmount()
+            for order in (lab.engine.rollback_plan(Rollback(done), ME), lab.engine.rollback(Rollback(done), ME, "ana")):
+                with pytest.raises(PlanInfeasible, match="mount the disk that it was on"):
+                    await order
+            assert files(target) == there
+            disk.mount()
+            back = await lab.ended(await lab.engine.rollback(Rollback(done), ME, "ana"))
+            assert (back.state, back.reason) == (ExecutionState.COMPLETED, "")
+    assert files(source) == files(before)
