@@ -144,6 +144,11 @@ class Journal(Protocol):
         """Return further destinations, each with the number of a directory in whose target there something may be, in
         ascending order, those behind `after`, at most `limit`."""
 
+    async def sent_unfinished(self, key: int, of: int) -> list[tuple[int, int]]:
+        """Return further destinations to which tasks of execution `key` went whose namesakes in `of` (the tasks of the
+        same numbers: itself, or a rollback of it) are PENDING or DURABLE; each with the index of a source below which
+        such a task lies, in ascending order (slow: for the beginning of a run)."""
+
     async def open_groups(self, key: int) -> list[CommitGroup]:
         """Return groups that were opened and not closed, oldest first."""
 

@@ -6,6 +6,7 @@ import enum
 
 import msgspec
 
+from migmond.domain.file_system import FileSystemId
 from migmond.domain.limits import Limits
 from migmond.domain.selector import Selector
 
@@ -62,7 +63,10 @@ class Undoing(msgspec.Struct, frozen=True):
         made: numbers of its sources whose target directories were not there before it.
         again: it is a recovery: of what was copied, that is copied again which is not at the target as it was.
         backups: it kept what it replaced as backups.
+        absent: numbers of its sources of which it brought nothing anywhere: single files that were left.
         further: of each of its further destinations, the target of each of its sources there.
+        further_on: the file systems that these were on; empty when an older version journaled it.
+        fetched: destinations and indexes of sources of those of them in which there may be something.
     """
 
     execution: str
@@ -75,6 +79,9 @@ class Undoing(msgspec.Struct, frozen=True):
     backups: bool = False
     again: bool = False
     further: tuple[tuple[bytes, ...], ...] = ()
+    absent: tuple[int, ...] = ()
+    further_on: tuple[tuple[FileSystemId, ...], ...] = ()
+    fetched: tuple[tuple[int, int], ...] = ()
 
     @property
     def removing(self) -> bool:

@@ -295,6 +295,13 @@ class Account:
         self.execution = msgspec.structs.replace(self.execution, totals=totals)
 
 
+def stands(task: Task) -> TaskResult:
+    """Return what the journal is to record of an entry that is not settled, and has a copy at its destination."""
+    return TaskResult(
+        task.number, task.state, Outcome.NONE, task.lost, task.digest, task.target_name, task.target_inode
+    )  # fmt: skip
+
+
 def task_bytes(task: Task) -> int:
     """Return the bytes that a task counts for: those of regular files, once for all names of one."""
     return task.size if task.type is _FILE and not task.leader else 0

@@ -14,6 +14,7 @@ from migmond.domain.changes import (
     OpenGroup,
     Record,
     Refresh,
+    SendTo,
 )
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.errors import MoverError
@@ -21,7 +22,7 @@ from migmond.domain.execution import Tally
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Member, Task, TaskResult
-from migmond.engine.account import task_bytes
+from migmond.engine.account import stands, task_bytes
 from migmond.engine.crew import Station
 from migmond.engine.deleter import Deleter
 from migmond.engine.faults import ABANDONED, FaultDesk
@@ -29,6 +30,7 @@ from migmond.engine.flight import Batch, Group, GroupState
 from migmond.engine.names_back import names_back
 from migmond.engine.scope import Orphan, Scope
 from migmond.planning.pace import percent
+from migmond.planning.routes import destination_at
 from migmond.wire.from_mover import Copied, Published, Settled, Synced
 from migmond.wire.items import WITHHELD, ItemFault, Seen, SettleItem
 from migmond.wire.to_mover import Publish, Settle
@@ -78,6 +80,9 @@ class Commits:
                     result = msgspec.structs.replace(result, lost=result.lost | task.lost)
                 if result.seen is not None:
                     task = self._refreshed(task, result.seen)
+                if result.root >= 0:  # before the group is: whoever settles it looks for it there
+                    destination = destination_at(result.root, len(scope.plan.sources))
+                    scope.ledger.record([SendTo(scope.key, destination, (task.number,))])
                 self._group(station, result.group).add(task, result)
         for task in batch.tasks.values():
             self._faults.meet(task, Fault(Phase.MOVER, "mover_died", 0, "the mover gave no answer for it"))
@@ -185,13 +190,26 @@ class Commits:
         scope.progress.set()
 
     def _meet_all(self, group: Group, failures: tuple[ItemFault, ...], *, standing: bool = False) -> None:
-        """`standing`: their copies have their names, and whoever takes the tasks up again looks at these first."""
+        """`standing`: their copies have their names, and whoever takes the tasks up again looks at these first. So have
+        all that were renamed, as soon as they are members."""
         for failure in failures:
             member, name = group.members.get(failure.number), group.names.get(failure.number)
             task = group.remove(failure.number)
             if task is None or member is None:
                 continue
-            self._faults.meet(_stands(task, member, name) if standing else task, failure.fault)
+            named = standing or member.outcome is Outcome.RENAMED
+            self._faults.meet(self._standing(task, member, name) if named else task, failure.fault)
+
+    def _standing(self, task: Task, member: Member, name: bytes | None) -> Task:
+        """Return the task with its copy, which may not last. That is on record from now on: whoever takes the task up
+        in another run, sends it elsewhere or rolls it back has to know where it stands."""
+        if member.outcome is Outcome.UNCHANGED:
+            return task  # it is not ours: whoever takes the task up looks at whatever has the name then
+        task = msgspec.structs.replace(
+            task, target_inode=member.inode, target_name=name, digest=member.digest, lost=member.lost
+        )
+        self._scope.ledger.record([Record(self._scope.key, (stands(task),))])
+        return task
 
     def published(self, station: Station, message: Published) -> None:
         """A group has its names; they are durable with the mover's next sync."""
@@ -289,7 +307,7 @@ class Commits:
             if result.fault is not None:
                 task = tasks[result.number]
                 if result.fault.phase is Phase.SYNC:
-                    task = _stands(task, orphan.members[result.number], result.target_name)
+                    task = self._standing(task, orphan.members[result.number], result.target_name)
                 self._faults.meet(task, result.fault)
             elif result.outcome in _LEFT_ALONE:
                 skipped = scope.account.settle(tasks[result.number], TaskState.SKIPPED, result.outcome)
@@ -330,10 +348,3 @@ class Commits:
                 if result.state is TaskState.DURABLE and tasks[result.number].links == 1
             ]
         return [Record(scope.key, tuple(results)), CloseGroup(scope.key, journal_id)]
-
-
-def _stands(task: Task, member: Member, name: bytes | None) -> Task:
-    """The task with its copy, which may not last."""
-    return msgspec.structs.replace(
-        task, target_inode=member.inode, target_name=name, digest=member.digest, lost=member.lost
-    )

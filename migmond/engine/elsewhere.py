@@ -76,10 +76,15 @@ class Elsewhere:
         return [SendTo(self._scope.key, to, tuple(numbers)) for to, numbers in sorted(moved.items())]
 
     def by_destination(self, tasks: Sequence[Task]) -> dict[int, list[Task]]:
-        """Return which of `tasks` are made where."""
-        found = {0: [t for t in tasks if t.number not in self._only]}
-        for destination in sorted({*self._there, *self._only.values()}):
+        """Return which of `tasks` are made where, in the order in which they are to be made.
+
+        What a rollback fetches from several destinations goes to one place, where children come before their parents:
+        what a directory lies in has something at each of its destinations, and stands at the first of them.
+        """
+        found: dict[int, list[Task]] = {}
+        for destination in sorted({*self._there, *self._only.values()} - {0}, reverse=True):
             there = self._there.get(destination, ())
             fetched = [t for t in tasks if self._fetching and self._only.get(t.number) == destination]
             found[destination] = fetched or [t for t in tasks if t.number in there]
+        found[0] = [t for t in tasks if t.number not in self._only]
         return {destination: its for destination, its in found.items() if its}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Destination, Execution
+from migmond.domain.file_system import FileSystemId
 from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Task
 from migmond.engine.settings import Surroundings
-from migmond.planning.routes import pairs_of
+from migmond.planning.routes import pairs_of, root_at
 from migmond.planning.selection import asks_for_content
 from migmond.wire.items import MoverOptions, RootSpec
 from migmond.wire.to_mover import Open
@@ -49,10 +50,34 @@ def fresh_opening(execution_id: str, plan: Plan, surroundings: Surroundings) -> 
     )
     roots, sources = roots_of(plan), len(plan.sources)
     # What a rollback fetches from a further destination: not every source has something there.
-    missing = tuple(range(sources, len(roots)))
+    undoing = plan.undoes
+    absent = undoing.absent if undoing is not None else ()
     return Open(
-        roots, options, make_targets=not moving, may_be_gone=missing, own=surroundings.own, sources=sources
-    )  # fmt: skip
+        roots,
+        options,
+        make_targets=not moving,
+        may_be_gone=(*(n - 1 for n in absent), *range(sources, len(roots))),
+        wanted=_fetched_from(plan, undoing.fetched) if undoing is not None else (),
+        source_file_systems=_known_on(plan),
+        own=surroundings.own,
+        sources=sources,
+    )
+
+
+def _fetched_from(plan: Plan, places: Iterable[tuple[int, int]]) -> tuple[int, ...]:
+    """Return the roots of a rollback at further destinations, each the index of a source there, that it fetches from;
+    those of single files are their own roots."""
+    specs, sources = roots_of(plan), len(plan.sources)
+    roots = [(root_at(source, destination, sources), source) for destination, source in places]
+    return tuple(root for root, source in roots if specs[root].source != specs[source].source)
+
+
+def _known_on(plan: Plan) -> tuple[FileSystemId, ...]:
+    """Return what is known of the file systems that a fresh rollback's sources are on; nothing of any other plan's."""
+    undoing = plan.undoes
+    if undoing is None or undoing.again or not undoing.further_on:
+        return ()
+    return (*[FileSystemId()] * len(plan.sources), *(on for its in undoing.further_on for on in its))
 
 
 async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
@@ -69,15 +94,24 @@ async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
     )
     gone = all_there or execution.state is ExecutionState.CANCELLING  # then the targets are tidied, no more
     over = {i for i, t in enumerate(known) if gone or (t is not None and _is_over(t))}
-    on = execution.source_file_systems
-    if len(on) == sources:
+    on, undoing = execution.source_file_systems, execution.plan.undoes
+    if len(on) == sources and undoing is None:
         on *= len(specs) // sources
+    known_on = opening.source_file_systems
+    if len(on) == len(known_on):  # of what was missing when the rollback began that alone is known
+        on = tuple(now if now.own else then for now, then in zip(on, known_on, strict=True))
+    wanted: tuple[int, ...] = ()
+    if undoing is not None and undoing.further and not gone:
+        growing = execution.totals.growing  # then nobody has looked at all of it
+        sent = undoing.fetched if growing else await journal.sent_unfinished(undoing.key, key)
+        wanted = _fetched_from(execution.plan, sent)
     return Open(
         specs,
         opening.options,
         opening.make_targets,
         expected=tuple(t.inode if t is not None else 0 for t in known),
         may_be_gone=tuple(sorted(over | set(opening.may_be_gone))),
+        wanted=wanted,
         anchors=(*execution.anchors, *(a for d in execution.further for a in d.anchors)),
         source_devices=tuple(t.device if t is not None else 0 for t in known),
         source_file_systems=on,
@@ -95,6 +129,7 @@ def part_of(opening: Open, first: int, end: int | None = None) -> Open:
         roots=opening.roots[part],
         expected=opening.expected[part],
         may_be_gone=tuple(i - first for i in opening.may_be_gone if i in chosen),
+        wanted=tuple(i - first for i in opening.wanted if i in chosen),
         anchors=opening.anchors[part],
         source_devices=opening.source_devices[part],
         source_file_systems=opening.source_file_systems[part],

@@ -26,6 +26,7 @@ from migmond.engine.entrance import Entrance, fresh_execution
 from migmond.engine.opening import fresh_opening
 from migmond.engine.process import MoverProcess
 from migmond.engine.roster import Roster
+from migmond.engine.routes import Routes
 from migmond.engine.settings import Surroundings
 from migmond.engine.undo import roots_counted, roots_recorded, undo_roots
 from migmond.engine.undo_walk import UndoWalk, compiled, path_of
@@ -35,6 +36,9 @@ from migmond.wire.from_mover import Opened
 
 MAX_EXAMPLES = 5
 """Of each fate, when nobody asks for one of them."""
+
+
+_PAGE = 10_000
 
 
 class Rollback(msgspec.Struct, frozen=True):
@@ -177,12 +181,24 @@ class Rollbacks:
         sent = await self._surroundings.journal.sent_to(first.key, list(numbers)) if first.further else {}
         plan = recovery_plan(first, order.selector) if order.again else undo_plan(first, firsts, order.selector, sent)
         assert plan.undoes is not None
+        undoing = msgspec.structs.replace(plan.undoes, fetched=await self._fetched(first))
+        plan = msgspec.structs.replace(plan, undoes=undoing)
         if first.totals.done.entries == 0:  # then its destination may never have been made
             raise Conflict(
                 f"{first.name} brought nothing to its destination: there is nothing to undo",
                 hint=f"see what became of it: migmon show {first.id[:6]}",
             )
-        return firsts, plan, plan.undoes
+        return firsts, plan, undoing
+
+    async def _fetched(self, first: Execution) -> tuple[tuple[int, int], ...]:
+        """See `Undoing.fetched`."""
+        journal, found = self._surroundings.journal, set[tuple[int, int]]()
+        for destination, numbers in (await Routes(journal, first).directories()).items():
+            ordered = sorted(numbers)
+            for i in range(0, len(ordered), _PAGE):
+                places = await journal.places(first.key, ordered[i : i + _PAGE])
+                found.update((destination, place.root) for place in places.values())
+        return tuple(sorted(found))
 
     @asynccontextmanager
     async def _looking(self, plan: Plan, identity: Identity) -> AsyncIterator[tuple[MoverProcess, Opened]]:

@@ -21,7 +21,7 @@ from migmond.wire.to_mover import RenameRoot
 
 async def rename_roots(scope: Scope, faults: FaultDesk) -> None:
     """Rename each source where that is possible: its target is missing, on the same file system, and nobody has held
-    or skipped a part of it, or sends it elsewhere."""
+    or skipped a part of it, or sends it elsewhere. What has been renamed before that, and not recorded, is known."""
     planned = scope.account.totals.planned.entries
     if not scope.moving or not scope.plan.selector.selects_all or planned > len(scope.plan.sources):
         return
@@ -31,12 +31,13 @@ async def rename_roots(scope: Scope, faults: FaultDesk) -> None:
             continue
         if scope.plan.undoes is not None and number not in scope.plan.undoes.whole:
             continue
-        if not await scope.gate.passed() or _goes_apart(scope):
-            return  # what is held or skipped stays, or some of it goes elsewhere: the rest is moved entry by entry
+        # What is held or skipped stays, or some of it goes elsewhere: the rest is moved entry by entry.
+        if not await scope.gate.passed() or (_goes_apart(scope) and not scope.resumed):
+            return
         member = Member(number, task.inode, Outcome.RENAMED, task.lost, None, 0)
         group = CommitGroup(scope.next_group(), (member,))
         await scope.ledger.commit([OpenGroup(key, group)])
-        done = not _goes_apart(scope) and await _renamed(scope, faults, task)
+        done = await _renamed(scope, faults, task)
         close = CloseGroup(key, group.id)
         if not done:
             await scope.ledger.commit([close])
@@ -59,7 +60,7 @@ async def _renamed(scope: Scope, faults: FaultDesk, task: Task) -> bool:
     copy, and others may have put things of theirs into it meanwhile. Nor can it be scanned: it is not at the source.
     """
     while True:
-        answer = await scope.crew.ask(RenameRoot(task.number - 1), RootRenamed)
+        answer = await scope.crew.ask(RenameRoot(task.number - 1, begun=_goes_apart(scope)), RootRenamed)
         if answer.unsynced is None or not faults.unsynced(task, answer.unsynced):
             return answer.done
         if not await scope.gate.passed():  # a resume asks again

@@ -39,6 +39,7 @@ class Context:
 
     Args:
         library: the machine code, None when everything is to be done by Python.
+        sources: see `wire.to_mover.Open`.
         mover: what the daemon calls this mover and no other one, of this run or any other (see `wire.to_mover.Work`).
     """
 
@@ -49,7 +50,9 @@ class Context:
         controls: Controls,
         send: Callable[[FromMover], None],
         library: ctypes.CDLL | None = None,
+        sources: int = 0,
     ) -> None:
+        self._sources = sources
         self.roots = roots
         self.options = options
         self.controls = controls
@@ -95,6 +98,13 @@ class Context:
 
     def is_aside(self, name: bytes) -> bool:
         return name.startswith(self._own_prefix) and name.endswith(b".source")
+
+    def beside(self, root: int) -> list[int]:
+        """Return the other roots that have the source of `root`: its targets at other destinations."""
+        if not self._sources:
+            return []
+        source, those = self.roots[root].spec.source, range(root % self._sources, len(self.roots), self._sources)
+        return [i for i in those if i != root and self.roots[i].spec.source == source]  # a rollback's have others
 
     def may_rename(self, root: int) -> bool:
         return self.options.rename and root not in self._no_rename

@@ -23,7 +23,7 @@ from migmond.fsys.read_write import SourceUnreadable
 from migmond.fsys.rename import link, stat_or_none
 from migmond.fsys.reread import digest_past_cache
 from migmond.mover.aside import NameTaken, put_back
-from migmond.mover.conflict import before_copy, keep_beside, standing_name
+from migmond.mover.conflict import before_copy, keep_beside
 from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
 from migmond.mover.group import Block, Copied, reads_back
@@ -33,6 +33,7 @@ from migmond.mover.rename_move import SAME_FILE, renamed, same_file_system
 from migmond.mover.source import READ, check_unchanged, digest_source, look, open_source
 from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
+from migmond.mover.vanished import Vanished
 from migmond.mover.versions import alike, is_earlier, is_leaders
 from migmond.mover.withheld import refuse
 from migmond.wire.items import WorkItem
@@ -55,6 +56,7 @@ class Copier:
         self._context = context
         self._sources = context.source_directories()
         self._targets = context.target_directories(make=True)
+        self._vanished = Vanished(context)
         small_files = context.small_files
         self._in_a_row = 0
         self._quick = Quick(context, small_files, self._sources, self._targets) if small_files is not None else None
@@ -63,6 +65,7 @@ class Copier:
         """Close cached directories: their names are about to change or go."""
         self._sources.clear()
         self._targets.clear()
+        self._vanished.forget_directories()
 
     def tidy(self, root: int, path: bytes, dead: frozenset[int]) -> None:
         """Remove from a target directory what earlier attempts left there. What stays is swept in the end."""
@@ -396,28 +399,14 @@ class Copier:
 
     def _gone(self, job: Job) -> Copied:
         """The source is not there: before a crash we renamed it, set it aside or deleted it, or somebody removed it."""
-        item = job.item
         if self._context.moving and job.source_dir >= 0 and not job.looked_aside:
             job.looked_aside = True  # once: somebody may take it away again and again
             try:
-                if put_back(job.source_dir, self._context.aside(item.number), job.source_name):
+                if put_back(job.source_dir, self._context.aside(job.item.number), job.source_name):
                     return self._copy(job)
             except NameTaken:
                 return self._copy(job)
-        if self._context.options.rename and not item.keep:
-            with contextlib.suppress(OSError):
-                directory = self._targets.get(job.root, job.path)
-                placed = standing_name(directory, job.name, item.inode, self._context.options.conflict)
-                device = self._context.device_numbers.recorded(os.fstat(directory).st_dev)
-                if placed is not None and device == item.device:
-                    return job.member(Outcome.RENAMED, item.inode, placed=placed)
-        if item.earlier_inode:
-            with contextlib.suppress(OSError):
-                name = item.earlier_name or job.name
-                earlier = stat_or_none(self._targets.get(job.root, job.path), name)
-                if earlier is not None and is_earlier(item, earlier):  # its delete was not answered for
-                    return job.member(job.made, earlier.st_ino, digest=item.earlier_digest, placed=name)
-        return job.left(Outcome.SOURCE_GONE)
+        return self._vanished.found(job) or job.left(Outcome.SOURCE_GONE)
 
     def _unchanged(self, job: Job, inode: int, digest: bytes | None) -> Copied:
         """It is there already and stays: as our own copy, or somebody's that a move counts on."""

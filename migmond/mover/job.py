@@ -30,6 +30,7 @@ class Job:
         "birth_ns",
         "broken",
         "existing",
+        "found_at",
         "group",
         "item",
         "looked_aside",
@@ -62,6 +63,8 @@ class Job:
         """What has the name `standing`: its own, or the one that an earlier copy of it was given."""
         self.seen: Seen | None = None
         """The source's version that is copied, when it is another one than was promised."""
+        self.found_at = -1
+        """The root at whose target it stands already, when that is another one than it is sent to."""
         self.ours = False
         """What has the name is our own copy of an earlier version."""
 
@@ -105,12 +108,14 @@ class Job:
         size = item.size if file else 0
         check = digest if file and outcome is not Outcome.LINKED else None
         attempt = self.attempt if temporary else 0
+        root = self.root if self.found_at < 0 else self.found_at
         return Copied(
             CopyResult(
-                item.number, self.group, outcome, lost, digest, inode, size, None, self.seen, self.birth_ns, attempt
+                item.number, self.group, outcome, lost, digest, inode, size, None, self.seen, self.birth_ns, attempt,
+                self.found_at,
             ),
             Arrival(
-                item.number, self.root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode,
+                item.number, root, self.path, self.name, temporary, placed, item.mtime_ns, size, check, inode,
                 as_of_ns,
             ),
         )  # fmt: skip

@@ -336,7 +336,7 @@ class Process:
         with contextlib.suppress(OSError):  # before there are other threads; where nobody heeds it nothing is lost
             set_io_priority(IoPriority(message.options.io_priority))
         library = self._library if message.options.machine_code else None
-        context = Context(roots, message.options, self._controls, self._connection.send, library)
+        context = Context(roots, message.options, self._controls, self._connection.send, library, message.sources)
         committer = Committer(context)
         self._worker = Worker(context, committer)
         self._connection.send(Opened(tuple(r.info for r in roots), tuple(r.own for r in roots)))

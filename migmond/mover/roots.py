@@ -61,7 +61,8 @@ def open_roots(opening: Open, there: Sequence[Root] = ()) -> list[Root]:
         if first is not None:
             roots.append(_beside(first, spec))
             continue
-        expected = Expected(inode, on, index in opening.may_be_gone, tuple(targets[spec.source]))
+        gone_allowed, wanted = index in opening.may_be_gone, index in opening.wanted
+        expected = Expected(inode, on, gone_allowed, tuple(targets[spec.source]), wanted)
         root = _left_aside(spec, _aside_of(opening, index), expected) or _opened(spec, expected)
         root.recorded_device = device
         roots.append(root)
@@ -114,13 +115,15 @@ def _aside_of(opening: Open, index: int) -> bytes:
 class Expected(NamedTuple):
     """What is known of a source when it is opened again: 0 and an empty id when nothing is.
 
-    `gone_allowed`: nothing is wanted of it any more. `targets`: its targets, at all destinations.
+    `gone_allowed`: nothing is wanted of it any more. `targets`: its targets, at all destinations. `wanted`: something
+    is, unless it was removed.
     """
 
     inode: int
     file_system: FileSystemId
     gone_allowed: bool
     targets: tuple[bytes, ...]
+    wanted: bool = False
 
 
 def _refuse_moved(anchor: Anchor) -> None:
@@ -140,9 +143,9 @@ def _refuse_another(then: FileSystemId, root: Root) -> None:
     root.target_on = then if then.own else root.target_on
 
 
-def _changed(kind: str, path: bytes, what: str, why: str) -> Refused:
+def _changed(kind: str, path: bytes, what: str, why: str, hint: str = "") -> Refused:
     message = f"{to_text(path)} is not {what}: {why}; mount the disk that it was on, then try again"
-    return Refused(OpenFailed(Fault(Phase.OPEN, kind, 0, why), message, "", path))
+    return Refused(OpenFailed(Fault(Phase.OPEN, kind, 0, why), message, hint, path))
 
 
 def _opened(spec: RootSpec, expected: Expected) -> Root:
@@ -160,6 +163,10 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
     except FileNotFoundError as e:
         found = {path: stat_or_none(-100, path) for path in expected.targets}
         there = {path: target for path, target in found.items() if target is not None}
+        if expected.wanted and not _disk_is_there(spec.source, expected.file_system):
+            what = "where something is still to be fetched from"
+            hint = "if it was removed for good, make an empty directory in its place"
+            raise _changed("source_changed", spec.source, what, "it is not there any more", hint) from e
         renamed = [target for path, target in there.items() if _was_renamed(path, target, expected)]
         if renamed or expected.gone_allowed:
             return _gone(spec, next(iter(renamed or there.values()), None))
@@ -183,7 +190,7 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
         why = OTHER_FILE_SYSTEM
     elif expected.inode and st.st_ino != expected.inode and not source_name:  # another file is its task's business
         why = OTHER_DIRECTORY
-    if why and expected.gone_allowed:
+    if why and expected.gone_allowed and not expected.wanted:
         os.close(source_fd)
         return _gone(spec, stat_or_none(-100, spec.target))
     if why:
@@ -191,6 +198,15 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
         raise _changed("source_changed", spec.source, what, why)
     info = msgspec.structs.replace(_info(spec, st, entry_type(st.st_mode)), source_file_system=on)
     return Root(spec, info, source_fd, source_name, target_name)
+
+
+def _disk_is_there(path: bytes, file_system: FileSystemId) -> bool:
+    """Whether what is missing at `path` would be on that file system: then somebody has removed it."""
+    fd, _ = open_nearest(os.path.dirname(path))
+    try:
+        return bool(file_system.own) and file_system_id(fd).own == file_system.own
+    finally:
+        os.close(fd)
 
 
 def _was_renamed(path: bytes, target: os.stat_result, expected: Expected) -> bool:

@@ -127,12 +127,12 @@ class Settler:
 
     def rename_root(self, message: RenameRoot) -> None:
         """See `wire.to_mover.RenameRoot`."""
-        self._context.send(self._rename_root(message.root))
+        self._context.send(self._rename_root(message.root, begun=message.begun))
 
-    def _rename_root(self, index: int) -> RootRenamed:
+    def _rename_root(self, index: int, *, begun: bool) -> RootRenamed:
         root = self._context.roots[index]
         try:
-            with _opened(open_parent(root.spec.source)) as source, self._target_of(root, source) as target:
+            with _opened(open_parent(root.spec.source)) as source, self._target_of(root, source, begun=begun) as target:
                 # Whoever renamed it may not have lived to sync it.
                 for directory, _ in (source, target):
                     try:
@@ -144,8 +144,8 @@ class Settler:
             return RootRenamed(index, done=False, reason=str(e))
 
     @contextlib.contextmanager
-    def _target_of(self, root: Root, source: tuple[int, bytes]) -> Iterator[tuple[int, bytes]]:
-        """Give a root its target name, unless it has that already."""
+    def _target_of(self, root: Root, source: tuple[int, bytes], *, begun: bool) -> Iterator[tuple[int, bytes]]:
+        """Give a root its target name, unless it has that already or only such a one is wanted (`begun`)."""
         found = stat_or_none(*source)
         if found is None:
             with _opened(open_parent(root.spec.target)) as target:
@@ -153,6 +153,8 @@ class Settler:
                     raise _NotAsAWhole("the source is gone")
                 yield target
             return
+        if begun:
+            raise _NotAsAWhole("it is to be moved entry by entry")
         if stat.S_ISLNK(found.st_mode):
             raise _NotAsAWhole("the source is a symlink to the directory")
         if not os.path.samestat(found, os.fstat(root.source_fd)):

@@ -26,6 +26,11 @@ def root_at(source: int, destination: int, sources: int) -> int:
     return destination * sources + source
 
 
+def destination_at(root: int, sources: int) -> int:
+    """Return the destination of the root of that number; see `root_at`."""
+    return root // sources
+
+
 def place_at(place: Directory, destination: int, sources: int) -> Directory:
     """Return a directory's place by the root that it has at a destination; see `root_at`."""
     return Directory(place.number, root_at(place.root, destination, sources), place.path) if destination else place

@@ -107,6 +107,8 @@ def undo_plan(first: Execution, roots: dict[int, Task], selector: Selector, sent
         made=tuple(n for n in range(1, len(sources) + 1) if n not in there_before),
         backups=plan.conflict is ConflictPolicy.BACKUP,
         further=_further(first, roots),
+        further_on=tuple(tuple(a.file_system for a in d.anchors) for d in first.further),
+        absent=tuple(n for n, t in sorted(roots.items()) if _is_absent(t, removing=plan.operation is Operation.COPY)),
     )
     return Plan(
         name=f"rollback of {plan.name}",
@@ -173,7 +175,12 @@ def is_undone(task: Task, *, removing: bool) -> bool:
         return not removing
     if task.state not in _MAY_BE_THERE or not task.target_inode:
         return False
-    return task.outcome in _MADE or task.state is TaskState.FAILED
+    # What stands there though its sync failed, or its delete, has no outcome yet.
+    return task.outcome in _MADE or task.outcome is Outcome.NONE
+
+
+def _is_absent(root: Task, *, removing: bool) -> bool:
+    return root.type is not EntryType.DIRECTORY and not is_undone(root, removing=removing)
 
 
 def stays_there(task: Task) -> bool:

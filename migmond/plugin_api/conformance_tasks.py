@@ -180,6 +180,14 @@ class TaskConformance:
             assert await journal.sent_directories(1, after=(1, 1), limit=1) == [(1, 2)]
             assert await journal.sent_directories(1, after=(1, 2)) == [(2, 1)]
             assert (await journal.sent_to(2, [2]), await journal.sent_directories(2)) == ({2: 1}, [(1, 1)])
+            assert await journal.sent_unfinished(1, 1) == [(1, 0), (2, 0)]
+            assert await journal.sent_unfinished(1, 2) == [(1, 0)]  # of 1, 3 and 4 the second execution has the first
+            await journal.apply([Record(1, tuple(TaskResult(n, TaskState.DONE) for n in (1, 3)))])
+            assert await journal.sent_unfinished(1, 1) == [(2, 0)]
+            await journal.apply([Record(1, (TaskResult(4, TaskState.DURABLE),))])
+            assert await journal.sent_unfinished(1, 1) == [(2, 0)]
+            await journal.apply([Record(1, (TaskResult(4, TaskState.SKIPPED, Outcome.SOURCE_GONE),))])
+            assert await journal.sent_unfinished(1, 1) == []
 
     async def test_times_and_inodes_of_any_size(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:

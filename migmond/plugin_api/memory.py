@@ -154,6 +154,16 @@ class MemoryJournal:
     ) -> list[tuple[int, int]]:
         return sorted((d, n) for k, d, n in self._state.sent_directories if k == key and (d, n) > after)[:limit]
 
+    async def sent_unfinished(self, key: int, of: int) -> list[tuple[int, int]]:
+        sent = {n: d for (k, n), d in self._state.sent_to.items() if k == key}
+        return sorted(
+            {
+                (sent[n], self._state.directories[of, t.directory].root if t.directory else n - 1)
+                for (_, n), t in self._state.of(of)
+                if n in sent and t.state in (TaskState.PENDING, TaskState.DURABLE)
+            }
+        )
+
     async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
         found: dict[int, int] = {}
         for _, t in self._state.of(key):

@@ -141,6 +141,7 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `birth_ns`: when the source was made, for members whose file system tells it, else 0.
     `attempt`: number of the mover's attempt that made the member, by which its temporary is named; 0 for one that has
     its name already.
+    `root`: at whose target the member stands already, when it was sent to another destination since; else -1.
     """
 
     number: int
@@ -154,6 +155,7 @@ class CopyResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     seen: Seen | None = None
     birth_ns: int = 0
     attempt: int = 0
+    root: int = -1
 
 
 class ItemFault(msgspec.Struct, frozen=True, array_like=True, gc=False):

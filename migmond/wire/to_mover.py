@@ -49,6 +49,9 @@ class Open(Message, frozen=True):
     """Indexes of the roots of which nothing is wanted any more (moved already, or the execution is being cancelled):
     when such a source is missing or another one, an empty directory is opened in its place.
     A missing source whose expected inode is the target's inode (RenameRoot before a crash) always is."""
+    wanted: tuple[int, ...] = ()
+    """Of those that may be gone: something is still to be fetched from these. One is gone only where the file system
+    that it was on certainly is; else its disk is not there, and it is refused."""
     anchors: tuple[Anchor, ...] = ()
     """On resume: what the targets stood in. Another directory there is refused (the disk is not mounted?)."""
     source_devices: tuple[int, ...] = ()
@@ -217,9 +220,11 @@ class RenameRoot(Message, frozen=True):
     """Try to move a whole source root by one rename (target missing, same file system), and make it durable.
 
     If the source is gone and the target has the expected inode, a rename before a crash did it: done.
+    `begun`: only that is wanted; a source that is there stays there.
     """
 
     root: int
+    begun: bool = False
 
 
 class Probe(Message, frozen=True):

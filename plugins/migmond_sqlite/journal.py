@@ -208,6 +208,9 @@ class SqliteJournal:
     ) -> list[tuple[int, int]]:
         return await self._read(reading.sent_directories, key, after, limit)
 
+    async def sent_unfinished(self, key: int, of: int) -> list[tuple[int, int]]:
+        return await self._read(reading.sent_unfinished, key, of)
+
     async def leaders(self, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
         return await self._read(reading.leaders, key, device, inodes)
 

@@ -233,6 +233,18 @@ def sent_directories(db: apsw.Connection, key: int, after: tuple[int, int], limi
     return [(destination, number) for destination, number in db.execute(sql, (key, *after, limit))]
 
 
+def sent_unfinished(db: apsw.Connection, key: int, of: int) -> list[tuple[int, int]]:
+    base, end = _range(key)
+    sql = (
+        "SELECT DISTINCT s.destination, coalesce(d.root, (t.id & ?) - 1) FROM sent_to s"
+        " JOIN task t ON t.id = s.id + ? LEFT JOIN directory d ON d.id = (t.id - (t.id & ?)) + t.directory"
+        f" WHERE s.id BETWEEN ? AND ? AND t.state IN ({int(TaskState.PENDING)}, {int(TaskState.DURABLE)})"
+        " ORDER BY 1, 2"
+    )
+    values = (NUMBER_MASK, (of - key) << NUMBER_BITS, NUMBER_MASK, base, end)
+    return [(destination, root) for destination, root in db.execute(sql, values)]
+
+
 def leaders(db: apsw.Connection, key: int, device: int, inodes: Sequence[int]) -> dict[int, int]:
     base, end = _range(key)
     found: dict[int, int] = {}
