@@ -6,7 +6,7 @@ import re
 
 from migmond.domain.errors import InvalidInput
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtpe]?i?)(b|bit)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmgtpe]i?)?)(b|bit)", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PREFIXES = " kmgtpe"

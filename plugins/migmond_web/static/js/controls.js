@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useState } from "./lib.js";
 import { intervene, undo } from "./api.js";
 import { executions, may, usable } from "./store.js";
 import { Dialog, failed, later, toast } from "./parts.js";
-import { bytes, count, DASH, duration, NUMBER } from "./format.js";
+import { bytes, count, DASH, duration, mebibytes, NUMBER, rate } from "./format.js";
 
 const Browse = later("", () => import("./browse.js"));
 const CAN_PAUSE = ["running"], CAN_RESUME = ["paused", "drained", "failed", "completed_with_errors"];
@@ -85,15 +85,15 @@ export function actionOf(kind, f) {
   if (f.include?.trim()) selector.include = f.include.split("\n").map((s) => s.trim()).filter(Boolean);
   if (f.types?.length) selector.types = f.types;
   if (f.under?.trim()) selector.under = f.under.trim();
-  if (number(f.larger || "") !== undefined) selector.larger_than = Math.round(number(f.larger) * 2 ** 20);
-  if (number(f.smaller || "") !== undefined) selector.smaller_than = Math.round(number(f.smaller) * 2 ** 20);
+  if (number(f.larger || "") !== undefined) selector.larger_than = mebibytes(f.larger);
+  if (number(f.smaller || "") !== undefined) selector.smaller_than = mebibytes(f.smaller);
   const some = Object.keys(selector).length > 0;
   if (kind === "throttle") {
     const a = { type: "throttle" };
     if (f.unlimited) return { ...a, io_bytes_per_s: null, cpu_percent: null, memory_bytes: null, io_ops_per_s: null };
-    if (number(f.io || "") !== undefined) a.io_bytes_per_s = Math.round(number(f.io) * 2 ** 20);
+    if (number(f.io || "") !== undefined) a.io_bytes_per_s = mebibytes(f.io);
     if (number(f.cpu || "") !== undefined) a.cpu_percent = number(f.cpu);
-    if (number(f.memory || "") !== undefined) a.memory_bytes = Math.round(number(f.memory) * 2 ** 20);
+    if (number(f.memory || "") !== undefined) a.memory_bytes = mebibytes(f.memory);
     if (number(f.ops || "") !== undefined) a.io_ops_per_s = number(f.ops);
     return Object.keys(a).length > 1 ? a : null;
   }
@@ -137,7 +137,7 @@ export function Intervene({ of, onClose, kind: first = "throttle", form = {} }) 
     <div class="types" role="group" aria-label="Types">${TYPES.map((t) => html`<label class="pick" key=${t}><input type="checkbox" checked=${f.types?.includes(t) ?? false} onChange=${() => setForm({ ...f, types: TYPES.filter((o) => (o === t) !== (f.types?.includes(o) ?? false)) })} /><span>${t}</span></label>`)}</div>
     <label class="field"><span>Below the directory</span><input value=${f.under || ""} onInput=${set("under")} /></label>
     ${field("larger", "Larger than", "MiB")}${field("smaller", "Smaller than", "MiB")}</fieldset>`;
-  const now = of.progress.bytes_per_s === null ? "" : `now ${bytes(of.progress.bytes_per_s)}/s`;
+  const now = of.progress.bytes_per_s === null ? "" : `now ${rate(of.progress.bytes_per_s)}`;
   return html`<${Dialog} title=${`Intervene in ${of.name}`} onClose=${onClose}><form onSubmit=${submit}>
     <fieldset><legend>What to change</legend>${KINDS.map(([v, text]) => html`<label class="pick"><input type="radio" name="kind" checked=${kind === v} onChange=${() => setKind(v)} /><span>${text}</span></label>`)}</fieldset>
     ${kind === "throttle" && html`${field("io", "I/O limit", "MiB/s", now)}${field("ops", "Operations", "per second")}${field("cpu", "CPU limit", "% of one core")}${field("memory", "Memory limit", "MiB")}<label class="pick"><input type="checkbox" checked=${!!f.unlimited} onChange=${set("unlimited")} /><span>No limits</span></label>`}

@@ -1,29 +1,54 @@
-/** Numbers for people. Unknown is a dash, never 0. */
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+/** Values as people read and write them: as migmond/domain/units.py has them (tests/web/test_units.py compares). Unknown is a dash, never 0. */
 export const DASH = "–";
 /** A pattern for fields: what is no number would travel as null, which is "no limit". */
 export const NUMBER = "\\s*[0-9]+(\\.[0-9]+)?\\s*";
-export function bytes(value) {
-  if (value === null || value === undefined) return DASH;
-  let unit = 0, amount = Math.abs(value);
-  while (amount >= 1024 && unit < UNITS.length - 1) { amount /= 1024; unit += 1; }
-  const digits = unit === 0 || amount >= 100 ? 0 : amount >= 10 ? 1 : 2;
-  return `${value < 0 ? "−" : ""}${amount.toFixed(digits)} ${UNITS[unit]}`;
+const unknown = (value) => value === null || value === undefined;
+
+/** With so many digits behind the point; what is in the midst between two, as many binary values are, becomes the even one. */
+function fixed(value, digits) {
+  const more = value.toFixed(digits + 40);
+  if (!/50{39}$/.test(more)) return value.toFixed(digits);
+  const low = more.slice(0, -40).replace(/\.$/, "");
+  return "02468".includes(low.at(-1)) ? low : value.toFixed(digits);
 }
-export const rate = (value) => (value === null || value === undefined ? DASH : `${bytes(value)}/s`);
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-export const count = (value) => (value === null || value === undefined ? DASH : whole.format(Math.round(value)));
-export const percent = (value, digits = 1) => (value === null || value === undefined ? DASH : `${value.toFixed(digits)} %`);
-export const ratio = (value) => (value === null || value === undefined ? DASH : percent(100 * value));
+/** With so many digits that count, without zeros at the end. */
+export function digits(value, most) {
+  if (value === 0) return "0";
+  const tens = Number(value.toExponential(most - 1).split("e")[1]);
+  if (tens < -4 || tens >= most) return value.toExponential(most - 1).replace(/\.?0*e([+-])(\d)$/, "e$10$2").replace(/\.?0+e/, "e");
+  const text = fixed(value, most - 1 - tens);
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0, roundingMode: "halfEven" });
+/** A number without a unit. */
+export const number = (value) => (unknown(value) ? DASH : Number.isInteger(value) || Math.abs(value) >= 1000 ? whole.format(value) : digits(value, 4));
+/** How many there are. */
+export const count = (value) => (unknown(value) ? DASH : whole.format(value));
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+export function bytes(value) {
+  if (unknown(value)) return DASH;
+  let amount = value;
+  for (const unit of UNITS) {
+    if (Math.abs(amount) < 1000) return `${unit === "B" || amount >= 100 ? fixed(amount, 0) : digits(amount, 3)} ${unit}`;
+    amount /= 1024;
+  }
+  return `${digits(amount, 3)} EiB`;
+}
+export const rate = (value) => (unknown(value) ? DASH : `${bytes(value)}/s`);
+export const percent = (value, places = 1) => (unknown(value) ? DASH : `${value.toFixed(places)} %`);
+export const ratio = (value) => (unknown(value) ? DASH : percent(100 * value));
+/** With the two largest units. */
 export function duration(seconds) {
-  if (seconds === null || seconds === undefined) return DASH;
-  const s = Math.max(0, Math.round(seconds));
-  if (s < 60) return `${s} s`;
-  const m = Math.floor(s / 60);
-  if (m < 60) return m < 10 ? `${m} min ${String(s % 60).padStart(2, "0")} s` : `${m} min`;
-  const h = Math.floor(m / 60);
-  if (h < 48) return `${h} h ${String(m % 60).padStart(2, "0")} min`;
-  return `${Math.floor(h / 24)} d ${h % 24} h`;
+  if (unknown(seconds)) return DASH;
+  if (seconds < 0.9995) return `${fixed(seconds * 1000, 0)} ms`; // each bound is where the next larger unit is what it rounds to
+  if (seconds < 9.95) return `${fixed(seconds, 1)} s`;
+  if (seconds < 59.5) return `${fixed(seconds, 0)} s`;
+  const all = Number(fixed(seconds, 0)), two = (n, unit, rest, less) => (rest ? `${n} ${unit} ${rest} ${less}` : `${n} ${unit}`);
+  const minutes = Math.floor(all / 60);
+  if (minutes < 60) return two(minutes, "min", minutes < 10 && all % 60, "s");
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? two(hours, "h", minutes % 60, "min") : two(Math.floor(hours / 24), "d", hours % 24, "h");
 }
 const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const date = new Intl.DateTimeFormat([], { year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -33,19 +58,48 @@ export function time(at, now = new Date()) {
   const when = new Date(typeof at === "number" ? at * 1000 : at);
   return when.toDateString() === now.toDateString() ? clock.format(when) : date.format(when);
 }
-export const ago = (at, now = Date.now()) => `${duration((now - new Date(at).getTime()) / 1000)} ago`;
+/** How long ago; whole seconds, which do not flicker while they are counted. */
+export function ago(at, now = Date.now()) {
+  const seconds = Math.max(0, (now - new Date(at).getTime()) / 1000);
+  return `${seconds < 59.5 ? `${seconds.toFixed(0)} s` : duration(seconds)} ago`;
+}
 /** What has arrived of something, with what is on its way: what its percentage is of. */
 export const moved = (progress) => progress.done.bytes + progress.in_flight.bytes;
-/** A metric's value by its unit. */
-export function measure(value, unit, perSecond = false) {
-  if (value === null || value === undefined) return DASH;
-  if (unit?.endsWith(" per second")) return measure(value, unit.slice(0, -" per second".length), true);
-  const tail = perSecond ? "/s" : "";
-  if (unit === "bytes") return bytes(value) + tail;
-  if (unit === "ratio") return ratio(value);
-  if (unit === "celsius") return `${value.toFixed(0)} °C`;
-  if (unit === "seconds") return perSecond ? value.toFixed(2) : value > 0 && value < 1 ? `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms` : duration(value);
-  return (Math.abs(value) >= 100 ? count(value) : String(+value.toPrecision(3))) + tail;
+/** A value with its unit, as metrics and reports have it: the one way for alerts, charts and tables. */
+export function measure(value, unit = "", perSecond = false) {
+  if (unknown(value)) return DASH;
+  return amountOf(value, unit, perSecond) + (perSecond ? "/s" : "");
 }
+function amountOf(value, unit, perSecond) {
+  switch (unit) {
+    case "": return number(value);
+    case "bytes": return bytes(value);
+    case "bytes per second": return rate(value);
+    case "per second": return `${number(value)}/s`;
+    case "ratio": return `${number(value * 100)} %`;
+    case "celsius": return `${digits(value, 3)} °C`;
+    case "joules": return energy(value);
+    case "seconds":
+      if (perSecond) return `${number(value)} s`; // seconds each second: a share, which "250 ms/s" hides
+      if (Math.abs(value) < 0.9995) return `${digits(value * 1000, 3)} ms`; // a latency, of which a chart shows more than whole milliseconds
+      return (value < 0 ? "-" : "") + duration(Math.abs(value));
+    default: return `${number(value)} ${unit}`;
+  }
+}
+export const energy = (joules) => (unknown(joules) ? DASH : joules >= 3.6e5 ? `${digits(joules / 3.6e6, 3)} kWh` : joules < 1000 ? `${digits(joules, 3)} J` : `${digits(joules / 1000, 3)} kJ`);
+
+const SIZE = /^\s*(-?\d+(?:\.\d+)?)\s*(?:(%)|((?:[kmgtpe]i?)?)(b|bit)(?:\/s)?)?\s*$/i;
+/** A threshold as people write it: 20 MiB/s, 80 Mbit/s, 85 %, 0.5. NaN when it is none. */
+export function parsed(text) {
+  const found = SIZE.exec(text);
+  if (!found) return NaN;
+  const [, amount, isPercent, prefix = "", unit = ""] = found;
+  if (isPercent) return Number(amount) / 100;
+  const base = prefix.length > 1 ? 1024 : 1000, power = " kmgtpe".indexOf((prefix[0] || " ").toLowerCase());
+  return (Number(amount) * base ** power) / (unit.toLowerCase() === "bit" ? 8 : 1);
+}
+const MIB = 2 ** 20;
+/** What a field in MiB says, as bytes. */
+export const mebibytes = (text) => Math.round(Number(text) * MIB);
 /** From where to where a migration goes. */
 export const waysOf = (view) => `${view.sources.join(", ")} → ${[view.destination, ...(view.further_destinations || [])].join(", ")}`;

@@ -3,25 +3,16 @@ import { html, useEffect, useState } from "./lib.js";
 import { get, post, put, remove } from "./api.js";
 import { alertNews, may, usable } from "./store.js";
 import { Badge, Dialog, Empty, Failure, failed, later, Loaded, Loading, Panel, Table, toast, useLoaded } from "./parts.js";
-import { count, DASH, duration, measure, NUMBER, time } from "./format.js";
+import { count, DASH, duration, measure, NUMBER, parsed, time } from "./format.js";
 import { param, turn } from "./main.js";
 
 const SEVERITIES = ["info", "warning", "error", "critical"], AGGREGATIONS = ["last", "avg", "min", "max", "sum", "rate"], OPERATORS = [">", ">=", "<", "<=", "==", "!="];
 const WEEK_S = 604800;
 const Drawn = later("", () => import("./tried.js"));
-const POWERS = { "": 0, b: 0, kib: 1, mib: 2, gib: 3, tib: 4 };
 const NAME = "[A-Za-z][A-Za-z0-9._\\-]{0,63}";
 const SECONDS = { size: 5, inputmode: "numeric", required: true, pattern: NUMBER, title: "A number of seconds" };
 const FIRST = { name: "", description: "", metric: "", operator: "<", threshold: "", aggregation: "avg", window: "60", held: "300", on: "", severity: "warning", actions: "", cooldown: "300" };
 
-/** A threshold as people write it: 20 MiB/s, 85 %, 0.5. NaN when it is none. */
-export function amount(text) {
-  const found = /^\s*(-?\d+(?:\.\d+)?)\s*(%|[kmgt]?i?b)?(?:\/s)?\s*$/i.exec(text);
-  if (!found) return NaN;
-  const unit = (found[2] || "").toLowerCase();
-  if (unit === "%") return Number(found[1]) / 100;
-  return unit in POWERS ? Number(found[1]) * 1024 ** POWERS[unit] : NaN;
-}
 /** `device=sda, direction=read` as labels; null when it is not such pairs. */
 export function labelsOf(text) {
   const pairs = text.split(",").map((p) => p.trim()).filter(Boolean).map((p) => [p.slice(0, p.indexOf("=")).trim(), p.slice(p.indexOf("=") + 1).trim(), p.includes("=")]);
@@ -34,7 +25,7 @@ function formOf({ rule: r }) {
 }
 /** What the form says, as the daemon takes it; null while it is not complete. What the form has no field for stays as in `old`. */
 export function specOf(f, old) {
-  const threshold = amount(f.threshold), labels = labelsOf(f.on), before = old?.rule || {};
+  const threshold = parsed(f.threshold), labels = labelsOf(f.on), before = old?.rule || {};
   if (!f.metric.trim() || Number.isNaN(threshold) || labels === null) return null;
   const actions = f.actions.split(",").map((n) => n.trim()).filter(Boolean).map((name) => (before.actions || []).find((a) => a.name === name) || { name });
   return { ...before, name: f.name.trim(), description: f.description.trim(), severity: f.severity, cooldown_s: Number(f.cooldown), actions, condition: { ...(before.condition || {}), metric: f.metric.trim(), operator: f.operator, threshold, aggregation: f.aggregation, window_s: Number(f.window), for_s: Number(f.held), labels } };
@@ -66,7 +57,7 @@ function Editor({ old, rules, onClose, onSaved }) {
   const metrics = useLoaded(() => get("/metrics"), []), spec = specOf(f, old), asked = JSON.stringify(spec && { ...spec, name: "tried" });
   const set = (name) => (e) => setForm({ ...f, [name]: e.target.value });
   const names = [...new Set([...(metrics.data?.metrics || []).map((m) => m.name), ...rules.map((r) => r.rule.condition.metric)])].sort();
-  const wrong = f.threshold.trim() && Number.isNaN(amount(f.threshold)) ? `"${f.threshold.trim()}" is no threshold: write one such as 20 MiB/s, 85 % or 0.5.` : labelsOf(f.on) === null ? `"${f.on.trim()}" are no labels: write them such as device=sda, direction=read.` : "";
+  const wrong = f.threshold.trim() && Number.isNaN(parsed(f.threshold)) ? `"${f.threshold.trim()}" is no threshold: write one such as 20 MiB/s, 85 % or 0.5.` : labelsOf(f.on) === null ? `"${f.on.trim()}" are no labels: write them such as device=sda, direction=read.` : "";
   const help = metrics.data?.metrics.find((m) => m.name === f.metric)?.help;
   const save = (e) => { e.preventDefault(); if (!spec || !usable()) return; setError(null); (old ? put(`/alerts/rules/${encodeURIComponent(old.id)}`, { rule: spec }) : post("/alerts/rules", { rule: spec })).then(() => { toast(`${spec.name} is saved`); onSaved(); }, setError); };
   const pick = (name, label, options) => html`<select aria-label=${label} value=${f[name]} onChange=${set(name)}>${options.map((o) => html`<option value=${o}>${o}</option>`)}</select>`;

@@ -59,11 +59,6 @@ function useForgotten(picked, compared) {
   }, [n]);
 }
 
-/** A value of the comparison by its unit. */
-export function valueOf(value, unit) {
-  if (value === null) return DASH;
-  return unit === "per second" ? measure(value, "", true) : measure(value, unit);
-}
 const NAMES = { bytes: "Moved", active_s: "Active", held_s: "Held", average_bytes_per_s: "Average rate", peak_bytes_per_s: "Peak rate", entries_per_s: "Entries a second", failed_entries: "Failed entries", cpu_s_per_gb: "Processor time per GB", resources: "Score of resources", success: "Score of success", speed: "Score of speed" };
 /** What a difference is about, in words. */
 const nameOf = (name) => NAMES[name] || `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
@@ -77,6 +72,6 @@ function Compare({ ids }) {
     <${Loaded} of=${found}>${(d) => html`<${Panel} title="Rate by percent done"><${Course} curves=${d.curves.map((c, i) => ({ name: d.names[i] || c.id.slice(0, 6), points: c.points }))} /><//>
       <${Panel} title="Differences" end="against the first"><${Table} label="Differences" rows=${d.differences} keyOf=${(r) => r.name} columns=${[
         { name: "What", cls: "name", cell: (r) => nameOf(r.name) },
-        ...d.ids.map((id, i) => ({ name: `${short(d.names[i] || "")} ${id.slice(0, 6)}`.trim(), num: true, cls: "full", cell: (r) => html`${valueOf(r.values[i], r.unit)}${r.changes[i] !== null && r.changes[i] !== undefined && html`<span class="sub">${changeOf(r.changes[i], r.verdicts[i])}</span>`}` })),
+        ...d.ids.map((id, i) => ({ name: `${short(d.names[i] || "")} ${id.slice(0, 6)}`.trim(), num: true, cls: "full", cell: (r) => html`${measure(r.values[i], r.unit)}${r.changes[i] !== null && r.changes[i] !== undefined && html`<span class="sub">${changeOf(r.changes[i], r.verdicts[i])}</span>`}` })),
       ]} /><//>`}<//>`;
 }

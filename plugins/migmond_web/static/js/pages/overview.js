@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { alertNews, asOf, connection, executions, may, usable } from "../store.js";
 import { Ago, Badge, Bar, Empty, every, Failure, failed, later, Loading, Panel, shared, Table, Tile } from "../parts.js";
-import { bytes, count, DASH, duration, moved, percent, rate, ratio, waysOf } from "../format.js";
+import { bytes, count, DASH, duration, measure, moved, percent, rate, ratio, waysOf } from "../format.js";
 import { canBe, Controls, Several } from "../controls.js";
 
 const LIVE = ["created", "waiting", "running", "paused", "draining", "drained", "cancelling"];
@@ -89,7 +89,7 @@ export default function Overview() {
       <${Tile} name="Busiest disk" value=${system.busiest_disk ? ratio(system.busiest_disk.value) : DASH} more=${system.busiest_disk?.of} kind=${system.busiest_disk?.value > 0.85 ? "warning" : ""} />
       <${Tile} name="CPU" value=${ratio(system.cpu_ratio)} />
       <${Tile} name="Memory" value=${bytes(system.memory_used_bytes)} more=${system.memory_size_bytes ? `of ${bytes(system.memory_size_bytes)}` : ""} />
-      <${Tile} name="Hottest disk" value=${system.hottest_disk ? `${system.hottest_disk.value.toFixed(0)} °C` : DASH} more=${system.hottest_disk?.of || "no disk tells"} />
+      <${Tile} name="Hottest disk" value=${system.hottest_disk ? measure(system.hottest_disk.value, "celsius") : DASH} more=${system.hottest_disk?.of || "no disk tells"} />
       <${Tile} name="Least free space" value=${system.least_available ? bytes(system.least_available.value) : DASH} more=${system.least_available?.of} /></div>`}
     ${charts}
     ${ended.length > 0 && html`<${Panel} title="Ended lately"><${Table} label="Ended lately" keyOf=${(v) => v.id} rows=${ended} also=${() => ""} columns=${[

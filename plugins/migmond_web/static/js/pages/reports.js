@@ -3,7 +3,7 @@ import { html } from "../lib.js";
 import { get } from "../api.js";
 import { BASE } from "../host.js";
 import { Badge, Choice, Empty, Loaded, Panel, Table, Tile, toast, failed, useLoaded } from "../parts.js";
-import { bytes, count, DASH, duration, rate, time } from "../format.js";
+import { bytes, count, DASH, digits, duration, energy, rate, time } from "../format.js";
 import { save } from "../saving.js";
 import { param, turn } from "../main.js";
 
@@ -34,7 +34,7 @@ export default function Reports() {
         <${Tile} name="Failed" value=${count(d.sums.failed.entries)} kind=${d.sums.failed.entries ? "critical" : ""} />
         <${Tile} name="Mean score" value=${d.mean_score === null ? DASH : `${Math.round(d.mean_score)} / 100`} />
         <${Tile} name="Active" value=${duration(d.sums.active_s)} more=${`held ${duration(d.sums.held_s)}`} />
-        <${Tile} name="Cost" value=${d.cost.amount === null ? DASH : `${d.cost.amount.toFixed(2)} ${d.cost.currency}`} more=${d.cost.energy_j === null ? "" : `${(d.cost.energy_j / 3.6e6).toFixed(3)} kWh`} /></div>
+        <${Tile} name="Cost" value=${d.cost.amount === null ? DASH : `${d.cost.amount.toFixed(2)} ${d.cost.currency}`} more=${d.cost.energy_j === null ? "" : energy(d.cost.energy_j)} /></div>
       <${Panel} title="Migrations">${d.executions.length === 0 ? html`<${Empty}>None ran in this time.<//>` : html`<${Table} label="Migrations" rows=${d.executions} keyOf=${(r) => r.id} columns=${[
         { name: "State", cell: (r) => html`<${Badge} kind=${r.state} />` },
         { name: "Migration", cls: "name", cell: (r) => html`<a href=${`/migrations/${r.id}`}>${r.name}</a><span class="sub">${[r.source, r.target].filter(Boolean).join(" → ")}</span>` },
@@ -47,7 +47,7 @@ export default function Reports() {
         { name: "", cls: "acts", cell: (r) => html`<a class="button" href=${`${BASE}/${encodeURIComponent(r.id)}/report/html`} download=${`migmond-${r.id.slice(0, 8)}.html`} aria-label=${`Report of ${r.name} as HTML`}>HTML</a>` },
       ]} />`}<//>
       <div class="two"><${Panel} title="Trends">${d.trends.length === 0 ? html`<${Empty}>There are too few runs.<//>` : html`<${Table} label="Trends" rows=${d.trends} columns=${[
-        { name: "What", cls: "name", cell: (t) => t.name }, { name: "Direction", cell: (t) => t.direction.replaceAll("_", " ") }, { name: "Runs", num: true, cell: (t) => count(t.runs) }, { name: "Note", cls: "name", cell: (t) => t.reason || (t.p === null ? DASH : `p = ${t.p.toPrecision(2)}`) },
+        { name: "What", cls: "name", cell: (t) => t.name }, { name: "Direction", cell: (t) => t.direction.replaceAll("_", " ") }, { name: "Runs", num: true, cell: (t) => count(t.runs) }, { name: "Note", cls: "name", cell: (t) => t.reason || (t.p === null ? DASH : `p = ${digits(t.p, 2)}`) },
       ]} />`}<//>
       <${Panel} title="Disks at risk">${d.disks.length === 0 ? html`<${Empty}>Nothing speaks against any disk that tells.<//>` : html`<${Table} label="Disks at risk" rows=${d.disks} columns=${[
         { name: "Disk", cell: (f) => f.device }, { name: "Severity", cell: (f) => html`<${Badge} kind=${f.severity} />` }, { name: "What", cls: "name", cell: (f) => html`${f.title}<span class="sub">${f.evidence}</span>` }, { name: "Do", cls: "name", cell: (f) => f.action },

@@ -4,7 +4,7 @@ import { post } from "../api.js";
 import { may, usable } from "../store.js";
 import { Badge, Failure, Loading, Panel, Table, Tile } from "../parts.js";
 import Browse from "../browse.js";
-import { bytes, count, duration, NUMBER } from "../format.js";
+import { bytes, count, duration, mebibytes, NUMBER } from "../format.js";
 import { go } from "../main.js";
 
 const KIND = { ok: "completed", warning: "warning", blocker: "critical" };
@@ -15,7 +15,7 @@ export default function Start() {
   const set = (name) => (e) => { setForm({ ...f, [name]: e.target.value }); setVerdict(null); };
   const plan = () => ({
     sources: [{ path: f.source.trim() }], destination: f.destination.trim(), operation: f.operation, conflict: f.conflict, verify: f.verify,
-    ...(f.io.trim() ? { limits: { io_bytes_per_s: Math.round(Number(f.io) * 2 ** 20) } } : {}), ...(f.workers.trim() ? { workers: Number(f.workers) } : {}),
+    ...(f.io.trim() ? { limits: { io_bytes_per_s: mebibytes(f.io) } } : {}), ...(f.workers.trim() ? { workers: Number(f.workers) } : {}),
   });
   const run = async (what, act) => { setBusy(what); setError(null); try { await act(); } catch (e) { setError(e); } setBusy(""); };
   const check = (e) => { e.preventDefault(); run("check", async () => setVerdict(await post("/plans/check", { plan: plan() }))); };
