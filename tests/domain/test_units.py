@@ -23,7 +23,9 @@ def test_sizes(text: str, value: int) -> None:
     assert parse_size(text) == value
 
 
-@pytest.mark.parametrize("text", ["10", "", "MiB", "-1MiB", "1e9B", "10 XiB", "9999999EiB", "1.2.3MB", "１MB¹", "5iB", "ibit"])
+@pytest.mark.parametrize(
+    "text", ["10", "", "MiB", "-1MiB", "1e9B", "10 XiB", "9999999EiB", "1.2.3MB", "１MB¹", "5iB", "ibit"]
+)
 def test_bad_sizes(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_size(text)
