@@ -4,59 +4,59 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from typing import Any
 
 _BYTES_TOTAL = 104
 """Offset in a slot, of `bytes_total` and then `entries_total`; see `migmond.wire.slots`."""
 _TOTALS = struct.Struct("=2Q")
-_CONTROLS = struct.Struct("=2Q")
-"""At the beginning of a slot: `control` and `bytes_per_s`."""
+_CONTROL = struct.Struct("=Q")
+"""At the beginning of a slot."""
+_RATE = struct.Struct("=d")
+_RATE_AT = 24
+"""In the first bucket of a budget, that of bytes; see `migmond.wire.budget`."""
 
 
 class Peephole:
     """The totals of the movers with the process ids `pids`; those that have no slot (any more) are left out."""
 
     def __init__(self, pids: Iterable[int]) -> None:
-        self._slots = [(pid, at) for pid in pids if (at := _slot_address(pid)) is not None]
+        self._pids = list(pids)
+        self._slots = [(pid, at) for pid in self._pids if (at := _address(pid, "migmond-slot")) is not None]
+        self._budgets = [(pid, at) for pid in self._pids if (at := _address(pid, "migmond-budget")) is not None]
 
     def totals(self) -> tuple[int, int]:
         """Return bytes and entries that all of them together have copied; a mover that has ended counts as nothing."""
         size = entries = 0
         for pid, at in self._slots:
-            try:
-                with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-                    memory.seek(at + _BYTES_TOTAL)
-                    found = memory.read(_TOTALS.size)
-            except (OSError, ValueError):
-                continue
-            if len(found) == _TOTALS.size:
-                size, entries = size + _TOTALS.unpack(found)[0], entries + _TOTALS.unpack(found)[1]
+            if (found := _read(pid, at + _BYTES_TOTAL, _TOTALS)) is not None:
+                size, entries = size + found[0], entries + found[1]
         return size, entries
 
     def controls(self) -> list[int]:
         """Return what each mover is told to do (`migmond.wire.slots.Control`); those that have ended are left out."""
-        return [control for control, _ in self._told()]
+        return [found[0] for pid, at in self._slots if (found := _read(pid, at, _CONTROL)) is not None]
 
-    def rates(self) -> list[int]:
-        """Return each mover's share of the limit in bytes per second, 0 for none."""
-        return [rate for _, rate in self._told()]
-
-    def _told(self) -> list[tuple[int, int]]:
-        found = []
-        for pid, at in self._slots:
-            try:
-                with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-                    memory.seek(at)
-                    read = memory.read(_CONTROLS.size)
-            except (OSError, ValueError):
-                continue
-            if len(read) == _CONTROLS.size:
-                found.append(_CONTROLS.unpack(read))
-        return found
+    def bytes_per_s(self) -> float:
+        """Return the limit that all of them share, 0 when there is none."""
+        found = (_read(pid, at + _RATE_AT, _RATE) for pid, at in self._budgets)
+        return next((float(rates[0]) for rates in found if rates is not None), 0.0)
 
 
-def _slot_address(pid: int) -> int | None:
+def _read(pid: int, at: int, fields: struct.Struct) -> tuple[Any, ...] | None:
+    """Return what is at an address of a process; None when that has ended."""
+    try:
+        with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+            memory.seek(at)
+            read = memory.read(fields.size)
+    except (OSError, ValueError):
+        return None
+    return fields.unpack(read) if len(read) == fields.size else None
+
+
+def _address(pid: int, name: str) -> int | None:
+    """Return where a process has mapped a memory file."""
     try:
         with open(f"/proc/{pid}/maps") as lines:
-            return next((int(line.split("-")[0], 16) for line in lines if "memfd:migmond-slot" in line), None)
+            return next((int(line.split("-")[0], 16) for line in lines if f"memfd:{name}" in line), None)
     except OSError:
         return None
