@@ -50,7 +50,7 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
 
     `kind` is an errno name (`EIO`) or one of: `source_changed`, `source_in_use`, `exists`, `hash_mismatch`,
     `target_missing`, `target_changed`, `kept_aside`, `left_aside`, `source_unreachable`, `unsupported_type`,
-    `mover_died`, `copy_replaced`, `taken_meanwhile`.
+    `destination_away`, `mover_died`, `copy_replaced`, `taken_meanwhile`.
     """
 
     phase: Phase

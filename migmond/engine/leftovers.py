@@ -23,6 +23,7 @@ class Leftovers:
         self._told: list[str] = []
         self._aside: list[str] = []
         self._temporaries: list[str] = []
+        self._astray: list[str] = []
         self.failed: dict[int, Task] = {}
 
     def tell(self, what: str) -> None:
@@ -38,11 +39,20 @@ class Leftovers:
         """A temporary that could not be swept away; `why` names it."""
         self._temporaries.append(why)
 
+    def astray(self, name: str) -> None:
+        """A copy of that name that may be at a destination whose disk is not there: another one was made."""
+        self._astray.append(name)
+
     def text(self) -> str:
         """Return all of it in one line; "" when there is nothing."""
         aside = _counted(self._aside, "1 source may not be under its name", "{n} sources may not be under their names")
         swept = _counted(self._temporaries, "1 temporary file stays", "{n} temporary files stay")
-        return "; ".join([*self._told, *aside, *swept])
+        doubled = _counted(
+            self._astray,
+            "1 copy may be at a destination whose disk is not there as well",
+            "{n} copies may be at a destination whose disk is not there as well",
+        )
+        return "; ".join([*self._told, *aside, *swept, *doubled])
 
 
 def _counted(each: list[str], one: str, many: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -13,7 +13,7 @@ from migmond.domain.plan import Operation, Plan
 from migmond.domain.states import ExecutionState, TaskState
 from migmond.domain.task import Task
 from migmond.engine.settings import Surroundings
-from migmond.planning.routes import pairs_of, root_at
+from migmond.planning.routes import destination_at, pairs_of, root_at
 from migmond.planning.selection import asks_for_content
 from migmond.wire.items import MoverOptions, RootSpec
 from migmond.wire.to_mover import Open
@@ -80,8 +80,12 @@ def _known_on(plan: Plan) -> tuple[FileSystemId, ...]:
     return (*[FileSystemId()] * len(plan.sources), *(on for its in undoing.further_on for on in its))
 
 
-async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
-    """Return the Open for an execution, with what the journal knows of its source roots."""
+async def opening_for(execution: Execution, surroundings: Surroundings, away: Collection[int] = frozenset()) -> Open:
+    """Return the Open for an execution, with what the journal knows of its source roots.
+
+    Args:
+        away: destinations whose disks may be missing, see `engine.away`.
+    """
     journal, key = surroundings.journal, execution.key
     opening, sources = fresh_opening(execution.id, execution.plan, surroundings), len(execution.plan.sources)
     specs = roots_of(execution.plan, execution.further)
@@ -112,6 +116,7 @@ async def opening_for(execution: Execution, surroundings: Surroundings) -> Open:
         expected=tuple(t.inode if t is not None else 0 for t in known),
         may_be_gone=tuple(sorted(over | set(opening.may_be_gone))),
         wanted=wanted,
+        may_be_away=tuple(i for i in range(len(specs)) if destination_at(i, sources) in away),
         anchors=(*execution.anchors, *(a for d in execution.further for a in d.anchors)),
         source_devices=tuple(t.device if t is not None else 0 for t in known),
         source_file_systems=on,
@@ -130,6 +135,7 @@ def part_of(opening: Open, first: int, end: int | None = None) -> Open:
         expected=opening.expected[part],
         may_be_gone=tuple(i - first for i in opening.may_be_gone if i in chosen),
         wanted=tuple(i - first for i in opening.wanted if i in chosen),
+        may_be_away=tuple(i - first for i in opening.may_be_away if i in chosen),
         anchors=opening.anchors[part],
         source_devices=opening.source_devices[part],
         source_file_systems=opening.source_file_systems[part],

@@ -162,6 +162,8 @@ def refuse_unsuitable(action: Action, now: Execution) -> None:
     )
     if not lasting or now.state in _OPEN or now.state in (ExecutionState.DRAINED, ExecutionState.DRAINING):
         return
+    if isinstance(action, Route) and now.state is ExecutionState.FAILED:
+        return  # it may have failed because where something was to go is not there
     again = now.state in (ExecutionState.FAILED, ExecutionState.COMPLETED_WITH_ERRORS)
     hint = f"set it going first: migmon resume {now.id[:6]}" if again else "nothing of it can be changed any more"
     raise Conflict(f"{now.name} is {now.state.value}", hint=hint)

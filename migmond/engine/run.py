@@ -21,6 +21,7 @@ from migmond.domain.session import DeviceSide
 from migmond.domain.states import ExecutionState
 from migmond.domain.timeline import MilestoneKind
 from migmond.engine.agenda import Agenda
+from migmond.engine.away import begin as begin_with_destinations
 from migmond.engine.backups import restore_backups
 from migmond.engine.causes import why
 from migmond.engine.commits import Commits
@@ -157,7 +158,7 @@ class Run(Controlled):
     @asynccontextmanager
     async def _serving(self, scope: Scope, nursery: trio.Nursery) -> AsyncIterator[None]:
         async def opening() -> Open:
-            return await opening_for(scope.account.execution, self._surroundings)
+            return await opening_for(scope.account.execution, self._surroundings, scope.away)
 
         self._faults = FaultDesk(scope, self._hold_for, self._sides)
         self._deleter = Deleter(scope, self._faults)
@@ -236,7 +237,12 @@ class Run(Controlled):
         scope.nursery.start_soon(scope.agenda.run)
         dispatcher = Dispatcher(scope, self._faults)
         finisher = Finisher(scope, self._faults, self._deleter)
-        await self._gate.passed()
+        if await self._gate.passed() and self._resumed and scope.plan.undoes is None:
+            begun = await begin_with_destinations(self.execution, self._surroundings)
+            scope.away, self._first = begun.away, begun.first
+            if begun.why:
+                self._fail(begun.why)
+                return
         async with trio.open_nursery() as crew_nursery:
             self._start_crew(scope, crew_nursery)
             self._staffing = Staffing(scope, crew_nursery)

@@ -74,6 +74,7 @@ class Scope:
         around: what limits it beside its own limits.
         timeline: where milestones are put on record.
         routes: where entries go that do not go to the plan's destination.
+        away: destinations whose disks are not there, and that nothing is to go to; see `engine.away`.
         parts: progress by kind, size and directory, and what is kept with it.
         requeue: tasks to be dispatched again.
         orphans: groups that the next mover has to settle before it gets work.
@@ -121,6 +122,7 @@ class Scope:
         self.ledger = Ledger(surroundings.journal, self._closing, self.in_hand.written)
         self.places = Places(surroundings.journal, execution.key)
         self.routes = Routes(surroundings.journal, execution)
+        self.away: frozenset[int] = frozenset()
         self.requeue = Requeue(self.in_hand)
         self.orphans: list[Orphan] = []
         self.settling = 0

@@ -6,6 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Collection
 
 from migmond.domain.changes import Change, DirectoriesTouched, SendTo
+from migmond.domain.names import to_text
 from migmond.domain.states import Outcome
 from migmond.domain.task import Task
 from migmond.engine.scope import Scope
@@ -47,13 +48,16 @@ class Touching:
 
     async def _by_destination(self, tasks: Collection[Task]) -> tuple[dict[int, list[Task]], list[Change]]:
         """Return which of `tasks` go where, and the changes that say so where the journal does not. Of what has a copy
-        of ours at one, that copy is the one that is looked at again."""
+        of ours at one, that copy is the one that is looked at again, unless its disk is away."""
         scope, goes = self._scope, dict[int, list[Task]]()
         moved: dict[int, list[int]] = {}
         sent = await scope.routes.find([t.number for t in tasks])
         for task in tasks:
             before = sent.get(task.number, 0)
             stays = bool(task.target_inode) and task.outcome is not Outcome.UNCHANGED
+            if stays and before in scope.away:
+                stays = False
+                scope.leftovers.astray(to_text(task.target_name or task.name))
             destination = before if stays else scope.agenda.rules.destination_of(task)
             goes.setdefault(destination, []).append(task)
             if destination != before:

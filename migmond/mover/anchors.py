@@ -16,6 +16,7 @@ from migmond.fsys.root_path import open_root
 _FUSE_ROOT = 1
 OTHER_DIRECTORY = "another directory stands there now"
 OTHER_FILE_SYSTEM = "another file system is mounted there now"
+AWAY = "the disk of that destination was not there when this began"
 
 
 def anchor_at(fd: int, path: bytes) -> Anchor:

@@ -17,7 +17,7 @@ from migmond.fsys.metadata import Rights
 from migmond.fsys.small_files import SmallFiles
 from migmond.fsys.times import TimeMemory
 from migmond.fsys.xattrs import has_default_acl
-from migmond.mover.anchors import OTHER_FILE_SYSTEM
+from migmond.mover.anchors import AWAY, OTHER_FILE_SYSTEM
 from migmond.mover.aside import aside_name
 from migmond.mover.control import Controls
 from migmond.mover.device_numbers import DeviceNumbers
@@ -144,6 +144,8 @@ class Context:
 
 def fault_of(phase: Phase, error: OSError) -> Fault:
     """Return the fault that `error` means; a symlink where a directory should be gets words of its own."""
+    if error.strerror == AWAY:
+        return Fault(phase, "destination_away", 0, AWAY)
     if error.errno == errno.ESTALE and error.strerror == OTHER_FILE_SYSTEM:
         return Fault(phase, "target_changed", errno.ESTALE, OTHER_FILE_SYSTEM)
     if error.errno == errno.ELOOP:

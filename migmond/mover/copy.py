@@ -22,6 +22,7 @@ from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.read_write import SourceUnreadable
 from migmond.fsys.rename import link, stat_or_none
 from migmond.fsys.reread import digest_past_cache
+from migmond.mover.anchors import AWAY
 from migmond.mover.aside import NameTaken, put_back
 from migmond.mover.conflict import before_copy, keep_beside
 from migmond.mover.context import Context, fault_of
@@ -232,7 +233,7 @@ class Copier:
                 _remove(job.target_dir, temporary)
                 return None
         except OSError as e:
-            if e.errno in _NO_LINK_HERE:
+            if e.errno in _NO_LINK_HERE or e.strerror == AWAY:
                 return None
             raise
         context.kinds.of_closed(item.number, item.name, job.source_dir, job.source_name)  # it was just read

@@ -10,7 +10,7 @@ from migmond.domain.entry import EntryType
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.names import to_text
 from migmond.fsys.root_path import FOREIGN_SYMLINK, make_root, open_root
-from migmond.mover.anchors import stay_on
+from migmond.mover.anchors import AWAY, stay_on
 from migmond.wire.from_mover import OpenFailed
 from migmond.wire.items import RootInfo, RootSpec
 
@@ -29,6 +29,7 @@ class Root:
     `target_on`: the file system that the target was on when the plan was started, or when it was opened.
     `own`: what of the daemon's own is in the source, for people.
     `recorded_device`: the source's device number in the journal, 0 when it has none yet.
+    `away`: the target's disk is not there, and nothing is to be brought to it; see `wire.to_mover.Open`.
     `gone`: the source was moved away already; a stand-in is open in its place.
 
     For a directory, `source_fd` and `target_fd` are the directories themselves and the names are b"". For anything
@@ -41,7 +42,7 @@ class Root:
         self.source_fd = source_fd
         self.source_name = source_name
         self.target_name = target_name
-        self.gone = False
+        self.gone = self.away = False
         self.own = ""
         self.recorded_device = 0
         self.target_on = info.anchor.file_system
@@ -65,6 +66,8 @@ class Root:
         Raises:
             OSError: it cannot be opened or made; ESTALE: another file system is mounted there now.
         """
+        if self.away:
+            raise OSError(errno.ESTALE, AWAY)
         with self._opening:
             if self._target_fd < 0:
                 self._target_fd = self._open_target(make=make)
@@ -86,6 +89,8 @@ class Root:
     def existing_target_fd(self) -> int:
         """Open the target directory, or the nearest parent that exists. The caller closes it. Raises as `target_fd`,
         and Refused."""
+        if self.away:
+            raise OSError(errno.ESTALE, AWAY)
         return self._kept(open_nearest(self.target_directory)[0])
 
     def _kept(self, fd: int) -> int:

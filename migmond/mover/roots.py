@@ -42,8 +42,7 @@ def open_roots(opening: Open, there: Sequence[Root] = ()) -> list[Root]:
     """
     if opening.known_types:
         return _targets_only(opening)
-    for anchor in opening.anchors:
-        _refuse_moved(anchor)
+    away = _away(opening)
     known = zip(
         opening.roots,
         opening.expected or (0,) * len(opening.roots),
@@ -59,19 +58,22 @@ def open_roots(opening: Open, there: Sequence[Root] = ()) -> list[Root]:
     for index, (spec, inode, on, device) in enumerate(known):
         first = by_source.get(spec.source)
         if first is not None:
-            roots.append(_beside(first, spec))
+            roots.append(_beside(first, spec, away=index in away))
             continue
         gone_allowed, wanted = index in opening.may_be_gone, index in opening.wanted
-        expected = Expected(inode, on, gone_allowed, tuple(targets[spec.source]), wanted)
+        expected = Expected(inode, on, gone_allowed, tuple(targets[spec.source]), wanted, index in away)
         root = _left_aside(spec, _aside_of(opening, index), expected) or _opened(spec, expected)
         root.recorded_device = device
         roots.append(root)
         by_source[spec.source] = root
+    for index, root in enumerate(roots):
+        root.away = index in away
     for root, anchor in zip(roots, opening.anchors, strict=False):
-        _refuse_another(anchor.file_system, root)
+        if not root.away:
+            _refuse_another(anchor.file_system, root)
     for root in roots:
         for other in roots:
-            if root.gone:
+            if root.gone or other.away:
                 continue
             try:
                 refuse_overlap(root, other)
@@ -79,6 +81,8 @@ def open_roots(opening: Open, there: Sequence[Root] = ()) -> list[Root]:
                     refuse_alias(root, other, b".migmond-%s-0.part" % opening.options.execution.encode())
             except OSError as e:
                 raise refusal(e, other.spec.target, "cannot look at the destination") from e
+        if root.away:
+            continue
         try:
             root.own = refuse_own(root, opening.own, opening.options)
         except OSError as e:
@@ -91,9 +95,23 @@ def open_roots(opening: Open, there: Sequence[Root] = ()) -> list[Root]:
     return roots
 
 
-def _beside(first: Root, spec: RootSpec) -> Root:
+def _away(opening: Open) -> frozenset[int]:
+    """Return which roots are to be opened without their targets; raise Refused when an anchor of another one is not
+    what it was."""
+    away = set[int]()
+    for index, anchor in enumerate(opening.anchors):
+        try:
+            _refuse_moved(anchor)
+        except Refused:
+            if index not in opening.may_be_away:
+                raise
+            away.add(index)
+    return frozenset(away)
+
+
+def _beside(first: Root, spec: RootSpec, *, away: bool) -> Root:
     """Return the root of a source that is open already, at another destination."""
-    target, kind = _target_info(spec, first.info.type), first.info.type
+    target, kind = _target_info(spec, first.info.type, away=away), first.info.type
     info = msgspec.structs.replace(
         first.info,
         target_device=target.device,
@@ -116,7 +134,7 @@ class Expected(NamedTuple):
     """What is known of a source when it is opened again: 0 and an empty id when nothing is.
 
     `gone_allowed`: nothing is wanted of it any more. `targets`: its targets, at all destinations. `wanted`: something
-    is, unless it was removed.
+    is, unless it was removed. `away`: its target is not looked at.
     """
 
     inode: int
@@ -124,6 +142,7 @@ class Expected(NamedTuple):
     gone_allowed: bool
     targets: tuple[bytes, ...]
     wanted: bool = False
+    away: bool = False
 
 
 def _refuse_moved(anchor: Anchor) -> None:
@@ -169,7 +188,7 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
             raise _changed("source_changed", spec.source, what, "it is not there any more", hint) from e
         renamed = [target for path, target in there.items() if _was_renamed(path, target, expected)]
         if renamed or expected.gone_allowed:
-            return _gone(spec, next(iter(renamed or there.values()), None))
+            return _gone(spec, next(iter(renamed or there.values()), None), away=expected.away)
         raise refusal(e, spec.source, "the source does not exist") from e
     except OSError as e:
         raise refusal(e, spec.source, "cannot look at the source") from e
@@ -192,12 +211,12 @@ def _open_one(spec: RootSpec, expected: Expected) -> Root:
         why = OTHER_DIRECTORY
     if why and expected.gone_allowed and not expected.wanted:
         os.close(source_fd)
-        return _gone(spec, stat_or_none(-100, spec.target))
+        return _gone(spec, stat_or_none(-100, spec.target), away=expected.away)
     if why:
         what = "the file that was meant" if source_name else "the directory that was scanned"
         raise _changed("source_changed", spec.source, what, why)
-    info = msgspec.structs.replace(_info(spec, st, entry_type(st.st_mode)), source_file_system=on)
-    return Root(spec, info, source_fd, source_name, target_name)
+    info = _info(spec, st, entry_type(st.st_mode), away=expected.away)
+    return Root(spec, msgspec.structs.replace(info, source_file_system=on), source_fd, source_name, target_name)
 
 
 def _disk_is_there(path: bytes, file_system: FileSystemId) -> bool:
@@ -251,7 +270,8 @@ def _left_aside(spec: RootSpec, private: bytes, expected: Expected) -> Root | No
     if st is None or stat.S_ISDIR(st.st_mode) or expected.file_system.is_another_volume(on):
         os.close(source_fd)
         return None
-    info = msgspec.structs.replace(_info(spec, st, entry_type(st.st_mode)), source_file_system=on)
+    info = _info(spec, st, entry_type(st.st_mode), away=expected.away)
+    info = msgspec.structs.replace(info, source_file_system=on)
     return Root(spec, info, source_fd, source_name, os.path.basename(spec.target))
 
 
@@ -272,14 +292,14 @@ def _empty_directory() -> int:
     return fd
 
 
-def _gone(spec: RootSpec, target: os.stat_result | None) -> Root:
+def _gone(spec: RootSpec, target: os.stat_result | None, *, away: bool) -> Root:
     """Stand-in for a source that was moved away already."""
     source_fd = _empty_directory()
     if target is not None and not stat.S_ISDIR(target.st_mode):
-        info = _info(spec, target, entry_type(target.st_mode))
+        info = _info(spec, target, entry_type(target.st_mode), away=away)
         root = Root(spec, info, source_fd, os.path.basename(spec.source), os.path.basename(spec.target))
     else:
-        root = Root(spec, _info(spec, os.fstat(source_fd), EntryType.DIRECTORY), source_fd, b"", b"")
+        root = Root(spec, _info(spec, os.fstat(source_fd), EntryType.DIRECTORY, away=away), source_fd, b"", b"")
     root.gone = True
     return root
 
@@ -291,8 +311,11 @@ class _Target(NamedTuple):
     empty: bool
 
 
-def _target_info(spec: RootSpec, kind: EntryType) -> _Target:
-    """Look at the target of a source of type `kind`. Raises Refused when its type does not fit, and OSError."""
+def _target_info(spec: RootSpec, kind: EntryType, *, away: bool) -> _Target:
+    """Look at the target of a source of type `kind`, unless it is away. Raises Refused when its type does not fit, and
+    OSError."""
+    if away:
+        return _Target(0, exists=True, anchor=Anchor(spec.target, 0), empty=False)
     try:
         target_st = os.stat(spec.target)
     except OSError:
@@ -316,8 +339,8 @@ def _target_info(spec: RootSpec, kind: EntryType) -> _Target:
     return _Target(device, target_st is not None, anchor, empty)
 
 
-def _info(spec: RootSpec, st: os.stat_result, kind: EntryType) -> RootInfo:
-    target = _target_info(spec, kind)
+def _info(spec: RootSpec, st: os.stat_result, kind: EntryType, *, away: bool) -> RootInfo:
+    target = _target_info(spec, kind, away=away)
     return RootInfo(
         kind,
         st.st_size,

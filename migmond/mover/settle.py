@@ -49,6 +49,8 @@ class Settler:
                 result = None
             except OSError as e:
                 result = PublishResult(item.number, Outcome.NONE, None, fault_of(Phase.PUBLISH, e))
+                if context.roots[item.root].away:
+                    result = None  # whoever takes the entry up finds out whether it is still at its source
             if result is None:
                 lost.append(item.number)
             else:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 
+from migmond.domain.fault import Fault, Phase
+from migmond.domain.names import to_text
 from migmond.domain.states import Outcome
 from migmond.fsys.rename import stat_or_none
 from migmond.mover.conflict import standing_name
 from migmond.mover.context import Context
 from migmond.mover.directory_cache import DirectoryCache
 from migmond.mover.group import Copied
-from migmond.mover.job import Job
+from migmond.mover.job import Failed, Job
 from migmond.mover.versions import is_earlier
 
 
@@ -27,7 +29,11 @@ class Vanished:
         self._targets.clear()
 
     def found(self, job: Job) -> Copied | None:
-        """Return what stands at a target of what was the source of `job`; None when nothing does."""
+        """Return what stands at a target of what was the source of `job`; None when nothing does.
+
+        Raises:
+            Failed: it may be at one that cannot be looked at.
+        """
         context, item = self._context, job.item
         if context.options.rename and not item.keep:
             # It may have been renamed to where it was to go before somebody sent it elsewhere.
@@ -43,6 +49,10 @@ class Vanished:
                 earlier = stat_or_none(self._targets.get(job.root, job.path), name)
                 if earlier is not None and is_earlier(item, earlier):  # its delete was not answered for
                     return job.member(job.made, earlier.st_ino, digest=item.earlier_digest, placed=name)
+        for root in (job.root, *context.beside(job.root)) if context.options.rename else ():
+            if context.roots[root].away:
+                where = to_text(context.roots[root].spec.target)
+                raise Failed(Fault(Phase.READ, "destination_away", 0, f"it may be at {where}, whose disk is not there"))
         return None
 
     def _renamed(self, job: Job, root: int, name: bytes) -> bytes | None:

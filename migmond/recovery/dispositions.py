@@ -130,6 +130,7 @@ def rows() -> tuple[Row, ...]:
              phases=_NOT_SYNC),
         _row("exists same_file source_in_use unsupported_type", _FAIL, "The plan does not say what to do then.",
              phases=_NOT_SYNC),
+        _row("destination_away", _FAIL, "Its disk was not there, and nothing else was to go there: resume when it is."),
         _row("target_missing target_changed kept_aside left_aside source_unreachable", _FAIL,
              "The names are not as they were left: nothing is deleted or replaced on a guess.", phases=_NOT_SYNC),
     )  # fmt: skip

@@ -52,6 +52,9 @@ class Open(Message, frozen=True):
     wanted: tuple[int, ...] = ()
     """Of those that may be gone: something is still to be fetched from these. One is gone only where the file system
     that it was on certainly is; else its disk is not there, and it is refused."""
+    may_be_away: tuple[int, ...] = ()
+    """Indexes of the roots to whose targets nothing is to be brought any more: when an anchor of theirs is refused, the
+    root is opened without its target, which whatever is asked about it fails by."""
     anchors: tuple[Anchor, ...] = ()
     """On resume: what the targets stood in. Another directory there is refused (the disk is not mounted?)."""
     source_devices: tuple[int, ...] = ()

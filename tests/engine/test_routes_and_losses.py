@@ -9,18 +9,16 @@ import msgspec
 import pytest
 
 from engine_harness import ME, Laboratory, laboratory, plan
+from failing_syncs import FailingSyncs
 from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.plan import Operation, Source
 from migmond.domain.states import ExecutionState, Outcome
 from migmond.domain.steering import Pause, Skip
-from migmond.engine.commits import Commits
-from migmond.engine.crew import Station
 from migmond.engine.process import MoverProcess
 from migmond.engine.rollbacks import Rollback
 from migmond.engine.settings import EngineSettings
-from migmond.wire.from_mover import FromMover, RootRenamed, Synced
-from migmond.wire.items import ItemFault
+from migmond.wire.from_mover import FromMover, RootRenamed
 from oracle import differences
 from routing import EVERYTHING, FAST, files, make, route, whereabouts
 from steering import SLOW, change, running
@@ -113,28 +111,6 @@ async def test_what_was_renamed_before_it_was_sent_elsewhere_is_found_where_it_i
 
 
 # --- what stands at its destination, but a sync failed -------------------------------------------------
-
-
-class FailingSyncs:
-    """While `failing`, every sync fails; what has its name keeps it. `fail_when_named`: from the first that would have
-    made names durable."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.failing = self.fail_when_named = False
-        self.struck = 0
-        synced = Commits.synced
-
-        def failed(commits: Commits, station: Station, message: Synced) -> None:
-            groups, fault = station.flight.groups, Fault(Phase.SYNC, "EIO", errno.EIO, "Input/output error")
-            faults = {n: tuple(ItemFault(m, fault) for m in g.members) for n, g in groups.items()}
-            self.failing |= self.fail_when_named and bool(message.durable)
-            if self.failing:
-                self.struck += 1
-                doubtful = {n: faults[n] for n in message.durable}
-                message = Synced(message.group, faults.get(message.group, ()), (), doubtful)
-            synced(commits, station, message)
-
-        monkeypatch.setattr(Commits, "synced", failed)
 
 
 def named(root: Path) -> list[str]:
