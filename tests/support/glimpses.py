@@ -22,15 +22,16 @@ class Peephole:
     def __init__(self, pids: Iterable[int]) -> None:
         self._pids = list(pids)
         self._slots = [(pid, at) for pid in self._pids if (at := _address(pid, "migmond-slot")) is not None]
+        self._last: dict[int, tuple[Any, ...]] = {}
         self._budgets = [(pid, at) for pid in self._pids if (at := _address(pid, "migmond-budget")) is not None]
 
     def totals(self) -> tuple[int, int]:
-        """Return bytes and entries that all of them together have copied; a mover that has ended counts as nothing."""
-        size = entries = 0
+        """Return bytes and entries that all of them together have copied; a mover that has ended with what it had when
+        it was last looked at."""
         for pid, at in self._slots:
             if (found := _read(pid, at + _BYTES_TOTAL, _TOTALS)) is not None:
-                size, entries = size + found[0], entries + found[1]
-        return size, entries
+                self._last[pid] = found
+        return sum(size for size, _ in self._last.values()), sum(entries for _, entries in self._last.values())
 
     def controls(self) -> list[int]:
         """Return what each mover is told to do (`migmond.wire.slots.Control`); those that have ended are left out."""
