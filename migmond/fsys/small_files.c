@@ -64,7 +64,7 @@ struct slot {
     uint64_t commit_started_ns, commit_doing, name_sequence, name_length;
     uint64_t spent[16], spent_committing[16];
     char name[8192 - 416 - 8];
-    uint64_t kind; /* of files that are not copied here */
+    uint64_t kind; /* of the file at hand; never told of those that are copied here */
 };
 _Static_assert(sizeof(struct slot) == 8192, "migmond.wire.slots.SLOT_BYTES");
 
@@ -171,6 +171,7 @@ static void show(struct slot *slot, uint64_t now, const char *path, size_t path_
     __atomic_store_n(&slot->name_sequence, sequence - 1, __ATOMIC_RELEASE);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     slot->name_length = length;
+    slot->kind = 0;
     char *at = slot->name;
     if (path_length) {
         size_t cut = whole - length, kept = path_length > cut ? path_length - cut : 0;

@@ -23,7 +23,7 @@ be hidden by a sync that ends.
                                     Activity
        288  mover   spent           the same of the committing thread
        416  mover   name            path below the source root, cut to NAME_BYTES from the front
-      8184  mover   kind            task << 8 | FileKind of the last file whose content had to tell what kind it is of
+      8184  mover   kind            task << 8 | FileKind of the file at hand, once its content has told it; else 0
 """
 
 from __future__ import annotations
@@ -236,12 +236,13 @@ class MoverSide(Lane):
         sequence = words[_SEQUENCE] + 2  # the machine code counts as well
         words[_SEQUENCE] = sequence - 1
         words[_LENGTH] = length
+        words[_KIND] = 0  # an earlier attempt may have read something else
         self._memory[_NAME : _NAME + length] = name
         _BEGIN.pack_into(self._memory, 8 * STARTED_WORD, now_ns, doing, task, size, 0)
         words[_SEQUENCE] = sequence
 
     def found_kind(self, task: int, kind: FileKind) -> None:
-        """Say what kind of file the content of a task's source tells that it is of. Stays until the next one's."""
+        """Say what kind of file the content of the source at hand tells that it is of. Stays until `file`."""
         self.words[_KIND] = task << 8 | kind
 
     def no_file(self) -> None:

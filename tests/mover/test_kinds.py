@@ -19,6 +19,7 @@ from migmond.mover.group import Block
 from migmond.mover.kinds import look_into, marks
 from migmond.planning.magic import CONTROLS, GLANCE_BYTES, HEAD_BYTES, MARKS, kind_of_content
 from migmond.wire.items import WITHHELD, WorkItem
+from migmond.wire.slots import ControlSide
 from migmond.wire.work import FILE, PlainFiles, WorkDirectory
 from parts import Mover, item_of
 
@@ -95,6 +96,27 @@ def test_what_is_withheld_is_not_copied_and_tells_why(tmp_path: Path, source: Pa
     assert passed.arrival is not None
     named = mover.copier.copy(item(source, "scan.png", FileKind.IMAGE), 0, b"", 1)
     assert named.arrival is not None  # whoever withholds by content does not mean what names tell
+
+
+@pytest.mark.parametrize("machine_code", [False, pytest.param(True, marks=needs_machine_code)])
+def test_an_entry_that_begins_again_is_not_taken_for_what_was_read_before(
+    tmp_path: Path, source: Path, machine_code: bool
+) -> None:
+    """Whoever asks before it is read would pause it for what it was: an image that became a text."""
+    mover = Mover(source, tmp_path / "target", machine_code=machine_code)
+    slot = mover.context.controls.slot
+    control = ControlSide(slot.memory)
+    number = 1 + list(FILES).index(b"README")
+    slot.found_kind(number, FileKind.IMAGE)
+    assert control.kind_of(number) is FileKind.IMAGE
+    if machine_code:
+        directory = packed(source)
+        assert directory.plain is not None
+        only = msgspec.structs.replace(directory, items=())
+        assert any(isinstance(one, Block) for one in mover.copier.copy_directory(only, 1))
+    else:
+        mover.context.controls.entry(number, 6, b"README")
+    assert control.kind_of(number) is None
 
 
 def test_what_cannot_be_read_tells_nothing(tmp_path: Path, source: Path) -> None:
