@@ -48,13 +48,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def _no_dead_mounts() -> Iterator[None]:
-    """What a test mounted ends with it."""
+def _no_left_mounts(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test mounted ends with it, before its directory is removed: that is why it comes after `tmp_path`."""
     import left_mounts
 
+    directory: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     yield
     if os.geteuid() == 0:
-        assert left_mounts.take_away() == []
+        dead = left_mounts.take_away()
+        if directory is not None:
+            left_mounts.take_away_below(directory)
+        assert dead == []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """pytest is about to remove what is left, if all tests have passed."""
+    import left_mounts
+
+    factory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+    if os.geteuid() == 0 and factory._basetemp is not None:
+        left_mounts.take_away_below(factory._basetemp)
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -169,18 +169,20 @@ def test_what_cannot_be_read_is_never_equal(tmp_path: Path) -> None:
 
 def test_everything_it_knows_is_equal_to_itself_at_any_depth(tmp_path: Path) -> None:
     trees.every_kind(tmp_path / "a")
-    trees.deep(tmp_path / "a" / "deeper", 1100, b"d")
-    assert differences(tmp_path / "a", tmp_path / "a", holes=True) == []
-    deepest = os.open(tmp_path / "a" / "deeper", os.O_RDONLY)
-    for _ in range(1100):
-        below = os.open(b"d", os.O_RDONLY, dir_fd=deepest)
+    try:
+        trees.deep(tmp_path / "a" / "deeper", 1100, b"d")
+        assert differences(tmp_path / "a", tmp_path / "a", holes=True) == []
+        deepest = os.open(tmp_path / "a" / "deeper", os.O_RDONLY)
+        for _ in range(1100):
+            below = os.open(b"d", os.O_RDONLY, dir_fd=deepest)
+            os.close(deepest)
+            deepest = below
         os.close(deepest)
-        deepest = below
-    os.close(deepest)
-    assert count(tmp_path / "a" / "deeper", directories=True) == 1101
-    assert len(names_starting(tmp_path / "a" / "deeper", b"lea")) == 1
-    # Python 3.11's rmtree, with which pytest clears old runs away, ends with RecursionError here; rm does not.
-    subprocess.run(["rm", "-rf", str(tmp_path / "a" / "deeper")], check=True)
+        assert count(tmp_path / "a" / "deeper", directories=True) == 1101
+        assert len(names_starting(tmp_path / "a" / "deeper", b"lea")) == 1
+    finally:
+        # Python 3.11's rmtree, with which pytest removes what tests made, ends with RecursionError here; rm does not.
+        subprocess.run(["rm", "-rf", str(tmp_path / "a" / "deeper")], check=True)
 
 
 def test_two_random_trees_differ_and_one_made_twice_does_not(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import daily
+import left_mounts
 from daemon import ROOT
 from loopfs import tmpfs
 from migmond.domain.mount_table import parse_mounts
@@ -52,6 +54,21 @@ def test_mounts_of_one_process_and_those_of_another_do_not_meet(tmp_path: Path) 
 @needs_root
 def test_these_tests_see_no_mounts_of_others() -> None:
     assert os.readlink("/proc/self/ns/mnt") != os.readlink(f"/proc/{os.getppid()}/ns/mnt")
+
+
+@needs_root
+def test_what_is_mounted_in_the_directory_of_a_test_is_not_removed_with_it(tmp_path: Path) -> None:
+    work, precious = tmp_path / "work", tmp_path / "precious"
+    for mounted in (work / "a" / "mounted", work / "a" / "mounted twice"):
+        mounted.mkdir(parents=True)
+    precious.mkdir()
+    (precious / "file").write_bytes(b"x")
+    for mounted in (work / "a" / "mounted", work / "a" / "mounted twice", work / "a" / "mounted twice", work):
+        subprocess.run(["mount", "--bind", precious, mounted], check=True)
+    left_mounts.take_away_below(work)
+    assert not {point for point in points(Path("/proc/self/mountinfo").read_bytes()) if work in {point, *point.parents}}
+    shutil.rmtree(work)
+    assert (precious / "file").exists()
 
 
 @pytest.mark.parametrize(

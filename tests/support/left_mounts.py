@@ -1,4 +1,8 @@
-"""FUSE mounts whose process has ended: nobody answers there, and what looks at every mount fails, as `mkfs.btrfs`."""
+"""Mounts that tests leave.
+
+FUSE mounts whose process has ended: nobody answers there, and what looks at every mount fails, as `mkfs.btrfs`. And all
+others: pytest removes what a test made, and must not get to what is mounted there, which may be anybody's.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,15 @@ def take_away() -> list[bytes]:
     for point in left:
         subprocess.run(["umount", "-l", point], check=True)
     return left
+
+
+def take_away_below(directory: Path) -> None:
+    """Detach all that is mounted on a directory or below it."""
+    top = bytes(directory.resolve())
+    for mount in reversed(parse_mounts(Path("/proc/self/mountinfo").read_bytes())):
+        if mount.point == top or mount.point.startswith(top + b"/"):
+            # With what is mounted below another that has gone already.
+            subprocess.run(["umount", "-l", mount.point], check=False, capture_output=True)
 
 
 def _dead(point: bytes) -> bool:
