@@ -180,6 +180,7 @@ async def test_a_retry_that_comes_too_late_says_so_and_leaves_no_record(
         run = lab.engine.run_of(execution.id)
         assert run is not None
         await lab.until(lambda: run.execution.totals.failed.entries == FAILING)
+        await run.journaled()  # or it would find fewer of them there
 
         async def read(journal: SqliteJournal, key: int, numbers: Iterable[int]) -> dict[int, Task]:
             if len(numbers := list(numbers)) == FAILING:
