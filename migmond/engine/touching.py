@@ -8,6 +8,7 @@ from collections.abc import Collection
 from migmond.domain.changes import Change, DirectoriesTouched, SendTo
 from migmond.domain.states import Outcome
 from migmond.domain.task import Task
+from migmond.engine.judging import Judging
 from migmond.engine.scope import Scope
 
 REMEMBERED = 100_000
@@ -15,10 +16,15 @@ REMEMBERED = 100_000
 
 
 class Touching:
-    """For whoever gives entries to movers."""
+    """For whoever gives entries to movers.
 
-    def __init__(self, scope: Scope) -> None:
+    Args:
+        rules: they say where what was taken goes.
+    """
+
+    def __init__(self, scope: Scope, rules: Judging) -> None:
         self._scope = scope
+        self._rules = rules
         self._known: defaultdict[int, OrderedDict[int, None]] = defaultdict(OrderedDict)
         """By destination, which directories are touched there."""
 
@@ -54,7 +60,7 @@ class Touching:
         for task in tasks:
             before = sent.get(task.number, 0)
             stays = bool(task.target_inode) and task.outcome is not Outcome.UNCHANGED
-            destination = before if stays else scope.agenda.rules.destination_of(task)
+            destination = before if stays else self._rules.destination_of(task)
             goes.setdefault(destination, []).append(task)
             if destination != before:
                 moved.setdefault(destination, []).append(task.number)
