@@ -23,12 +23,12 @@ from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Member, Task, TaskResult
 from migmond.engine.account import task_bytes
 from migmond.engine.agenda import Agenda
-from migmond.engine.crew import Station
 from migmond.engine.deleter import Deleter
 from migmond.engine.faults import ABANDONED, FaultDesk
 from migmond.engine.flight import Batch, Group, GroupState
 from migmond.engine.names_back import names_back
 from migmond.engine.scope import Orphan, Scope
+from migmond.engine.station import Station
 from migmond.planning.pace import percent
 from migmond.wire.from_mover import Copied, Published, Settled, Synced
 from migmond.wire.items import WITHHELD, ItemFault, Seen, SettleItem

@@ -16,12 +16,12 @@ from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.account import task_bytes
 from migmond.engine.agenda import Agenda
-from migmond.engine.crew import Station
 from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Batch
 from migmond.engine.gate import Mode
 from migmond.engine.names_back import names_back
 from migmond.engine.scope import Scope
+from migmond.engine.station import Station
 from migmond.engine.touching import REMEMBERED, Touching
 from migmond.planning.batching import BatchLimit
 from migmond.wire.items import WorkItem

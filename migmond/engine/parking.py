@@ -10,9 +10,9 @@ from migmond.domain.file_kinds import FileKind
 from migmond.domain.steering import Skip
 from migmond.domain.task import Task
 from migmond.engine.agenda import Agenda
-from migmond.engine.crew import Station
 from migmond.engine.flight import Batch
 from migmond.engine.scope import Scope
+from migmond.engine.station import Station
 from migmond.wire.slots import Control
 
 LOOK_S = 0.02

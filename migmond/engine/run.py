@@ -25,7 +25,7 @@ from migmond.engine.backups import restore_backups
 from migmond.engine.causes import why
 from migmond.engine.commits import Commits
 from migmond.engine.controlled import ENGINE, JOURNAL, Controlled, sentence
-from migmond.engine.crew import Crew, Handler, Station
+from migmond.engine.crew import Crew, Handler
 from migmond.engine.deleter import Deleter
 from migmond.engine.disks import find_disks
 from migmond.engine.dispatch import Dispatcher
@@ -48,6 +48,7 @@ from migmond.engine.scope import Scope
 from migmond.engine.settings import Surroundings
 from migmond.engine.space import SpaceWatch
 from migmond.engine.staffing import Staffing
+from migmond.engine.station import Station
 from migmond.engine.taking_over import cancel_rest, take_over
 from migmond.engine.trust import stop_when_damaged
 from migmond.engine.turns import crew_size

@@ -21,10 +21,10 @@ from migmond.domain.selector import Selector
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.steering import Level, Move, Order, Place, Prioritise, Reordering, Skip, StandingAction
 from migmond.domain.task import Task
-from migmond.engine.crew import Station
 from migmond.engine.finish import Finisher
 from migmond.engine.settings import EngineSettings
 from migmond.engine.sieve import Page
+from migmond.engine.station import Station
 from migmond.planning.batching import BatchLimit, BatchSizer
 from migmond.planning.selection import Matcher
 from migmond.wire.to_mover import ToMover, Work
