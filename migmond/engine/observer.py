@@ -113,6 +113,7 @@ class Observer:
             self.forecasting.outlook(self.active_s),
             scope.limiter.allowance.slows,
             crew.moved_bytes(),
+            scope.surroundings.settings.turns.most_movers,
         )
 
     async def run(self) -> None:

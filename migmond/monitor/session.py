@@ -23,7 +23,7 @@ from migmond.domain.observation import Observation
 from migmond.domain.session import MAX_COURSE, CoursePoint, SessionRecord
 from migmond.domain.units import show_degrees, show_duration, show_size
 from migmond.monitor.usage import MachineLoad, MoverUsage, UsageOfMovers, plus, use_of_machine
-from migmond.planning.standing import whole_holds
+from migmond.planning.standing import batch_entries_of, whole_holds
 
 SPAN_S = 60.0
 """Where the time goes is told of the last minute: long enough for large commit groups, short enough to follow."""
@@ -184,6 +184,7 @@ class Session:
             limits=execution.limits,
             scanning=totals.growing,
             pending=max(0, totals.planned.entries - totals.settled.entries - seen.in_flight.entries),
+            most_entries=batch_entries_of(execution.standing),
         )
 
     def _device(self, disks: tuple[str, ...]) -> DeviceLoad | None:
@@ -234,7 +235,10 @@ class Session:
         """
         execution = execution or self.observation.execution
         holds = whole_holds(execution.holds)
-        found = where_time_goes(self.situation(), holds)
+        situation, seen = self.situation(), self.observation
+        # While some are yet to come nobody needs more than those.
+        most = seen.most_workers if situation.movers >= seen.workers else None
+        found = where_time_goes(situation, holds, max_movers=most)
         if not holds and execution.stands_still:
             return msgspec.structs.replace(found, why=f"It stands still: {execution.reason}.")
         decay = self.decay()
