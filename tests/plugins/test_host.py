@@ -471,6 +471,8 @@ async def test_strategies_are_asked_and_supervised() -> None:
         (Proposal("workers", 0, "why", 0.5), "workers 0 is no whole number from 1 on"),
         (Proposal("workers", 1.5, "why", 0.5), "workers 1.5 is no"),
         (Proposal("io", float("nan"), "why", 0.5), "io nan is no"),
+        (Proposal("io", 1e300, "why", 0.5), "io 1e+300 is no"),
+        (Proposal("io", 1, "why", 1e300), "the gain 1e+300"),
         (Proposal("batch", -1, "why", 0.5), "batch -1 is no whole number from 0 on"),
         (Proposal("batch", 0, "why", -0.5), "the gain -0.5"),
         (Proposal("batch", 0, " ", 0.5), "does not say why"),
