@@ -80,6 +80,7 @@ class Situation(msgspec.Struct, frozen=True):
         limits: in force now.
         scanning: the scan still runs.
         pending: tasks that nobody has in hand.
+        most_entries: that somebody allows a batch; None for any number.
     """
 
     seconds: float
@@ -92,6 +93,7 @@ class Situation(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     scanning: bool = False
     pending: int | None = None
+    most_entries: int | None = None
 
 
 def causes() -> dict[Activity, Cause]:

@@ -132,13 +132,22 @@ def _more_movers(
 
 
 def _larger_batches(situation: Situation, of: Mapping[Cause, float]) -> SuggestionView | None:
-    """Movers without work although there is some: they are handed too little at a time."""
+    """Movers without work although there is some: they are handed too little at a time, as somebody wants it."""
     share = of[Cause.WAITING]
-    if share < 0.15 or situation.scanning or not situation.pending or situation.pending < 1000 * situation.movers:
+    if (
+        situation.most_entries is None
+        or share < 0.15
+        or situation.scanning
+        or not situation.pending
+        or situation.pending < 1000 * situation.movers
+    ):
         return None
     low, high = gain(share)
-    because = f"movers wait for work {share:.0%} of the time, and {situation.pending:,} tasks are pending"
-    return SuggestionView("larger_batches", "larger batches", "batch ID", low, high, because)
+    because = (
+        f"movers wait for work {share:.0%} of the time, and {situation.pending:,} tasks are pending, of which they get "
+        f"{situation.most_entries:,} at once"
+    )
+    return SuggestionView("larger_batches", "larger batches", "batch ID auto", low, high, because)
 
 
 def _workers(now: int, then: int, low: float, high: float, because: str) -> SuggestionView:

@@ -13,6 +13,7 @@ from migmond.alerting.replay import Replay
 from migmond.alerting.views import RANK, alert_view, rule_view, silence_view, time_text
 from migmond.breath import Breath
 from migmond.daemon.history import Telemetry
+from migmond.daemon.pages import check_limit
 from migmond.daemon.rights import author, ids_seen_by
 from migmond.domain import alert_api as a
 from migmond.domain import api
@@ -91,8 +92,7 @@ class AlertDesk:
         return self._engine.find(name, lambda e: shown is None or e.id in shown)
 
     async def list_alerts(self, peer: Peer, params: a.AlertsParams) -> a.AlertPage:
-        if not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        check_limit(params.limit, MAX_PAGE)
         if params.view not in ("active", "silenced", "history"):
             raise InvalidInput(f"there is no view {params.view[:40]!r}", hint="active, silenced or history")
         execution = self._execution(peer, params.execution).id if params.execution else ""

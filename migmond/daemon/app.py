@@ -39,6 +39,7 @@ from migmond.engine.pool import MoverPool
 from migmond.engine.settings import Surroundings
 from migmond.fsys.control_groups import ControlGroups, NoControlGroups, own_group
 from migmond.monitor.alerts import Alerts
+from migmond.monitor.proposing import Proposing
 from migmond.monitor.rule_figures import derived_every_s, with_derived
 from migmond.monitor.sampler import Sampler, Sinks
 from migmond.plugin_host.discovery import installed
@@ -137,6 +138,7 @@ async def serve(setup: Setup) -> None:
                     config.seconds("monitor", "interval"),
                 )
                 background.start_soon(sampler.run)
+                background.start_soon(Proposing(host.strategies(), host.propose, sampler.sessions, clock).run)
                 monitoring = Monitoring(engine, surroundings, sampler)
                 background.start_soon(watch.run)
                 background.start_soon(sleep_lock(engine, surroundings, setup.config).run)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 import trio
 
+from migmond.daemon.pages import check_limit
 from migmond.domain import daemon_api
 from migmond.domain.alert import ActionCall, Alert, Delivery, Tried
 from migmond.domain.decoding import converted
@@ -143,8 +144,7 @@ class DeliveryDesk:
         Raises:
             InvalidInput: the limit is out of range.
         """
-        if not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        check_limit(params.limit, MAX_PAGE)
         settled = [] if params.open_only else await self._journal.deliveries(settled=True, limit=MAX_PAGE)
         waiting = self._outbox.waiting()
         there = {d.id for d in waiting}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import trio
 
+from migmond.daemon.pages import check_after
 from migmond.domain.api import SelectorSpec
 from migmond.domain.errors import InvalidInput
-from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import to_text
 from migmond.domain.rollback_api import (
     FateView,
@@ -21,7 +21,6 @@ from migmond.planning.routes import pairs_of
 from migmond.planning.selection import selector_of, takes_long
 from migmond.planning.undo import Fate
 
-MAX_PAGE = 10_000
 MEANINGS = {
     Fate.RESTORE: "moved back to where it came from",
     Fate.REMOVE: "the copy is removed, what it was copied from stays",
@@ -52,8 +51,7 @@ def checked_fate(params: RollbackPlanParams) -> Fate | None:
     Raises:
         InvalidInput: there is no such fate, or the page is out of range.
     """
-    if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
-        raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+    check_after(params.after, params.limit)
     if not params.fate:
         return None
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 import trio
@@ -11,9 +11,11 @@ import trio
 from migmond.breath import Breath
 from migmond.daemon.alerts import AlertDesk
 from migmond.daemon.evidence import Evidence
+from migmond.daemon.execution_list import in_states, sort_key, that_fit
 from migmond.daemon.failures import error_groups
 from migmond.daemon.file_pager import FilePager
 from migmond.daemon.monitoring import Monitoring
+from migmond.daemon.pages import check_after, check_offset
 from migmond.daemon.record_desk import RecordDesk
 from migmond.daemon.retention import Retention
 from migmond.daemon.rights import Rights, author, mover_identity, sees
@@ -39,12 +41,10 @@ from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound
 from migmond.domain.execution import Execution
 from migmond.domain.forget_api import ForgetParams, ForgetView
 from migmond.domain.identity import Peer, Role
-from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.plan import Plan
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
 from migmond.domain.rollback_api import RecoverParams, RollbackOutlook, RollbackParams, RollbackPlanParams
 from migmond.domain.samples import NoteView, SampleView
-from migmond.domain.states import ExecutionState
 from migmond.domain.steering_api import InterveneParams, InterventionList, InterventionResult, StopAllResult, UndoParams
 from migmond.domain.telemetry import Chart, Selection
 from migmond.engine.browse import browse
@@ -61,21 +61,12 @@ from migmond.planning.plans import checked_name, checked_reason, plan_of, spec_o
 from migmond.planning.selection import takes_long
 from migmond.rpc.backend import Dashboards, People
 
-MAX_PAGE = 10_000
 MAX_CHECKS = 8
 """Plans of one user that are walked at a time: each takes a process."""
 MAX_SAVED_PLANS = 200
 MAX_SALVAGE_S = 86_400.0
-_VIEW_BYTES = 2_000
-"""Of one without its paths and holds."""
-_PART_BYTES = 200
-"""Of a hold or a change without its texts."""
-_MAX_PAGE_BYTES = 4 << 20
 _MAX_REQUEST_ID = 200
 _ANOTHERS = "another user's migration"
-_STATES = frozenset(s.value for s in ExecutionState)
-_STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "waiting", "created")
-"""Worst first; all others come after."""
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -205,22 +196,15 @@ class Service:
         return self._engine.view(execution)
 
     async def list_executions(self, peer: Peer, params: api.ListParams) -> api.ExecutionPage:
-        if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
-        seen = self._rights.all_seen_by(peer)
-        if unknown := sorted(set(params.states) - _STATES):
-            raise InvalidInput(
-                f"there is no state {unknown[0][:40]!r}", hint=f"states are {', '.join(sorted(_STATES))}"
-            )
-        if params.states:
-            seen = [e for e in seen if e.state.value in params.states]
+        check_offset(params.offset, params.limit)
+        seen = in_states(self._rights.all_seen_by(peer), params.states)
         if params.sort == "created":
             seen.reverse()
             views = await self._views(seen[params.offset : params.offset + params.limit])
         else:
-            key = _sort_key(params.sort)
+            key = sort_key(params.sort)
             views = sorted(await self._views(seen), key=key)[params.offset : params.offset + params.limit]
-        return api.ExecutionPage(tuple(_that_fit(views)), len(seen))
+        return api.ExecutionPage(tuple(that_fit(views)), len(seen))
 
     async def _views(self, executions: list[Execution]) -> list[api.ExecutionView]:
         """One takes 50 µs and more: others are served in between."""
@@ -235,8 +219,7 @@ class Service:
 
     async def list_files(self, peer: Peer, params: api.FilesParams) -> api.TaskPage:
         execution = self._find(peer, params.id)
-        if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        check_after(params.after, params.limit)
         async with self._reads[peer.identity.uid]:
             run = self._engine.run_of(execution.id)
             running = run.running_tasks() if run is not None else set[int]()
@@ -245,8 +228,7 @@ class Service:
 
     async def receipt(self, peer: Peer, params: ReceiptParams) -> ReceiptPage:
         execution = self._find(peer, params.id)
-        if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        check_after(params.after, params.limit)
         async with self._reads[peer.identity.uid]:
             return await receipt_page(self._surroundings.journal, execution, params.after, params.limit)
 
@@ -284,8 +266,7 @@ class Service:
 
     async def large_files(self, peer: Peer, params: LargeFilesParams) -> LargeFiles:
         execution = self._find(peer, params.id)
-        if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        check_offset(params.offset, params.limit)
         async with self._reads[peer.identity.uid]:
             files, now = (await self._engine.parts(execution)).files, self._surroundings.clock.monotonic()
             return await large_files_view(
@@ -380,28 +361,3 @@ async def _parsed(spec: api.PlanSpec, peer: Peer) -> Plan:
     if takes_long(selector.include, selector.exclude):
         return await trio.to_thread.run_sync(plan_of, spec, peer)
     return plan_of(spec, peer)
-
-
-def _that_fit(views: list[api.ExecutionView]) -> Iterator[api.ExecutionView]:
-    """Yield as many as a page may hold, at least one: a few plans of a thousand sources would fill a frame."""
-    size = 0
-    for view in views:
-        size += _VIEW_BYTES + len(view.destination) + sum(map(len, view.sources))
-        size += sum(_PART_BYTES + len(h.note) + len(h.covers) for h in view.holds)
-        size += sum(_PART_BYTES + len(c.what) + len(c.reason) for c in view.changes)
-        if size > _MAX_PAGE_BYTES and view is not views[0]:
-            return
-        yield view
-
-
-def _sort_key(sort: str) -> Callable[[api.ExecutionView], tuple[object, ...]]:
-    order = {state: i for i, state in enumerate(_STATE_ORDER)}
-    keys: dict[str, Callable[[api.ExecutionView], tuple[object, ...]]] = {
-        "name": lambda v: (v.name,),
-        "state": lambda v: (order.get(v.state, len(order)), v.name),
-        "rate": lambda v: (-(v.progress.bytes_per_s or 0.0),),
-        "eta": lambda v: (v.progress.seconds_remaining is None, v.progress.seconds_remaining or 0.0),
-    }
-    if sort not in keys:
-        raise InvalidInput(f"cannot sort by {sort!r}", hint=f"sort by created, {', '.join(keys)}")
-    return keys[sort]

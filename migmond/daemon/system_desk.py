@@ -16,18 +16,18 @@ from migmond.daemon.deliveries import DeliveryDesk
 from migmond.daemon.history import Telemetry
 from migmond.daemon.journal_care import journal_checks
 from migmond.daemon.live_config import LiveConfig
+from migmond.daemon.pages import check_limit, check_offset
 from migmond.daemon.rights import Rights
 from migmond.daemon.shared import Shared
 from migmond.daemon.watchdog import Blocked
 from migmond.domain import daemon_api
-from migmond.domain.errors import InvalidInput, NotFound
+from migmond.domain.errors import NotFound
 from migmond.domain.identity import Peer, Role
 from migmond.domain.samples import MetricList, Notes, NotesParams, NoteView, Samples, SamplesParams, SampleView
 from migmond.engine.manager import Engine
 from migmond.engine.settings import Surroundings
 from migmond.engine.views import time_text
 
-MAX_PAGE = 10_000
 _FOR_ADMINS = '"(shown to admins)"'
 
 
@@ -135,15 +135,13 @@ class SystemDesk:
         return self._facts.metrics()
 
     async def samples(self, peer: Peer, params: SamplesParams) -> Samples:
-        if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        check_offset(params.offset, params.limit)
         wanted = params.labels.items()
         found = [s for s in self._facts.samples() if s.metric.startswith(params.prefix) and wanted <= s.labels.items()]
         return Samples(tuple(found[params.offset : params.offset + params.limit]), len(found))
 
     async def notes(self, peer: Peer, params: NotesParams) -> Notes:
-        if not 0 < params.limit <= MAX_PAGE:
-            raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
+        check_limit(params.limit)
         found = [n for n in self._facts.notes() if params.device in ("", n.device) and params.kind in ("", n.kind)]
         return Notes(tuple(found[-params.limit :]))
 

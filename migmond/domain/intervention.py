@@ -42,7 +42,7 @@ class Intervention(msgspec.Struct, frozen=True):
     Attributes:
         id: `i-1`, `i-2`, ... within the daemon.
         author: user name (or uid) of the peer, by the kernel's word; never taken from a message. A component's name
-            (`engine`, `alert NAME`, `optimizer`) when nobody asked.
+            (`engine`, `alert NAME`) when nobody asked.
         at: wall clock seconds.
         before, after: one short phrase each, for people.
         undo: the command that takes it back, "" when nothing can.

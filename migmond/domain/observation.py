@@ -83,6 +83,7 @@ class Observation(msgspec.Struct, frozen=True):
         source_devices, target_devices: st_dev of each root, once a mover has opened them.
         limited: something limits how fast it goes now: its own limits, its timetable, or the daemon's.
         moved_bytes: read from sources by all movers of this run, every attempt counted.
+        most_workers: more than that may not be asked for; None when nobody may.
     """
 
     execution: Execution
@@ -100,3 +101,4 @@ class Observation(msgspec.Struct, frozen=True):
     outlook: Outlook = Outlook()
     limited: bool = False
     moved_bytes: int = 0
+    most_workers: int | None = None

@@ -160,7 +160,7 @@ class Standing(msgspec.Struct, frozen=True):
 
     Attributes:
         id: of the intervention that made it, `i-41`.
-        author: user name (or uid) of who made it, or the component (`alert NAME`, `optimizer`).
+        author: user name (or uid) of who made it, or the component (`engine`, `alert NAME`).
         since: wall clock seconds, for people.
         until: wall clock seconds at which it ends by itself, or None.
         reason: one sentence for people, or "".

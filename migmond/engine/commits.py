@@ -23,12 +23,13 @@ from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Member, Task, TaskResult
 from migmond.engine.account import stands, task_bytes
-from migmond.engine.crew import Station
+from migmond.engine.agenda import Agenda
 from migmond.engine.deleter import Deleter
 from migmond.engine.faults import ABANDONED, FaultDesk
 from migmond.engine.flight import Batch, Group, GroupState
 from migmond.engine.names_back import names_back
 from migmond.engine.scope import Orphan, Scope
+from migmond.engine.station import Station
 from migmond.planning.pace import percent
 from migmond.planning.routes import destination_at
 from migmond.wire.from_mover import Copied, Published, Settled, Synced
@@ -46,8 +47,9 @@ _COPIED, _NOTHING = Outcome.COPIED, Lost.NOTHING
 class Commits:
     """Takes what copying movers tell and carries every group to its end."""
 
-    def __init__(self, scope: Scope, faults: FaultDesk, deleter: Deleter) -> None:
+    def __init__(self, scope: Scope, agenda: Agenda, faults: FaultDesk, deleter: Deleter) -> None:
         self._scope = scope
+        self._agenda = agenda
         self._faults = faults
         self._deleter = deleter
 
@@ -99,7 +101,7 @@ class Commits:
             scope.ledger.record([KeepKinds(scope.key, kinds)])
         for result in message.results:
             if result.fault is not None and result.fault.kind in _GIVEN_BACK and result.number in kinds:
-                scope.agenda.learned(result.number, kinds[result.number])
+                self._agenda.learned(result.number, kinds[result.number])
 
     def _note(self, station: Station, batch: Batch, message: Copied, seconds: float) -> None:
         """Let people see how long it took, and each large file in it: of several its part by bytes."""

@@ -18,6 +18,7 @@ from migmond.domain.states import ExecutionState
 from migmond.domain.steering import Standing
 from migmond.domain.task import Task
 from migmond.domain.timeline import MilestoneKind
+from migmond.engine.agenda import Agenda
 from migmond.engine.disks import find_disks
 from migmond.engine.gate import Gate, Mode
 from migmond.engine.hold_ends import HoldEnds
@@ -56,6 +57,8 @@ class Controlled:
         self._execution = execution
         self._suspending = False
         self._scope: Scope | None = None
+        self._agenda: Agenda
+        """There is one as long as there is a scope."""
         self._observer: Observer | None = None
         self._hold_number = 0
         self._hold_ends = HoldEnds()
@@ -161,7 +164,7 @@ class Controlled:
         if self._staffing is not None:
             self._staffing.adjust()
         self.on_resized()
-        scope.agenda.steer()
+        self._agenda.steer()
         scope.share_limits()
         scope.progress.set()
 
@@ -176,7 +179,7 @@ class Controlled:
     def naming(self) -> trio.Lock:
         """Return the lock of `Agenda.naming`, under which entries that are tried again are read."""
         assert self._scope is not None
-        return self._scope.agenda.naming
+        return self._agenda.naming
 
     def try_again(self, tasks: Iterable[Task]) -> int:
         """Let entries that failed be dispatched once more, those that are failed still; returns how many, which
@@ -185,7 +188,7 @@ class Controlled:
         assert scope is not None
         again = [scope.account.try_again(t) for t in tasks]
         for task in again:
-            scope.agenda.rules.judge_anew(task.number)
+            self._agenda.rules.judge_anew(task.number)
             if not task.leader:  # the others are met when the further names are
                 scope.in_hand.take(task.number)
                 scope.requeue.ready(task, scope.now())

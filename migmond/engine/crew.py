@@ -13,96 +13,21 @@ import trio
 
 from migmond.domain.activity import Spent
 from migmond.domain.errors import MoverError, NotPermitted, PlanInfeasible
-from migmond.domain.execution import Tally
 from migmond.domain.identity import Identity
-from migmond.engine.flight import Flight
 from migmond.engine.gate import CONTROL_OF, Gate, Mode
 from migmond.engine.opening import part_of
 from migmond.engine.pool import MoverPool
 from migmond.engine.process import MoverProcess
 from migmond.engine.pulse import Pulse
-from migmond.planning.batching import BatchSizer
+from migmond.engine.station import Station
 from migmond.wire.from_mover import FromMover, Opened, OpenFailed
-from migmond.wire.slots import Control, Glimpse
+from migmond.wire.slots import Control
 from migmond.wire.to_mover import AddRoots, Open, ToMover
 
 A = TypeVar("A")
 
 RESTART_WINDOW_S = 60.0
 RESTART_PAUSE_S = 0.2
-
-
-class Station:
-    """One mover at work.
-
-    Attributes:
-        number: of all stations that there ever were in this run, no other one has it.
-        roots: how many it has been told to open.
-        flight: what it has in hand.
-        sizer: how large its next batch should be.
-        last_answer_at: monotonic seconds of its last answer to a batch.
-        answered_for: entries and bytes that its answers to batches cover, counted as in its slot.
-        stalled: subscribers have been told that it hangs.
-        leaving: fewer movers are wanted: it begins nothing more, and ends when all it has in hand is settled.
-        last_glimpse: what it did when it died.
-    """
-
-    def __init__(self, process: MoverProcess, number: int, roots: int) -> None:
-        self.process = process
-        self.number = number
-        self.roots = roots
-        self.flight = Flight()
-        self.sizer = BatchSizer()
-        self.last_answer_at = 0.0
-        self.answered_for = Tally()
-        self.stalled = False
-        self.leaving = False
-        self._waiting: dict[type, trio.MemorySendChannel[object]] = {}
-        self.last_glimpse: Glimpse | None = None
-
-    @property
-    def slot(self) -> int:
-        return self.process.slot
-
-    @property
-    def busy(self) -> bool:
-        """Something is expected of it."""
-        return bool(self._waiting) or not self.flight.empty
-
-    async def send(self, message: ToMover) -> None:
-        """Send, or do nothing when the mover is gone: its end is dealt with where its messages are read."""
-        with contextlib.suppress(MoverError):
-            await self.process.send(message)
-
-    async def ask(self, message: ToMover, answer: type[A]) -> A:
-        """Send a request and return its answer; one request of a kind may be out at a time.
-
-        Raises:
-            MoverError: the mover died before it answered.
-        """
-        sender, receiver = trio.open_memory_channel[object](1)
-        self._waiting[answer] = sender
-        await self.process.send(message)
-        try:
-            found = await receiver.receive()
-        except trio.EndOfChannel as e:
-            raise MoverError(f"mover {self.slot} died before it answered") from e
-        assert isinstance(found, answer)
-        return found
-
-    def answered(self, message: FromMover) -> bool:
-        """Hand `message` to whoever asked for it; False when nobody did."""
-        sender = self._waiting.pop(type(message), None)
-        if sender is None:
-            return False
-        sender.send_nowait(message)
-        return True
-
-    def fail_waiting(self) -> None:
-        """The mover is gone: whoever waits for an answer gets MoverError."""
-        for sender in self._waiting.values():
-            sender.close()
-        self._waiting.clear()
 
 
 class Handler(msgspec.Struct, frozen=True):
@@ -158,12 +83,12 @@ class Crew:
         self.processes: dict[int, MoverProcess] = {}
         self.told: dict[int, Control] = {}
         """By slot, what some are told that the others are not; see `Parking`."""
-        """How many get work at a time."""
         self.changed = Pulse()
         self.closing = False
         self.wanted = 1
-        """Slots from 1 to this number are staffed, and as many more as movers wait with a file."""
+        """How many get work at a time: slots from 1 to this number are staffed, and `stand_ins` more."""
         self.stand_ins = 0
+        """Of movers that wait with a file."""
         self.roots = 0
         """How many every mover has to have opened; what it was told to open at first may be more."""
         self.frozen = False
@@ -172,8 +97,9 @@ class Crew:
         """That somebody allows a batch; None for any number."""
         self._staffed: set[int] = set()
         self._spent = (Spent(), Spent())
-        self._moved_bytes = 0
         """By the copying and the committing threads of movers that are gone."""
+        self._moved_bytes = 0
+        """By movers that are gone."""
 
     async def serve(self, slot: int, first: MoverProcess | None, infos: Opened | None) -> None:
         """Keep the first slot staffed until the crew closes. `first` is a mover that was opened already."""

@@ -13,12 +13,12 @@ from migmond.domain.changes import (
 )
 from migmond.domain.states import TaskState
 from migmond.domain.task import Directory, Task, TaskResult
-from migmond.engine.crew import Station
 from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
 from migmond.engine.names_back import names_back
 from migmond.engine.pulse import Pulse
 from migmond.engine.scope import Scope
+from migmond.engine.station import Station
 from migmond.wire.from_mover import Deleted
 from migmond.wire.items import DeleteDirectory, DeleteItem
 from migmond.wire.to_mover import Delete

@@ -15,12 +15,13 @@ from migmond.domain.file_kinds import FileKind
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.engine.account import task_bytes
-from migmond.engine.crew import Station
+from migmond.engine.agenda import Agenda
 from migmond.engine.faults import FaultDesk
 from migmond.engine.flight import Batch
 from migmond.engine.gate import Mode
 from migmond.engine.names_back import names_back
 from migmond.engine.scope import Scope
+from migmond.engine.station import Station
 from migmond.engine.touching import REMEMBERED, Touching
 from migmond.planning.batching import BatchLimit
 from migmond.wire.items import WorkItem
@@ -49,10 +50,11 @@ _NO_LEADER = _Leader(-1, b"", 0, Lost.NOTHING)
 class Dispatcher:
     """One pass over the pending tasks at a time. Directories are not its business: they are finished at the end."""
 
-    def __init__(self, scope: Scope, faults: FaultDesk) -> None:
+    def __init__(self, scope: Scope, agenda: Agenda, faults: FaultDesk) -> None:
         self._scope = scope
+        self._agenda = agenda
         self._faults = faults
-        self._touching = Touching(scope)
+        self._touching = Touching(scope, agenda.rules)
         self._tidy: OrderedDict[tuple[int, bytes], None] = OrderedDict()
         """Target directories in which a mover looks for what earlier attempts left."""
         self._deaths = 0
@@ -75,9 +77,9 @@ class Dispatcher:
         if scope.gate.ending:
             return False
         if self._orphaned:
-            async with scope.agenda.naming:
+            async with self._agenda.naming:
                 await self._promote()
-        return bool(self._orphaned) or scope.agenda.left_behind
+        return bool(self._orphaned) or self._agenda.left_behind
 
     async def _promote(self) -> None:
         """Let orphans have a leader of their own, as they are now: a leader may be pending again, tried once more or
@@ -120,7 +122,7 @@ class Dispatcher:
     async def _pass(self, *, followers: bool) -> None:
         scope = self._scope
         self._orphaned = {}
-        cursor, agenda = 0, scope.agenda
+        cursor, agenda = 0, self._agenda
         waiting: deque[Task] = deque()
         agenda.begin()
         version = agenda.version
@@ -183,9 +185,9 @@ class Dispatcher:
 
     def _put_back(self, waiting: deque[Task]) -> None:
         """What is next may be something else now, if anybody says what."""
-        if self._scope.agenda.active:
+        if self._agenda.active:
             while waiting:
-                self._scope.agenda.put_back(waiting.popleft())
+                self._agenda.put_back(waiting.popleft())
 
     async def _flush(self) -> None:
         for station in list(self._scope.crew.stations.values()):
@@ -198,7 +200,7 @@ class Dispatcher:
         places = await scope.bound_for(list(waiting))
         leaders = await self._leaders(waiting) if followers else {}
         names = await names_back(scope, waiting)
-        withheld = await scope.agenda.withheld(waiting)
+        withheld = await self._agenda.withheld(waiting)
         while waiting and (station := await self._free_station(waiting, version)) is not None:
             limit = station.sizer.limit
             tasks: dict[int, Task] = {}
@@ -254,7 +256,7 @@ class Dispatcher:
         ends or is paused, or something else is next. A single batch is not worth to let further movers come: it waits
         behind another one, but never behind a large file, which may be held for as long as somebody likes."""
         scope = self._scope
-        while scope.gate.mode is Mode.RUN and scope.agenda.version == version:
+        while scope.gate.mode is Mode.RUN and self._agenda.version == version:
             station = min(scope.crew.ready, key=_busy, default=None)
             if station is not None and not scope.unsettled and self._faults.may_send():
                 out = len(station.flight.batches)

@@ -22,6 +22,7 @@ from migmond.engine.deleter import ASIDE, Deleter
 from migmond.engine.elsewhere import Elsewhere
 from migmond.engine.faults import FaultDesk
 from migmond.engine.gate import Mode
+from migmond.engine.judging import Judging
 from migmond.engine.left_out import LeftOutDirectories
 from migmond.engine.places import by_directory
 from migmond.engine.scope import Scope
@@ -43,8 +44,9 @@ _MAY_BE_ASIDE = (TaskState.DURABLE, TaskState.FAILED)
 class Finisher:
     """Runs when nothing is in flight; every step can be repeated after a crash."""
 
-    def __init__(self, scope: Scope, faults: FaultDesk, deleter: Deleter) -> None:
+    def __init__(self, scope: Scope, rules: Judging, faults: FaultDesk, deleter: Deleter) -> None:
         self._scope = scope
+        self._rules = rules
         self._faults = faults
         self._deleter = deleter
 
@@ -124,7 +126,7 @@ class Finisher:
         """
         scope, above = self._scope, set[int]()
         touched: set[int] | None = None
-        left_out, elsewhere = LeftOutDirectories(scope), Elsewhere(scope)
+        left_out, elsewhere = LeftOutDirectories(scope, self._rules), Elsewhere(scope)
         asking = await left_out.load()
         asking |= await elsewhere.load()
         async with aclosing(self._pages((TaskState.PENDING, TaskState.FAILED, TaskState.DONE))) as pages:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from migmond.domain.changes import LeaveOut
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Task
+from migmond.engine.judging import Judging
 from migmond.engine.scope import Scope
 
 _PAGE = 10_000
@@ -17,10 +18,14 @@ class LeftOutDirectories:
     sources themselves, and for what something was put into, which the caller sees to.
 
     To be asked about children before their parents.
+
+    Args:
+        rules: the skips are among them.
     """
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, rules: Judging) -> None:
         self._scope = scope
+        self._rules = rules
         self._emptied: dict[int, str] = {}
         """By directory, which change left out what was in it."""
 
@@ -33,12 +38,11 @@ class LeftOutDirectories:
                 after = tasks[-1].number
                 for task in tasks:
                     self._emptied.setdefault(task.directory, by)
-        return bool(self._emptied) or bool(scope.agenda.rules.skips)
+        return bool(self._emptied) or bool(self._rules.skips)
 
     async def picked(self, tasks: Sequence[Task]) -> Mapping[int, str]:
         """Return which skip picks each of `tasks`, of those that any does."""
-        rules = self._scope.agenda.rules
-        return await rules.skipped_by(tasks) if rules.skips else {}
+        return await self._rules.skipped_by(tasks) if self._rules.skips else {}
 
     def leave_out(self, task: Task, picked: Mapping[int, str]) -> bool:
         """Settle a pending directory as left out if it is to be."""

@@ -14,11 +14,11 @@ from migmond.domain.execution import Tally
 from migmond.domain.names import to_text
 from migmond.domain.observation import MoverAtWork, Observation
 from migmond.domain.states import ExecutionState
-from migmond.engine.crew import Station
 from migmond.engine.forecasting import LEARN_EVERY_S, Forecasting
 from migmond.engine.process import MoverProcess
 from migmond.engine.schedule import Schedule
 from migmond.engine.scope import Scope
+from migmond.engine.station import Station
 from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
 from migmond.planning.pace import Estimate, Pace, percent
@@ -113,6 +113,7 @@ class Observer:
             self.forecasting.outlook(self.active_s),
             scope.limiter.allowance.slows,
             crew.moved_bytes(),
+            scope.surroundings.settings.turns.most_movers,
         )
 
     async def run(self) -> None:

@@ -9,9 +9,10 @@ import trio
 from migmond.domain.file_kinds import FileKind
 from migmond.domain.steering import Skip
 from migmond.domain.task import Task
-from migmond.engine.crew import Station
+from migmond.engine.agenda import Agenda
 from migmond.engine.flight import Batch
 from migmond.engine.scope import Scope
+from migmond.engine.station import Station
 from migmond.wire.slots import Control
 
 LOOK_S = 0.02
@@ -28,17 +29,18 @@ class Parking:
         stand_in: lets one more mover come.
     """
 
-    def __init__(self, scope: Scope, stand_in: Callable[[], None]) -> None:
+    def __init__(self, scope: Scope, agenda: Agenda, stand_in: Callable[[], None]) -> None:
         self._scope = scope
+        self._agenda = agenda
         self._stand_in = stand_in
         self._stand_ins = 0
 
     async def run(self) -> None:
         """Look until cancelled, while anything is held or skipped in part."""
-        scope = self._scope
+        scope, agenda = self._scope, self._agenda
         while True:
-            parting = scope.agenda.parting.mark()
-            while scope.agenda.rules.parting or scope.crew.told:
+            parting = agenda.parting.mark()
+            while agenda.rules.parting or scope.crew.told:
                 await self._look()
                 await trio.sleep(LOOK_S)
             await parting.wait()
@@ -53,7 +55,7 @@ class Parking:
                     at_hand[slot] = (station, id_, batch.tasks[number])
                     if (kind := station.process.control.kind_of(number)) is not None:
                         kinds[number] = kind
-        parted = await self._scope.agenda.rules.parted([task for _, _, task in at_hand.values()], kinds)
+        parted = await self._agenda.rules.parted([task for _, _, task in at_hand.values()], kinds)
         told: dict[int, Control] = {}
         for slot, (station, id_, task) in at_hand.items():
             still = crew.stations.get(slot) is station and id_ in station.flight.batches

@@ -14,12 +14,13 @@ from migmond.domain.states import Outcome, TaskState
 from migmond.domain.steering import Route
 from migmond.domain.task import CommitGroup, Listing, Member, Task
 from migmond.engine.faults import FaultDesk
+from migmond.engine.judging import Judging
 from migmond.engine.scope import Scope
 from migmond.wire.from_mover import RootRenamed
 from migmond.wire.to_mover import RenameRoot
 
 
-async def rename_roots(scope: Scope, faults: FaultDesk) -> None:
+async def rename_roots(scope: Scope, rules: Judging, faults: FaultDesk) -> None:
     """Rename each source where that is possible: its target is missing, on the same file system, and nobody has held
     or skipped a part of it, or sends it elsewhere. What has been renamed before that, and not recorded, is known."""
     planned = scope.account.totals.planned.entries
@@ -32,12 +33,12 @@ async def rename_roots(scope: Scope, faults: FaultDesk) -> None:
         if scope.plan.undoes is not None and number not in scope.plan.undoes.whole:
             continue
         # What is held or skipped stays, or some of it goes elsewhere: the rest is moved entry by entry.
-        if not await scope.gate.passed() or (_goes_apart(scope) and not scope.resumed):
+        if not await scope.gate.passed() or (_goes_apart(scope, rules) and not scope.resumed):
             return
         member = Member(number, task.inode, Outcome.RENAMED, task.lost, None, 0)
         group = CommitGroup(scope.next_group(), (member,))
         await scope.ledger.commit([OpenGroup(key, group)])
-        done = await _renamed(scope, faults, task)
+        done = await _renamed(scope, rules, faults, task)
         close = CloseGroup(key, group.id)
         if not done:
             await scope.ledger.commit([close])
@@ -47,20 +48,18 @@ async def rename_roots(scope: Scope, faults: FaultDesk) -> None:
         await scope.ledger.commit([Record(key, (result,)), AddListing(key, read), close])
 
 
-def _goes_apart(scope: Scope) -> bool:
-    return bool(scope.agenda.rules.parting) or any(
-        isinstance(s.action, Route) for s in scope.account.execution.standing
-    )
+def _goes_apart(scope: Scope, rules: Judging) -> bool:
+    return bool(rules.parting) or any(isinstance(s.action, Route) for s in scope.account.execution.standing)
 
 
-async def _renamed(scope: Scope, faults: FaultDesk, task: Task) -> bool:
+async def _renamed(scope: Scope, rules: Judging, faults: FaultDesk, task: Task) -> bool:
     """Let a mover rename one; whether it has its target name durably.
 
     What was renamed stays renamed though the sync fails, and is synced again when the hold is lifted: it is the only
     copy, and others may have put things of theirs into it meanwhile. Nor can it be scanned: it is not at the source.
     """
     while True:
-        answer = await scope.crew.ask(RenameRoot(task.number - 1, begun=_goes_apart(scope)), RootRenamed)
+        answer = await scope.crew.ask(RenameRoot(task.number - 1, begun=_goes_apart(scope, rules)), RootRenamed)
         if answer.unsynced is None or not faults.unsynced(task, answer.unsynced):
             return answer.done
         if not await scope.gate.passed():  # a resume asks again

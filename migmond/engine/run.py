@@ -26,7 +26,7 @@ from migmond.engine.backups import restore_backups
 from migmond.engine.causes import why
 from migmond.engine.commits import Commits
 from migmond.engine.controlled import ENGINE, JOURNAL, Controlled, sentence
-from migmond.engine.crew import Crew, Handler, Station
+from migmond.engine.crew import Crew, Handler
 from migmond.engine.deleter import Deleter
 from migmond.engine.disks import find_disks
 from migmond.engine.dispatch import Dispatcher
@@ -49,6 +49,7 @@ from migmond.engine.scope import Scope
 from migmond.engine.settings import Surroundings
 from migmond.engine.space import SpaceWatch
 from migmond.engine.staffing import Staffing
+from migmond.engine.station import Station
 from migmond.engine.taking_over import cancel_rest, take_over
 from migmond.engine.trust import stop_when_damaged
 from migmond.engine.turns import crew_size
@@ -118,7 +119,7 @@ class Run(Controlled):
     @property
     def past_bringing_back(self) -> bool:
         """Whether nothing is left to do but to end, so that what was skipped stays so."""
-        return self._scope is not None and self._scope.agenda.ended and not self._gate.ending
+        return self._scope is not None and self._agenda.ended and not self._gate.ending
 
     @property
     def movers(self) -> list[MoverProcess]:
@@ -142,7 +143,7 @@ class Run(Controlled):
                     self._surroundings, self._execution, self._gate, nursery, parts, limiter, before,
                     resumed=self._resumed,
                 )  # fmt: skip
-                scope.agenda = Agenda(scope)
+                self._agenda = Agenda(scope)
                 scope.ledger.on_full = self._journal_is_full
                 scope.ledger.on_room = self._journal_has_room
                 async with self._serving(scope, nursery):
@@ -162,7 +163,7 @@ class Run(Controlled):
 
         self._faults = FaultDesk(scope, self._hold_for, self._sides)
         self._deleter = Deleter(scope, self._faults)
-        self._commits = Commits(scope, self._faults, self._deleter)
+        self._commits = Commits(scope, self._agenda, self._faults, self._deleter)
         handler = Handler(self._on_message, self._on_joined, self._commits.lost, self._on_lost, self._on_failing)
         limit, pool = self._surroundings.settings.restart_limit, self._surroundings.pool
         scope.crew = Crew(pool, self._execution.identity, opening, self._gate, handler, limit, scope.now)
@@ -234,9 +235,9 @@ class Run(Controlled):
             self._enter(ExecutionState.PAUSED, scope.account.execution.reason)
         self.ready.set()
         await take_over(scope)
-        scope.nursery.start_soon(scope.agenda.run)
-        dispatcher = Dispatcher(scope, self._faults)
-        finisher = Finisher(scope, self._faults, self._deleter)
+        scope.nursery.start_soon(self._agenda.run)
+        dispatcher = Dispatcher(scope, self._agenda, self._faults)
+        finisher = Finisher(scope, self._agenda.rules, self._faults, self._deleter)
         if await self._gate.passed() and self._resumed and scope.plan.undoes is None:
             begun = await begin_with_destinations(self.execution, self._surroundings)
             scope.away, self._first = begun.away, begun.first
@@ -250,16 +251,16 @@ class Run(Controlled):
             async with trio.open_nursery() as watch:
                 watch.start_soon(self._staffing.run)
                 watch.start_soon(self._cancel_when_failing, scope, crew_nursery.cancel_scope)
-                await rename_roots(scope, self._faults)
+                await rename_roots(scope, self._agenda.rules, self._faults)
                 async with trio.open_nursery() as scanning:
                     scanning.start_soon(self._scan)
                     await dispatcher.entries()
                     scanning.cancel_scope.cancel()
                 await self._rest(scope, dispatcher, finisher)
-                while await self._gate.passed() and scope.agenda.reopen():  # what a late pause was for may come back
+                while await self._gate.passed() and self._agenda.reopen():  # what a late pause was for may come back
                     await dispatcher.entries()
                     await self._rest(scope, dispatcher, finisher)
-                scope.agenda.ended = True
+                self._agenda.ended = True
                 watch.cancel_scope.cancel()
             self._staffing = None
             await scope.crew.close()
@@ -282,7 +283,7 @@ class Run(Controlled):
             else:
                 nursery.start_soon(scope.crew.reinforce, slot)
         self._first = None
-        parking = Parking(scope, functools.partial(self._stand_in, scope, nursery))
+        parking = Parking(scope, self._agenda, functools.partial(self._stand_in, scope, nursery))
         nursery.start_soon(parking.run)
 
     @staticmethod
@@ -310,7 +311,7 @@ class Run(Controlled):
         while not self._gate.ending and await dispatcher.followers():
             await dispatcher.entries()
         await dispatcher.quiet()
-        scope.agenda.close()
+        self._agenda.close()
         if scope.moving and await self._gate.passed():
             scope.stage(Stage.DELETE)
             await finisher.deletes()

@@ -6,7 +6,6 @@ import itertools
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 import trio
@@ -42,9 +41,6 @@ from migmond.engine.timeline import Timeline
 from migmond.engine.views import task_view
 from migmond.planning.allowances import Circumstances, allowance_of
 from migmond.wire.items import RootInfo
-
-if TYPE_CHECKING:
-    from migmond.engine.agenda import Agenda
 
 DEAD_REMEMBERED = 1000
 """What movers left that died before that many others is removed in the end only."""
@@ -90,7 +86,6 @@ class Scope:
         deaths: how many of its movers have died.
         retries: how many attempts were repeated.
         dead_movers: stations' numbers; what they left under temporary names may be removed.
-        agenda: what is next, when somebody has said so.
         progress: set whenever anything in flight has moved.
     """
 
@@ -135,7 +130,6 @@ class Scope:
         self.disks: frozenset[str] = frozenset()
         self.leftovers = Leftovers()
         self.crew: Crew
-        self.agenda: Agenda
         self.name = secrets.token_hex(6)
         self.deaths = 0
         self.retries = 0

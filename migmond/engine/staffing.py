@@ -6,8 +6,8 @@ import math
 
 import trio
 
-from migmond.engine.crew import Station
 from migmond.engine.scope import Scope
+from migmond.engine.station import Station
 from migmond.engine.turns import crew_size
 from migmond.wire.to_mover import Flush
 

@@ -9,6 +9,7 @@ from migmond.domain.changes import Change, DirectoriesTouched, SendTo
 from migmond.domain.names import to_text
 from migmond.domain.states import Outcome
 from migmond.domain.task import Task
+from migmond.engine.judging import Judging
 from migmond.engine.scope import Scope
 
 REMEMBERED = 100_000
@@ -16,10 +17,15 @@ REMEMBERED = 100_000
 
 
 class Touching:
-    """For whoever gives entries to movers."""
+    """For whoever gives entries to movers.
 
-    def __init__(self, scope: Scope) -> None:
+    Args:
+        rules: they say where what was taken goes.
+    """
+
+    def __init__(self, scope: Scope, rules: Judging) -> None:
         self._scope = scope
+        self._rules = rules
         self._known: defaultdict[int, OrderedDict[int, None]] = defaultdict(OrderedDict)
         """By destination, which directories are touched there."""
 
@@ -58,7 +64,7 @@ class Touching:
             if stays and before in scope.away:
                 stays = False
                 scope.leftovers.astray(to_text(task.target_name or task.name))
-            destination = before if stays else scope.agenda.rules.destination_of(task)
+            destination = before if stays else self._rules.destination_of(task)
             goes.setdefault(destination, []).append(task)
             if destination != before:
                 moved.setdefault(destination, []).append(task.number)

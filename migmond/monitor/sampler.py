@@ -89,6 +89,10 @@ class Sampler:
         """Return the live session of an execution; None when nothing works on it."""
         return self._sessions.get(execution)
 
+    def sessions(self) -> list[Session]:
+        """Return the live sessions of all that is at work."""
+        return list(self._sessions.values())
+
     @property
     def wall_minus_monotonic(self) -> float:
         """To be added to monotonic seconds to make wall clock seconds of them, for people."""

@@ -15,7 +15,7 @@ from migmond.analytics.shares import DeviceLoad, Situation, of_threads
 from migmond.analytics.throughput import KeyedThroughput, Throughput
 from migmond.analytics.why import where_time_goes
 from migmond.domain.activity import Spent
-from migmond.domain.analysis import IssueView, PerformanceView, RatesView, TimeView
+from migmond.domain.analysis import IssueView, PerformanceView, RatesView, SuggestionView, TimeView
 from migmond.domain.execution import Execution, Tally
 from migmond.domain.limits import Limits
 from migmond.domain.mover_slots import copies
@@ -23,7 +23,7 @@ from migmond.domain.observation import Observation
 from migmond.domain.session import MAX_COURSE, CoursePoint, SessionRecord
 from migmond.domain.units import show_degrees, show_duration, show_size
 from migmond.monitor.usage import MachineLoad, MoverUsage, UsageOfMovers, plus, use_of_machine
-from migmond.planning.standing import whole_holds
+from migmond.planning.standing import batch_entries_of, whole_holds
 
 SPAN_S = 60.0
 """Where the time goes is told of the last minute: long enough for large commit groups, short enough to follow."""
@@ -49,6 +49,7 @@ class Session:
 
     Attributes:
         observation: the newest.
+        proposed: by strategies of plugins, see `monitor.proposing`.
     """
 
     def __init__(self, first: Observation, now: float, before: SessionRecord | None) -> None:
@@ -72,6 +73,7 @@ class Session:
         self._decay: IssueView | None = None
         self._decay_at_s = 0.0
         self.observation = first
+        self.proposed: tuple[SuggestionView, ...] = ()
 
     def observe(
         self, seen: Observation, now: float, wall: float, usage: Mapping[int, MoverUsage], load: MachineLoad
@@ -184,6 +186,7 @@ class Session:
             limits=execution.limits,
             scanning=totals.growing,
             pending=max(0, totals.planned.entries - totals.settled.entries - seen.in_flight.entries),
+            most_entries=batch_entries_of(execution.standing),
         )
 
     def _device(self, disks: tuple[str, ...]) -> DeviceLoad | None:
@@ -234,7 +237,13 @@ class Session:
         """
         execution = execution or self.observation.execution
         holds = whole_holds(execution.holds)
-        found = where_time_goes(self.situation(), holds)
+        situation, seen = self.situation(), self.observation
+        # While some are yet to come nobody needs more than those.
+        most = seen.most_workers if situation.movers >= seen.workers else None
+        found = where_time_goes(situation, holds, max_movers=most)
+        if self.proposed:
+            both = sorted((*found.suggestions, *self.proposed), key=lambda s: -s.gain_high)
+            found = msgspec.structs.replace(found, suggestions=tuple(both))
         if not holds and execution.stands_still:
             return msgspec.structs.replace(found, why=f"It stands still: {execution.reason}.")
         decay = self.decay()

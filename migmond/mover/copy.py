@@ -21,7 +21,6 @@ from migmond.fsys.mapped import write_protect
 from migmond.fsys.metadata import copy_link_metadata, copy_metadata
 from migmond.fsys.read_write import SourceUnreadable
 from migmond.fsys.rename import link, stat_or_none
-from migmond.fsys.reread import digest_past_cache
 from migmond.mover.anchors import AWAY
 from migmond.mover.aside import NameTaken, put_back
 from migmond.mover.conflict import before_copy, keep_beside
@@ -29,13 +28,14 @@ from migmond.mover.context import Context, fault_of
 from migmond.mover.control import Abandoned
 from migmond.mover.group import Block, Copied, reads_back
 from migmond.mover.job import Failed, Job
+from migmond.mover.present import decide, sync, unchanged
 from migmond.mover.quick import Quick
-from migmond.mover.rename_move import SAME_FILE, renamed, same_file_system
-from migmond.mover.source import READ, check_unchanged, digest_source, look, open_source
+from migmond.mover.rename_move import renamed, same_file_system
+from migmond.mover.source import check_unchanged, digest_source, look, open_source
 from migmond.mover.target_check import Place
 from migmond.mover.temporaries import remove_leftovers
 from migmond.mover.vanished import Vanished
-from migmond.mover.versions import alike, is_earlier, is_leaders
+from migmond.mover.versions import is_earlier, is_leaders
 from migmond.mover.withheld import refuse
 from migmond.wire.items import WorkItem
 from migmond.wire.work import WorkDirectory
@@ -222,7 +222,7 @@ class Copier:
                 return None  # what the leader brought over is another version, or something else has its name now
             if job.existing is not None:
                 if os.path.samestat(job.existing, leader):
-                    return self._unchanged(job, leader.st_ino, None)
+                    return unchanged(context, job, leader.st_ino, None)
                 decided = None if job.ours else before_copy(context.options.conflict, item.mtime_ns, job.existing)
                 if decided is not None:
                     return job.left(decided.outcome, decided.fault)
@@ -253,7 +253,7 @@ class Copier:
             self._find_kind(job, source_fd, source)
             job.birth_ns = birth_ns(source_fd)
             if job.existing is not None:
-                done = self._existing_file(job, source_fd, source, job.existing)
+                done = decide(self._context, job, source_fd, source, job.existing)
                 if done is not None:
                     return done
             return self._copy_file(job, source_fd, source)
@@ -299,7 +299,7 @@ class Copier:
                     lost |= Lost.HOLES
                 check_unchanged(job.item, os.fstat(source_fd))
                 if context.devices.one_by_one(target.st_dev):
-                    _sync(target_fd)
+                    sync(target_fd)
                 digest = content.digest
                 if content.reflinked and reads_back(context.options):
                     digest = digest_source(source_fd, context.controls.step, context.controls.piece)
@@ -330,7 +330,7 @@ class Copier:
             if same and text:
                 same = os.readlink(job.standing, dir_fd=job.target_dir) == text
             if same and not os.path.samestat(existing, source):
-                return self._unchanged(job, existing.st_ino, digest)
+                return unchanged(context, job, existing.st_ino, digest)
             decided = None if job.ours else before_copy(context.options.conflict, item.mtime_ns, existing)
             if decided is not None:
                 return job.left(decided.outcome, decided.fault)
@@ -369,35 +369,6 @@ class Copier:
         except OSError as e:
             raise Failed(fault_of(Phase.METADATA, e)) from e
 
-    def _existing_file(
-        self, job: Job, source_fd: int, source: os.stat_result, existing: os.stat_result
-    ) -> Copied | None:
-        """Decide about a file whose name is taken; None means: copy it."""
-        context = self._context
-        if os.path.samestat(existing, source):
-            raise Failed(SAME_FILE)
-        if alike(existing, source):
-            if not context.moving and not reads_back(context.options) and not job.item.earlier_inode:
-                return self._unchanged(job, existing.st_ino, None)
-            digest = digest_source(source_fd, context.controls.step, context.controls.piece)
-            if self._on_device(job) == digest:
-                return self._unchanged(job, existing.st_ino, digest)
-        if job.ours:
-            return None
-        decided = before_copy(context.options.conflict, job.item.mtime_ns, existing)
-        return None if decided is None else job.left(decided.outcome, decided.fault)
-
-    def _on_device(self, job: Job) -> bytes:
-        """Make what has the name durable and hash it from its device, before it is counted for the copy: perhaps its
-        maker never synced it, or a write to it has failed, though the cache shows it; and not every file system passes
-        the sync of all of it on."""
-        fd = os.open(job.standing, READ, dir_fd=job.target_dir)
-        try:
-            _sync(fd)
-            return digest_past_cache(fd, self._context.controls.step_back, self._context.controls.piece)[0]
-        finally:
-            close_unwritten(fd)
-
     def _gone(self, job: Job) -> Copied:
         """The source is not there: before a crash we renamed it, set it aside or deleted it, or somebody removed it."""
         if self._context.moving and job.source_dir >= 0 and not job.looked_aside:
@@ -408,24 +379,6 @@ class Copier:
             except NameTaken:
                 return self._copy(job)
         return self._vanished.found(job) or job.left(Outcome.SOURCE_GONE)
-
-    def _unchanged(self, job: Job, inode: int, digest: bytes | None) -> Copied:
-        """It is there already and stays: as our own copy, or somebody's that a move counts on."""
-        # It was looked at before it was read: what changes it since then counts.
-        as_of_ns = job.existing.st_ctime_ns if job.existing is not None and digest is not None else 0
-        if inode == job.item.earlier_inode:
-            return job.member(job.made, inode, digest=digest, placed=job.standing, as_of_ns=as_of_ns)
-        if not self._context.moving:
-            return job.left(Outcome.UNCHANGED)
-        return job.member(Outcome.UNCHANGED, inode, digest=digest, placed=job.standing, as_of_ns=as_of_ns)
-
-
-def _sync(target_fd: int) -> None:
-    """Make a copy durable by itself, through the fd that wrote it: it hears of every write that failed."""
-    try:
-        os.fsync(target_fd)
-    except OSError as e:
-        raise Failed(Fault.from_oserror(Phase.SYNC, e)) from e
 
 
 def _remove(target_dir: int, temporary: bytes) -> None:

@@ -72,7 +72,7 @@ def phrases(action: Action, now: Execution, then: Execution, pace: Pace) -> tupl
         case Throttle():
             return throttle_phrases(told_limits(action), now.limits, then.limits, pace)
         case Workers():
-            return _each(now, then, lambda e: f"workers {workers_of(e.plan.workers, e.standing) or pace.workers}")
+            return _each(now, then, lambda e: f"workers {_workers(e, pace)}")
         case BatchSize():
             return _each(now, then, lambda e: f"batch {batch_entries_of(e.standing) or 'auto'}")
         case Reordering():
@@ -98,6 +98,10 @@ def phrases(action: Action, now: Execution, then: Execution, pace: Pace) -> tupl
     return now.state.value, then.state.value
 
 
+def _workers(execution: Execution, pace: Pace) -> int:
+    return workers_of(execution.plan.workers, execution.standing) or pace.workers
+
+
 def throttle_phrases(names: frozenset[str], before: Limits, after: Limits, pace: Pace) -> tuple[str, str]:
     """Return what the limits `names` are before and after: those of them that change, if any does. What is not limited
     before is told as what is used."""
@@ -121,6 +125,8 @@ def eta_with(
             return eta_with_limits(now.limits, then.limits, pace, for_s)
         case Skip():
             return _less(pace, picked or Tally())
+        case Workers() if _workers(then, pace) == _workers(now, pace):
+            return Eta(pace.eta_s, pace.eta_reason)
         case Workers():
             return Eta(None, "what another number of workers does is known when it is tried")
         case BatchSize() | Weight() | Reordering() | Prioritise() | Move():

@@ -75,7 +75,7 @@ async def note(notice: AlertNotice, parameters: NoteParameters) -> None:
 def fewer_workers(snapshot: Snapshot, now: float) -> Sequence[Proposal]:
     """A strategy: when next to nothing moves, one worker is enough."""
     slow = snapshot.bytes_per_s is not None and snapshot.bytes_per_s < 1e6
-    return [Proposal("workers", 1, "less than 1 MB/s", 0.0)] if slow and snapshot.workers > 1 else []
+    return [Proposal("workers", 1, "it moves less than 1 MB/s", 0.0)] if slow and snapshot.workers > 1 else []
 
 
 @hookimpl

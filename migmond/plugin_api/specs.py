@@ -173,7 +173,16 @@ class AlertActionSpec(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What a strategy decides on: one execution at one moment."""
+    """What a strategy decides on: one execution at one moment.
+
+    Attributes:
+        execution: its id.
+        workers: movers that are at work.
+        bytes_per_s, entries_per_s: now; None when not measured yet.
+        metrics: as far as known: `share_CAUSE`, of the movers' time in the last minute, by `analytics.shares.Cause`;
+            `cpu_busy`, `source_busy`, `target_busy`: of processors and disks, 0 to 1; `most_workers`: that may be asked
+            for; `pending`: entries that nobody has in hand.
+    """
 
     execution: str
     workers: int
@@ -183,7 +192,14 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """A change that a strategy would like: `action` and `value` name an intervention, `why` is for people."""
+    """A change that a strategy would like. It is shown among the suggestions; people apply it, or not.
+
+    Attributes:
+        action, value: `workers`, a number of movers; `batch`, entries that a mover gets at once, 0 to let the daemon
+            find out; `io`, bytes per second at most.
+        why: one sentence for people, with the figures that it rests on.
+        expected_gain: by how much the rate rises at best, as a share of what it is; 0 when it is for something else.
+    """
 
     action: str
     value: float
@@ -192,7 +208,8 @@ class Proposal(msgspec.Struct, frozen=True):
 
 
 class StrategySpec(msgspec.Struct, frozen=True):
-    """An optimization strategy. `propose(snapshot, now)` is pure; `now` is monotonic seconds."""
+    """An optimization strategy. `propose(snapshot, now)` is pure; `now` is monotonic seconds. It is called in a thread,
+    every ten seconds for each execution that is at work, and has two seconds."""
 
     name: str
     help: str

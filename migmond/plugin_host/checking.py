@@ -9,10 +9,15 @@ from typing import Any, TypeGuard
 import msgspec
 
 from migmond.domain.errors import PluginError
-from migmond.plugin_api.specs import MAX_INTERVAL_S, CollectorSpec, MetricDesc
+from migmond.domain.limits import MAX_INTEGER
+from migmond.plugin_api.specs import MAX_INTERVAL_S, CollectorSpec, MetricDesc, Proposal
 
 MIN_INTERVAL_S = 0.1
 
+_LEAST = {"workers": 1, "batch": 0, "io": 1}
+"""Of what a strategy may propose, the smallest value; see `Proposal`."""
+_MOST_GAIN = 100.0
+"""A rate that is a hundred times what it is: nobody can know of more."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _LABEL_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -56,6 +61,25 @@ def check_collector(spec: CollectorSpec) -> None:
         raise PluginError(f"collector {spec.name} describes no metric")
     for kind, text in spec.note_kinds.items():
         check_spec(kind, str, text=text)
+
+
+def check_proposal(proposal: Proposal) -> None:
+    """Check that a proposal can be made a command of.
+
+    Raises:
+        PluginError: says what is wrong with it.
+    """
+    value: Any = proposal.value
+    why: Any = proposal.why
+    least = _LEAST.get(proposal.action)
+    if least is None:
+        raise PluginError(f"there is no action {proposal.action!r}; there are: {', '.join(_LEAST)}")
+    if not _is_number(value) or not least <= value <= MAX_INTEGER or value != int(value):
+        raise PluginError(f"{proposal.action} {value!r} is no whole number from {least} on")
+    if not _is_number(proposal.expected_gain) or not 0 <= proposal.expected_gain <= _MOST_GAIN:
+        raise PluginError(f"{proposal.action}: the gain {proposal.expected_gain!r} is no share")
+    if not (isinstance(why, str) and why.strip()):
+        raise PluginError(f"{proposal.action}: it does not say why")
 
 
 def is_struct_type(kind: Any) -> TypeGuard[type[msgspec.Struct]]:

@@ -23,6 +23,7 @@ from migmond.plugin_api.specs import (
     StorageSpec,
     StrategySpec,
 )
+from migmond.plugin_host.checking import check_proposal
 from migmond.plugin_host.collecting import Collecting
 from migmond.plugin_host.discovery import Loaded, load_all
 from migmond.plugin_host.found import Found
@@ -163,6 +164,10 @@ class PluginHost:
         done = await guarded(health, f"alert action {action}", run, spec.deadline_s)
         return done if done is not None else Tried(health.last_failure)
 
+    def strategies(self) -> tuple[str, ...]:
+        """Return the names of the strategies of all active plugins."""
+        return tuple(s.name for p in self._loaded for s in p.strategies)
+
     async def propose(self, strategy: str, snapshot: Snapshot, now: float) -> tuple[Proposal, ...]:
         """Ask the strategy called `strategy`; a failing or quarantined one proposes nothing.
 
@@ -178,7 +183,10 @@ class PluginHost:
         async def ask() -> tuple[Proposal, ...]:
             # In a thread: foreign code that computes for long must not hold up the event loop.
             found = await trio.to_thread.run_sync(spec.propose, snapshot, now, abandon_on_cancel=True)
-            return tuple(checked_list(what, found, Proposal))
+            proposals = tuple(checked_list(what, found, Proposal))
+            for proposal in proposals:
+                check_proposal(proposal)
+            return proposals
 
         return await guarded(self._health[plugin.name], what, ask, PROPOSE_DEADLINE_S) or ()
 

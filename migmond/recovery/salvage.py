@@ -92,13 +92,3 @@ class SalvageMap:
         lines += ["#      pos        size  status"]
         lines += [f"0x{r.start:08X}  0x{r.size:08X}  {r.status}" for r in self.ranges()]
         return "\n".join(lines) + "\n"
-
-
-def parse_map(text: str) -> list[Range]:
-    """Return the ranges of a mapfile.
-
-    Raises:
-        ValueError: it is none.
-    """
-    lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
-    return [Range(int(start, 16), int(size, 16), status) for start, size, status in lines[1:]]

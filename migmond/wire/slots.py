@@ -23,7 +23,7 @@ be hidden by a sync that ends.
                                     Activity
        288  mover   spent           the same of the committing thread
        416  mover   name            path below the source root, cut to NAME_BYTES from the front
-       8184  mover   kind            task << 8 | FileKind of the file at hand, when its content had to tell; else 0
+      8184  mover   kind            task << 8 | FileKind of the file at hand, once its content has told it; else 0
 """
 
 from __future__ import annotations

@@ -161,10 +161,13 @@ def test_more_movers_only_where_all_have_room() -> None:
 
 
 def test_movers_without_work_want_larger_batches() -> None:
-    (one,) = suggestions(situation(percent={"waiting": 40, "source_read": 30}, pending=100_000))
-    assert one.kind == "larger_batches"
-    assert suggestions(situation(percent={"waiting": 40}, pending=100_000, scanning=True)) == ()
-    assert suggestions(situation(percent={"waiting": 40}, pending=10)) == ()
+    percent = {"waiting": 40, "source_read": 30}
+    (one,) = suggestions(situation(percent=percent, pending=100_000, most_entries=10))
+    assert (one.kind, one.command) == ("larger_batches", "batch ID auto")
+    assert "get 10 at once" in one.because
+    assert suggestions(situation(percent=percent, pending=100_000)) == ()  # the daemon finds out what goes well
+    assert suggestions(situation(percent=percent, pending=100_000, most_entries=10, scanning=True)) == ()
+    assert suggestions(situation(percent=percent, pending=10, most_entries=10)) == ()
 
 
 # --- one file --------------------------------------------------------------------------------------

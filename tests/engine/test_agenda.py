@@ -11,7 +11,7 @@ import pytest
 import trio
 
 import trees
-from agenda import change, hold, lift, run_of, scope_of, take_back
+from agenda import agenda_of, change, hold, lift, run_of, scope_of, take_back
 from engine_harness import Laboratory, laboratory, plan
 from migmond.domain.execution import Execution
 from migmond.domain.hold import HoldReason
@@ -21,10 +21,10 @@ from migmond.domain.selector import Selector
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.steering import Level, Move, Order, Place, Prioritise, Reordering, Skip, StandingAction
 from migmond.domain.task import Task
-from migmond.engine.crew import Station
 from migmond.engine.finish import Finisher
 from migmond.engine.settings import EngineSettings
 from migmond.engine.sieve import Page
+from migmond.engine.station import Station
 from migmond.planning.batching import BatchLimit, BatchSizer
 from migmond.planning.selection import Matcher
 from migmond.wire.to_mover import ToMover, Work
@@ -207,16 +207,16 @@ async def test_what_was_skipped_comes_back_even_when_all_else_is_done(
     tree(pristine)
     async with laboratory(tmp_path / "state") as lab:
         execution = await lab.start(plan(source, target, operation))
-        scope = await scope_of(lab, execution)
+        agenda = await agenda_of(lab, execution)
         change(lab, execution, "i-7", Skip(Selector(under=b"photos/deep")))
-        close = scope.agenda.close
+        close = agenda.close
 
         def undone_now() -> None:
             close()
             if any(s.id == "i-7" for s in lab.engine.find(execution.id).standing):
                 take_back(lab, execution, "i-7")
 
-        scope.agenda.close = undone_now  # type: ignore[method-assign]
+        agenda.close = undone_now  # type: ignore[method-assign]
         done = await lab.ended(execution)
     assert done.state is ExecutionState.COMPLETED, done.reason
     assert done.totals.skipped.entries == 0
@@ -233,10 +233,10 @@ async def test_what_is_asked_for_while_all_is_being_read_concerns_all(
     async with laboratory(tmp_path / "state") as lab:
         execution = await lab.start(plan(source, target))
         hold(lab, execution, "h1", Selector(include=("**",)))  # before anything can have gone to a mover
-        scope = await scope_of(lab, execution)
+        agenda = await agenda_of(lab, execution)
         await known(lab, execution)
-        await lab.until(lambda: all(scope.agenda._complete))
-        read, ends = scope.agenda._sieve.read, list[bool]()
+        await lab.until(lambda: all(agenda._complete))
+        read, ends = agenda._sieve.read, list[bool]()
 
         async def asked_meanwhile(after: int, matchers: Sequence[Matcher], *, followers: bool) -> Page:
             page = await read(after, matchers, followers=followers)
@@ -246,7 +246,7 @@ async def test_what_is_asked_for_while_all_is_being_read_concerns_all(
                     change(lab, execution, "i-8", Skip(Selector(include=("*.jpg",))))
             return page
 
-        monkeypatch.setattr(scope.agenda._sieve, "read", asked_meanwhile)
+        monkeypatch.setattr(agenda._sieve, "read", asked_meanwhile)
         change(lab, execution, "i-7", Skip(Selector(include=("1.txt",))))
         await lab.until(lambda: lab.engine.find(execution.id).totals.skipped.entries == 9)
         assert ends[:2] == [False, True]
@@ -270,14 +270,14 @@ async def test_the_first_name_of_a_file_that_was_skipped_comes_back_as_one_of_it
     async with laboratory(tmp_path / "state") as lab:
         execution = await lab.start(plan(source, target, operation))
         hold(lab, execution, "h1", Selector(include=("**",)))  # before anything can have gone to a mover
-        scope = await scope_of(lab, execution)
+        agenda = await agenda_of(lab, execution)
         await known(lab, execution)
         linked = [t for t in (await tasks_of(lab, execution)).values() if t.links == 4 and t.size == 1010]
         (first,) = [t for t in linked if not t.leader]
         assert {t.leader for t in linked} == {0, first.number}
         change(lab, execution, "i-7", Skip(Selector(include=(os.fsdecode(first.name),))))
         await lab.until(lambda: lab.engine.find(execution.id).totals.skipped.entries == 1)
-        asked_for = scope.agenda.close if when == "after all" else scope.agenda.begin
+        asked_for = agenda.close if when == "after all" else agenda.begin
         passes: list[None] = []
 
         def undone_now() -> None:
@@ -287,7 +287,7 @@ async def test_the_first_name_of_a_file_that_was_skipped_comes_back_as_one_of_it
                 take_back(lab, execution, "i-7")
 
         name = "close" if when == "after all" else "begin"
-        setattr(scope.agenda, name, undone_now)
+        setattr(agenda, name, undone_now)
         lift(lab, execution, "h1")
         done = await lab.ended(execution)
         counted = await lab.engine.counted(done)

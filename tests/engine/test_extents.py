@@ -11,7 +11,7 @@ import pytest
 import trio
 
 import loopfs
-from agenda import hold, lift, scope_of
+from agenda import agenda_of, hold, lift, scope_of
 from engine_harness import laboratory, plan
 from migmond.domain.selector import Selector
 from migmond.domain.steering import Order, Reordering
@@ -59,12 +59,12 @@ async def test_files_begin_in_the_order_of_their_content(tmp_path: Path) -> None
         assert wanted != sorted(wanted, key=lambda name: (source / name).stat().st_ino)
         async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
             execution = await lab.start(plan(source, target, reflink=False))
-            scope = await scope_of(lab, execution)
+            agenda = await agenda_of(lab, execution)
             hold(lab, execution, "h1", Selector(include=("**",)))
             await lab.until(lambda: not lab.engine.find(execution.id).totals.growing)
             effect, _ = await lab.engine.steering.intervene(execution, Ask(ORDER, "ana"), dry_run=True)
             assert not any("does not tell" in note for note in effect.notes)
-            agenda, reordered = scope.agenda, list[int]()
+            reordered = list[int]()
             line, before = agenda._line, agenda._line.reordered
 
             def seen(start: int) -> None:

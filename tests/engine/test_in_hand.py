@@ -22,11 +22,11 @@ from migmond.domain.limits import Limits
 from migmond.domain.plan import Operation
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import Task
-from migmond.engine.crew import Station
 from migmond.engine.in_hand import InHand
 from migmond.engine.process import MoverProcess
 from migmond.engine.run import Run
 from migmond.engine.settings import EngineSettings
+from migmond.engine.station import Station
 from migmond.wire.from_mover import FromMover, Settled
 from migmond.wire.items import PublishResult
 from migmond.wire.to_mover import Publish, ToMover, Work

@@ -20,7 +20,7 @@ from migmond.domain.execution import Execution
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Operation
 from migmond.domain.states import ExecutionState, Outcome, TaskState
-from migmond.engine.crew import Crew, Station
+from migmond.engine.crew import Crew
 from migmond.engine.deleter import Deleter
 from migmond.engine.dispatch import Dispatcher
 from migmond.engine.finish import Finisher
@@ -28,6 +28,7 @@ from migmond.engine.process import MoverProcess, start_mover
 from migmond.engine.run import Run
 from migmond.engine.scope import Scope
 from migmond.engine.settings import EngineSettings
+from migmond.engine.station import Station
 from oracle import differences
 
 MOVE = Operation.MOVE

@@ -30,12 +30,12 @@ from migmond.domain.selector import Selector
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import Entry, Listing, Task
 from migmond.engine import crew
-from migmond.engine.crew import Station
 from migmond.engine.finish import Finisher
 from migmond.engine.ledger import AfterCommit, Ledger
 from migmond.engine.pool import MoverPool
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import EngineSettings
+from migmond.engine.station import Station
 from migmond.wire.from_mover import Opened, RootRenamed
 from migmond.wire.to_mover import Open, RenameRoot, ToMover
 from oracle import differences

@@ -128,8 +128,7 @@ async def test_what_is_tried_again_keeps_to_rules_that_came_after_it_failed(tmp_
         await change(lab, execution, action)
         run = lab.engine.run_of(execution.id)
         assert run is not None
-        assert run._scope is not None
-        agenda = run._scope.agenda
+        agenda = run._agenda
         await lab.until(lambda: all(agenda._complete) and all(r.upto[0] > 0 for r in agenda.rules))
         clear(target)
         await change(lab, execution, Retry())
@@ -180,6 +179,7 @@ async def test_a_retry_that_comes_too_late_says_so_and_leaves_no_record(
         run = lab.engine.run_of(execution.id)
         assert run is not None
         await lab.until(lambda: run.execution.totals.failed.entries == FAILING)
+        await run.journaled()  # or it would find fewer of them there
 
         async def read(journal: SqliteJournal, key: int, numbers: Iterable[int]) -> dict[int, Task]:
             if len(numbers := list(numbers)) == FAILING:

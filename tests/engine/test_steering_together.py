@@ -38,11 +38,11 @@ from migmond.domain.steering import (
     Weight,
     Workers,
 )
-from migmond.engine.crew import Station
 from migmond.engine.recording import Ask
 from migmond.engine.rollbacks import Rollback
 from migmond.engine.scope import Scope
 from migmond.engine.settings import EngineSettings
+from migmond.engine.station import Station
 from migmond.planning.turns import TurnLimits
 from oracle import differences, names_starting
 from steering import (

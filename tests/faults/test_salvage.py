@@ -17,7 +17,7 @@ from migmond.client.errors import RemoteError
 from migmond.client.sync import Client
 from migmond.domain import api
 from migmond.domain.error_api import ErrorGroups, SalvageParams, SalvageView
-from migmond.recovery.salvage import parse_map
+from salvage_map import parse_map
 from sickfs import SickFs, sick_fs
 
 pytestmark = pytest.mark.skipif(bool(sickfs.missing()), reason=sickfs.missing() or "-")

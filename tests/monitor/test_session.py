@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from migmond.analytics.fail_slow import SPANS
-from migmond.analytics.shares import of_threads
+from migmond.analytics.shares import DeviceLoad, of_threads
 from migmond.domain.activity import Activity, Spent
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.hold import Hold, HoldReason
@@ -23,6 +23,7 @@ from migmond.domain.samples import SampleView
 from migmond.domain.selector import Selector
 from migmond.domain.session import MAX_COURSE, DeviceSide, MachineUse, SessionRecord
 from migmond.domain.states import ExecutionState
+from migmond.domain.steering import BatchSize, Standing
 from migmond.monitor.disks import Disks
 from migmond.monitor.session import Session
 from migmond.monitor.usage import MachineLoad, MoverUsage
@@ -208,6 +209,33 @@ def test_a_hold_on_some_entries_does_not_stop_the_others() -> None:
     assert session.record.held_s == 0.0
     session.observe(with_holds(60 << 20, MP4, Hold("h2", HoldReason.USER, "ben", 0.0)), 60.0, 60.0, {}, MachineLoad())
     assert session.time().why == "It stands still: ben paused it."
+
+
+@pytest.mark.parametrize(
+    ("workers", "most", "suggested"), [(1, 8, ["workers ID 2"]), (1, 1, []), (1, None, []), (4, 8, [])]
+)
+def test_more_movers_are_suggested_when_all_that_were_asked_for_are_here(
+    workers: int, most: int | None, suggested: list[str]
+) -> None:
+    outlook = Outlook(source=DeviceSide(("sda",)), target=DeviceSide(("sdb",)))
+    load = MachineLoad(0.2, {name: DeviceLoad(name, busy=0.3) for name in ("sda", "sdb")})
+    session = Session(seen(0), 0.0, None)
+    for second in range(30):
+        now = seen(
+            second << 20, copying=spent(source_read=second), outlook=outlook, workers=workers, most_workers=most
+        )  # fmt: skip
+        session.observe(now, float(second), 1e9 + second, {}, load)
+    assert [s.command for s in session.time().suggestions] == suggested
+
+
+def test_larger_batches_are_suggested_to_who_has_made_them_small() -> None:
+    standing = (Standing("i-1", "ana", 0.0, None, "", BatchSize(5)),)
+    session = Session(seen(0), 0.0, None)
+    for second in range(30):
+        now = seen(second << 20, copying=spent(source_read=second / 2, waiting=second / 2))
+        execution = msgspec.structs.replace(now.execution, standing=standing)
+        session.observe(msgspec.structs.replace(now, execution=execution), float(second), 1e9, {}, MachineLoad())
+    assert [s.command for s in session.time().suggestions] == ["batch ID auto"]
 
 
 def test_a_hold_is_told_before_the_next_look() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,6 +130,18 @@ def test_what_is_skipped_is_not_waited_for() -> None:
     assert eta_with(Skip(Selector()), EXECUTION, EXECUTION, half, FREE, None).seconds == pytest.approx(100.0)
     assert eta_with(Pause(), EXECUTION, EXECUTION, None, FREE, 60.0).seconds == 260.0
     assert eta_with(Pause(), EXECUTION, EXECUTION, None, FREE, None).seconds is None
+
+
+@pytest.mark.parametrize("asked_before", [None, 3])
+def test_as_many_workers_as_before_change_nothing(asked_before: int | None) -> None:
+    standing = () if asked_before is None else (Standing("i-1", "ana", 0.0, None, "", Workers(asked_before)),)
+    now = msgspec.structs.replace(EXECUTION, standing=standing)
+    for count in (2, 3):
+        action = Workers(count)
+        then = with_standing(now, (*standing, Standing("i-2", "ana", 0.0, None, "", action)))
+        eta = eta_with(action, now, then, None, FREE, None)
+        same = count == (asked_before or FREE.workers)
+        assert (eta.seconds, bool(eta.reason)) == ((FREE.eta_s, False) if same else (None, True))
 
 
 def test_phrases() -> None:

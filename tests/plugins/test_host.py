@@ -464,6 +464,30 @@ async def test_strategies_are_asked_and_supervised() -> None:
     assert "bug" in view(loaded, "p").reason
 
 
+@pytest.mark.parametrize(
+    ("proposal", "reason"),
+    [
+        (Proposal("faster", 1, "why", 0.5), "no action 'faster'; there are: workers, batch, io"),
+        (Proposal("workers", 0, "why", 0.5), "workers 0 is no whole number from 1 on"),
+        (Proposal("workers", 1.5, "why", 0.5), "workers 1.5 is no"),
+        (Proposal("io", float("nan"), "why", 0.5), "io nan is no"),
+        (Proposal("io", 1e300, "why", 0.5), "io 1e+300 is no"),
+        (Proposal("io", 1, "why", 1e300), "the gain 1e+300"),
+        (Proposal("batch", -1, "why", 0.5), "batch -1 is no whole number from 0 on"),
+        (Proposal("batch", 0, "why", -0.5), "the gain -0.5"),
+        (Proposal("batch", 0, " ", 0.5), "does not say why"),
+    ],
+)
+async def test_what_no_command_can_be_made_of_is_the_strategys_mistake(proposal: Proposal, reason: str) -> None:
+    right = Proposal("batch", 0, "why", 0.0)
+    spec = StrategySpec("wise", "Be wise.", lambda snapshot, now: [right, proposal])
+    loaded = host(p=hook("migmond_strategies", lambda settings: [spec]))
+    assert loaded.strategies() == ("wise",)
+    for _ in range(3):
+        assert await loaded.propose("wise", Snapshot("aa", 4, None, None), 0.0) == ()
+    assert reason in view(loaded, "p").reason
+
+
 async def test_the_example_plugin_runs(tmp_path: Path) -> None:
     found = PluginHost([Found("example", example)], {"example": {"directory": str(tmp_path)}}, lambda: 0.0)
     assert view(found, "example").state == "active"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migmond.recovery.salvage import BLOCKS, RESCUED, UNTRIED, SalvageMap, parse_map
+from migmond.recovery.salvage import BLOCKS, RESCUED, UNTRIED, SalvageMap
 from migmond.recovery.salvage_pace import SalvagePace
+from salvage_map import parse_map
 
 SECTOR = BLOCKS[-1]
 SIZES = st.integers(0, 3 * BLOCKS[0] + 5000)

@@ -9,6 +9,7 @@ from migmond.domain.execution import Execution, Tally
 from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.selector import Selector
 from migmond.domain.steering import Route, Standing, StandingAction
+from migmond.engine.agenda import Agenda
 from migmond.engine.run import Run
 from migmond.engine.scope import Scope
 
@@ -25,6 +26,12 @@ async def scope_of(lab: Laboratory, execution: Execution) -> Scope:
     scope = run_of(lab, execution)._scope
     assert scope is not None
     return scope
+
+
+async def agenda_of(lab: Laboratory, execution: Execution) -> Agenda:
+    """Wait until an execution is at work."""
+    await scope_of(lab, execution)
+    return run_of(lab, execution)._agenda
 
 
 def change(lab: Laboratory, execution: Execution, id_: str, action: StandingAction) -> None:

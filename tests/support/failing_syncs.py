@@ -8,7 +8,7 @@ import pytest
 
 from migmond.domain.fault import Fault, Phase
 from migmond.engine.commits import Commits
-from migmond.engine.crew import Station
+from migmond.engine.station import Station
 from migmond.wire.from_mover import Synced
 from migmond.wire.items import ItemFault
 
