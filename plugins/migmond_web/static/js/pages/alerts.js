@@ -1,7 +1,7 @@
 /** What is wrong, what was silenced, what has been; and the rules that say so. */
 import { html, useState } from "../lib.js";
 import { get, post, remove } from "../api.js";
-import { alertNews, may, usable } from "../store.js";
+import { alertNews, executions, may, usable } from "../store.js";
 import { Ago, Badge, Choice, Dialog, Empty, failed, Loaded, Panel, Table, toast, useLoaded } from "../parts.js";
 import { count, DASH, measure, time } from "../format.js";
 import { param, turn } from "../main.js";
@@ -58,10 +58,11 @@ function SilenceIt({ of, onClose, onDone }) {
 }
 
 function Silences({ off }) {
-  const found = useLoaded(() => get("/alerts/silences"), [alertNews.value]);
+  const found = useLoaded(() => get("/alerts/silences"), [alertNews.value]), rules = useLoaded(() => get("/alerts/rules"), [alertNews.value]);
+  const ruleOf = (id) => rules.data?.rules.find((r) => r.id === id)?.rule.name || id;
   const end = (s) => remove(`/alerts/silences/${encodeURIComponent(s.id)}`, {}).then(() => { toast("The silence has ended"); alertNews.value += 1; }, failed);
   return html`<${Panel} title="Silences"><${Loaded} of=${found}>${(d) => d.silences.length === 0 ? html`<${Empty}>None is in force.<//>` : html`<${Table} label="Silences" rows=${d.silences} keyOf=${(s) => s.id} columns=${[
-    { name: "What", cls: "name", cell: (s) => [s.rule || "all rules", s.execution && `migration ${s.execution.slice(0, 6)}`, ...Object.entries(s.labels).map(([k, v]) => `${k}=${v}`)].filter(Boolean).join(", ") },
+    { name: "What", cls: "name", cell: (s) => [s.rule ? ruleOf(s.rule) : "all rules", s.execution && `migration ${executions.value.get(s.execution)?.name || s.execution.slice(0, 6)}`, ...Object.entries(s.labels).map(([k, v]) => `${k}=${v}`)].filter(Boolean).join(", ") },
     { name: "By", cell: (s) => s.author }, { name: "Reason", cls: "name", cell: (s) => s.reason || DASH }, { name: "Until", num: true, cell: (s) => time(s.until) },
     { name: "", cls: "acts", cell: (s) => html`<button disabled=${off} onClick=${() => end(s)}>End</button>` },
   ]} />`}<//><//>`;

@@ -2,8 +2,8 @@
 import { html, useEffect, useRef } from "../lib.js";
 import { get } from "../api.js";
 import { happened } from "../store.js";
-import { Badge, Empty, later, Loaded, Panel, Table, toast, useLoaded } from "../parts.js";
-import { bytes, count, DASH, duration, measure, percent, rate, time, waysOf } from "../format.js";
+import { Badge, Empty, later, Loaded, Named, Panel, Table, toast, useLoaded, Ways } from "../parts.js";
+import { bytes, count, DASH, duration, measure, rate, time } from "../format.js";
 import { go, param, turn } from "../main.js";
 import { Pages } from "./migration.js";
 
@@ -36,7 +36,7 @@ function List({ picked }) {
       <${Loaded} of=${found}>${(d) => d.executions.length === 0 ? html`<${Empty}>There are none.<//>` : html`<${Table} label="Migrations" rows=${d.executions} keyOf=${(v) => v.id} columns=${[
         { name: "Compare", cell: (v) => html`<input type="checkbox" aria-label=${`Compare ${v.name}`} checked=${picked.includes(v.id)} onChange=${() => toggle(v.id)} />` },
         { name: "State", cell: (v) => html`<${Badge} kind=${v.state} />` },
-        { name: "Migration", cls: "name", cell: (v) => html`<a href=${`/migrations/${v.id}`}>${v.name}</a><span class="sub">${waysOf(v)}</span>` },
+        { name: "Migration", cls: "name", cell: (v) => html`<${Named} of=${v} /><${Ways} of=${v} />` },
         { name: "Done", num: true, cell: (v) => html`${bytes(v.progress.done.bytes)}<span class="sub">${count(v.progress.done.entries)} entries</span>` },
         { name: "Failed", num: true, cell: (v) => count(v.progress.failed.entries) },
         { name: "Took", num: true, cell: (v) => duration(v.progress.seconds_elapsed) },
@@ -64,7 +64,7 @@ const NAMES = { bytes: "Moved", active_s: "Active", held_s: "Held", average_byte
 const nameOf = (name) => NAMES[name] || `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
 /** A name as the head of a column: there is room for five. */
 const short = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
-const changeOf = (change, verdict) => (verdict === "same" ? "same" : `${change >= 0 ? "+" : "−"}${percent(Math.abs(100 * change), 0)} ${verdict}`);
+const changeOf = (change, verdict) => (verdict === "same" ? "same" : `${change >= 0 ? "+" : "−"}${count(Math.abs(100 * change))} % ${verdict}`);
 
 function Compare({ ids }) {
   const found = useLoaded(() => get("/compare", { ids }), [ids.join(",")]);
