@@ -13,6 +13,7 @@ from migmond.daemon.alerts import AlertDesk
 from migmond.daemon.evidence import Evidence
 from migmond.daemon.failures import error_groups
 from migmond.daemon.file_pager import FilePager
+from migmond.daemon.listing import sort_key, wanted
 from migmond.daemon.monitoring import Monitoring
 from migmond.daemon.record_desk import RecordDesk
 from migmond.daemon.retention import Retention
@@ -44,7 +45,6 @@ from migmond.domain.plan import Plan
 from migmond.domain.receipt import ReceiptPage, ReceiptParams, Seals
 from migmond.domain.rollback_api import RecoverParams, RollbackOutlook, RollbackParams, RollbackPlanParams
 from migmond.domain.samples import NoteView, SampleView
-from migmond.domain.states import ExecutionState
 from migmond.domain.steering_api import InterveneParams, InterventionList, InterventionResult, StopAllResult, UndoParams
 from migmond.domain.telemetry import Chart, Selection
 from migmond.engine.browse import browse
@@ -73,9 +73,6 @@ _PART_BYTES = 200
 _MAX_PAGE_BYTES = 4 << 20
 _MAX_REQUEST_ID = 200
 _ANOTHERS = "another user's migration"
-_STATES = frozenset(s.value for s in ExecutionState)
-_STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "waiting", "created")
-"""Worst first; all others come after."""
 
 
 class Knowledge(msgspec.Struct, frozen=True):
@@ -207,20 +204,24 @@ class Service:
     async def list_executions(self, peer: Peer, params: api.ListParams) -> api.ExecutionPage:
         if params.offset < 0 or not 0 < params.limit <= MAX_PAGE:
             raise InvalidInput(f"offset {params.offset}, limit {params.limit}", hint=f"limit is 1 to {MAX_PAGE}")
-        seen = self._rights.all_seen_by(peer)
-        if unknown := sorted(set(params.states) - _STATES):
-            raise InvalidInput(
-                f"there is no state {unknown[0][:40]!r}", hint=f"states are {', '.join(sorted(_STATES))}"
-            )
-        if params.states:
-            seen = [e for e in seen if e.state.value in params.states]
+        listed = wanted(params)
+        seen = await self._those(self._rights.all_seen_by(peer), listed)
         if params.sort == "created":
             seen.reverse()
             views = await self._views(seen[params.offset : params.offset + params.limit])
         else:
-            key = _sort_key(params.sort)
+            key = sort_key(params.sort)
             views = sorted(await self._views(seen), key=key)[params.offset : params.offset + params.limit]
         return api.ExecutionPage(tuple(_that_fit(views)), len(seen))
+
+    async def _those(self, executions: list[Execution], listed: Callable[[Execution], bool]) -> list[Execution]:
+        """A plan may have thousands of paths to look through: others are served in between."""
+        found, breath = [], Breath(self._surroundings.clock.monotonic)
+        for execution in executions:
+            await breath.take()
+            if listed(execution):
+                found.append(execution)
+        return found
 
     async def _views(self, executions: list[Execution]) -> list[api.ExecutionView]:
         """One takes 50 µs and more: others are served in between."""
@@ -392,16 +393,3 @@ def _that_fit(views: list[api.ExecutionView]) -> Iterator[api.ExecutionView]:
         if size > _MAX_PAGE_BYTES and view is not views[0]:
             return
         yield view
-
-
-def _sort_key(sort: str) -> Callable[[api.ExecutionView], tuple[object, ...]]:
-    order = {state: i for i, state in enumerate(_STATE_ORDER)}
-    keys: dict[str, Callable[[api.ExecutionView], tuple[object, ...]]] = {
-        "name": lambda v: (v.name,),
-        "state": lambda v: (order.get(v.state, len(order)), v.name),
-        "rate": lambda v: (-(v.progress.bytes_per_s or 0.0),),
-        "eta": lambda v: (v.progress.seconds_remaining is None, v.progress.seconds_remaining or 0.0),
-    }
-    if sort not in keys:
-        raise InvalidInput(f"cannot sort by {sort!r}", hint=f"sort by created, {', '.join(keys)}")
-    return keys[sort]

@@ -109,6 +109,9 @@ export function useLoaded(load, deps, { share = true } = {}) {
   return { ...state, again };
 }
 
+/** As useLoaded; the data say `of` which question they are the answer. A table with that as its key keeps no row of another question in its place under the pointer. */
+export const useAnswer = (load, question, more = []) => useLoaded(async () => ({ of: question.join(" "), ...(await load()) }), [...question, ...more]);
+
 /** Call `look` now, and again `ms` after it was done, for as long as the page is shown: what nobody sees costs nothing. Returns how to stop. */
 export function every(ms, look) {
   let here = true, busy = false, timer = 0;

@@ -2,7 +2,7 @@
 import { html, useState } from "../lib.js";
 import { get, post, remove } from "../api.js";
 import { alertNews, executions, may, usable } from "../store.js";
-import { Ago, Badge, Choice, Dialog, Empty, failed, Loaded, Panel, Table, toast, useLoaded } from "../parts.js";
+import { Ago, Badge, Choice, Dialog, Empty, failed, Loaded, Panel, Table, toast, useAnswer, useLoaded } from "../parts.js";
 import { count, DASH, measure, time } from "../format.js";
 import { param, turn } from "../main.js";
 import { Rules } from "../rules.js";
@@ -13,11 +13,11 @@ const NONE = { active: "Nothing is wrong that a rule looks at.", silenced: "No a
 
 export default function Alerts() {
   const view = param("view", "active"), before = param("before"), [open, setOpen] = useState(null);
-  const found = useLoaded(() => get("/alerts", { view, before, limit: 50 }), [view, before, alertNews.value]);
+  const found = useAnswer(() => get("/alerts", { view, before, limit: 50 }), [view, before], [alertNews.value]);
   const off = !usable() || !may("operator"), done = () => { setOpen(null); found.again(); };
   return html`<div class="row"><h1>Alerts</h1><${Choice} label="Which alerts" options=${VIEWS} value=${view} onChange=${(v) => turn({ view: v === "active" ? null : v, before: null })} /></div>
     <${Troubles} />
-    <${Panel} title=${`${view[0].toUpperCase()}${view.slice(1)} alerts`} end=${view === "history" ? "newest first" : "worst first"}><${Loaded} of=${found}>${(d) => d.alerts.length === 0 ? html`<${Empty}>${NONE[view] || "There are none."}<//>` : html`<${Table} label="Alerts" rows=${d.alerts} keyOf=${(a) => a.id} columns=${[
+    <${Panel} title=${`${view[0].toUpperCase()}${view.slice(1)} alerts`} end=${view === "history" ? "newest first" : "worst first"}><${Loaded} of=${found}>${(d) => d.alerts.length === 0 ? html`<${Empty}>${NONE[view] || "There are none."}<//>` : html`<${Table} key=${d.of} label="Alerts" rows=${d.alerts} keyOf=${(a) => a.id} columns=${[
       { name: "Severity", cell: (a) => html`<${Badge} kind=${a.severity} />` },
       { name: "State", cell: (a) => html`<${Badge} kind=${a.state} />` },
       { name: "What", cls: "name", cell: (a) => html`${a.message}<span class="sub">${a.rule_name}${a.execution && html` · <a href=${`/migrations/${a.execution}`}>${a.execution_name || a.execution.slice(0, 6)}</a>`}${a.device && ` · ${a.device}`}</span>${a.quiet && html`<span class="sub">no actions: ${a.quiet}</span>`}${a.acknowledged_at && html`<span class="sub">acknowledged by ${a.acknowledged_by} ${time(a.acknowledged_at)}${a.note && `: ${a.note}`}</span>`}${a.deliveries.filter((c) => c.error).map((c) => html`<span class="sub">${c.action} ${c.state}: ${c.error}</span>`)}` },

@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "../lib.js";
 import { get, undo } from "../api.js";
 import { executions, happened, may, usable } from "../store.js";
-import { Ago, Badge, Bar, Choice, Empty, Failure, failed, later, Loaded, Panel, Table, Tile, toast, useBeat, useLoaded } from "../parts.js";
+import { Ago, Badge, Bar, Choice, Empty, Failure, failed, later, Loaded, Panel, Table, Tile, toast, useAnswer, useBeat, useLoaded } from "../parts.js";
 import { phases } from "../phases.js";
 import { below, bytes, count, DASH, duration, moved, percent, rate, ratio, time, waysOf } from "../format.js";
 import { param, turn } from "../main.js";
@@ -97,9 +97,9 @@ function formOf(s) {
 
 function LargeFiles({ of, beat, live }) {
   const [offset, setOffset] = useState(0);
-  const found = useLoaded(() => get(`/${of.id}/large-files`, { offset, limit: 10 }), [of.id, offset, live ? beat : 0]);
+  const found = useAnswer(() => get(`/${of.id}/large-files`, { offset, limit: 10 }), [of.id, offset], [live ? beat : 0]);
   const skip = (f) => apply(of, { type: "skip", selector: { under: below(f.path, of.sources) } });
-  return html`<${Panel} title="Large files"><${Loaded} of=${found}>${(d) => d.files.length === 0 ? html`<${Empty}>No file of 64 MiB or more is at hand.<//>` : html`<${Table} label="Large files" rows=${d.files} keyOf=${(f) => f.path} columns=${[
+  return html`<${Panel} title="Large files"><${Loaded} of=${found}>${(d) => d.files.length === 0 ? html`<${Empty}>No file of 64 MiB or more is at hand.<//>` : html`<${Table} key=${d.of} label="Large files" rows=${d.files} keyOf=${(f) => f.path} columns=${[
     { name: "File", cls: "name", cell: (f) => html`${below(f.path, of.sources)}<span class="sub">${f.state}</span>` },
     { name: "Progress", cls: "full", cell: (f) => html`<${Bar} value=${f.size ? (100 * f.bytes_done) / f.size : 100} label=${below(f.path, of.sources)} /><span class="sub">${percent(f.size ? (100 * f.bytes_done) / f.size : 100)} of ${bytes(f.size)}</span>` },
     { name: "Rate", num: true, cell: (f) => rate(f.bytes_per_s) },
@@ -108,7 +108,7 @@ function LargeFiles({ of, beat, live }) {
   ]} /><${Pages} offset=${offset} size=${10} total=${d.total} set=${setOffset} />`}<//><//>`;
 }
 
-export const Pages = ({ offset, size, total, set }) => total <= size ? null : html`<p class="row in"><button disabled=${offset === 0} onClick=${() => set(Math.max(0, offset - size))}>Earlier</button><span>${offset + 1} ${DASH} ${Math.min(total, offset + size)} of ${count(total)}</span><button disabled=${offset + size >= total} onClick=${() => set(offset + size)}>Later</button></p>`;
+export const Pages = ({ offset, size, total, set }) => total <= size ? null : html`<p class="row in"><button disabled=${offset === 0} onClick=${() => set(Math.max(0, offset - size))}>Previous</button><span>${offset + 1} ${DASH} ${Math.min(total, offset + size)} of ${count(total)}</span><button disabled=${offset + size >= total} onClick=${() => set(offset + size)}>Next</button></p>`;
 
 function Breakdown({ of, beat }) {
   const by = param("by", "type"), { id, sources } = of;
@@ -172,10 +172,10 @@ const FILE_KIND = { done: "completed", failed: "failed", running: "running" };
 function Files({ id, beat }) {
   const state = param("files", "failed"), [after, setAfter] = useState([0]);
   useEffect(() => setAfter([0]), [state, id]);
-  const found = useLoaded(() => get(`/${id}/files`, { selector: state === "all" ? {} : { states: [state] }, after: after.at(-1), limit: PAGE }), [id, state, after.at(-1), state === "done" || state === "all" ? 0 : beat]);
-  return html`<${Panel} title="Files" end=${html`<${Choice} label="Files that are" options=${[["all", "All"], ["pending", "Pending"], ["running", "Running"], ["done", "Done"], ["skipped", "Skipped"], ["failed", "Failed"]]} value=${state} onChange=${(v) => turn({ files: v })} />`}><${Loaded} of=${found}>${(d) => html`${d.tasks.length === 0 ? html`<${Empty}>${d.next === null ? "None." : "None among those looked at."}<//>` : html`<${Table} label="Files" rows=${d.tasks} keyOf=${(t) => t.number} columns=${[
+  const found = useAnswer(() => get(`/${id}/files`, { selector: state === "all" ? {} : { states: [state] }, after: after.at(-1), limit: PAGE }), [id, state, after.at(-1)], [state === "done" || state === "all" ? 0 : beat]);
+  return html`<${Panel} title="Files" end=${html`<${Choice} label="Files that are" options=${[["all", "All"], ["pending", "Pending"], ["running", "Running"], ["done", "Done"], ["skipped", "Skipped"], ["failed", "Failed"]]} value=${state} onChange=${(v) => turn({ files: v })} />`}><${Loaded} of=${found}>${(d) => html`${d.tasks.length === 0 ? html`<${Empty}>${d.next === null ? "None." : "None among those looked at."}<//>` : html`<${Table} key=${d.of} label="Files" rows=${d.tasks} keyOf=${(t) => t.number} columns=${[
     { name: "Path", cls: "name", cell: (t) => html`${t.path === "." ? "(top)" : t.path}<span class="sub">${t.fault || ""}</span>` },
     { name: "Size", num: true, cell: (t) => t.type === "file" ? bytes(t.size) : t.type },
     { name: "State", cell: (t) => html`<${Badge} kind=${FILE_KIND[t.state]} >${t.state}<//>` },
-  ]} />`}<p class="row in"><button disabled=${after.length === 1} onClick=${() => setAfter(after.slice(0, -1))}>Earlier</button><button disabled=${d.next === null} onClick=${() => setAfter([...after, d.next])}>Later</button></p>`}<//><//>`;
+  ]} />`}<p class="row in"><button disabled=${after.length === 1} onClick=${() => setAfter(after.slice(0, -1))}>Previous</button><button disabled=${d.next === null} onClick=${() => setAfter([...after, d.next])}>Next</button></p>`}<//><//>`;
 }
