@@ -11,9 +11,9 @@ import trio
 from migmond.breath import Breath
 from migmond.daemon.alerts import AlertDesk
 from migmond.daemon.evidence import Evidence
-from migmond.daemon.execution_list import in_states, sort_key, that_fit
 from migmond.daemon.failures import error_groups
 from migmond.daemon.file_pager import FilePager
+from migmond.daemon.listing import sort_key, that_fit, wanted
 from migmond.daemon.monitoring import Monitoring
 from migmond.daemon.pages import check_after, check_offset
 from migmond.daemon.record_desk import RecordDesk
@@ -197,7 +197,7 @@ class Service:
 
     async def list_executions(self, peer: Peer, params: api.ListParams) -> api.ExecutionPage:
         check_offset(params.offset, params.limit)
-        seen = in_states(self._rights.all_seen_by(peer), params.states)
+        seen = await self._those(self._rights.all_seen_by(peer), wanted(params))
         if params.sort == "created":
             seen.reverse()
             views = await self._views(seen[params.offset : params.offset + params.limit])
@@ -205,6 +205,15 @@ class Service:
             key = sort_key(params.sort)
             views = sorted(await self._views(seen), key=key)[params.offset : params.offset + params.limit]
         return api.ExecutionPage(tuple(that_fit(views)), len(seen))
+
+    async def _those(self, executions: list[Execution], listed: Callable[[Execution], bool]) -> list[Execution]:
+        """A plan may have thousands of paths to look through: others are served in between."""
+        found, breath = [], Breath(self._surroundings.clock.monotonic)
+        for execution in executions:
+            await breath.take()
+            if listed(execution):
+                found.append(execution)
+        return found
 
     async def _views(self, executions: list[Execution]) -> list[api.ExecutionView]:
         """One takes 50 µs and more: others are served in between."""

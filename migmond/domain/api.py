@@ -209,12 +209,14 @@ class ReasonParams(Params, frozen=True):
 
 
 class ListParams(Params, frozen=True):
-    """`sort`: `created`, `name`, `state`, `rate`, `eta`; worst first. Very long plans make pages shorter."""
+    """`sort`: `created`, `name`, `state`, `rate`, `eta`; worst first. Very long plans make pages shorter.
+    `search`: only those that have this text in their name, id, sources or destinations, in capitals or not."""
 
     states: tuple[str, ...] = ()
     sort: str = "created"
     offset: int = 0
     limit: int = 100
+    search: str = ""
 
 
 class TallyView(Result, frozen=True):

@@ -21,6 +21,7 @@ from migmond.domain.mover_slots import SCANNING_SLOT
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Entry, Listing, Task
 from migmond.domain.timeline import MilestoneKind
+from migmond.domain.units import show_size
 from migmond.engine.crew import open_mover
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
@@ -291,7 +292,7 @@ class Scanner:
             scope.account.scanned(complete=True)
             scope.ledger.record([])
             planned = scope.account.totals.planned
-            known = f"{planned.entries:,} {'entry' if planned.entries == 1 else 'entries'}, {planned.bytes:,} bytes"
+            known = f"{planned.entries:,} {'entry' if planned.entries == 1 else 'entries'}, {show_size(planned.bytes)}"
             scope.timeline.tell(MilestoneKind.SCANNED, known)
             scope.surroundings.bus.publish(lambda i, at: ScanCompleted(i, at, scope.id, planned.entries, planned.bytes))
         scope.progress.set()

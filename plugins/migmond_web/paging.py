@@ -45,7 +45,7 @@ async def migrations(call: Callable[[str, Any], Awaitable[dict[str, Any]]], para
     Raises:
         Refused: the cursor is none of ours, or as `call` does.
     """
-    asked = api.ListParams(params.states, params.sort, params.offset, params.limit)
+    asked = api.ListParams(params.states, params.sort, params.offset, params.limit, params.search)
     if params.cursor:
         cursor = _decoded(params.cursor)
         asked = msgspec.structs.replace(asked, offset=await _after(call, asked, cursor))

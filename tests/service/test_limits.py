@@ -321,6 +321,8 @@ async def test_numbers_and_texts_have_limits(nursery: trio.Nursery) -> None:
         await found.list_files(ANA, api.FilesParams("aaaaaa", after=10**30))
     with pytest.raises(InvalidInput, match="no state 'zzz'"):
         await found.list_executions(ANA, api.ListParams(("zzz",)))
+    with pytest.raises(InvalidInput, match="longer"):
+        await found.list_executions(ANA, api.ListParams(search="x" * 5000))
     for start in (api.StartParams(plan, name="x\ny"), api.StartParams(plan, request_id="x" * 10_000)):
         with pytest.raises(InvalidInput):
             await found.start(ANA, start)

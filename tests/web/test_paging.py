@@ -45,6 +45,13 @@ def test_what_is_started_meanwhile_shifts_no_page(browser: Browser, tmp_path: Pa
         seen += [v["id"] for v in found["executions"]]
         cursor = found["next"]
     assert seen == ids[::-1]
+    found = browser.ask("GET", "/migrations?limit=2&search=nobody").json
+    assert (found["total"], found["next"]) == (0, None)
+    found = browser.ask("GET", "/migrations?limit=1&search=/M4").json
+    assert [v["id"] for v in found["executions"]] == ids[4:]
+    first = browser.ask("GET", "/migrations?limit=4&search=m").json
+    rest = browser.ask("GET", f"/migrations?limit=4&search=m&cursor={first['next']}").json
+    assert [len(f["executions"]) for f in (first, rest)] == [4, 2]
     by_offset = browser.ask("GET", "/migrations?limit=2&offset=1").json
     assert [v["id"] for v in by_offset["executions"]] == ids[:2:-1]
 

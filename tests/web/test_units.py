@@ -116,3 +116,36 @@ def test_thresholds_without_a_unit_are_read(page: Page, text: str, value: float)
 )
 def test_ages_are_counted_in_whole_seconds(page: Page, seconds: float, text: str) -> None:
     assert said(page, [["ago", "1970-01-01T00:00:00Z", 1000 * seconds]]) == [text]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-0.472, "0 s"), (0.4, "0 s"), (59.4, "59 s"), (60, "1 min")])
+def test_what_is_counted_never_runs_backwards(page: Page, seconds: float, text: str) -> None:
+    """A loss that was noticed after the last tick of the page's clock was `Not live for -472 ms`."""
+    assert said(page, [["age", seconds]]) == [text]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/mnt/tank/video", "/mnt/tank/video"),
+        ("/a/very/long/way/down/to/where/the/videos/are", "…/down/to/where/the/videos/are"),
+        ("/" + "w" * 60, "…" + "w" * 31),
+        ("/" + "w" * 60 + "/", "…" + "w" * 30 + "/"),
+        ("/" + "\U0001f4c1" * 60, "…" + "\U0001f4c1" * 31),
+    ],
+)
+def test_long_paths_are_told_by_their_ends(page: Page, path: str, text: str) -> None:
+    assert said(page, [["tail", path]]) == [text]
+
+
+@pytest.mark.parametrize(
+    ("path", "sources", "text"),
+    [
+        ("/a/b/c", ["/a"], "b/c"),
+        ("/a/b/c", ["/a", "/a/b/"], "c"),
+        ("/a/b/c", ["/"], "a/b/c"),
+        ("/ab/c", ["/a"], "/ab/c"),
+    ],
+)
+def test_paths_are_told_from_the_innermost_source(page: Page, path: str, sources: list[str], text: str) -> None:
+    assert said(page, [["below", path, sources]]) == [text]

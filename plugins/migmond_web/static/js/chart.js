@@ -17,6 +17,8 @@ const STEPS = {
   bytes: Array.from({ length: 60 }, (_, i) => 2 ** i),
   seconds: [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, ...[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200], ...Array.from({ length: 20 }, (_, i) => 86400 * 2 ** i)],
 };
+/** Of what there is no half of. */
+const WHOLE = [1, 2, 5].flatMap((n) => Array.from({ length: 12 }, (_, i) => n * 10 ** i)).sort((a, b) => a - b);
 const TIMES = [
   [86400, "{DD}.{MM}.", null, null, null, null, null, null, 1],
   [3600, "{HH}:{mm}", "\n{DD}.{MM}.", null, "\n{DD}.{MM}.", null, null, null, 1],
@@ -26,14 +28,14 @@ const TIMES = [
 
 /**
  * series: [{name, mean, low, high, unit, perSecond, band}] over `xs` (seconds since the epoch), null where nothing is known;
- * what has a `band` is told with it in words as well. A new list of them is drawn: the same one is passed while nothing is new.
+ * of what `counts` there are no halves; what has a `band` is told with it in words as well. A new list of them is drawn: the same one is passed while nothing is new.
  * marks: [{at, text, kind}]. range: [from, to] or null; onRange is called with one, or null to go back to live.
  */
 export function Chart({ title, xs, series, marks = [], range = null, onRange, height = 210 }) {
   const box = useRef(null), plot = useRef(null), told = useRef(marks);
   told.current = marks;
   const [table, setTable] = useState(false), [dark, setDark] = useState(0);
-  const unit = series.length ? series[0].unit : "", per = series.length ? series[0].perSecond : false;
+  const unit = series.length ? series[0].unit : "", per = series.length ? series[0].perSecond : false, counts = series[0]?.counts;
   const nothing = useMemo(() => series.every((s) => s.mean.every((v) => v === null)), [series]);
   const flat = useMemo(() => series.every((s) => !s.band && s.mean.every((v, i) => s.low[i] === v && s.high[i] === v)), [series]); // no more than one sample a point: there is no band
   const data = useMemo(() => [xs, ...series.flatMap((s) => (flat ? [s.mean] : [s.mean, s.low, s.high]))], [xs, series]);
@@ -53,7 +55,7 @@ export function Chart({ title, xs, series, marks = [], range = null, onRange, he
       width: box.current.clientWidth || 600, height, legend: { show: false }, cursor: { sync: { key: sync.key }, drag: { x: true, y: false }, points: { size: 6 } },
       padding: [10, GUTTER.right, 0, 0],
       scales: { x: { time: true }, y: { range: (_, low, high) => [Math.min(0, low ?? 0), unit === "ratio" ? Math.max(1, high ?? 0) : (high ?? 0) <= 0 ? 1 : high * 1.08] } },
-      axes: [{ ...axis, space: 72, values: TIMES }, { ...axis, size: GUTTER.left, ...(STEPS[unit] && !(per && unit === "seconds") ? { incrs: STEPS[unit] } : {}), values: (_, ticks) => ticks.map((v) => measure(v, unit, per)) }],
+      axes: [{ ...axis, space: 72, values: TIMES }, { ...axis, size: GUTTER.left, ...(STEPS[unit] && !(per && unit === "seconds") ? { incrs: STEPS[unit] } : {}), ...(counts ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map((v) => (v === 0 && unit === "seconds" ? "0" : measure(v, unit, per))) }],
       series: [{}, ...series.flatMap((s, i) => {
         const stroke = css(`--series-${(i % 4) + 1}`);
         return [{ label: s.name, stroke, width: 1, dash: DASHES[i % 4], points: { show: false, size: 4, fill: stroke, filter: alone }, spanGaps: false }, ...(flat ? [] : [{ ...EDGE }, { ...EDGE }])];
@@ -76,12 +78,27 @@ export function Chart({ title, xs, series, marks = [], range = null, onRange, he
     const rows = [["time", ...series.flatMap((s) => [s.name, `${s.name} low`, `${s.name} high`])], ...xs.map((x, i) => [new Date(x * 1000).toISOString(), ...series.flatMap((s) => [s.mean[i], s.low[i], s.high[i]])])];
     save(new Blob([rows.map((r) => r.map((c) => (c === null || c === undefined ? "" : /[",\n]/.test(c) ? `"${String(c).replaceAll('"', '""')}"` : c)).join(",")).join("\n") + "\n"], { type: "text/csv" }), `${title}.csv`);
   };
+  const keys = (e) => {
+    const by = KEYS[e.key], at = range || [xs[0], xs.at(-1)];
+    if (!by || !onRange || e.ctrlKey || e.metaKey || e.altKey || !(at[1] > at[0])) return;
+    e.preventDefault();
+    onRange(shifted(at, by, Date.now() / 1000));
+  };
   const png = () => plot.current && plot.current.ctx.canvas.toBlob((blob) => save(blob, `${title}.png`));
   return html`<figure class="in" aria-label=${title}>
     <figcaption class="row"><strong>${title}</strong><ul class="legend">${series.map((s, i) => html`<li><i class="s${(i % 4) + 1}"></i>${s.name} <b>${measure(lastOf(s), s.unit, s.perSecond)}</b>${s.band && lastOf(s) !== null && html` (${bandOf(s, lastAt(s))})`}</li>`)}</ul>
       <span class="row end">${range && html`<button class="plain" onClick=${() => onRange(null)}>Back to live</button>`}${!nothing && html`<button class="plain" aria-pressed=${table} onClick=${() => setTable(!table)}>${table ? "Chart" : "Table"}</button><button class="plain" onClick=${csv}>CSV</button>${!table && html`<button class="plain" onClick=${png}>PNG</button>`}`}</span></figcaption>
-    ${nothing ? html`<p class="empty">Nothing was recorded in this time.</p>` : table ? html`<div class="scroll"><table aria-label=${title}><thead><tr><th scope="col">Time</th>${series.map((s) => html`<th scope="col" class="num">${s.name}</th>${s.band && html`<th scope="col" class="num">80 %</th>`}`)}</tr></thead><tbody>${rowsOf(xs, series).map(([x, i]) => html`<tr key=${x}><td>${time(x)}</td>${series.map((s) => html`<td class="num">${measure(s.mean[i], s.unit, s.perSecond)}</td>${s.band && html`<td class="num">${bandOf(s, i)}</td>`}`)}</tr>`)}</tbody></table></div>` : html`<div class="chart" ref=${box} role="img" aria-label=${`${title}: ${series.map((s) => `${s.name} ${measure(lastOf(s), s.unit, s.perSecond)}`).join(", ")}. The button Table shows all values.`}></div>`}
+    ${table && !nothing ? html`<div class="scroll tall" tabindex="0" role="region" aria-label=${`All values of ${title}`}><table aria-label=${title}><thead><tr><th scope="col">Time</th>${series.map((s) => html`<th scope="col" class="num">${s.name}</th>${s.band && html`<th scope="col" class="num">80 %</th>`}`)}</tr></thead><tbody>${rowsOf(xs, series).map(([x, i]) => html`<tr key=${x}><td>${time(x)}</td>${series.map((s) => html`<td class="num">${measure(s.mean[i], s.unit, s.perSecond)}</td>${s.band && html`<td class="num">${bandOf(s, i)}</td>`}`)}</tr>`)}</tbody></table></div>` : html`<div class="chart" ref=${box} role="img" tabindex=${onRange ? "0" : undefined} onKeyDown=${keys} aria-label=${nothing ? `${title}: nothing was recorded in this time.` : `${title}: ${series.map((s) => `${s.name} ${measure(lastOf(s), s.unit, s.perSecond)}`).join(", ")}. The button Table shows all values.`}>${nothing && html`<p class="empty">Nothing was recorded in this time.</p>`}</div>`}
   </figure>`;
+}
+/** What keys do to a range: how far its ends go, in parts of it. The newest is what people look at. */
+const KEYS = { "+": [0.5, 0], "-": [-1, 0], ArrowLeft: [-0.25, -0.25], ArrowRight: [0.25, 0.25] };
+const LEAST_S = 10;
+/** The range with its ends moved: not beyond `now`, and no narrower than what there are samples for. */
+export function shifted([from, to], [begin, end], now) {
+  const wide = Math.max(LEAST_S, (to - from) * (1 + end - begin)), middle = (from + to) / 2 + ((begin + end) / 2) * (to - from);
+  const last = Math.min(now, middle + wide / 2);
+  return [last - wide, last];
 }
 /** Points that have none beside them: no line shows them. */
 function alone(u, at) {

@@ -28,7 +28,8 @@ export async function apply(of, action, options = {}) {
 export function Controls({ of: seen, cancel }) {
   const [open, setOpen] = useState(""), of = open ? executions.value.get(seen.id) ?? seen : seen;
   const off = !usable() || !may("operator");
-  return html`${CAN_PAUSE.includes(of.state) && html`<button disabled=${off} onClick=${() => apply(of, { type: "pause" })}>Pause</button> `}${CAN_RESUME.includes(of.state) && html`<button disabled=${off} onClick=${() => apply(of, { type: "resume" })}>Resume</button> `}${CAN_STEER.includes(of.state) && html`<button disabled=${off} onClick=${() => setOpen("steer")}>Intervene…</button> `}${cancel && CAN_CANCEL.includes(of.state) && html`<button class="danger" disabled=${off} onClick=${() => setOpen("cancel")}>Cancel…</button>`}
+  const turn = ["pause", "resume"].find((type) => canBe(type, of)); // one button for both: the focus stays on it
+  return html`${turn && html`<button disabled=${off} onClick=${() => apply(of, { type: turn })}>${turn === "pause" ? "Pause" : "Resume"}</button> `}${CAN_STEER.includes(of.state) && html`<button disabled=${off} onClick=${() => setOpen("steer")}>Intervene…</button> `}${cancel && CAN_CANCEL.includes(of.state) && html`<button class="danger" disabled=${off} onClick=${() => setOpen("cancel")}>Cancel…</button>`}
     ${open === "steer" && html`<${Intervene} of=${of} onClose=${() => setOpen("")} />`}${open === "cancel" && html`<${Cancel} of=${of} onClose=${() => setOpen("")} />`}`;
 }
 
@@ -46,7 +47,7 @@ export function Several({ of, type, onClose }) {
     for (const d of wrong) failed(d.reason);
     onClose();
   };
-  return html`<${Dialog} title=${`${type === "pause" ? "Pause" : "Resume"} ${of.length} migrations`} onClose=${onClose}><form onSubmit=${submit}>
+  return html`<${Dialog} title=${`${type === "pause" ? "Pause" : "Resume"} ${of.length === 1 ? "1 migration" : `${of.length} migrations`}`} onClose=${onClose}><form onSubmit=${submit}>
     <ul class="list">${of.map((v) => html`<li key=${v.id}>${v.name}<span class="sub">${v.state}; ${count(v.progress.planned.entries - v.progress.done.entries)} entries left</span></li>`)}</ul>
     <label class="field"><span>Reason (kept in the log)</span><input value=${reason} onInput=${(e) => setReason(e.target.value)} placeholder="optional" /></label>
     <footer><button type="button" onClick=${onClose}>Leave them</button><button class="main" disabled=${busy || !usable()}>${type === "pause" ? "Pause" : "Resume"} all</button></footer></form><//>`;
@@ -61,7 +62,7 @@ function Cancel({ of, onClose }) {
     <p>${count(of.progress.done.entries)} entries (${bytes(of.progress.done.bytes)}) stay at ${of.destination}. No partial file is left. This cannot be taken back.</p>
     ${of.operation === "move" && html`<label class="field"><span>It is a move: its files are in two places then. Type its name to cancel it.</span><input value=${name} onInput=${(e) => setName(e.target.value)} autocomplete="off" /></label>`}
     <label class="field"><span>Reason (kept in the log)</span><input value=${reason} onInput=${(e) => setReason(e.target.value)} placeholder="optional" /></label>
-    <footer><button type="button" onClick=${onClose}>Keep it</button><button class="main" disabled=${!sure}>Cancel the migration</button></footer></form><//>`;
+    <footer><button type="button" onClick=${onClose}>Keep it</button><button class="main danger" disabled=${!sure || !usable()}>Cancel the migration</button></footer></form><//>`;
 }
 
 const KINDS = [["throttle", "Limit speed, CPU or memory"], ["priority", "Priority"], ["reorder", "Order of tasks"], ["pause", "Pause some files"], ["skip", "Skip some files"], ["route", "Send what is left elsewhere"], ["workers", "Batch size and workers"]];
@@ -144,7 +145,7 @@ export function Intervene({ of, onClose, kind: first = "throttle", form = {} }) 
     ${kind === "priority" && html`${selector}<label class="line"><span>Level</span><select value=${f.level || "high"} onChange=${set("level")}><option value="high">high</option><option value="normal">normal</option><option value="low">low</option></select></label>`}
     ${kind === "reorder" && html`<label class="line"><span>Order</span><select value=${f.place || "first"} onChange=${set("place")}><option value="first">these files first</option><option value="last">these files last</option>${ORDERS.map(([o, text]) => html`<option value=${`order:${o}`}>${text}</option>`)}</select></label>${!(f.place || "").startsWith("order:") && selector}`}
     ${(kind === "pause" || kind === "skip") && selector}
-    ${kind === "route" && html`<label class="field"><span>Directory to send it to, in place of ${of.destination}</span><span class="row"><input class="grow" value=${f.destination || ""} onInput=${set("destination")} autocomplete="off" spellcheck=${false} placeholder="/an/absolute/path" /><button type="button" onClick=${() => setBrowse(true)} aria-label="Browse for the directory">Browse…</button></span></label><p class="dim">What is there already stays there. Nothing picked below: all that is left.</p>${selector}`}
+    ${kind === "route" && html`<div class="field"><label for="route-to">Directory to send it to, in place of ${of.destination}</label><span class="row"><input class="grow" id="route-to" value=${f.destination || ""} onInput=${set("destination")} autocomplete="off" spellcheck=${false} placeholder="/an/absolute/path" /><button type="button" onClick=${() => setBrowse(true)} aria-label="Browse for the directory">Browse…</button></span></div><p class="dim">What is there already stays there. Nothing picked below: all that is left.</p>${selector}`}
     ${kind === "workers" && html`${field("workers", "Workers", "", `now ${of.movers.length}`)}${field("batch", "Batch", "entries", "0: find out")}`}
     <label class="line"><span>For</span><select value=${forS} onChange=${(e) => setFor(e.target.value)}>${FOR.map(([v, t]) => html`<option value=${v}>${t}</option>`)}</select></label>
     <p class="effect" role="status" aria-live="polite"><strong>Effect</strong> ${effect.text}${effect.notes.map((note) => html`<span class="sub" key=${note}>${note}</span>`)}</p>

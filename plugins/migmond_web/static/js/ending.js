@@ -36,7 +36,7 @@ function RollBack({ of, onClose }) {
     ]} />${!some && html`<p class="note">There is nothing to roll back.</p>`}`}<//>
     <${Sure} of=${of} name=${name} set=${setName} what="roll back" />
     <label class="field"><span>Reason (kept in the log)</span><input value=${reason} onInput=${(e) => setReason(e.target.value)} placeholder="optional" /></label>
-    <footer><button type="button" onClick=${onClose}>Leave it</button><button class="main" disabled=${!some || name !== of.name || busy || !usable()}>Roll back</button></footer></form><//>`;
+    <footer><button type="button" onClick=${onClose}>Leave it</button><button class="main danger" disabled=${!some || name !== of.name || busy || !usable()}>Roll back</button></footer></form><//>`;
 }
 
 function Forget({ of, onClose }) {
@@ -50,5 +50,5 @@ function Forget({ of, onClose }) {
   return html`<${Dialog} title=${`Forget ${of.name}?`} onClose=${onClose}><form onSubmit=${submit}>
     <p>What is on record of ${count(of.progress.planned.entries)} entries is removed: it cannot be verified or rolled back then, and is in no report or comparison. Its files stay as they are. This cannot be taken back.</p>
     <${Sure} of=${of} name=${name} set=${setName} what="forget" />
-    <footer><button type="button" onClick=${onClose}>Keep it</button><button class="main" disabled=${name !== of.name || busy || !usable()}>Forget it</button></footer></form><//>`;
+    <footer><button type="button" onClick=${onClose}>Keep it</button><button class="main danger" disabled=${name !== of.name || busy || !usable()}>Forget it</button></footer></form><//>`;
 }

@@ -41,6 +41,7 @@ export const ratio = (value) => (unknown(value) ? DASH : percent(100 * value));
 /** With the two largest units. */
 export function duration(seconds) {
   if (unknown(seconds)) return DASH;
+  if (seconds === 0) return "0 s"; // nobody measured it to the millisecond: there was none
   if (seconds < 0.9995) return `${fixed(seconds * 1000, 0)} ms`; // each bound is where the next larger unit is what it rounds to
   if (seconds < 9.95) return `${fixed(seconds, 1)} s`;
   if (seconds < 59.5) return `${fixed(seconds, 0)} s`;
@@ -58,11 +59,9 @@ export function time(at, now = new Date()) {
   const when = new Date(typeof at === "number" ? at * 1000 : at);
   return when.toDateString() === now.toDateString() ? clock.format(when) : date.format(when);
 }
-/** How long ago; whole seconds, which do not flicker while they are counted. */
-export function ago(at, now = Date.now()) {
-  const seconds = Math.max(0, (now - new Date(at).getTime()) / 1000);
-  return `${seconds < 59.5 ? `${seconds.toFixed(0)} s` : duration(seconds)} ago`;
-}
+/** What is counted while it grows: whole seconds, which do not flicker, and never less than none. */
+export const age = (seconds) => (seconds < 59.5 ? `${Math.max(0, seconds).toFixed(0)} s` : duration(seconds));
+export const ago = (at, now = Date.now()) => `${age((now - new Date(at).getTime()) / 1000)} ago`;
 /** What has arrived of something, with what is on its way: what its percentage is of. */
 export const moved = (progress) => progress.done.bytes + progress.in_flight.bytes;
 /** A value with its unit, as metrics and reports have it: the one way for alerts, charts and tables. */
@@ -101,5 +100,17 @@ export function parsed(text) {
 const MIB = 2 ** 20;
 /** What a field in MiB says, as bytes. */
 export const mebibytes = (text) => Math.round(Number(text) * MIB);
-/** From where to where a migration goes. */
-export const waysOf = (view) => `${view.sources.join(", ")} → ${[view.destination, ...(view.further_destinations || [])].join(", ")}`;
+/** From where to where a migration goes; `shown`: how each path is written. */
+export const waysOf = (view, shown = (path) => path) => `${view.sources.map(shown).join(", ")} → ${[view.destination, ...(view.further_destinations || [])].map(shown).join(", ")}`;
+/** The end of a path that is too long for a table, from a whole name on if there is one: by their ends people tell paths apart. */
+export function tail(path, most = 32) {
+  const letters = [...path];
+  if (letters.length <= most) return path;
+  const end = letters.slice(1 - most).join(""), at = end.indexOf("/");
+  return `…${at >= 0 && at < end.length - 1 ? end.slice(at) : end}`;
+}
+/** A path as selectors have it: below the source that it comes from. `under` is path text as it is shown, so that no character of it is a pattern. */
+export function below(path, sources) {
+  const source = sources.filter((s) => path.startsWith(`${s.replace(/\/$/, "")}/`)).sort((a, b) => b.length - a.length)[0];
+  return source === undefined ? path : path.slice(source.replace(/\/$/, "").length + 1);
+}

@@ -29,4 +29,4 @@ export function useHistory(select, { about = "", whole = null, seen = true } = {
 }
 /** `whole`: there is a range of something that is over. */
 export const Spans = ({ whole }) => html`<${Choice} label="Time range" options=${whole ? [[WHOLE, "Whole run"], ...SPANS] : SPANS} value=${param("from") ? "" : param("span", whole ? WHOLE : "900")} onChange=${(v) => turn({ span: v, from: null, to: null })} />`;
-export const ZoomHint = () => html`<span class="end">Drag to zoom, Esc to go back to live</span>`;
+export const ZoomHint = () => html`<span class="end">Zoom: drag, or + − ← → on a chart. Esc: back to live</span>`;

@@ -2,7 +2,7 @@
 import { html, useMemo } from "./lib.js";
 import { get, post } from "./api.js";
 import { executions } from "./store.js";
-import { Badge, Empty, Loaded, Table, useBeat, useLoaded } from "./parts.js";
+import { Badge, Empty, Loaded, Named, Table, useBeat, useLoaded } from "./parts.js";
 import { Chart, curves } from "./chart.js";
 import { DASH, measure, percent, rate, time } from "./format.js";
 
@@ -43,10 +43,10 @@ function Newest({ of }) {
 }
 function Running({ of }) {
   const rows = [...executions.value.values()].filter((v) => (of.execution ? v.id === idOf(of.execution) : !["completed", "failed", "cancelled", "completed_with_errors"].includes(v.state)));
-  return rows.length === 0 ? html`<${Empty}>Nothing runs.<//>` : html`<${Table} label=${of.title} rows=${rows} keyOf=${(v) => v.id} columns=${[{ name: "State", cell: (v) => html`<${Badge} kind=${v.state} />` }, { name: "Migration", cls: "name", cell: (v) => html`<a href=${`/migrations/${v.id}`}>${v.name}</a>` }, { name: "Done", num: true, cell: (v) => percent(v.progress.percent_done) }, { name: "Rate", num: true, cell: (v) => rate(v.progress.bytes_per_s) }]} />`;
+  return rows.length === 0 ? html`<${Empty}>Nothing runs.<//>` : html`<${Table} label=${of.title} rows=${rows} keyOf=${(v) => v.id} columns=${[{ name: "State", cell: (v) => html`<${Badge} kind=${v.state} />` }, { name: "Migration", cls: "name", cell: (v) => html`<${Named} of=${v} />` }, { name: "Done", num: true, cell: (v) => percent(v.progress.percent_done) }, { name: "Rate", num: true, cell: (v) => rate(v.progress.bytes_per_s) }]} />`;
 }
 function Happened({ of }) {
   const only = of.execution ? idOf(of.execution) : "";
   const found = useLoaded(() => post("/history", { select: [{ metric: "migmond_execution_bytes_total", labels: {} }], span_s: of.span_s ?? 3600, points: 2, annotations: true }), [of.span_s, useBeat(LOOK_MS)]);
-  return html`<${Loaded} of=${found}>${(d) => { const rows = d.annotations.filter((a) => !only || a.execution === only).sort((a, b) => b.at_s - a.at_s).slice(0, MOST_TOLD); return rows.length === 0 ? html`<${Empty}>Nothing happened in this time.<//>` : html`<${Table} label=${of.title} rows=${rows} columns=${[{ name: "When", cell: (a) => time(a.at) }, { name: "Kind", cell: (a) => a.kind }, { name: "What", cls: "name", cell: (a) => html`${a.kind === "phase" ? a.text.replaceAll("_", " ") : a.text}${a.execution && html`<span class="sub">${executions.value.get(a.execution)?.name || a.execution.slice(0, 6) || DASH}</span>`}` }]} />`; }}<//>`;
+  return html`<${Loaded} of=${found}>${(d) => { const rows = d.annotations.filter((a) => !only || a.execution === only).sort((a, b) => b.at_s - a.at_s).slice(0, MOST_TOLD); return rows.length === 0 ? html`<${Empty}>Nothing happened in this time.<//>` : html`<${Table} label=${of.title} rows=${rows} columns=${[{ name: "When", cell: (a) => time(a.at) }, { name: "Kind", cell: (a) => a.kind }, { name: "What", cls: "name", cell: (a) => html`${a.kind === "phase" ? a.text.replaceAll("_", " ").replace(/: finished$/, "") : a.text}${a.execution && html`<span class="sub">${executions.value.get(a.execution)?.name || a.execution.slice(0, 6) || DASH}</span>`}` }]} />`; }}<//>`;
 }

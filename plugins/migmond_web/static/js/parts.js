@@ -1,7 +1,7 @@
 /** Pieces that every page uses. */
 import { html, signal, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { connection, now } from "./store.js";
-import { ago, duration } from "./format.js";
+import { age, ago, tail, waysOf } from "./format.js";
 
 const KIND = {
   running: "good", completed: "good", firing: "critical", failed: "critical", critical: "critical", error: "critical",
@@ -12,6 +12,9 @@ export const Bar = ({ value, label, tall }) => html`<progress class=${tall ? "ta
 export const Panel = ({ title, end, children, id }) => html`<section class="panel" aria-label=${title} id=${id}><header><h2>${title}</h2>${end && html`<span class="end">${end}</span>`}</header>${children}</section>`;
 export const Tile = ({ name, value, more, kind }) => html`<div class="tile ${kind || ""}"><div class="name">${name}</div><div class="value">${value}</div><div class="more">${more || "\u00a0"}</div></div>`;
 export const Ago = ({ at }) => ago(at, now.value);
+/** A migration in a table: no more than two lines of its name, and the ends of its paths; titles say all of them. */
+export const Named = ({ of }) => html`<a class="clamp" href=${`/migrations/${of.id}`} title=${of.name}>${of.name}</a>`;
+export const Ways = ({ of }) => html`<span class="sub" title=${waysOf(of)}>${waysOf(of, (path) => tail(path))}</span>`;
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 export const Loading = () => html`<p class="empty" role="status">Loading …</p>`;
 export const Failure = ({ error, again }) => html`<div class="note critical" role="alert">${error.message}${error.hint && html`<span class="sub">${error.hint}</span>`} ${again && html`<button onClick=${again}>Try again</button>`}</div>`;
@@ -106,6 +109,9 @@ export function useLoaded(load, deps, { share = true } = {}) {
   return { ...state, again };
 }
 
+/** As useLoaded; the data say `of` which question they are the answer. A table with that as its key keeps no row of another question in its place under the pointer. */
+export const useAnswer = (load, question, more = []) => useLoaded(async () => ({ of: question.join(" "), ...(await load()) }), [...question, ...more]);
+
 /** Call `look` now, and again `ms` after it was done, for as long as the page is shown: what nobody sees costs nothing. Returns how to stop. */
 export function every(ms, look) {
   let here = true, busy = false, timer = 0;
@@ -188,14 +194,23 @@ export function toast(text, action, kind = "") {
   wait(action ? 20000 : 8000);
 }
 const drop = (id) => { toasts.value = toasts.value.filter((t) => t.id !== id); };
-export const Toasts = () => html`<div class="toasts" role="status" aria-live="polite">${toasts.value.map((t) => html`<div class="toast" key=${t.id}><span>${t.text}</span>${t.action && html`<button onClick=${() => { drop(t.id); t.action.run(); }}>${t.action.text}</button>`}<button aria-label="Dismiss" onClick=${() => drop(t.id)}>×</button></div>`)}</div>`;
+/** What the newest toast offers, by the key that takes things back everywhere; where somebody writes it is the field's own. */
+addEventListener("keydown", (e) => {
+  if (e.key !== "z" || !(e.ctrlKey || e.metaKey) || e.shiftKey || e.altKey || e.target.closest?.("input:not([type=checkbox]), textarea, select, dialog")) return;
+  const newest = toasts.value.findLast((t) => t.action);
+  if (!newest) return;
+  e.preventDefault();
+  drop(newest.id);
+  newest.action.run();
+});
+export const Toasts = () => html`<div class="toasts" role="status" aria-live="polite">${toasts.value.map((t) => html`<div class="toast" key=${t.id}><span>${t.text}</span>${t.action && html`<button aria-keyshortcuts="Control+Z" title="Ctrl+Z" onClick=${() => { drop(t.id); t.action.run(); }}>${t.action.text}</button>`}<button aria-label="Dismiss" onClick=${() => drop(t.id)}>×</button></div>`)}</div>`;
 export const failed = (error) => toast(error.hint ? `${error.message}. ${error.hint}` : error.message, null, "critical");
 
 export function Live({ asOf }) {
   const { state, why, since } = connection.value;
   if (state === "live") return html`<span class="live" role="status">Live</span>`;
   if (state === "connecting") return html`<span class="dim" role="status">Connecting …</span>`;
-  return html`<span class="live lost" role="status" title=${why}>Not live for ${duration((now.value - since) / 1000)}</span>`;
+  return html`<span class="live lost" role="status" title=${why}>Not live for ${age((now.value - since) / 1000)}</span>`;
 }
 export function Lost({ asOf }) {
   if (connection.value.state !== "lost") return null;

@@ -18,6 +18,8 @@ export function labelsOf(text) {
   const pairs = text.split(",").map((p) => p.trim()).filter(Boolean).map((p) => [p.slice(0, p.indexOf("=")).trim(), p.slice(p.indexOf("=") + 1).trim(), p.includes("=")]);
   return pairs.every(([k, , is]) => is && k) ? Object.fromEntries(pairs) : null;
 }
+/** Names of metrics are long: they break behind their parts, not in the midst of a word. */
+const breakable = (text) => text.split("_").flatMap((part, i) => (i ? ["_", html`<wbr />`, part] : [part]));
 /** The form of a rule that there is. */
 function formOf({ rule: r }) {
   const c = r.condition;
@@ -43,7 +45,7 @@ export function Rules() {
   return html`<${Panel} title="Rules" end=${html`<button class="main" disabled=${off} onClick=${() => turn({ rule: "new" })}>New rule…</button>`}><${Loaded} of=${found}>${(d) => html`${d.rules.length === 0 ? html`<${Empty}>There are no rules.<//>` : html`<${Table} label="Rules" rows=${d.rules} keyOf=${(r) => r.id} columns=${[
     { name: "Severity", cell: (r) => html`<${Badge} kind=${r.rule.severity || "warning"} />` },
     { name: "Rule", cls: "name", cell: (r) => html`${r.rule.name}<span class="sub">${r.rule.description}</span>` },
-    { name: "When", cls: "name", cell: (r) => html`<code>${r.expression}</code>` },
+    { name: "When", cls: "name", cell: (r) => html`<code>${breakable(r.expression)}</code>` },
     { name: "Actions", cell: (r) => (r.rule.actions || []).map((a) => a.name).join(", ") || DASH },
     { name: "Firing", num: true, cell: (r) => count(r.firing) },
     { name: "From", cls: "name", cell: (r) => html`${r.builtin ? "built in" : "people"}${r.changed ? ", edited" : ""}${!enabled(r) && html`<span class="sub">disabled</span>`}` },

@@ -22,7 +22,7 @@ function drawn(view) {
     errors: ["Failed entries per minute", of("failed_entries_total", "Failed").map((s) => scaled(s, 60, { perSecond: false }))],
     io: ["Disk I/O of its movers", [...of("read_bytes_total", "Read"), ...of("written_bytes_total", "Written")]],
     eta: ["Time left, with its 80 % band", left ? [{ ...left, low: low ? low.mean : left.low, high: high ? high.mean : left.high, band: true }] : []],
-    movers: ["Movers", of("movers", "Movers")],
+    movers: ["Movers", of("movers", "Movers").map((s) => ({ ...s, counts: true }))],
   } };
 }
 

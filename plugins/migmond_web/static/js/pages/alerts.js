@@ -1,30 +1,31 @@
 /** What is wrong, what was silenced, what has been; and the rules that say so. */
 import { html, useState } from "../lib.js";
 import { get, post, remove } from "../api.js";
-import { alertNews, may, usable } from "../store.js";
-import { Ago, Badge, Choice, Dialog, Empty, failed, Loaded, Panel, Table, toast, useLoaded } from "../parts.js";
+import { alertNews, executions, may, usable } from "../store.js";
+import { Ago, Badge, Choice, Dialog, Empty, failed, Loaded, Panel, Table, toast, useAnswer, useLoaded } from "../parts.js";
 import { count, DASH, measure, time } from "../format.js";
 import { param, turn } from "../main.js";
 import { Rules } from "../rules.js";
 
 const VIEWS = [["active", "Active"], ["silenced", "Silenced"], ["history", "History"]];
 const FOR = [["900", "15 minutes"], ["3600", "1 hour"], ["14400", "4 hours"], ["86400", "1 day"], ["604800", "7 days"]];
+const TITLES = { active: "Active alerts", silenced: "Silenced alerts", history: "Past alerts" };
 const NONE = { active: "Nothing is wrong that a rule looks at.", silenced: "No alert is silenced.", history: "No alert has been resolved yet." };
 
 export default function Alerts() {
   const view = param("view", "active"), before = param("before"), [open, setOpen] = useState(null);
-  const found = useLoaded(() => get("/alerts", { view, before, limit: 50 }), [view, before, alertNews.value]);
+  const found = useAnswer(() => get("/alerts", { view, before, limit: 50 }), [view, before], [alertNews.value]);
   const off = !usable() || !may("operator"), done = () => { setOpen(null); found.again(); };
   return html`<div class="row"><h1>Alerts</h1><${Choice} label="Which alerts" options=${VIEWS} value=${view} onChange=${(v) => turn({ view: v === "active" ? null : v, before: null })} /></div>
     <${Troubles} />
-    <${Panel} title=${`${view[0].toUpperCase()}${view.slice(1)} alerts`} end=${view === "history" ? "newest first" : "worst first"}><${Loaded} of=${found}>${(d) => d.alerts.length === 0 ? html`<${Empty}>${NONE[view] || "There are none."}<//>` : html`<${Table} label="Alerts" rows=${d.alerts} keyOf=${(a) => a.id} columns=${[
+    <${Panel} title=${TITLES[view] || "Alerts"} end=${view === "history" ? "newest first" : "worst first"}><${Loaded} of=${found}>${(d) => d.alerts.length === 0 ? html`<${Empty}>${NONE[view] || "There are none."}<//>` : html`<${Table} key=${d.of} label="Alerts" rows=${d.alerts} keyOf=${(a) => a.id} columns=${[
       { name: "Severity", cell: (a) => html`<${Badge} kind=${a.severity} />` },
       { name: "State", cell: (a) => html`<${Badge} kind=${a.state} />` },
       { name: "What", cls: "name", cell: (a) => html`${a.message}<span class="sub">${a.rule_name}${a.execution && html` · <a href=${`/migrations/${a.execution}`}>${a.execution_name || a.execution.slice(0, 6)}</a>`}${a.device && ` · ${a.device}`}</span>${a.quiet && html`<span class="sub">no actions: ${a.quiet}</span>`}${a.acknowledged_at && html`<span class="sub">acknowledged by ${a.acknowledged_by} ${time(a.acknowledged_at)}${a.note && `: ${a.note}`}</span>`}${a.deliveries.filter((c) => c.error).map((c) => html`<span class="sub">${c.action} ${c.state}: ${c.error}</span>`)}` },
       { name: "Value", num: true, cell: (a) => html`${measure(a.value, a.unit)}<span class="sub">${a.operator} ${measure(a.threshold, a.unit)}</span>` },
       { name: "Since", num: true, cell: (a) => html`<${Ago} at=${a.fired_at || a.pending_at} />${a.resolved_at && html`<span class="sub">until ${time(a.resolved_at)}</span>`}` },
       ...(view === "history" ? [] : [{ name: "", cls: "acts", cell: (a) => html`${!a.acknowledged_at && a.state === "firing" && html`<button disabled=${off} onClick=${() => setOpen(["acknowledge", a])}>Acknowledge…</button> `}${view === "active" && html`<button disabled=${off} onClick=${() => setOpen(["silence", a])}>Silence…</button>`}` }]),
-    ]} />${view === "history" && html`<p class="in row">${before && html`<button onClick=${() => turn({ before: null })}>Newest</button>`}${d.next !== null && html`<button onClick=${() => turn({ before: String(d.next) })}>Older</button>`}</p>`}`}<//><//>
+    ]} />${view === "history" && (before || d.next !== null) && html`<p class="in row">${before && html`<button onClick=${() => turn({ before: null })}>Newest</button>`}${d.next !== null && html`<button onClick=${() => turn({ before: String(d.next) })}>Older</button>`}</p>`}`}<//><//>
     ${view === "silenced" && html`<${Silences} off=${off} />`}
     <${Rules} />
     ${open?.[0] === "acknowledge" && html`<${Acknowledge} of=${open[1]} onClose=${() => setOpen(null)} onDone=${done} />`}${open?.[0] === "silence" && html`<${SilenceIt} of=${open[1]} onClose=${() => setOpen(null)} onDone=${done} />`}`;
@@ -58,10 +59,11 @@ function SilenceIt({ of, onClose, onDone }) {
 }
 
 function Silences({ off }) {
-  const found = useLoaded(() => get("/alerts/silences"), [alertNews.value]);
+  const found = useLoaded(() => get("/alerts/silences"), [alertNews.value]), rules = useLoaded(() => get("/alerts/rules"), [alertNews.value]);
+  const ruleOf = (id) => rules.data?.rules.find((r) => r.id === id)?.rule.name || id;
   const end = (s) => remove(`/alerts/silences/${encodeURIComponent(s.id)}`, {}).then(() => { toast("The silence has ended"); alertNews.value += 1; }, failed);
   return html`<${Panel} title="Silences"><${Loaded} of=${found}>${(d) => d.silences.length === 0 ? html`<${Empty}>None is in force.<//>` : html`<${Table} label="Silences" rows=${d.silences} keyOf=${(s) => s.id} columns=${[
-    { name: "What", cls: "name", cell: (s) => [s.rule || "all rules", s.execution && `migration ${s.execution.slice(0, 6)}`, ...Object.entries(s.labels).map(([k, v]) => `${k}=${v}`)].filter(Boolean).join(", ") },
+    { name: "What", cls: "name", cell: (s) => [s.rule ? ruleOf(s.rule) : "all rules", s.execution && `migration ${executions.value.get(s.execution)?.name || s.execution.slice(0, 6)}`, ...Object.entries(s.labels).map(([k, v]) => `${k}=${v}`)].filter(Boolean).join(", ") },
     { name: "By", cell: (s) => s.author }, { name: "Reason", cls: "name", cell: (s) => s.reason || DASH }, { name: "Until", num: true, cell: (s) => time(s.until) },
     { name: "", cls: "acts", cell: (s) => html`<button disabled=${off} onClick=${() => end(s)}>End</button>` },
   ]} />`}<//><//>`;

@@ -39,7 +39,10 @@ export default function Dashboards() {
   };
   const drop = () => remove(`/dashboards/${encodeURIComponent(kept.name)}`, {}).then(() => { toast(`${kept.name} was removed`, { text: "Undo", run: () => keep(kept) }); setDialog(null); turn({ name: null }); found.again(); }, failed);
   const panels = shown?.panels || [];
-  const focus = (i, what) => requestAnimationFrame(() => document.querySelector(`[data-panel="${i}"] [data-act="${what}"]`)?.focus());
+  const focus = (i, what) => requestAnimationFrame(() => { // at an end there is no going on: then on the way back
+    const at = (act) => document.querySelector(`[data-panel="${i}"] ${act}:enabled`);
+    (at(`[data-act="${what}"]`) || at("[data-act]"))?.focus();
+  });
   const move = (i, to, what) => { change(moved(panels, i, to)); if (what) focus(to, what); };
   const wide = (i, by) => change(panels.map((p, k) => (k === i ? { ...p, width: Math.min(4, Math.max(1, (p.width ?? 2) + by)) } : p)));
   return html`<div class="row"><h1>Dashboards</h1>

@@ -1,15 +1,29 @@
 /** All migrations there were; two to five of them compared. */
-import { html, useEffect, useRef } from "../lib.js";
+import { html, useEffect, useRef, useState } from "../lib.js";
 import { get } from "../api.js";
 import { happened } from "../store.js";
-import { Badge, Empty, later, Loaded, Panel, Table, toast, useLoaded } from "../parts.js";
-import { bytes, count, DASH, duration, measure, percent, rate, time, waysOf } from "../format.js";
+import { Badge, Empty, later, Loaded, Named, Panel, Table, toast, useAnswer, useLoaded, Ways } from "../parts.js";
+import { bytes, count, DASH, duration, measure, rate, time } from "../format.js";
 import { go, param, turn } from "../main.js";
 import { Pages } from "./migration.js";
 
 const Course = later("", () => import("../course.js"));
 const PAGE = 25, MOST = 5, LONGEST = 24;
-const STATES = [["", "any state"], ["completed", "completed"], ["completed_with_errors", "completed with errors"], ["failed", "failed"], ["cancelled", "cancelled"], ["running", "running"], ["paused", "paused"]];
+const STATES = [["", "any state"], ["completed", "completed"], ["completed_with_errors", "completed with errors"], ["failed", "failed"], ["cancelled", "cancelled"], ["running", "running"], ["paused", "paused"], ["waiting", "waiting"], ["drained", "drained"]];
+
+const SORTS = [["", "newest first"], ["name", "by name"], ["state", "worst first"]];
+const RESTS_MS = 250;
+/** A field whose text counts once nobody types any more. */
+function Search({ value, onChange }) {
+  const [text, set] = useState(value), told = useRef(value);
+  useEffect(() => { if (value !== told.current) { told.current = value; set(value); } }, [value]); // somebody else's, not what was typed here a moment ago
+  useEffect(() => {
+    if (text.trim() === value) return undefined;
+    const rest = setTimeout(() => { told.current = text.trim(); onChange(told.current); }, RESTS_MS);
+    return () => clearTimeout(rest);
+  }, [text]);
+  return html`<label>Search <input type="search" value=${text} onInput=${(e) => set(e.target.value)} placeholder="name or path" size="18" spellcheck=${false} /></label>`;
+}
 
 const CHANGES = ["hello", "execution.created", "execution.state", "execution.forgotten"];
 /** A number that is another one after a migration has come, gone or changed its state. */
@@ -28,15 +42,16 @@ export default function History() {
 }
 
 function List({ picked }) {
-  const offset = Number(param("offset", "0")) || 0, state = param("state");
-  const found = useLoaded(() => get("/migrations", { offset, limit: PAGE, states: state ? [state] : [] }), [offset, state, useEnds()]);
+  const offset = Number(param("offset", "0")) || 0, state = param("state"), sort = param("sort"), search = param("search");
+  const found = useAnswer(() => get("/migrations", { offset, limit: PAGE, states: state ? [state] : [], sort, search }), [offset, state, sort, search], [useEnds()]);
   const toggle = (id) => turn({ pick: (picked.includes(id) ? picked.filter((p) => p !== id) : [...picked, id].slice(-MOST)).join(",") });
+  const choose = (name, label, options, value) => html`<label>${label} <select value=${value} onChange=${(e) => turn({ [name]: e.target.value, offset: null })}>${options.map(([v, t]) => html`<option value=${v}>${t}</option>`)}</select></label>`;
   return html`<h1>History</h1>
-    <${Panel} title="Migrations" end=${html`<span class="row"><label>State <select value=${state} onChange=${(e) => turn({ state: e.target.value, offset: null })}>${STATES.map(([v, t]) => html`<option value=${v}>${t}</option>`)}</select></label><button class="main" disabled=${picked.length < 2} onClick=${() => go("/history", { compare: picked.join(",") })}>Compare ${picked.length || ""}</button></span>`}>
-      <${Loaded} of=${found}>${(d) => d.executions.length === 0 ? html`<${Empty}>There are none.<//>` : html`<${Table} label="Migrations" rows=${d.executions} keyOf=${(v) => v.id} columns=${[
+    <${Panel} title="Migrations" end=${html`<span class="row"><${Search} value=${search} onChange=${(text) => turn({ search: text, offset: null })} />${choose("state", "State", STATES, state)}${choose("sort", "Order", SORTS, sort)}<button class="main" disabled=${picked.length < 2} onClick=${() => go("/history", { compare: picked.join(",") })}>Compare ${picked.length || ""}</button></span>`}>
+      <${Loaded} of=${found}>${(d) => d.executions.length === 0 ? html`<${Empty}>${state || search ? "None is like that." : "There are none."}<//>` : html`<${Table} key=${d.of} label="Migrations" rows=${d.executions} keyOf=${(v) => v.id} columns=${[
         { name: "Compare", cell: (v) => html`<input type="checkbox" aria-label=${`Compare ${v.name}`} checked=${picked.includes(v.id)} onChange=${() => toggle(v.id)} />` },
         { name: "State", cell: (v) => html`<${Badge} kind=${v.state} />` },
-        { name: "Migration", cls: "name", cell: (v) => html`<a href=${`/migrations/${v.id}`}>${v.name}</a><span class="sub">${waysOf(v)}</span>` },
+        { name: "Migration", cls: "name", cell: (v) => html`<${Named} of=${v} /><${Ways} of=${v} />` },
         { name: "Done", num: true, cell: (v) => html`${bytes(v.progress.done.bytes)}<span class="sub">${count(v.progress.done.entries)} entries</span>` },
         { name: "Failed", num: true, cell: (v) => count(v.progress.failed.entries) },
         { name: "Took", num: true, cell: (v) => duration(v.progress.seconds_elapsed) },
@@ -64,7 +79,7 @@ const NAMES = { bytes: "Moved", active_s: "Active", held_s: "Held", average_byte
 const nameOf = (name) => NAMES[name] || `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
 /** A name as the head of a column: there is room for five. */
 const short = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
-const changeOf = (change, verdict) => (verdict === "same" ? "same" : `${change >= 0 ? "+" : "−"}${percent(Math.abs(100 * change), 0)} ${verdict}`);
+const changeOf = (change, verdict) => (verdict === "same" ? "same" : `${change >= 0 ? "+" : "−"}${count(Math.abs(100 * change))} % ${verdict}`);
 
 function Compare({ ids }) {
   const found = useLoaded(() => get("/compare", { ids }), [ids.join(",")]);

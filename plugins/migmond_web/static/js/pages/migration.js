@@ -2,16 +2,18 @@
 import { html, useEffect, useRef, useState } from "../lib.js";
 import { get, undo } from "../api.js";
 import { executions, happened, may, usable } from "../store.js";
-import { Ago, Badge, Bar, Choice, Empty, Failure, failed, later, Loaded, Panel, Table, Tile, toast, useBeat, useLoaded } from "../parts.js";
+import { Ago, Badge, Bar, Choice, Empty, Failure, failed, later, Loaded, Panel, Table, Tile, toast, useAnswer, useBeat, useLoaded } from "../parts.js";
 import { phases } from "../phases.js";
-import { bytes, count, DASH, duration, moved, percent, rate, ratio, time, waysOf } from "../format.js";
+import { below, bytes, count, DASH, duration, moved, percent, rate, ratio, time, waysOf } from "../format.js";
 import { param, turn } from "../main.js";
 import { apply, CAN_STEER, Controls, Intervene } from "../controls.js";
 import { Left } from "./overview.js";
 
-const LOOK_MS = 3000, PAGE = 50;
+const LOOK_MS = 3000, PAGE = 25;
 const Charts = later("Charts", () => import("../runcharts.js"));
 const Ending = later("", () => import("../ending.js"));
+const ENDED = ["completed", "failed", "cancelled", "completed_with_errors"];
+const LEAST_SHARE = 0.0005; // less is told as 0.0 %
 const STEPS = [["scan", "Scan"], ["copy", "Copy"], ["delete", "Delete sources"], ["directories", "Directories"], ["finished", "Finish"]];
 
 /** A value that changes every few seconds while the page is seen, and whenever something happens to this migration. */
@@ -28,15 +30,23 @@ export default function Migration({ id }) {
   return html`<${Known} id=${id} />`;
 }
 
+/** How well it does; once it is over, what its report says. */
+function useScore(id, over, running) {
+  const found = useLoaded(() => (over ? get(`/${encodeURIComponent(id)}/report`) : Promise.resolve(null)), [id, over]);
+  const { data, error } = found, value = data ? data.score?.score ?? null : running?.[id] === undefined ? null : 100 * running[id];
+  return { value, why: value !== null ? "" : data?.score?.reason || data?.reason || error?.message || "not known yet" };
+}
+
 function Known({ id }) {
   const known = executions.value.get(id), [beat, news] = useNews(id);
   const session = useLoaded(() => get(`/${encodeURIComponent(id)}`), [id, beat]);
   const timeline = useLoaded(() => get(`/${encodeURIComponent(id)}/timeline`), [id, news]);
   const around = useLoaded(() => get("/dashboard", { executions: false }), [id, beat]);
-  const alerts = around.data && (around.data.alerts?.alerts || []).filter((a) => a.execution === id && a.state === "firing"), score = around.data?.scores?.[id];
+  const alerts = around.data && (around.data.alerts?.alerts || []).filter((a) => a.execution === id && a.state === "firing");
   const view = known || (session.error?.status === 404 ? null : session.data?.execution);
-  if (!view) return session.error ? html`<h1>Migration</h1><${Failure} error=${session.error} again=${session.again} />` : html`<p class="empty" role="status">Loading …</p>`;
-  const live = !["completed", "failed", "cancelled", "completed_with_errors"].includes(view.state);
+  const over = ENDED.includes(view?.state), score = useScore(id, over, around.data?.scores);
+  if (!view) return session.error ? html`<h1>Migration</h1><${Failure} error=${session.error} again=${session.again} /><p><a href="/history">History</a></p>` : html`<p class="empty" role="status">Loading …</p>`;
+  const live = !over;
   const p = view.progress, s = session.data, rates = s?.performance?.rates;
   return html`<p><a href="/">Overview</a> / ${view.name}</p>
     <div class="row title"><h1>${view.name}</h1><${Badge} kind=${view.state} /><span class="dim">${waysOf(view)} · ${view.id.slice(0, 6)}</span><span class="row end"><${Controls} of=${view} cancel />${!live && html`<${Ending} of=${view} />`}</span></div>
@@ -45,15 +55,15 @@ function Known({ id }) {
       <p class="row"><strong>${p.percent_done === null ? "scanning" : percent(p.percent_done)}</strong><span>${bytes(moved(p))} of ${bytes(p.planned.bytes)}${p.growing ? " so far" : ""}</span><span>${count(p.done.entries)} of ${count(p.planned.entries)} entries</span>${live ? html`<span class="left">${p.seconds_remaining === null ? "" : "done in "}<${Left} of=${p} /></span>` : html`<span>took ${duration(p.seconds_elapsed)}, ended ${time(view.finished_at)}</span>`}</p>
       <${Steps} of=${view} timeline=${timeline.data} /></div></section>
     <div class="tiles">
-      <${Tile} name="Current throughput" value=${rate(live ? p.bytes_per_s : null)} more=${rates?.average ? `average ${rate(rates.average.bytes_per_s)}${s.peak_bytes_per_s ? `, peak ${rate(s.peak_bytes_per_s)}` : ""}` : ""} />
-      <${Tile} name="Efficiency score" value=${score === undefined ? DASH : `${Math.round(100 * score)} / 100`} more=${score === undefined ? "not known yet" : ""} />
+      <${Tile} name=${live ? "Current throughput" : "Average throughput"} value=${rate(live ? p.bytes_per_s : p.seconds_elapsed > 0 ? p.done.bytes / p.seconds_elapsed : null)} more=${live && rates?.average ? `average ${rate(rates.average.bytes_per_s)}${s.peak_bytes_per_s ? `, peak ${rate(s.peak_bytes_per_s)}` : ""}` : ""} />
+      <${Tile} name="Efficiency score" value=${score.value === null ? DASH : `${Math.round(score.value)} / 100`} more=${score.why} />
       <${Tile} name="Entries" value=${live && p.entries_per_s !== null ? `${count(p.entries_per_s)}/s` : DASH} more=${`${count(p.skipped.entries)} skipped, ${count(p.in_flight.entries)} in flight`} />
       <${Tile} name="Active alerts" value=${alerts ? count(alerts.length) : DASH} kind=${alerts?.length ? "warning" : ""} more=${alerts?.length ? html`${alerts[0].rule_name}, <${Ago} at=${alerts[0].fired_at} />` : ""} />
       <${Tile} name="Errors" value=${count(p.failed.entries)} kind=${p.failed.entries ? "critical" : ""} more=${p.failed.entries ? "their sources are untouched" : ""} />
       <${Tile} name="Movers" value=${count(view.movers.length)} more=${s ? `${s.resources.cpu_s === null ? "" : `CPU ${duration(s.resources.cpu_s)}, `}${bytes(s.resources.resident_bytes)} RAM` : ""} /></div>
     <${Charts} of=${view} timeline=${timeline.data} />
     <div class="two">${s?.performance && html`<${Time} of=${view} time=${s.performance.time} />`}<${LargeFiles} of=${view} beat=${beat} live=${live} /></div>
-    <div class="two"><${Breakdown} id=${view.id} beat=${beat} /><${Batches} id=${view.id} beat=${beat} /></div>
+    <div class="two"><${Breakdown} of=${view} beat=${beat} /><${Batches} id=${view.id} beat=${beat} /></div>
     <${Errors} of=${view} beat=${p.failed.entries} />
     <${Changes} of=${view} beat=${news} />
     <div class="two"><${Timeline} found=${timeline} /><${Files} id=${view.id} beat=${beat} /></div>`;
@@ -70,7 +80,7 @@ function Steps({ of, timeline }) {
 function Time({ of, time: t }) {
   const [open, setOpen] = useState(null);
   return html`<${Panel} title="Where the time goes" end=${t.seconds ? `of ${duration(t.seconds)} of its movers` : ""}>
-    ${t.shares.length === 0 ? html`<${Empty}>${t.reason || "Nothing was measured yet."}<//>` : html`<${Table} label="Where the time goes" rows=${t.shares} keyOf=${(s) => s.cause} columns=${[
+    ${t.shares.length === 0 ? html`<${Empty}>${t.reason || "Nothing was measured yet."}<//>` : html`<${Table} label="Where the time goes" rows=${t.shares.filter((s) => s.share >= LEAST_SHARE)} keyOf=${(s) => s.cause} columns=${[
       { name: "Cause", cell: (s) => s.title },
       { name: "Share", cls: "full", cell: (s) => html`<${Bar} value=${100 * s.share} label=${s.title} />${ratio(s.share)}` },
       { name: "Evidence", cls: "name", cell: (s) => s.evidence || DASH },
@@ -87,32 +97,27 @@ function formOf(s) {
 
 function LargeFiles({ of, beat, live }) {
   const [offset, setOffset] = useState(0);
-  const found = useLoaded(() => get(`/${of.id}/large-files`, { offset, limit: 10 }), [of.id, offset, live ? beat : 0]);
+  const found = useAnswer(() => get(`/${of.id}/large-files`, { offset, limit: 10 }), [of.id, offset], [live ? beat : 0]);
   const skip = (f) => apply(of, { type: "skip", selector: { under: below(f.path, of.sources) } });
-  return html`<${Panel} title="Large files"><${Loaded} of=${found}>${(d) => d.files.length === 0 ? html`<${Empty}>No file of 64 MiB or more is at hand.<//>` : html`<${Table} label="Large files" rows=${d.files} keyOf=${(f) => f.path} columns=${[
-    { name: "File", cls: "name", cell: (f) => html`${f.path}<span class="sub">${f.state}</span>` },
-    { name: "Progress", cls: "full", cell: (f) => html`<${Bar} value=${f.size ? (100 * f.bytes_done) / f.size : 100} label=${f.path} /><span class="sub">${percent(f.size ? (100 * f.bytes_done) / f.size : 100)} of ${bytes(f.size)}</span>` },
+  return html`<${Panel} title="Large files"><${Loaded} of=${found}>${(d) => d.files.length === 0 ? html`<${Empty}>No file of 64 MiB or more is at hand.<//>` : html`<${Table} key=${d.of} label="Large files" rows=${d.files} keyOf=${(f) => f.path} columns=${[
+    { name: "File", cls: "name", cell: (f) => html`${below(f.path, of.sources)}<span class="sub">${f.state}</span>` },
+    { name: "Progress", cls: "full", cell: (f) => html`<${Bar} value=${f.size ? (100 * f.bytes_done) / f.size : 100} label=${below(f.path, of.sources)} /><span class="sub">${percent(f.size ? (100 * f.bytes_done) / f.size : 100)} of ${bytes(f.size)}</span>` },
     { name: "Rate", num: true, cell: (f) => rate(f.bytes_per_s) },
     { name: "ETA", num: true, cell: (f) => f.seconds_remaining === null ? f.reason || DASH : duration(f.seconds_remaining) },
-    { name: "", cls: "acts", cell: (f) => f.ended_at === null && html`<button disabled=${!usable() || !may("operator")} onClick=${() => skip(f)} aria-label=${`Skip ${f.path}`}>Skip</button>` },
+    { name: "", cls: "acts", cell: (f) => f.ended_at === null && html`<button disabled=${!usable() || !may("operator")} onClick=${() => skip(f)} aria-label=${`Skip ${below(f.path, of.sources)}`}>Skip</button>` },
   ]} /><${Pages} offset=${offset} size=${10} total=${d.total} set=${setOffset} />`}<//><//>`;
 }
 
-/** A path as selectors have it: below the source that it comes from. `under` is path text as it is shown, so that no character of it is a pattern. */
-function below(path, sources) {
-  const source = sources.filter((s) => path.startsWith(`${s.replace(/\/$/, "")}/`)).sort((a, b) => b.length - a.length)[0];
-  return source === undefined ? path : path.slice(source.replace(/\/$/, "").length + 1);
-}
+export const Pages = ({ offset, size, total, set }) => total <= size ? null : html`<p class="row in"><button disabled=${offset === 0} onClick=${() => set(Math.max(0, offset - size))}>Previous</button><span>${offset + 1} ${DASH} ${Math.min(total, offset + size)} of ${count(total)}</span><button disabled=${offset + size >= total} onClick=${() => set(offset + size)}>Next</button></p>`;
 
-export const Pages = ({ offset, size, total, set }) => total <= size ? null : html`<p class="row in"><button disabled=${offset === 0} onClick=${() => set(Math.max(0, offset - size))}>Earlier</button><span>${offset + 1} ${DASH} ${Math.min(total, offset + size)} of ${count(total)}</span><button disabled=${offset + size >= total} onClick=${() => set(offset + size)}>Later</button></p>`;
-
-function Breakdown({ id, beat }) {
-  const by = param("by", "type");
+function Breakdown({ of, beat }) {
+  const by = param("by", "type"), { id, sources } = of;
   const found = useLoaded(() => get(`/${id}/breakdown`, { by: [by], limit: 20 }), [id, by, beat]);
-  const name = (r) => (by === "type" ? r.type : by === "size" ? r.size : r.directory === "" ? "(top)" : r.directory) ?? "the rest";
+  const directory = (path) => (sources.length > 1 ? path : ["", ...sources].includes(path) ? "(top)" : below(path, sources)); // of several, it says of which
+  const name = (r) => (by === "type" ? r.type : by === "size" ? r.size : r.directory === null ? null : directory(r.directory)) ?? "the rest";
   return html`<${Panel} title="Breakdown" end=${html`<${Choice} label="Breakdown by" options=${[["type", "Type"], ["size", "Size"], ["directory", "Directory"]]} value=${by} onChange=${(v) => turn({ by: v })} />`}><${Loaded} of=${found}>${(d) => d.rows.length === 0 ? html`<${Empty}>${d.reason || "Nothing was found yet."}<//>` : html`<${Table} label=${`Progress by ${by}`} rows=${d.rows} keyOf=${name} columns=${[
     { name: by[0].toUpperCase() + by.slice(1), cls: "name", cell: name },
-    { name: "Progress", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${bytes(r.planned.bytes)}</span>` },
+    { name: "Progress", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
     { name: "Done", num: true, cell: (r) => html`${count(r.done.entries)}<span class="sub">of ${count(r.planned.entries)}</span>` },
     { name: "Failed", num: true, cell: (r) => count(r.failed.entries) },
   ]} />`}<//><//>`;
@@ -151,7 +156,7 @@ function Changes({ of, beat }) {
     { name: "What", cls: "name", cell: (i) => html`${i.what || i.kind.replaceAll("_", " ")}<span class="sub">${[i.before, i.after].filter(Boolean).join(" → ")}</span>` },
     { name: "Who", cell: (i) => i.author },
     { name: "Reason", cls: "name", cell: (i) => i.reason || DASH },
-    { name: "Until", cell: (i) => i.ended_at ? `${i.ended_by} ${time(i.ended_at)}` : i.until ? time(i.until) : DASH },
+    { name: "Until", cell: (i) => i.ended_at ? `${i.ended_by === "expired" ? "over since" : `taken back by ${i.ended_by}`} ${time(i.ended_at)}` : i.until ? time(i.until) : DASH },
     { name: "", cls: "acts", cell: (i) => i.undo && !i.ended_at && html`<button disabled=${!usable() || !may("operator")} onClick=${() => back(i)}>Revert</button>` },
   ]} />`}<//><//>`;
 }
@@ -167,10 +172,10 @@ const FILE_KIND = { done: "completed", failed: "failed", running: "running" };
 function Files({ id, beat }) {
   const state = param("files", "failed"), [after, setAfter] = useState([0]);
   useEffect(() => setAfter([0]), [state, id]);
-  const found = useLoaded(() => get(`/${id}/files`, { selector: state === "all" ? {} : { states: [state] }, after: after.at(-1), limit: PAGE }), [id, state, after.at(-1), state === "done" || state === "all" ? 0 : beat]);
-  return html`<${Panel} title="Files" end=${html`<${Choice} label="Files that are" options=${[["all", "All"], ["pending", "Pending"], ["running", "Running"], ["done", "Done"], ["skipped", "Skipped"], ["failed", "Failed"]]} value=${state} onChange=${(v) => turn({ files: v })} />`}><${Loaded} of=${found}>${(d) => html`${d.tasks.length === 0 ? html`<${Empty}>${d.next === null ? "None." : "None among those looked at."}<//>` : html`<${Table} label="Files" rows=${d.tasks} keyOf=${(t) => t.number} columns=${[
-    { name: "Path", cls: "name", cell: (t) => html`${t.path}<span class="sub">${t.fault || ""}</span>` },
+  const found = useAnswer(() => get(`/${id}/files`, { selector: state === "all" ? {} : { states: [state] }, after: after.at(-1), limit: PAGE }), [id, state, after.at(-1)], [state === "done" || state === "all" ? 0 : beat]);
+  return html`<${Panel} title="Files" end=${html`<${Choice} label="Files that are" options=${[["all", "All"], ["pending", "Pending"], ["running", "Running"], ["done", "Done"], ["skipped", "Skipped"], ["failed", "Failed"]]} value=${state} onChange=${(v) => turn({ files: v })} />`}><${Loaded} of=${found}>${(d) => html`${d.tasks.length === 0 ? html`<${Empty}>${d.next === null ? "None." : "None among those looked at."}<//>` : html`<${Table} key=${d.of} label="Files" rows=${d.tasks} keyOf=${(t) => t.number} columns=${[
+    { name: "Path", cls: "name", cell: (t) => html`${t.path === "." ? "(top)" : t.path}<span class="sub">${t.fault || ""}</span>` },
     { name: "Size", num: true, cell: (t) => t.type === "file" ? bytes(t.size) : t.type },
     { name: "State", cell: (t) => html`<${Badge} kind=${FILE_KIND[t.state]} >${t.state}<//>` },
-  ]} />`}<p class="row in"><button disabled=${after.length === 1} onClick=${() => setAfter(after.slice(0, -1))}>Earlier</button><button disabled=${d.next === null} onClick=${() => setAfter([...after, d.next])}>Later</button></p>`}<//><//>`;
+  ]} />`}<p class="row in"><button disabled=${after.length === 1} onClick=${() => setAfter(after.slice(0, -1))}>Previous</button><button disabled=${d.next === null} onClick=${() => setAfter([...after, d.next])}>Next</button></p>`}<//><//>`;
 }

@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { alertNews, asOf, connection, executions, may, usable } from "../store.js";
-import { Ago, Badge, Bar, Empty, every, Failure, failed, later, Loading, Panel, shared, Table, Tile } from "../parts.js";
+import { Ago, Badge, Bar, Empty, every, Failure, failed, later, Loading, Named, Panel, shared, Table, Tile, Ways } from "../parts.js";
 import { bytes, count, DASH, duration, measure, moved, percent, rate, ratio, waysOf } from "../format.js";
 import { canBe, Controls, Several } from "../controls.js";
 
@@ -74,10 +74,10 @@ export default function Overview() {
       ${asOf.value === null ? (first ? html`<${Empty}>What runs is not known.<//>` : html`<${Loading} />`) : live.length === 0 ? html`<${Empty}>Nothing runs. <a href="/start">Start a migration</a>, or <code>migmon run SRC DST</code> in a terminal.<//>` : html`<${Table} label="Active migrations" keyOf=${(v) => v.id} rows=${live} also=${(v) => `${picks.includes(v.id)} ${scores[v.id]} ${steers}`} columns=${[
         ...(steers ? [{ name: "Pick", hidden: true, cls: "pick", by: (v) => picks.includes(v.id), cell: (v) => html`<input type="checkbox" aria-label=${`Pick ${v.name}`} checked=${picks.includes(v.id)} onChange=${() => toggle(v.id)} />` }] : []),
         { name: "State", by: (v) => v.state, cell: (v) => html`<${Badge} kind=${v.state} />` },
-        { name: "Migration", cls: "name", by: waysOf, cell: (v) => html`<a href=${`/migrations/${v.id}`}>${v.name}</a><span class="sub">${waysOf(v)}</span>` },
+        { name: "Migration", cls: "name main", by: waysOf, cell: (v) => html`<${Named} of=${v} /><${Ways} of=${v} />` },
         { name: "Progress", cls: "full", cell: (v) => html`<${Progress} of=${v.progress} />` },
         { name: "Rate", num: true, cell: (v) => rate(v.progress.bytes_per_s) },
-        { name: "ETA (80 %)", num: true, cell: (v) => html`<${Left} of=${v.progress} />` },
+        { name: "ETA (80 %)", num: true, cls: "eta", cell: (v) => html`<${Left} of=${v.progress} />` },
         { name: "Files", num: true, cell: (v) => html`${count(v.progress.done.entries)}<span class="sub">of ${count(v.progress.planned.entries)}</span>` },
         { name: "Errors", num: true, cell: (v) => count(v.progress.failed.entries) },
         { name: "Score", num: true, cell: (v) => scores[v.id] === undefined ? DASH : Math.round(100 * scores[v.id]) },
@@ -94,7 +94,7 @@ export default function Overview() {
     ${charts}
     ${ended.length > 0 && html`<${Panel} title="Ended lately"><${Table} label="Ended lately" keyOf=${(v) => v.id} rows=${ended} also=${() => ""} columns=${[
       { name: "State", cell: (v) => html`<${Badge} kind=${v.state} />` },
-      { name: "Migration", cls: "name", cell: (v) => html`<a href=${`/migrations/${v.id}`}>${v.name}</a><span class="sub">${waysOf(v)}</span>` },
+      { name: "Migration", cls: "name", cell: (v) => html`<${Named} of=${v} /><${Ways} of=${v} />` },
       { name: "Moved", num: true, cell: (v) => html`${bytes(v.progress.done.bytes)}<span class="sub">${count(v.progress.done.entries)} entries</span>` },
       { name: "Errors", num: true, cell: (v) => count(v.progress.failed.entries) },
       { name: "Took", num: true, cell: (v) => duration(v.progress.seconds_elapsed) },

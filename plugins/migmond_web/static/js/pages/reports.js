@@ -2,7 +2,7 @@
 import { html } from "../lib.js";
 import { get } from "../api.js";
 import { BASE } from "../host.js";
-import { Badge, Choice, Empty, Loaded, Panel, Table, Tile, toast, failed, useLoaded } from "../parts.js";
+import { Badge, Choice, Empty, Loaded, Named, Panel, Table, Tile, toast, failed, useLoaded } from "../parts.js";
 import { bytes, count, DASH, digits, duration, energy, rate, time } from "../format.js";
 import { save } from "../saving.js";
 import { param, turn } from "../main.js";
@@ -37,7 +37,7 @@ export default function Reports() {
         <${Tile} name="Cost" value=${d.cost.amount === null ? DASH : `${d.cost.amount.toFixed(2)} ${d.cost.currency}`} more=${d.cost.energy_j === null ? "" : energy(d.cost.energy_j)} /></div>
       <${Panel} title="Migrations">${d.executions.length === 0 ? html`<${Empty}>None ran in this time.<//>` : html`<${Table} label="Migrations" rows=${d.executions} keyOf=${(r) => r.id} columns=${[
         { name: "State", cell: (r) => html`<${Badge} kind=${r.state} />` },
-        { name: "Migration", cls: "name", cell: (r) => html`<a href=${`/migrations/${r.id}`}>${r.name}</a><span class="sub">${[r.source, r.target].filter(Boolean).join(" → ")}</span>` },
+        { name: "Migration", cls: "name", cell: (r) => html`<${Named} of=${r} /><span class="sub">${[r.source, r.target].filter(Boolean).join(" → ")}</span>` },
         { name: "Moved", num: true, cell: (r) => html`${bytes(r.done.bytes)}<span class="sub">${count(r.done.entries)} entries</span>` },
         { name: "Failed", num: true, cell: (r) => count(r.failed) },
         { name: "Average", num: true, cell: (r) => html`${rate(r.average_bytes_per_s)}<span class="sub">peak ${rate(r.peak_bytes_per_s)}</span>` },

@@ -20,7 +20,7 @@ export default function Start() {
   const run = async (what, act) => { setBusy(what); setError(null); try { await act(); } catch (e) { setError(e); } setBusy(""); };
   const check = (e) => { e.preventDefault(); run("check", async () => setVerdict(await post("/plans/check", { plan: plan() }))); };
   const start = () => run("start", async () => { const view = await post("/migrations", { plan: plan(), name: f.name.trim() }, { "Idempotency-Key": crypto.getRandomValues(new Uint32Array(4)).join("-") }); go(`/migrations/${view.id}`); });
-  const path = (name, label) => html`<label class="field"><span>${label}</span><span class="row"><input class="grow" value=${f[name]} onInput=${set(name)} required autocomplete="off" spellcheck=${false} placeholder="/an/absolute/path" /><button type="button" onClick=${() => setBrowse(name)} aria-label=${`Browse for the ${name}`}>Browse…</button></span></label>`;
+  const path = (name, label) => html`<div class="field"><label for=${`start-${name}`}>${label}</label><span class="row"><input class="grow" id=${`start-${name}`} value=${f[name]} onInput=${set(name)} required autocomplete="off" spellcheck=${false} placeholder="/an/absolute/path" /><button type="button" onClick=${() => setBrowse(name)} aria-label=${`Browse for the ${name}`}>Browse…</button></span></div>`;
   const choose = (name, label, options) => html`<label class="field"><span>${label}</span><select value=${f[name]} onChange=${set(name)}>${options.map(([v, t]) => html`<option value=${v}>${t}</option>`)}</select></label>`;
   return html`<h1>Start a migration</h1>${error && html`<${Failure} error=${error} />`}
     <${Panel} title="Plan"><form class="in" onSubmit=${check}>

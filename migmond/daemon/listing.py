@@ -1,12 +1,13 @@
-"""Which executions a page of their list has, and in which order."""
+"""Which executions a list has, in which order, and how many of them fit a page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput
 from migmond.domain.execution import Execution
+from migmond.domain.names import to_text
 from migmond.domain.states import ExecutionState
 
 _VIEW_BYTES = 2_000
@@ -17,17 +18,29 @@ _MAX_PAGE_BYTES = 4 << 20
 _STATES = frozenset(s.value for s in ExecutionState)
 _STATE_ORDER = ("failed", "completed_with_errors", "paused", "cancelling", "draining", "running", "waiting", "created")
 """Worst first; all others come after."""
+_LONGEST = 4096
+"""Characters of what is searched for: no path is longer."""
 
 
-def in_states(executions: list[Execution], states: Sequence[str]) -> list[Execution]:
-    """Return those that are in one of `states`; all of them when there are none.
+def wanted(params: api.ListParams) -> Callable[[Execution], bool]:
+    """Return what tells of an execution whether it is listed.
 
     Raises:
-        InvalidInput: there is no such state.
+        InvalidInput: there is no such state, or the text that is searched for is longer than any path.
     """
-    if unknown := sorted(set(states) - _STATES):
+    if unknown := sorted(set(params.states) - _STATES):
         raise InvalidInput(f"there is no state {unknown[0][:40]!r}", hint=f"states are {', '.join(sorted(_STATES))}")
-    return [e for e in executions if e.state.value in states] if states else executions
+    if len(params.search) > _LONGEST:
+        raise InvalidInput(f"nothing is longer than {_LONGEST} characters", hint="search for less")
+    states, text = frozenset(params.states or _STATES), params.search.strip().casefold()
+    return lambda e: e.state.value in states and (not text or any(text in told.casefold() for told in _texts(e)))
+
+
+def _texts(execution: Execution) -> list[str]:
+    """Return what people know it by. Paths as they are shown: that is what people copy."""
+    plan = execution.plan
+    paths = [*(s.path for s in plan.sources), plan.destination, *(d.path for d in execution.further)]
+    return [execution.name, execution.id, *map(to_text, paths)]
 
 
 def that_fit(views: list[api.ExecutionView]) -> Iterator[api.ExecutionView]:
@@ -43,11 +56,7 @@ def that_fit(views: list[api.ExecutionView]) -> Iterator[api.ExecutionView]:
 
 
 def sort_key(sort: str) -> Callable[[api.ExecutionView], tuple[object, ...]]:
-    """Return what puts executions in an order that people ask for.
-
-    Raises:
-        InvalidInput: there is no such order.
-    """
+    """Return the key of an order as ListParams has it. Raises InvalidInput: there is no such order."""
     order = {state: i for i, state in enumerate(_STATE_ORDER)}
     keys: dict[str, Callable[[api.ExecutionView], tuple[object, ...]]] = {
         "name": lambda v: (v.name,),
