@@ -14,9 +14,9 @@ from migmond.domain.execution import Execution
 from migmond.domain.fault import Phase
 from migmond.domain.session import Ended, SessionRecord
 from migmond.domain.states import TaskState
+from migmond.engine.restarting import RESTARTABLE
 from migmond.engine.roster import Roster
 from migmond.engine.settings import Surroundings
-from migmond.engine.steering import RESTARTABLE
 from migmond.engine.verifications import Verifications
 from migmond.planning.retention import deletes, refusal
 from migmond.ports import (

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 import trio
 
-from migmond.domain.changes import CancelPending, Change, PutIntervention, Retry
-from migmond.domain.entry import EntryType
+from migmond.domain.changes import CancelPending, PutIntervention, Retry
 from migmond.domain.errors import Conflict, InvalidInput
-from migmond.domain.execution import Execution, Stage, Tally
+from migmond.domain.execution import Execution, Tally
 from migmond.domain.hold import Hold
 from migmond.domain.intervention import Intervention
-from migmond.domain.states import EXECUTION_TRANSITIONS, ExecutionState, TaskState, advance
+from migmond.domain.states import EXECUTION_TRANSITIONS, ExecutionState
 from migmond.domain.steering import (
     Cancel,
     Drain,
@@ -35,15 +34,13 @@ from migmond.engine.changer import Changer, Means
 from migmond.engine.locating import extent_notes
 from migmond.engine.previews import Picked, effect_of, pace_of, picked_by, refuse_unsuitable
 from migmond.engine.recording import Ask
+from migmond.engine.restarting import RESTARTABLE, Restarting
+from migmond.engine.retries import Retries
 from migmond.engine.rollbacks import refuse_while_undone
 from migmond.engine.routing import Routing, Seen
-from migmond.engine.run import Run
 from migmond.planning.actions import checked_for_s, refuse_too_many
 from migmond.planning.effects import with_standing
 from migmond.planning.standing import next_hold_number
-
-RESTARTABLE = frozenset({ExecutionState.DRAINED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.FAILED})
-_RETRYING = frozenset({Stage.SCAN, Stage.COPY})
 
 
 class Steering(Changer):
@@ -52,6 +49,8 @@ class Steering(Changer):
     def __init__(self, means: Means) -> None:
         super().__init__(means)
         self._routing = Routing(means)
+        self._restarts = Restarting(means)
+        self._retries = Retries(means, self._restarts)
         self._asking: defaultdict[tuple[str, str], trio.Lock] = defaultdict(trio.Lock)
 
     # --- what is asked for -------------------------------------------------------------------------
@@ -139,7 +138,7 @@ class Steering(Changer):
             case Drain():
                 return await self._drain(execution, ask)
             case RetryAction():
-                return await self._retry(execution, ask, picked)
+                return await self._retries.retry(execution, ask)
             case _:
                 return await self._stand(execution, ask, ask.action, picked, seen)
 
@@ -205,7 +204,7 @@ class Steering(Changer):
             )
         if selector.selects_all and run is None and verifier is None and now.state in RESTARTABLE:
             refuse_while_undone(now, self._roster.all())
-            return await self._restart(now, ask, [Retry(now.key, durable=retrying.removes(now))], Tally())
+            return await self._restarts.restart(now, ask, [Retry(now.key, durable=retrying.removes(now))], Tally())
         stops = {verifier.stopped_by} if verifier is not None else set[str]()
         if verifier is not None:
             if not verifier.held:
@@ -225,41 +224,6 @@ class Steering(Changer):
             left = tuple(h for h in now.holds if h not in lifted)
             await self._recording.put(msgspec.structs.replace(now, holds=left), [*overs, record])
         return record
-
-    async def _restart(
-        self, now: Execution, ask: Ask, changes: Sequence[Change], failed: Tally, retried: Intervention | None = None
-    ) -> Intervention:
-        """Set an ended execution going again; holds on all of it are lifted, those on some of it stay.
-
-        Args:
-            retried: the record of a retry; None for a resume.
-        """
-        self._verifications.refuse_while_verified(now)
-        held = [h for h in now.holds if h.selector.selects_all]
-        again = msgspec.structs.replace(
-            now,
-            state=advance(EXECUTION_TRANSITIONS, now.state, ExecutionState.RUNNING),
-            totals=msgspec.structs.replace(now.totals, failed=failed),
-            finished_at=None,
-            reason="",
-            holds=tuple(h for h in now.holds if h not in held),
-        )
-        record = retried or self._recording.made(now, ask, None)
-        made: list[Intervention] = []
-
-        def told(begun: Execution) -> Change:
-            made.append(retried or msgspec.structs.replace(record, after=begun.state.value))
-            return PutIntervention(made[0])
-
-        overs = self._records.over((h.intervention for h in held), ask.author, record.at)
-        try:
-            await self._roster.set_going(again, told, *changes, *(PutIntervention(o) for o in overs))
-        except BaseException:
-            self._records.again(overs)
-            raise
-        self._records.add(made[0], lasting=False)
-        self._recording.tell([*overs, *made])
-        return made[0]
 
     async def _cancel(self, execution: Execution, ask: Ask) -> Intervention | None:
         run = await self._roster.controllable(execution)
@@ -318,78 +282,10 @@ class Steering(Changer):
         await self._roster.journaled(now)
         return record
 
-    async def _retry(self, execution: Execution, ask: Ask, picked: Picked | None) -> Intervention:
-        run = await self._roster.controllable(execution)
-        now = self._roster.now(execution)
-        picked = await picked_by(self._surroundings, now, run, ask.action)  # again: others may have tried them
-        assert picked is not None
-        if not picked.failed:
-            raise Conflict(
-                f"nothing of what was picked has failed any more: {now.name} is {now.state}",
-                hint=f"migmon errors {now.id[:6]} shows what has",
-            )
-        if run is not None:
-            return await self._retry_running(run, ask, picked)
-        if now.state not in RESTARTABLE:
-            raise Conflict(f"{now.name} is {now.state}: there is nothing to retry", hint=f"migmon errors {now.id[:6]}")
-        self._verifications.refuse_while_verified(now)
-        refuse_while_undone(now, self._roster.all())
-        failed = now.totals.failed.plus(-picked.tally.entries, -picked.tally.bytes)
-        record = retrying.begun(self._recording.made(now, ask, picked))
-        *early, last = retrying.pieces(picked.failed)
-        # When the daemon is cut off here, the record says how many are pending: whoever resumes it tries them.
-        for piece in early:
-            record, gone = retrying.counted(record, piece), retrying.tally_of(piece)
-            left = now.totals.failed.plus(-gone.entries, -gone.bytes)
-            now = msgspec.structs.replace(now, totals=msgspec.structs.replace(now.totals, failed=left))
-            await self._recording.put(now, [record], retrying.try_again(now, piece))
-        record = retrying.counted(record, last)
-        return await self._restart(now, ask, [retrying.try_again(now, last)], failed, record)
-
-    async def _retry_running(self, run: Run, ask: Ask, picked: Picked) -> Intervention:
-        now = run.execution
-        if not _tries_again(now):
-            raise _past_copying(now)
-        # A directory that could not be listed is the scan's, which goes through them once.
-        tasks = [t for t in picked.failed if t.type is not EntryType.DIRECTORY]
-        if not tasks:
-            raise Conflict(
-                "only directories have failed: they are listed anew when the migration is resumed",
-                hint=f"when it has ended: migmon resume {now.id[:6]}",
-            )
-        await run.let_go(tasks)
-        record = retrying.begun(self._recording.made(now, ask, Picked(retrying.tally_of(tasks))))
-        self._records.add(record, lasting=False)
-        for picks in retrying.pieces(tasks):
-            async with run.naming():  # a first name may have become a further one since it was picked
-                rows = await self._surroundings.journal.get_tasks(now.key, [t.number for t in picks])
-                piece = [t for t in rows.values() if t.state is TaskState.FAILED]
-                if not _tries_again(run.execution):  # it has gone on meanwhile; what is pending is seen to
-                    if record.entries:
-                        return record
-                    self._records.forget(record)
-                    raise _past_copying(run.execution)
-                run.try_again(piece)
-                record = retrying.counted(record, piece)  # cut off between two, it says how many are pending
-                run.record([record], retrying.try_again(now, piece))
-                await self._roster.journaled(now)
-        return record
-
     def _not_live(self, execution: Execution, done: str) -> Conflict:
         waits = self._roster.now(execution).waiting_since is not None
         hint = "drain takes it out of the line, resume puts it back" if waits else ""
         return Conflict(f"{execution.name} cannot be {done}: it is {self._roster.now(execution).state}", hint=hint)
-
-
-def _tries_again(running: Execution) -> bool:
-    """Whether what becomes pending now is seen to by the run."""
-    live = running.state in (ExecutionState.RUNNING, ExecutionState.PAUSED) and not retrying.removes(running)
-    return live and running.stage in _RETRYING
-
-
-def _past_copying(now: Execution) -> Conflict:
-    hint = f"when it has ended: migmon retry {now.id[:6]}"
-    return Conflict(f"{now.name} is past copying ({now.stage}): nothing is tried again now", hint=hint)
 
 
 def _nothing_to_resume(now: Execution, waits: str, *, running: bool) -> Conflict:
