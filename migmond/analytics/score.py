@@ -104,7 +104,8 @@ def _reason(work: Work, earlier: Sequence[Pace], total: float | None) -> str:
     if not work.done:
         return "nothing is done yet"
     if len(earlier) < ENOUGH_RUNS:
-        return f"{len(earlier)} earlier runs on these devices; {ENOUGH_RUNS} are needed to say what is attainable"
+        runs = "1 earlier run" if len(earlier) == 1 else f"{len(earlier)} earlier runs"
+        return f"{runs} on these devices; {ENOUGH_RUNS} are needed to say what is attainable"
     return "no active time was measured"
 
 

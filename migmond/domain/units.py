@@ -77,6 +77,8 @@ def show_size(size_bytes: float) -> str:
 
 def show_duration(seconds: float) -> str:
     """Return `seconds` with its two largest units: `2 h 10 min`, `36 min`, `4.2 s`, `120 ms`."""
+    if seconds == 0:
+        return "0 s"  # nobody measured it to the millisecond: there was none
     if seconds < 0.9995:  # each bound is where the next larger unit is what it rounds to
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:

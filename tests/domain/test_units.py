@@ -23,7 +23,9 @@ def test_sizes(text: str, value: int) -> None:
     assert parse_size(text) == value
 
 
-@pytest.mark.parametrize("text", ["10", "", "MiB", "-1MiB", "1e9B", "10 XiB", "9999999EiB", "1.2.3MB", "１MB¹", "5iB", "ibit"])
+@pytest.mark.parametrize(
+    "text", ["10", "", "MiB", "-1MiB", "1e9B", "10 XiB", "9999999EiB", "1.2.3MB", "１MB¹", "5iB", "ibit"]
+)
 def test_bad_sizes(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_size(text)
@@ -50,7 +52,16 @@ def test_bad_durations(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.9994, "999 ms"), (0.9996, "1.0 s"), (9.96, "10 s"), (59.4, "59 s"), (59.6, "1 min")]
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.0002, "0 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.0 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+    ],
 )
 def test_what_rounds_to_the_next_unit_is_told_in_it(seconds: float, text: str) -> None:
     assert show_duration(seconds) == text

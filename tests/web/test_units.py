@@ -21,11 +21,11 @@ FORMAT = ROOT / "plugins" / "migmond_web" / "static" / "js" / "format.js"
 SHOWN = {"bytes": show_size, "rate": show_rate, "duration": show_duration, "number": show_number, "energy": show_energy}
 UNITS = ("", "bytes", "bytes per second", "per second", "seconds", "ratio", "celsius", "joules", "files")
 EDGES = (
-    0, 1, 999, 999.5, 1000, 1023, 1024, 1025, 1125, 100.5 * 1024, 101.5 * 1024, 1.125 * 2**20, 1.135 * 2**20, 999.4 * 2**20,
-    999.6 * 2**20, 1000 * 2**20, 99.95 * 2**30, 2.1 * 2**40, 2**53, 2**60, 5 * 2**60, 2**63,
-    0.0004, 0.0005, 0.0042, 0.1, 0.25, 0.9994, 0.9995, 0.9999, 1.25, 1.35, 4.25, 9.94, 9.95, 10, 10.5, 11.5, 59.4, 59.5, 60,
-    60.5, 61.5, 61, 599, 600, 3599, 3600, 3660, 7500, 172799, 172800, 176400, 1e7, 63.445, 63.455, 999.97, 41.25, 41.35, 1e-7,
-    3.6e5, 3.6e6, 35.9e4,
+    0, 1, 999, 999.5, 1000, 1023, 1024, 1025, 1125, 100.5 * 1024, 101.5 * 1024, 1.125 * 2**20, 1.135 * 2**20,
+    999.4 * 2**20, 999.6 * 2**20, 1000 * 2**20, 99.95 * 2**30, 2.1 * 2**40, 2**53, 2**60, 5 * 2**60, 2**63,
+    0.0004, 0.0005, 0.0042, 0.1, 0.25, 0.9994, 0.9995, 0.9999, 1.25, 1.35, 4.25, 9.94, 9.95, 10, 10.5, 11.5,
+    59.4, 59.5, 60, 60.5, 61.5, 61, 599, 600, 3599, 3600, 3660, 7500, 172799, 172800, 176400, 1e7, 63.445,
+    63.455, 999.97, 41.25, 41.35, 1e-7, 3.6e5, 3.6e6, 35.9e4,
 )  # fmt: skip
 """Where a unit begins, and what is in the midst between two values of the last digit."""
 
@@ -116,3 +116,36 @@ def test_thresholds_without_a_unit_are_read(page: Page, text: str, value: float)
 )
 def test_ages_are_counted_in_whole_seconds(page: Page, seconds: float, text: str) -> None:
     assert said(page, [["ago", "1970-01-01T00:00:00Z", 1000 * seconds]]) == [text]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(-0.472, "0 s"), (0.4, "0 s"), (59.4, "59 s"), (60, "1 min")])
+def test_what_is_counted_never_runs_backwards(page: Page, seconds: float, text: str) -> None:
+    """A loss that was noticed after the last tick of the page's clock was `Not live for -472 ms`."""
+    assert said(page, [["age", seconds]]) == [text]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/mnt/tank/video", "/mnt/tank/video"),
+        ("/a/very/long/way/down/to/where/the/videos/are", "…/down/to/where/the/videos/are"),
+        ("/" + "w" * 60, "…" + "w" * 31),
+        ("/" + "w" * 60 + "/", "…" + "w" * 30 + "/"),
+        ("/" + "\U0001f4c1" * 60, "…" + "\U0001f4c1" * 31),
+    ],
+)
+def test_long_paths_are_told_by_their_ends(page: Page, path: str, text: str) -> None:
+    assert said(page, [["tail", path]]) == [text]
+
+
+@pytest.mark.parametrize(
+    ("path", "sources", "text"),
+    [
+        ("/a/b/c", ["/a"], "b/c"),
+        ("/a/b/c", ["/a", "/a/b/"], "c"),
+        ("/a/b/c", ["/"], "a/b/c"),
+        ("/ab/c", ["/a"], "/ab/c"),
+    ],
+)
+def test_paths_are_told_from_the_innermost_source(page: Page, path: str, sources: list[str], text: str) -> None:
+    assert said(page, [["below", path, sources]]) == [text]

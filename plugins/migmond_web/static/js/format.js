@@ -41,6 +41,7 @@ export const ratio = (value) => (unknown(value) ? DASH : percent(100 * value));
 /** With the two largest units. */
 export function duration(seconds) {
   if (unknown(seconds)) return DASH;
+  if (seconds === 0) return "0 s"; // nobody measured it to the millisecond: there was none
   if (seconds < 0.9995) return `${fixed(seconds * 1000, 0)} ms`; // each bound is where the next larger unit is what it rounds to
   if (seconds < 9.95) return `${fixed(seconds, 1)} s`;
   if (seconds < 59.5) return `${fixed(seconds, 0)} s`;

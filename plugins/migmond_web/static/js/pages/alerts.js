@@ -9,6 +9,7 @@ import { Rules } from "../rules.js";
 
 const VIEWS = [["active", "Active"], ["silenced", "Silenced"], ["history", "History"]];
 const FOR = [["900", "15 minutes"], ["3600", "1 hour"], ["14400", "4 hours"], ["86400", "1 day"], ["604800", "7 days"]];
+const TITLES = { active: "Active alerts", silenced: "Silenced alerts", history: "Past alerts" };
 const NONE = { active: "Nothing is wrong that a rule looks at.", silenced: "No alert is silenced.", history: "No alert has been resolved yet." };
 
 export default function Alerts() {
@@ -17,14 +18,14 @@ export default function Alerts() {
   const off = !usable() || !may("operator"), done = () => { setOpen(null); found.again(); };
   return html`<div class="row"><h1>Alerts</h1><${Choice} label="Which alerts" options=${VIEWS} value=${view} onChange=${(v) => turn({ view: v === "active" ? null : v, before: null })} /></div>
     <${Troubles} />
-    <${Panel} title=${`${view[0].toUpperCase()}${view.slice(1)} alerts`} end=${view === "history" ? "newest first" : "worst first"}><${Loaded} of=${found}>${(d) => d.alerts.length === 0 ? html`<${Empty}>${NONE[view] || "There are none."}<//>` : html`<${Table} key=${d.of} label="Alerts" rows=${d.alerts} keyOf=${(a) => a.id} columns=${[
+    <${Panel} title=${TITLES[view] || "Alerts"} end=${view === "history" ? "newest first" : "worst first"}><${Loaded} of=${found}>${(d) => d.alerts.length === 0 ? html`<${Empty}>${NONE[view] || "There are none."}<//>` : html`<${Table} key=${d.of} label="Alerts" rows=${d.alerts} keyOf=${(a) => a.id} columns=${[
       { name: "Severity", cell: (a) => html`<${Badge} kind=${a.severity} />` },
       { name: "State", cell: (a) => html`<${Badge} kind=${a.state} />` },
       { name: "What", cls: "name", cell: (a) => html`${a.message}<span class="sub">${a.rule_name}${a.execution && html` · <a href=${`/migrations/${a.execution}`}>${a.execution_name || a.execution.slice(0, 6)}</a>`}${a.device && ` · ${a.device}`}</span>${a.quiet && html`<span class="sub">no actions: ${a.quiet}</span>`}${a.acknowledged_at && html`<span class="sub">acknowledged by ${a.acknowledged_by} ${time(a.acknowledged_at)}${a.note && `: ${a.note}`}</span>`}${a.deliveries.filter((c) => c.error).map((c) => html`<span class="sub">${c.action} ${c.state}: ${c.error}</span>`)}` },
       { name: "Value", num: true, cell: (a) => html`${measure(a.value, a.unit)}<span class="sub">${a.operator} ${measure(a.threshold, a.unit)}</span>` },
       { name: "Since", num: true, cell: (a) => html`<${Ago} at=${a.fired_at || a.pending_at} />${a.resolved_at && html`<span class="sub">until ${time(a.resolved_at)}</span>`}` },
       ...(view === "history" ? [] : [{ name: "", cls: "acts", cell: (a) => html`${!a.acknowledged_at && a.state === "firing" && html`<button disabled=${off} onClick=${() => setOpen(["acknowledge", a])}>Acknowledge…</button> `}${view === "active" && html`<button disabled=${off} onClick=${() => setOpen(["silence", a])}>Silence…</button>`}` }]),
-    ]} />${view === "history" && html`<p class="in row">${before && html`<button onClick=${() => turn({ before: null })}>Newest</button>`}${d.next !== null && html`<button onClick=${() => turn({ before: String(d.next) })}>Older</button>`}</p>`}`}<//><//>
+    ]} />${view === "history" && (before || d.next !== null) && html`<p class="in row">${before && html`<button onClick=${() => turn({ before: null })}>Newest</button>`}${d.next !== null && html`<button onClick=${() => turn({ before: String(d.next) })}>Older</button>`}</p>`}`}<//><//>
     ${view === "silenced" && html`<${Silences} off=${off} />`}
     <${Rules} />
     ${open?.[0] === "acknowledge" && html`<${Acknowledge} of=${open[1]} onClose=${() => setOpen(null)} onDone=${done} />`}${open?.[0] === "silence" && html`<${SilenceIt} of=${open[1]} onClose=${() => setOpen(null)} onDone=${done} />`}`;

@@ -45,7 +45,7 @@ function Known({ id }) {
   const alerts = around.data && (around.data.alerts?.alerts || []).filter((a) => a.execution === id && a.state === "firing");
   const view = known || (session.error?.status === 404 ? null : session.data?.execution);
   const over = ENDED.includes(view?.state), score = useScore(id, over, around.data?.scores);
-  if (!view) return session.error ? html`<h1>Migration</h1><${Failure} error=${session.error} again=${session.again} />` : html`<p class="empty" role="status">Loading …</p>`;
+  if (!view) return session.error ? html`<h1>Migration</h1><${Failure} error=${session.error} again=${session.again} /><p><a href="/history">History</a></p>` : html`<p class="empty" role="status">Loading …</p>`;
   const live = !over;
   const p = view.progress, s = session.data, rates = s?.performance?.rates;
   return html`<p><a href="/">Overview</a> / ${view.name}</p>
