@@ -164,6 +164,21 @@ def test_paths_are_the_callers_bytes(migmon: Migmon) -> None:
     assert plan["destination"] == "/x/y"
 
 
+def test_a_plan_takes_the_limits_that_a_running_migration_takes(migmon: Migmon) -> None:
+    limits = ("--io", "1MiB", "--cpu", "150%", "--memory", "1GiB", "--ops", "20/s", "--timetable", "19:00,off")
+    migmon("run", "a", "b", "--detach", *limits)
+    migmon("run", "a", "b", "--detach", "--io", "off", "--cpu", "80", "--timetable", "off")
+    some, none = (found["plan"]["limits"] for found in migmon.daemon.parameters("execution.start"))
+    assert some == {
+        "io_bytes_per_s": 1 << 20, "cpu_percent": 150.0, "memory_bytes": 1 << 30, "io_ops_per_s": 20.0,
+        "timetable": "19:00,off",
+    }  # fmt: skip
+    assert none == {"cpu_percent": 80.0}
+    for wrong, words in (("--ops", "is no number of operations"), ("--memory", "is not a size"), ("--cpu", "write 80%")):
+        assert words in migmon("run", "a", "b", wrong, "much").stderr
+    assert len(migmon.daemon.parameters("execution.start")) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

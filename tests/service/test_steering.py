@@ -99,7 +99,7 @@ def test_what_people_see(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
         (("workers", "media", "0"), "use pause"),
         (("throttle", "media"), "no limit is given"),
         (("throttle", "media", "--io", "0"), "use pause"),
-        (("throttle", "media", "--cpu", "80"), "write 80%"),
+        (("throttle", "media", "--cpu", "much"), "write 80%"),
         (("throttle", "media", "--off", "--io", "1MiB"), "not both"),
         (("skip", "media"), "of which entries"),
         (("route", "media", str(tmp_path / "source" / "below")), "lies inside source"),

@@ -11,13 +11,11 @@ import click
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
+from migmond.cli.limits import NO_LIMITS, limit_options, limits_given
 from migmond.cli.meant import named
 from migmond.cli.parse import (
     BELOW,
     DURATION,
-    RATE,
-    SIZE,
-    Parsed,
     absolute,
     execution_argument,
     global_options,
@@ -27,7 +25,6 @@ from migmond.cli.parse import (
 from migmond.cli.render.steering import effect_line, stopped_lines, undo_line
 from migmond.cli.state import State
 from migmond.domain import api
-from migmond.domain.errors import InvalidInput
 from migmond.domain.steering import BatchSize, Level, Order, Place, Reordering, Throttle, Weight, Workers
 from migmond.domain.steering_api import (
     ActionSpec,
@@ -42,8 +39,6 @@ from migmond.domain.steering_api import (
     StopAllResult,
     UndoParams,
 )
-
-_OFF = "off"
 
 
 def intervene(state: State, id_: str, action: ActionSpec, for_s: float | None = None) -> None:
@@ -60,72 +55,24 @@ def intervene(state: State, id_: str, action: ActionSpec, for_s: float | None = 
         state.say(f"Undo: {result.intervention.undo}")
 
 
-def _percent(text: str) -> float | str:
-    if text.strip().lower() == _OFF:
-        return _OFF
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip())
-    if found is None:
-        raise InvalidInput(f"{text!r} is no percentage", hint="write 80%, of one core: 150% is one and a half; or off")
-    return _not_zero(float(found[1]), text)
-
-
-def _per_s(text: str) -> float | str:
-    if text.strip().lower() == _OFF:
-        return _OFF
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(/s)?", text.strip())
-    if found is None:
-        raise InvalidInput(f"{text!r} is no number of operations", hint="write 200, operations per second; or off")
-    return _not_zero(float(found[1]), text)
-
-
-def _memory(text: str) -> int | str:
-    if text.strip().lower() == _OFF:
-        return _OFF
-    size = SIZE.parser(text)
-    return int(_not_zero(size, text))
-
-
-def _not_zero(value: float, text: str) -> float:
-    if not value:
-        raise InvalidInput(f"{text!r} would stop the migration", hint="use pause, or off for unlimited")
-    return value
-
-
 _FOR = click.option("--for", "for_s", type=DURATION, metavar="DURATION", help="Taken back by itself after that.")
 
 
 @click.command()
 @execution_argument()
-@click.option("--io", type=RATE, metavar="RATE", help="Bytes read per second, e.g. 50MiB/s; off for unlimited.")
-@click.option("--cpu", type=Parsed("percent", _percent), metavar="PERCENT", help="Of one core, e.g. 80%; off.")
-@click.option("--memory", type=Parsed("size", _memory), metavar="SIZE", help="Of all its movers, e.g. 1GiB; off.")
-@click.option("--ops", type=Parsed("number", _per_s), metavar="N", help="Entries begun per second, e.g. 200; off.")
-@click.option("--network", type=RATE, metavar="RATE", help="For remote targets, e.g. 80Mbit; off.")
-@click.option("--timetable", metavar="ROWS", help='By time of day, e.g. "08:00,20MiB 19:00,off"; off.')
+@limit_options
 @click.option("--off", "off", is_flag=True, help="Lift all limits.")
 @_FOR
 @global_options
 @click.pass_obj
-def throttle(
-    state: State, /, id_: str, *, off: bool, for_s: float | None, timetable: str | None, **limits: Any
-) -> None:
+def throttle(state: State, /, id_: str, *, off: bool, for_s: float | None, **values: Any) -> None:
     """Limit what a migration takes, while it runs. What is not given stays as it is."""
-    names = {
-        "io": "io_bytes_per_s",
-        "cpu": "cpu_percent",
-        "memory": "memory_bytes",
-        "ops": "io_ops_per_s",
-        "network": "network_bytes_per_s",
-    }
-    given = {names[name]: None if value == _OFF else value for name, value in limits.items() if value is not None}
-    if timetable is not None:
-        given["timetable"] = "" if timetable.strip().lower() == _OFF else timetable
+    given = limits_given(values)
     if bool(given) == off:
         wrong = "give limits or --off, not both" if off else "no limit is given"
         complain(wrong, "e.g. migmon throttle ID --io 50MiB/s; migmon throttle ID --off lifts all")
         sys.exit(Exit.USAGE)
-    everything = {**dict.fromkeys(names.values()), "timetable": ""}
-    intervene(state, id_, Throttle(**(everything if off else given)), for_s)
+    intervene(state, id_, Throttle(**(NO_LIMITS if off else given)), for_s)
 
 
 @click.command()

@@ -11,7 +11,8 @@ import click
 
 from migmond.cli.connect import connect
 from migmond.cli.exits import Exit, complain
-from migmond.cli.parse import PATH, RATE, absolute, global_options, selector_from, selector_options, together
+from migmond.cli.limits import NO_LIMITS, limit_options, limits_given
+from migmond.cli.parse import PATH, absolute, global_options, selector_from, selector_options, together
 from migmond.cli.render.execution import verdict
 from migmond.cli.render.text import printable, rate_text
 from migmond.cli.state import State
@@ -38,25 +39,16 @@ def plan_options(command: Any) -> Any:
             "--conflict", type=click.Choice([c.value for c in ConflictPolicy]), default="fail", show_default=True,
             help="What to do when the destination has a different entry of that name.",
         ),
-        click.option("--io", type=RATE, metavar="RATE", help="At most so much, e.g. 50MiB/s; off for no limit."),
-        click.option(
-            "--timetable", metavar="TABLE", default="",
-            help="'08:00,20MiB 12:00,pause 13:00,20MiB 19:00,off', days as Mon-08:00; the daemon's local time.",
-        ),
-        click.option(
-            "--cpu", type=click.FloatRange(0, min_open=True), metavar="PERCENT",
-            help="Of one core, for all movers together: 150 is one and a half.",
-        ),
         click.option("--workers", type=click.IntRange(1, 256), metavar="N", help="Movers (default: one per core)."),
         click.option("--one-file-system/--cross-mounts", default=True, help="Stay on the source's file system."),
         click.option("--reflink/--no-reflink", default=True, help="Share extents where the file system can."),
         click.option("--privileged", is_flag=True, help="Move with root's rights (admins only)."),
+        limit_options,
         selector_options(states=False),
     )(command)  # fmt: skip
 
 
 def _spec(source: str, destination: str, values: dict[str, Any]) -> api.PlanSpec:
-    io = values["io"]
     return api.PlanSpec(
         sources=(api.SourceSpec(absolute(source)),),
         destination=absolute(destination),
@@ -65,11 +57,7 @@ def _spec(source: str, destination: str, values: dict[str, Any]) -> api.PlanSpec
         selector=selector_from(values),
         conflict=ConflictPolicy(values["conflict"]),
         verify=VerifyLevel(values["verify"]),
-        limits=Limits(
-            cpu_percent=values["cpu"],
-            io_bytes_per_s=io if isinstance(io, int) else None,
-            timetable=values["timetable"],
-        ),
+        limits=Limits(**(NO_LIMITS | limits_given(values))),
         one_file_system=values["one_file_system"],
         privileged=values["privileged"],
         workers=values["workers"],
