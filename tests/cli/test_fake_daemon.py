@@ -174,7 +174,11 @@ def test_a_plan_takes_the_limits_that_a_running_migration_takes(migmon: Migmon) 
         "timetable": "19:00,off",
     }  # fmt: skip
     assert none == {"cpu_percent": 80.0}
-    for wrong, words in (("--ops", "is no number of operations"), ("--memory", "is not a size"), ("--cpu", "write 80%")):
+    for wrong, words in (
+        ("--ops", "is no number of operations"),
+        ("--memory", "is not a size"),
+        ("--cpu", "write 80%"),
+    ):
         assert words in migmon("run", "a", "b", wrong, "much").stderr
     assert len(migmon.daemon.parameters("execution.start")) == 2
 
