@@ -97,7 +97,7 @@ class TaskFacts(msgspec.Struct, frozen=True):
     Attributes:
         before: tasks that will be handed out before it, None when nobody counted.
         holds: those that cover it, the oldest first.
-        mover: slot of the mover that has it in hand, `in_hand_since` since when.
+        mover: slot of the mover that has it in hand.
         bytes_done: of a file in hand.
         limits: of the execution.
         throttled: share of the movers' time that goes to limits now.
@@ -112,7 +112,6 @@ class TaskFacts(msgspec.Struct, frozen=True):
     before: int | None = None
     holds: tuple[Hold, ...] = ()
     mover: int | None = None
-    in_hand_since: float | None = None
     bytes_done: int = 0
     limits: Limits = Limits()
     throttled: float = 0.0
@@ -131,13 +130,10 @@ def why_task(facts: TaskFacts, now: float) -> TaskWhy:
         more = f" ({len(facts.holds) - 1} more holds cover it)" if len(facts.holds) > 1 else ""
         return TaskWhy("held", f"It is held: {hold_in_words(facts.holds[0])}{more}.")
     if facts.mover is not None:
-        since = "" if facts.in_hand_since is None else f" for {show_duration(max(0.0, now - facts.in_hand_since))}"
         done = f", {facts.bytes_done / facts.size:.0%} done" if facts.size and facts.bytes_done else ""
         if facts.throttled >= 0.5 and (words := limits_in_words(facts.limits)):
-            return TaskWhy(
-                "limited", f"Mover {facts.mover} has had it{since}{done}, and mostly waits for {_and(words)}."
-            )
-        return TaskWhy("in_hand", f"Mover {facts.mover} has had it{since}{done}.")
+            return TaskWhy("limited", f"Mover {facts.mover} has it in hand{done}, and mostly waits for {_and(words)}.")
+        return TaskWhy("in_hand", f"Mover {facts.mover} has it in hand{done}.")
     if facts.state is TaskState.DURABLE:
         return TaskWhy("waiting", "It is complete and durable at the target; its source waits to be removed.")
     if facts.leader:

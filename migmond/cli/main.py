@@ -139,6 +139,6 @@ def _suggest(state: State, error: ClientError) -> None:
     except ClientError:
         return
     names = list(dict.fromkeys(e.name for e in page.executions))
-    near = difflib.get_close_matches(wanted.group(1), names, _CANDIDATES, 0.4)
+    near = difflib.get_close_matches(wanted.group(1), names, _CANDIDATES)
     if near:
         error.hint = f"did you mean {' or '.join(near)}?  (migmon ls)"  # type: ignore[attr-defined]

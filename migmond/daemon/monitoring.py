@@ -145,7 +145,6 @@ class Monitoring:
             before,
             holds,
             mover.slot if mover is not None else None,
-            wall - mover.busy_ns / 1e9 if mover is not None else None,
             mover.file_done if mover is not None else 0,
             execution.limits,
             0.0,

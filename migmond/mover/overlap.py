@@ -37,7 +37,8 @@ def refuse_overlap(source: Root, target: Root) -> None:
     if there.lies_in(here):
         raise _overlap("the destination lies inside the source", target.spec.target)
     if exists and here.lies_in(there):
-        raise _overlap("the source lies inside the destination", source.spec.source)
+        hint = "choose a destination that the source is not in, such as a new directory beside it"
+        raise _overlap("the source lies inside the destination", source.spec.source, hint)
 
 
 def refuse_own(root: Root, own: Sequence[Own], options: MoverOptions) -> str:

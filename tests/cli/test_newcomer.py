@@ -248,3 +248,21 @@ def test_a_plan_that_is_not_permitted_ends_as_the_run_would(tmp_path: Path, kind
     verdict = msgspec.structs.replace(VERDICT, feasible=False, findings=blockers)
     with running(tmp_path, {"plan.check": always(verdict)}) as migmon:
         assert [migmon(*words).returncode for words in (["plan", "a", "b"], ["run", "a", "b", "-n"])] == [code, code]
+
+
+def test_what_drains_is_not_said_to_go_on(tmp_path: Path) -> None:
+    with running(tmp_path, {"execution.resume": always(execution(state="draining"))}) as migmon:
+        done = migmon("resume", "media")
+    assert done.returncode == 0
+    assert "it still drains: migmon watch 8f3a1c" in done.stdout
+    assert "goes on" not in done.stdout
+    assert "Undo" not in done.stderr
+
+
+@pytest.mark.parametrize(("wrong", "meant"), [("Pictures", False), ("Vidoes", True)])
+def test_only_a_name_that_is_near_is_suggested(tmp_path: Path, wrong: str, meant: bool) -> None:
+    listed = api.ExecutionPage((execution(name="Videos"),), 1)
+    missing = refuse("not_found", f"no migration matches '{wrong}'", "migmon ls")
+    with running(tmp_path, {"execution.get": missing, "execution.list": always(listed)}) as migmon:
+        done = migmon("show", wrong)
+    assert (done.returncode, "did you mean Videos" in done.stderr) == (4, meant)

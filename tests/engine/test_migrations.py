@@ -307,8 +307,10 @@ async def test_plans_that_cannot_work_are_refused_at_once(tmp_path: Path) -> Non
             (tmp_path / "file", source, "is a directory"),
             (tmp_path / "file", tmp_path / "file", "same file"),
         ):
-            with pytest.raises(PlanInfeasible, match=words):
+            with pytest.raises(PlanInfeasible, match=words) as refused:
                 await lab.start(plan(from_, to))
+            outside = "outside the source" in (refused.value.hint or "")
+            assert not (outside and words == "inside the destination")
         assert lab.engine.all() == []
 
 

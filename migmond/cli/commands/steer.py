@@ -81,6 +81,9 @@ def resume(state: State, /, id_: str, **values: Any) -> None:
             _done(state, view, f"would be resumed (it is {view.state})")
             return
         view = client.call("execution.resume", api.ReasonParams(id_, state.reason), api.ExecutionView)
+    if view.state == ExecutionState.DRAINING:
+        _done(state, view, f"nothing holds it; it still drains: migmon watch {view.id[:6]}, then resume it")
+        return
     _done(state, view, "goes on", f"migmon pause {view.id[:6]}")
 
 
