@@ -21,8 +21,9 @@ def said(program: str, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.alone
 def test_every_kind_of_intervention_is_seen_to_be_effective_and_undone() -> None:
-    out = said("steer-latency", "--trials", "1", "--files", "6000")
+    out = said("steer-latency", "--trials", "1", "--files", "12000")
     rows = re.findall(r"^(\S.*?) +(\S+) ms p50 .* undo restored (\d) of 1", out, re.M)
     assert len(rows) == 13
     assert [row for row in rows if row[1] == "inf" or row[2] != "1"] == []
@@ -32,11 +33,3 @@ def test_every_selector_is_timed() -> None:
     out = said("sieve-bench", "--entries", "3000")
     assert re.search(r"everything +3,000 picked +[\d.]+ s", out)
     assert re.search(r"100 times the next 1,000: [\d.]+ s", out)
-
-
-@pytest.mark.parametrize("size", ["small", "large"])
-def test_pauses_resumes_and_cancels_are_timed(size: str) -> None:
-    out = said("control-latency", "--files", "3000", "--bytes", str(64 << 20), "--rounds", "2")
-    assert size in out
-    for what in ("pause", "resume", "cancel"):
-        assert re.search(rf"{what}.*\d", out), out
