@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -22,39 +23,39 @@ NO_LIMITS: dict[str, Any] = {**dict.fromkeys(_FIELDS.values()), "timetable": ""}
 """Every field of `domain.limits.Limits`, unlimited."""
 
 
-def _percent(text: str) -> float | str:
-    if text.strip().lower() == OFF:
-        return OFF
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%?", text.strip())
-    if found is None:
-        raise InvalidInput(f"{text!r} is no percentage", hint="write 80%, of one core: 150% is one and a half; or off")
-    return _not_zero(float(found[1]), text)
+def _limit(kind: str, parse: Callable[[str], float]) -> Parsed:
+    """A limit that may be off, and never is nothing at all: that would be a pause."""
+
+    def parsed(text: str) -> float | str:
+        if text.strip().lower() == OFF:
+            return OFF
+        value = parse(text)
+        if not value:
+            raise InvalidInput(f"{text!r} would stop the migration", hint="use pause, or off for unlimited")
+        return value
+
+    return Parsed(kind, parsed)
 
 
-def _per_s(text: str) -> float | str:
-    if text.strip().lower() == OFF:
-        return OFF
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(/s)?", text.strip())
-    if found is None:
-        raise InvalidInput(f"{text!r} is no number of operations", hint="write 200, operations per second; or off")
-    return _not_zero(float(found[1]), text)
+def _number(unit: str, what: str, hint: str) -> Callable[[str], float]:
+    """Return what parses a number after which `unit`, a pattern, may stand."""
+
+    def parse(text: str) -> float:
+        found = re.fullmatch(rf"(\d+(?:\.\d+)?)(?:{unit})?", text.strip())
+        if found is None:
+            raise InvalidInput(f"{text!r} is no {what}", hint=hint)
+        return float(found[1])
+
+    return parse
 
 
-def _memory(text: str) -> int | str:
-    if text.strip().lower() == OFF:
-        return OFF
-    return int(_not_zero(SIZE.parser(text), text))
-
-
-def _not_zero(value: float, text: str) -> float:
-    if not value:
-        raise InvalidInput(f"{text!r} would stop the migration", hint="use pause, or off for unlimited")
-    return value
+_PERCENT = _number(r"\s*%", "percentage", "write 80%, of one core: 150% is one and a half; or off")
+_PER_S = _number("/s", "number of operations", "write 200, operations per second; or off")
 
 
 def limit_options(command: Any) -> Any:
     """The flags; `limits_given` reads them."""
-    percent, size, number = Parsed("percent", _percent), Parsed("size", _memory), Parsed("number", _per_s)
+    percent, size, number = _limit("percent", _PERCENT), _limit("size", SIZE.parser), _limit("number", _PER_S)
     return together(
         click.option("--io", type=RATE, metavar="RATE", help="Bytes read per second, e.g. 50MiB/s; off for unlimited."),
         click.option("--cpu", type=percent, metavar="PERCENT", help="Of one core, for all movers, e.g. 150%; off."),
