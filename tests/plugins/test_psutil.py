@@ -83,6 +83,19 @@ async def test_which_disks_are_told(block: Path, monkeypatch: pytest.MonkeyPatch
     assert found["disk_busy_ratio", ""] == NoData("there is no disk here")
 
 
+async def test_a_machine_that_shows_no_disks_at_all_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As containers do without /proc/diskstats and /sys/block: psutil calls that not implemented, by itself."""
+    exists, hidden = os.path.exists, ("/proc/diskstats", "/sys/block")
+    monkeypatch.setattr(os.path, "exists", lambda path: path not in hidden and exists(path))
+    with pytest.raises(NotImplementedError):
+        psutil.disk_io_counters(perdisk=True, nowrap=False)
+    found = series(await SystemCollector().collect())
+    told = found["disk_busy_ratio", ""]
+    assert isinstance(told, NoData)
+    assert told.reason.startswith("disks cannot be read: ")
+    assert any(key[0] == "memory_used_bytes" and not isinstance(value, NoData) for key, value in found.items())
+
+
 async def test_a_disk_that_comes_later_is_seen_and_one_that_is_replaced_starts_anew(
     block: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
