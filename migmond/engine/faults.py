@@ -78,6 +78,8 @@ class FaultDesk:
         if fault.kind == ABANDONED:
             scope.requeue.put(task, scope.now())
             return
+        # A target that fails, or may not be written to, may not have let its mover remove the temporary either.
+        scope.untidy |= bool(fault.errno) and side_of(fault.phase) is Side.TARGET
         if (before := self._retried.pop(number, None)) is not None:
             self._lessons.learn(before, mended=False)
         self._settle_breakers()

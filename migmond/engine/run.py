@@ -319,10 +319,9 @@ class Run(Controlled):
             await finisher.put_back()
         if await self._gate.passed_or_cancelling():
             scope.stage(Stage.DIRECTORIES)
+            if scope.untidy:  # first, for it moves the times that directories get in the end
+                await finisher.sweep()
             await finisher.directories()
-        if scope.untidy and await self._gate.passed_or_cancelling():
-            scope.stage(Stage.CLEAN_UP)
-            await finisher.sweep()
         if scope.moving and await self._gate.passed():
             scope.stage(Stage.CLEAN_UP)
             await restore_backups(scope)

@@ -77,7 +77,7 @@ class Scope:
         settling: how many groups a mover is settling right now.
         scan_done: no more tasks will come.
         resumed: somebody worked on it before: some of it is finished.
-        untidy: a mover or the daemon died: temporaries may lie about and are swept at the end.
+        untidy: a mover or the daemon died, or the target failed: temporaries may lie about and are swept at the end.
         roots: the sources and their targets as the first mover that opened them found them; empty before that.
         disks: names of those that it reads from or writes to, as far as is known; see `engine.disks`.
         single_roots: indexes of the sources that are no directories.

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
@@ -117,6 +118,28 @@ async def test_a_target_that_turns_read_only_in_the_middle_is_one_hold(tmp_path:
     assert done.state is ExecutionState.COMPLETED, done.reason
     assert differences(pristine, target) == []
     assert not source.exists()
+
+
+@pytest.mark.hazard(22)
+async def test_what_a_read_only_target_does_not_let_go_is_swept_when_it_can_be(tmp_path: Path, disk: LoopFs) -> None:
+    source, pristine = two_trees(tmp_path)
+    target = disk.root / "target"
+    slow_groups = msgspec.structs.replace(SETTINGS, group_entries=1000, group_age_s=1.0, group_idle_s=1.0)
+    async with laboratory(tmp_path / "state", slow_groups) as lab:
+        execution = await lab.start(plan(source, target, limits=SLOWLY))
+        await lab.until(lambda: len(list(target.rglob(".migmond-*.part"))) >= 20)
+        await turn_read_only(disk)
+        await not_running(lab, execution)
+        run_of = lab.engine.run_of(execution.id)
+        assert run_of is not None
+        assert run_of.scope is not None
+        stations = run_of.scope.crew.stations
+        await lab.until(lambda: not any(station.flight.groups for station in stations.values()))
+        assert list(target.rglob(".migmond-*.part"))
+        disk.remount("rw")
+        done = await lab.ended(execution)
+    assert done.state is ExecutionState.COMPLETED, done.reason
+    assert differences(pristine, target) == []
 
 
 @pytest.mark.hazard(18)
