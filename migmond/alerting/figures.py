@@ -74,14 +74,14 @@ class Figures:
             self._last = None
             return known
         totals, flying = seen.execution.totals, seen.in_flight
-        there = totals.settled.bytes + flying.bytes
+        there = totals.handled.bytes + flying.bytes
         if self._last is not None and now > self._last[0]:
             known["bytes_per_second"] = max(0, there - self._last[1]) / (now - self._last[0])
         self._last = (now, there)
         if full_in_s is not None:
             known["target_full_seconds"] = min(full_in_s, NEVER_S)
         look = _Look(
-            seen.active_s, there, totals.settled.entries + flying.entries, totals.failed.entries,
+            seen.active_s, there, totals.handled.entries + flying.entries, totals.failed.entries,
             seen.outlook.file_s, seen.outlook.byte_s, seen.outlook.remaining_s,
         )  # fmt: skip
         known["error_ratio"] = self._errors(look)
@@ -97,8 +97,8 @@ class Figures:
         which nothing is counted; whoever hangs there is told by `hung_seconds`."""
         totals, flying = seen.execution.totals, seen.in_flight
         moved = (
-            totals.settled.bytes + flying.bytes + sum(m.file_done for m in seen.movers),
-            totals.settled.entries + flying.entries + totals.planned.entries,
+            totals.handled.bytes + flying.bytes + sum(m.file_done for m in seen.movers),
+            totals.handled.entries + totals.settled.entries + flying.entries + totals.planned.entries,
             seen.retries,
         )
         working = seen.execution.state in _WORKING and seen.execution.stage is not Stage.CLEAN_UP

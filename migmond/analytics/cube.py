@@ -16,10 +16,10 @@ plus bytes; one addition does for both. Three empty files of 8 EiB, which anybod
 Files whose names do not tell what they are count as unknown until their content was read (`read`): from then on they
 are of the kind that it told, wherever they are counted.
 
-Memory: `most` × 96 cells × 5 fields × 8 bytes (2 MB) and 40 bytes for each number that is not 0; one bit for each task
-number up to the last directory that was merged (1.25 MB at 10^7); 16 bytes for each listing that has directories in it
-and does not follow one of the same directory. Sources are walked depth first, so these are few. And one byte for each
-task (10 MB at 10^7), and another one up to the last one whose content told its kind.
+Memory: `most` × 96 cells × 6 fields × 8 bytes (2.4 MB) and 40 bytes for each number that is not 0; one bit for each
+task number up to the last directory that was merged (1.25 MB at 10^7); 16 bytes for each listing that has directories
+in it and does not follow one of the same directory. Sources are walked depth first, so these are few. And one byte
+for each task (10 MB at 10^7), and another one up to the last one whose content told its kind.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ _NOT_SELECTED = Outcome.NOT_SELECTED
 
 class CubeState(msgspec.Struct, frozen=True, array_like=True):
     """A cube as it is kept. `starts`, `owners`, `merged`, `read`: arrays as bytes, little-endian, compressed; `cells`:
-    place, then entries and bytes of planned, done, failed, skipped and cancelled of every cell that is not empty;
-    `each`: cells of a directory, which were 88 before kinds were known by content."""
+    place, then entries and bytes of planned, done, failed, skipped, cancelled and durable (which older ones lack) of
+    every cell that is not empty; `each`: cells of a directory, which were 88 before kinds were known by content."""
 
     starts: bytes
     owners: bytes
@@ -81,17 +81,22 @@ class Row(msgspec.Struct, frozen=True):
     failed: Tally
     skipped: Tally
     cancelled: Tally
+    durable: Tally
 
 
 class Cube:
-    """Args: most: directories that are told apart, at least two."""
+    """Args:
+    most: directories that are told apart, at least two.
+    copies: what is durable counts; not where it is only to be removed.
+    """
 
-    def __init__(self, most: int = MOST_DIRECTORIES) -> None:
+    def __init__(self, most: int = MOST_DIRECTORIES, *, copies: bool = True) -> None:
         self._most = most
+        self._copies = copies
         self._names = CellsOfNames()
         self._no_files = cells_of_no_files()
-        self._fields = tuple([0] * CELLS for _ in range(5))
-        self._planned, self._done, self._failed, self._skipped, self._cancelled = self._fields
+        self._fields = tuple([0] * CELLS for _ in range(6))
+        self._planned, self._done, self._failed, self._skipped, self._cancelled, self._durable = self._fields
         self._directories = Directories(most, self._fields)
         self._parts = bytearray()
         """By task number, one more than what `_part` returns, or 0: to find that a second time costs as much as the
@@ -154,14 +159,20 @@ class Cube:
         return _tally(everything), _tally(skipped)
 
     def settle(self, task: Task, state: TaskState) -> None:
-        """A task is done, failed, skipped or cancelled; any other state counts nowhere."""
-        field = self._field(state)
-        if field is not None:
-            field[self._place(task)] += _ONE + _counted(task)
+        """A task is durable, done, failed, skipped or cancelled, and may have been durable before; any other state
+        counts nowhere."""
+        field, left = self._field(state), self._durable if task.state is TaskState.DURABLE and self._copies else None
+        if field is None:
+            return
+        place, amount = self._place(task), _ONE + _counted(task)
+        field[place] += amount
+        if left is not None:
+            left[place] -= amount
 
-    def settle_done(self, tasks: Sequence[Task]) -> Tally:
-        """As `settle` with DONE, for many; returns how much that is."""
-        done, parts, last, base, total = self._done, self._parts, -1, 0, 0
+    def settle_all(self, tasks: Sequence[Task], state: TaskState) -> Tally:
+        """As `settle` for many that are pending, with DONE or DURABLE; returns how much that is."""
+        field, parts, last, base, total = self._field(state), self._parts, -1, 0, 0
+        assert field is not None
         end = len(parts)
         for task in tasks:  # done for every file as well
             number, directory = task.number, task.directory
@@ -173,9 +184,9 @@ class Cube:
             if task.type is _FILE and not task.leader:
                 size = task.size
                 total += size
-                done[base + part] += _ONE + size
+                field[base + part] += _ONE + size
             else:
-                done[base + part] += _ONE
+                field[base + part] += _ONE
         return Tally(len(tasks), total)
 
     def resize(self, task: Task, size: int) -> None:
@@ -243,6 +254,7 @@ class Cube:
         self.retry()
         for task in failed:
             self.settle(task, TaskState.FAILED)
+        self._durable[:] = [0] * len(self._durable)
         for cell, planned in enumerate(self._planned):
             if planned:
                 self._cancelled[cell] = planned - self._done[cell] - self._skipped[cell] - self._failed[cell]
@@ -295,16 +307,16 @@ class Cube:
                 large if size else None,
                 numbers.get(cell - part, OTHER) if directory else None,
             )
-            found = sums.setdefault(key, [0, 0, 0, 0, 0])
+            found = sums.setdefault(key, [0] * len(self._fields))
             for position, field in enumerate(self._fields):
                 found[position] += field[cell]
         return [Row(*key, *map(_tally, found)) for key, found in sums.items()]
 
     def snapshot(self) -> Cube:
         """Return the sums as they are now, for a thread to look through: 45,000 cells may take 0.1 s."""
-        copy = Cube(self._most)
+        copy = Cube(self._most, copies=self._copies)
         copy._fields = tuple(field[:] for field in self._fields)
-        copy._planned, copy._done, copy._failed, copy._skipped, copy._cancelled = copy._fields
+        copy._planned, copy._done, copy._failed, copy._skipped, copy._cancelled, copy._durable = copy._fields
         copy._directories = self._directories.snapshot(copy._fields)
         return copy
 
@@ -322,13 +334,13 @@ class Cube:
         return CubeState(its.starts, its.owners, its.merged, its.slots, cells, CELLS, read)
 
     @classmethod
-    def of(cls, state: CubeState, most: int = MOST_DIRECTORIES) -> Cube:
+    def of(cls, state: CubeState, most: int = MOST_DIRECTORIES, *, copies: bool = True) -> Cube:
         """Return the cube whose `state` it is.
 
         Raises:
             ValueError: it is none.
         """
-        cube = cls(most)
+        cube = cls(most, copies=copies)
         if state.each != CELLS:
             raise ValueError("a kept cube has other kinds")
         try:
@@ -352,6 +364,8 @@ class Cube:
             return self._skipped
         if state is TaskState.FAILED:
             return self._failed
+        if state is TaskState.DURABLE:
+            return self._durable if self._copies else None
         return self._cancelled if state is TaskState.CANCELLED else None
 
     def _parts_from(self, first: int) -> bytearray:

@@ -27,6 +27,9 @@ _FILE = EntryType.FILE
 class Recount:
     """Has the methods by which a Cube is told of changes. They return the same, whether it is counted yet or not.
 
+    Args:
+        copies: see Cube.
+
     Attributes:
         cube: what is counted; all of it when `complete`.
         complete: every change may be told to `cube` directly.
@@ -34,8 +37,8 @@ class Recount:
         counted: up to which task number everything is counted, but for a few.
     """
 
-    def __init__(self) -> None:
-        self.cube = Cube()
+    def __init__(self, *, copies: bool = True) -> None:
+        self.cube = Cube(copies=copies)
         self.complete = False
         self.abandoned = False
         self.counted = 0
@@ -118,11 +121,11 @@ class Recount:
         if self._counts(task):
             self.cube.settle(task, state)
 
-    def settle_done(self, tasks: Sequence[Task]) -> Tally:
-        """See `Cube.settle_done`."""
+    def settle_all(self, tasks: Sequence[Task], state: TaskState) -> Tally:
+        """See `Cube.settle_all`."""
         if self.complete:
-            return self.cube.settle_done(tasks)
-        self.cube.settle_done([task for task in tasks if self._counts(task)])
+            return self.cube.settle_all(tasks, state)
+        self.cube.settle_all([task for task in tasks if self._counts(task)], state)
         return Tally(len(tasks), sum(t.size for t in tasks if t.type is _FILE and not t.leader))
 
     def resize(self, task: Task, size: int) -> None:

@@ -266,7 +266,8 @@ class Progress(Result, frozen=True):
 
     `seconds_remaining` is null when it cannot be told, and `eta_reason` says why. `eta_low_s` and `eta_high_s`: the
     band that holds the truth four times of five.
-    `in_flight` is copied but not durable yet; it is in none of the others. `seconds_elapsed` leaves pauses out.
+    `in_flight` is copied but not durable yet, `durable` is while its source is still to be deleted: both are in none of
+    the others. `seconds_elapsed` leaves pauses out.
     `gone`: of `skipped`, what vanished from the source before it was copied; it is not counted as done.
     """
 
@@ -287,6 +288,7 @@ class Progress(Result, frozen=True):
     gone: TallyView = TallyView(0, 0)
     eta_low_s: float | None = None
     eta_high_s: float | None = None
+    durable: TallyView = TallyView(0, 0)
 
 
 class VerificationView(Result, frozen=True):

@@ -43,6 +43,7 @@ class BreakdownRow(Result, frozen=True):
     failed: TallyView
     skipped: TallyView
     cancelled: TallyView
+    durable: TallyView = TallyView(0, 0)
 
 
 class Breakdown(Result, frozen=True):

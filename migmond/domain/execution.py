@@ -44,7 +44,7 @@ class Tally(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Totals(msgspec.Struct, frozen=True, array_like=True):
     """Settled tasks by what became of them, and all tasks known. Written in the transaction that settles them.
 
-    planned ≥ done + failed + skipped + cancelled; `growing` until the scan has ended.
+    planned ≥ done + failed + skipped + cancelled + durable; `growing` until the scan has ended.
     """
 
     planned: Tally = Tally()
@@ -59,6 +59,8 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
     """Of the planned bytes, those that take no room: holes."""
     gone: Tally = Tally()
     """Of the skipped entries, those that vanished from the source before they were copied."""
+    durable: Tally = Tally()
+    """Copied for good, while their sources are still to be deleted. Not of an execution that only removes."""
 
     @property
     def settled(self) -> Tally:
@@ -66,9 +68,15 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
         return _sum(self.done, self.failed, self.skipped, self.cancelled)
 
     @property
+    def handled(self) -> Tally:
+        """These are copied, or will never be: nothing more is to be brought to the target of them."""
+        return _sum(self.settled, self.durable)
+
+    @property
     def there(self) -> Tally:
-        """What is as the plan wants it: failed, cancelled and vanished entries are not, however final that is."""
-        there = _sum(self.done, self.skipped)
+        """What is as the plan wants it at the target: failed, cancelled and vanished entries are not, however final
+        that is."""
+        there = _sum(self.done, self.skipped, self.durable)
         return there.plus(-self.gone.entries, -self.gone.bytes)
 
 

@@ -116,3 +116,8 @@ class Plan(msgspec.Struct, frozen=True):
     workers: int | None = None
     reflink: bool = True
     undoes: Undoing | None = None
+
+    @property
+    def removes_only(self) -> bool:
+        """It is a rollback that brings nothing anywhere."""
+        return self.undoes is not None and self.undoes.removing

@@ -31,6 +31,7 @@ _TALLY_OF = {
     TaskState.SKIPPED: "skipped",
     TaskState.FAILED: "failed",
     TaskState.CANCELLED: "cancelled",
+    TaskState.DURABLE: "durable",
 }
 
 
@@ -48,6 +49,8 @@ class Account:
         self._execution = execution
         self._in_hand = in_hand
         self._counts = counts
+        self._copies = not execution.plan.removes_only
+        """What is durable is what was brought to the target, not what is still to be removed from there."""
         self._uncounted: dict[str, list[int]] = {}
         """Entries and bytes that were settled since anybody looked at the totals, by their fields: thousands between
         two looks."""
@@ -104,10 +107,10 @@ class Account:
     def plan_tasks(self, tasks: Sequence[Task]) -> None:
         """Count tasks as planned that begin in the states they have; those that the selector left out do not count."""
         self._counts.count(tasks)
-        sums = {"planned": Tally(), "done": Tally(), "skipped": Tally(), "failed": Tally()}
+        sums = {"planned": Tally(), "done": Tally(), "skipped": Tally(), "failed": Tally(), "durable": Tally()}
         for task in tasks:
             if task.outcome is not Outcome.NOT_SELECTED:
-                for field in ("planned", _TALLY_OF.get(task.state)):
+                for field in ("planned", self._tally_of(task.state)):
                     if field is not None:
                         sums[field] = sums[field].plus(1, task_bytes(task))
         totals = self.totals
@@ -165,10 +168,12 @@ class Account:
         advance(TASK_TRANSITIONS, before, state)
         if before is _PENDING and task.type is not _DIRECTORY:
             self._in_hand.settle(task.number)
-        field = _TALLY_OF.get(state)
+        field, left = self._tally_of(state), self._tally_of(before)
         if field is not None:
             self._counts.settle(task, state)
             self._add(field, 1, task_bytes(task))
+            if left is not None:
+                self._add(left, -1, -task_bytes(task))
             if state is _SKIPPED and outcome is Outcome.SOURCE_GONE:
                 self._add("gone", 1, task_bytes(task))
         was = before is _DURABLE and task.lost is not _NOTHING
@@ -190,6 +195,7 @@ class Account:
         """
         results: list[TaskResult] = []
         done: list[Task] = []
+        durable: list[Task] = []
         pending: list[int] = []
         imperfect = 0
         for number, task in tasks.items():
@@ -209,13 +215,13 @@ class Account:
                 )  # fmt: skip
                 continue
             pending.append(number)
-            if state is _DONE:
-                done.append(task)
+            (done if state is _DONE else durable).append(task)
             imperfect += lost is not _NOTHING
             results.append(TaskResult(number, state, outcome, lost, member.digest, name, member.inode, member.birth_ns))
         self._in_hand.settle_all(pending)
-        told = self._counts.settle_done(done)
-        self._add("done", told.entries, told.bytes)
+        for state, settled in ((_DONE, done), (_DURABLE, durable if self._copies else ())):
+            told = self._counts.settle_all(settled, state)
+            self._add(_TALLY_OF[state], told.entries, told.bytes)
         self._add("imperfect", imperfect, 0)
         return results
 
@@ -256,7 +262,7 @@ class Account:
         told = Tally(len(failed), sum(task_bytes(t) for t in failed))
         entries = totals.planned.entries - totals.done.entries - totals.skipped.entries - told.entries
         size = totals.planned.bytes - totals.done.bytes - totals.skipped.bytes - told.bytes
-        self._set_totals(failed=told, cancelled=Tally(entries, size))
+        self._set_totals(failed=told, cancelled=Tally(entries, size), durable=Tally())
         return tuple(
             TaskResult(t.number, TaskState.FAILED, Outcome.NONE, t.lost, t.digest, t.target_name, t.target_inode)
             for t in failed
@@ -275,6 +281,13 @@ class Account:
             what = "1 entry was" if forgotten == 1 else f"{forgotten:,} entries were"
             return ExecutionState.FAILED, f"{what} passed over by a mistake of migmond; resume it"
         return ExecutionState.COMPLETED, ""
+
+    def recounted(self, durable: Tally) -> None:
+        """What the journal has as durable was counted: an older version did not keep it in the totals."""
+        self._set_totals(durable=durable)
+
+    def _tally_of(self, state: TaskState) -> str | None:
+        return _TALLY_OF.get(state) if self._copies or state is not _DURABLE else None
 
     def _add(self, field: str, entries: int, size_bytes: int) -> None:
         sums = self._uncounted.setdefault(field, [0, 0])

@@ -149,9 +149,9 @@ class Observer:
         in_flight = self._in_flight()
         totals = scope.account.totals
         if working:
-            settled = totals.settled.plus(in_flight.entries, in_flight.bytes)
-            self._pace.observe(now, settled)
-            self.forecasting.tick(self.active_s, settled, totals, self._workers, scope.limiter.allowance.bytes_per_s)
+            handled = totals.handled.plus(in_flight.entries, in_flight.bytes)
+            self._pace.observe(now, handled)
+            self.forecasting.tick(self.active_s, handled, totals, self._workers, scope.limiter.allowance.bytes_per_s)
         if not totals.growing:
             flying = totals.there.plus(in_flight.entries, in_flight.bytes)
             self._percent = max(self._percent, percent(flying, totals.planned))

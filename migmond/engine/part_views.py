@@ -86,6 +86,7 @@ def _row(row: Row, paths: dict[int, str]) -> BreakdownRow:
         tally_view(row.failed),
         tally_view(row.skipped),
         tally_view(row.cancelled),
+        tally_view(row.durable),
     )
 
 

@@ -88,36 +88,40 @@ async def load_parts(journal: Journal, execution: Execution, *, fresh: bool) -> 
         fresh: its sources are all that the journal has of it.
     """
     key, totals = execution.key, execution.totals
+    copies = not execution.plan.removes_only
     if fresh:
-        cube, numbers = Cube(), range(1, len(execution.plan.sources) + 1)
+        cube, numbers = Cube(copies=copies), range(1, len(execution.plan.sources) + 1)
         cube.count([t for _, t in sorted((await journal.get_tasks(key, numbers)).items())])
-        return Parts(key, cube if agrees(cube, totals) else Recount())
+        return Parts(key, cube if agrees(cube, totals) else Recount(copies=copies))
     return await trio.to_thread.run_sync(_restored, execution, await journal.breakdown(key))
 
 
 def _restored(execution: Execution, body: bytes) -> Parts:
     """For a thread: a large cube takes 0.1 s."""
     key, totals, kept = execution.key, execution.totals, _unpacked(body)
+    copies = not execution.plan.removes_only
+    anew = Recount(copies=copies)
     if kept is None or kept.cube is None:
-        return Parts(key, Recount(), kept)
+        return Parts(key, anew, kept)
     before = kept.totals
     if not totals.failed.entries and before.failed.entries:
         before = msgspec.structs.replace(before, failed=Tally())
     if _tallies(before) != _tallies(totals):
-        return Parts(key, Recount(), kept)
+        return Parts(key, anew, kept)
     try:
-        cube = Cube.of(kept.cube)
+        cube = Cube.of(kept.cube, copies=copies)
     except ValueError:
-        return Parts(key, Recount(), kept)
+        return Parts(key, anew, kept)
     if not totals.failed.entries:
         cube.retry()
-    return Parts(key, cube if agrees(cube, totals) else Recount(), kept)
+    return Parts(key, cube if agrees(cube, totals) else anew, kept)
 
 
 def agrees(cube: Cube, totals: Totals) -> bool:
-    """Whether the sums of a cube are the totals."""
+    """Whether the sums of a cube are the totals; older versions did not keep there what is durable."""
     sums = cube.sums()
-    return (sums.planned, sums.done, sums.failed, sums.skipped, sums.cancelled) == _tallies(totals)
+    durable = sums.durable if totals.durable != Tally() else totals.durable
+    return (sums.planned, sums.done, sums.failed, sums.skipped, sums.cancelled, durable) == _tallies(totals)
 
 
 async def recount(
@@ -144,7 +148,7 @@ async def recount(
 
 
 def _tallies(totals: Totals) -> tuple[Tally, ...]:
-    return totals.planned, totals.done, totals.failed, totals.skipped, totals.cancelled
+    return totals.planned, totals.done, totals.failed, totals.skipped, totals.cancelled, totals.durable
 
 
 def _unpacked(body: bytes) -> Kept | None:

@@ -57,8 +57,8 @@ def pace_of(execution: Execution, run: Run | None, surroundings: Surroundings) -
     """Return how an execution goes now."""
     live = run.live if run is not None else None
     totals, flying = execution.totals, live.in_flight if live is not None else Tally()
-    settled = totals.settled.plus(flying.entries, flying.bytes)
-    left = Tally(max(0, totals.planned.entries - settled.entries), max(0, totals.planned.bytes - settled.bytes))
+    handled = totals.handled.plus(flying.entries, flying.bytes)
+    left = Tally(max(0, totals.planned.entries - handled.entries), max(0, totals.planned.bytes - handled.bytes))
     workers = surroundings.settings.default_workers
     if live is None:
         return Pace(left, None, None, None, "it does not run now", workers)

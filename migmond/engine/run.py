@@ -215,6 +215,8 @@ class Run(Controlled):
         counts, ledger = scope.parts.counts, scope.ledger
         if isinstance(counts, Recount):
             await recount(counts, self._surroundings.journal, scope.key, lambda: ledger.commit([]), scope.now)
+            if counts.complete:
+                scope.account.recounted(counts.cube.sums().durable)
             if counts.complete and not agrees(counts.cube, scope.account.totals):
                 self._surroundings.log("parts of the progress do not add up", execution=scope.id)
         self.counted.set()

@@ -147,6 +147,7 @@ def _progress(execution: Execution, live: Live | None) -> api.Progress:
         seconds_remaining=estimate.seconds_remaining,
         eta_reason=estimate.reason,
         gone=tally_view(totals.gone),
+        durable=tally_view(totals.durable),
         eta_low_s=estimate.low_s,
         eta_high_s=estimate.high_s,
     )

@@ -204,8 +204,8 @@ class Sampler:
     def _readings(self, seen: Observation, record: SessionRecord) -> Iterable[Reading]:
         id_, totals, flying = seen.execution.id, seen.execution.totals, seen.in_flight
         counters = {
-            "migmond_execution_bytes_total": totals.settled.bytes + flying.bytes,
-            "migmond_execution_entries_total": totals.settled.entries + flying.entries,
+            "migmond_execution_bytes_total": totals.handled.bytes + flying.bytes,
+            "migmond_execution_entries_total": totals.handled.entries + flying.entries,
             "migmond_execution_failed_entries_total": totals.failed.entries,
             "migmond_execution_cpu_seconds_total": record.cpu_s,
             "migmond_execution_read_bytes_total": record.read_bytes,

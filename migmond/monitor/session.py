@@ -94,8 +94,8 @@ class Session:
         held = execution.stands_still
         self._asked |= execution.limits != Limits() or seen.workers != self.observation.workers
         self.observation = seen
-        settled = execution.totals.settled.plus(seen.in_flight.entries, seen.in_flight.bytes)
-        self._throughput.observe(now, settled.bytes, settled.entries, held=held)
+        handled = execution.totals.handled.plus(seen.in_flight.entries, seen.in_flight.bytes)
+        self._throughput.observe(now, handled.bytes, handled.entries, held=held)
         if (seen.limited or execution.limits.io_bytes_per_s is not None) and not held:
             self._limited_s += elapsed
         free = load.free_bytes.get(seen.outlook.target.mount)
@@ -105,9 +105,9 @@ class Session:
         while len(self._looks) > 2 and self._looks[1].now <= now - SPAN_S:
             self._looks.popleft()
         self._usage.take(usage, {m.pid for m in seen.movers})
-        self._update(seen, wall, settled, elapsed, held=held)
+        self._update(seen, wall, handled, elapsed, held=held)
 
-    def _update(self, seen: Observation, wall: float, settled: Tally, elapsed: float, *, held: bool) -> None:
+    def _update(self, seen: Observation, wall: float, handled: Tally, elapsed: float, *, held: bool) -> None:
         base, outlook, record = self._base, seen.outlook, self._record
         total = self._usage.total
         peak = self._throughput.peak()
@@ -130,7 +130,7 @@ class Session:
             copying=base.copying.plus(seen.copying),
             committing=base.committing.plus(seen.committing),
             peak_bytes_per_s=max(base.peak_bytes_per_s or 0.0, peak.bytes_per_s) if peak else base.peak_bytes_per_s,
-            course=self._course(record.course, CoursePoint(seen.active_s, settled, seen.execution.totals.planned)),
+            course=self._course(record.course, CoursePoint(seen.active_s, handled, seen.execution.totals.planned)),
             forecast=outlook.snapshot or record.forecast,
             promised=base.promised + outlook.promised,
             kept=base.kept + outlook.kept,
@@ -185,7 +185,7 @@ class Session:
             cpu_busy=self._load.cpu_busy,
             limits=execution.limits,
             scanning=totals.growing,
-            pending=max(0, totals.planned.entries - totals.settled.entries - seen.in_flight.entries),
+            pending=max(0, totals.planned.entries - totals.handled.entries - seen.in_flight.entries),
             most_entries=batch_entries_of(execution.standing),
         )
 

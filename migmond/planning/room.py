@@ -154,11 +154,11 @@ def outstanding(totals: Totals, in_flight: Tally) -> Tally:
     Holes and further names are taken to be spread evenly over what is planned.
 
     Args:
-        in_flight: what is copied, wholly or in part, and not settled yet.
+        in_flight: what is copied, wholly or in part, and not in the totals yet.
     """
     planned = totals.planned
-    entries = planned.entries - totals.settled.entries - in_flight.entries
-    size = max(0, planned.bytes - totals.settled.bytes - in_flight.bytes)
+    entries = planned.entries - totals.handled.entries - in_flight.entries
+    size = max(0, planned.bytes - totals.handled.bytes - in_flight.bytes)
     if planned.bytes > 0:
         size = size * (planned.bytes - totals.spared) // planned.bytes
     return Tally(max(0, entries), size)

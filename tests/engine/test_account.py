@@ -40,17 +40,19 @@ class Told:
             self.in_hand.send(task.number)
 
     def settle(self, task: Task, state: TaskState) -> None:
-        if task.state is not state:
-            self._take(task)
-            self.account.settle(task, state)
+        self._take(task)
+        self.account.settle(task, state)
 
-    def settle_done(self, tasks: list[Task]) -> Tally:
-        before = self.account.totals.done
+    def settle_all(self, tasks: list[Task], state: TaskState) -> Tally:
+        before = self._sum(state)
         for task in tasks:
             self._take(task)
         members = {t.number: Member(t.number, 9, Outcome.COPIED, Lost.NOTHING, None, t.size) for t in tasks}
-        self.account.settle_copies({t.number: t for t in tasks}, members, {}, moving=False)
-        return less(self.account.totals.done, before)
+        self.account.settle_copies({t.number: t for t in tasks}, members, {}, moving=state is TaskState.DURABLE)
+        return less(self._sum(state), before)
+
+    def _sum(self, state: TaskState) -> Tally:
+        return self.account.totals.durable if state is TaskState.DURABLE else self.account.totals.done
 
     def resize(self, task: Task, size: int) -> None:
         self.account.resize(task, size)

@@ -23,7 +23,7 @@ class Counts(Protocol):
 
     def plan(self, listing: Listing) -> tuple[Tally, Tally]: ...
     def settle(self, task: Task, state: TaskState) -> None: ...
-    def settle_done(self, tasks: list[Task]) -> Tally: ...
+    def settle_all(self, tasks: list[Task], state: TaskState) -> Tally: ...
     def resize(self, task: Task, size: int) -> None: ...
     def read(self, found: Iterable[tuple[Task, FileKind]]) -> None: ...
     def inherit(self, old: Task, heir: Task) -> None: ...
@@ -34,7 +34,8 @@ class Counts(Protocol):
 
 FILE, DIRECTORY, SYMLINK = EntryType.FILE, EntryType.DIRECTORY, EntryType.SYMLINK
 STATES = {
-    TaskState.DONE: "done", TaskState.FAILED: "failed", TaskState.SKIPPED: "skipped", TaskState.CANCELLED: "cancelled"
+    TaskState.DONE: "done", TaskState.FAILED: "failed", TaskState.SKIPPED: "skipped",
+    TaskState.CANCELLED: "cancelled", TaskState.DURABLE: "durable",
 }  # fmt: skip
 SIZES_TRIED = sorted({0, 1, 1 << 40, *SIZE_BOUNDS, *(b + 1 for b in SIZE_BOUNDS)})
 NAMES = (b"a.mp4", b"b.MP4", b".jpg", b"no", b"mp4", b"t.tar.gz", b"x.sqlite", b"odd.", b"\xff.\xfe", b"a.py")
@@ -167,16 +168,19 @@ class Trial:
             state = self.data.draw(st.sampled_from([TaskState.DONE, TaskState.FAILED, TaskState.DURABLE]))
             if task.state is TaskState.PENDING and self.data.draw(st.booleans()):
                 state = TaskState.SKIPPED
+            if state is task.state:
+                return
             self.counts.settle(task, state)
             self.oracle.tasks[task.number] = msgspec.structs.replace(task, state=state)
 
     def settle_many(self) -> None:
         pending = [t for t in self.oracle.tasks.values() if t.state is TaskState.PENDING]
         tasks = self.data.draw(st.lists(st.sampled_from(pending), unique=True)) if pending else []
-        told = self.counts.settle_done(tasks)
+        state = self.data.draw(st.sampled_from([TaskState.DONE, TaskState.DURABLE]))
+        told = self.counts.settle_all(tasks, state)
         assert told == Tally(len(tasks), sum(t.size for t in tasks if t.type is FILE and not t.leader))
         for task in tasks:
-            self.oracle.tasks[task.number] = msgspec.structs.replace(task, state=TaskState.DONE)
+            self.oracle.tasks[task.number] = msgspec.structs.replace(task, state=state)
 
     def resize(self) -> None:
         task = self.pick(TaskState.PENDING, kind=FILE)

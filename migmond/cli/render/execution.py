@@ -112,6 +112,7 @@ def details(e: api.ExecutionView) -> list[str]:
     else:
         lines.append(f"  left {eta_text(p)}, running for {show_duration(p.seconds_elapsed)}")
     left = [(p.skipped, "skipped"), (p.failed, "failed"), (p.cancelled, "cancelled")]
+    left.append((p.durable, "copied, and not yet deleted at the source"))
     if any(tally.entries for tally, _ in left):
         lines.append("  " + ", ".join(f"{tally.entries:,} {what}" for tally, what in left if tally.entries))
     if p.gone.entries:
@@ -153,8 +154,8 @@ def _vanished(p: api.Progress) -> str:
 def amounts(p: api.Progress) -> str:
     """Return `1.86 TiB of 2.25 TiB, 1,021,780 of 1,234,983 entries`; totals that still grow have a +."""
     more = "+" if p.growing else ""
-    done_bytes = p.done.bytes + p.skipped.bytes + p.in_flight.bytes - p.gone.bytes
-    done = p.done.entries + p.skipped.entries + p.in_flight.entries - p.gone.entries
+    done_bytes = p.done.bytes + p.durable.bytes + p.skipped.bytes + p.in_flight.bytes - p.gone.bytes
+    done = p.done.entries + p.durable.entries + p.skipped.entries + p.in_flight.entries - p.gone.entries
     size = f"{show_size(done_bytes)} of {show_size(p.planned.bytes)}{more}"
     return f"{size}, {done:,} of {p.planned.entries:,}{more} entries"
 

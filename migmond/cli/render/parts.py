@@ -41,13 +41,14 @@ def _names(b: Breakdown, row: BreakdownRow) -> list[str]:
 
 
 def _amounts(row: BreakdownRow) -> list[str]:
-    there = row.done.bytes + row.skipped.bytes, row.done.entries + row.skipped.entries
+    done = row.done.bytes + row.durable.bytes, row.done.entries + row.durable.entries
+    there = done[0] + row.skipped.bytes, done[1] + row.skipped.entries
     planned = row.planned.bytes, row.planned.entries
     of, part = (planned[0], there[0]) if planned[0] else (planned[1], there[1])
     return [
-        f"{row.done.entries:,}",
+        f"{done[1]:,}",
         f"{row.planned.entries:,}",
-        show_size(row.done.bytes),
+        show_size(done[0]),
         show_size(row.planned.bytes),
         percent_text(100.0 * part / of if of else None) if part != of else "100%",
         *(f"{t.entries:,}" if t.entries else "" for t in (row.skipped, row.failed, row.cancelled)),

@@ -63,7 +63,7 @@ export function time(at, now = new Date()) {
 export const age = (seconds) => (seconds < 59.5 ? `${Math.max(0, seconds).toFixed(0)} s` : duration(seconds));
 export const ago = (at, now = Date.now()) => `${age((now - new Date(at).getTime()) / 1000)} ago`;
 /** What has arrived of something, with what is on its way: what its percentage is of. */
-export const moved = (progress) => progress.done.bytes + progress.in_flight.bytes;
+export const moved = (progress) => progress.done.bytes + progress.durable.bytes + progress.in_flight.bytes;
 /** A value with its unit, as metrics and reports have it: the one way for alerts, charts and tables. */
 export function measure(value, unit = "", perSecond = false) {
   if (unknown(value)) return DASH;

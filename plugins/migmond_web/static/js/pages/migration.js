@@ -52,7 +52,7 @@ function Known({ id }) {
     <div class="row title"><h1>${view.name}</h1><${Badge} kind=${view.state} /><span class="dim">${waysOf(view)} · ${view.id.slice(0, 6)}</span><span class="row end"><${Controls} of=${view} cancel />${!live && html`<${Ending} of=${view} />`}</span></div>
     ${view.why && html`<p class="note ${view.state === "failed" ? "critical" : view.holds.length ? "warning" : ""}">${view.why}</p>`}
     <section class="panel" aria-label="Progress"><div class="in"><${Bar} tall value=${p.percent_done} label=${`done: ${percent(p.percent_done)}`} />
-      <p class="row"><strong>${p.percent_done === null ? "scanning" : percent(p.percent_done)}</strong><span>${bytes(moved(p))} of ${bytes(p.planned.bytes)}${p.growing ? " so far" : ""}</span><span>${count(p.done.entries)} of ${count(p.planned.entries)} entries</span>${live ? html`<span class="left">${p.seconds_remaining === null ? "" : "done in "}<${Left} of=${p} /></span>` : html`<span>took ${duration(p.seconds_elapsed)}, ended ${time(view.finished_at)}</span>`}</p>
+      <p class="row"><strong>${p.percent_done === null ? "scanning" : percent(p.percent_done)}</strong><span>${bytes(moved(p))} of ${bytes(p.planned.bytes)}${p.growing ? " so far" : ""}</span><span>${count(p.done.entries + p.durable.entries)} of ${count(p.planned.entries)} entries</span>${live ? html`<span class="left">${p.seconds_remaining === null ? "" : "done in "}<${Left} of=${p} /></span>` : html`<span>took ${duration(p.seconds_elapsed)}, ended ${time(view.finished_at)}</span>`}</p>
       <${Steps} of=${view} timeline=${timeline.data} /></div></section>
     <div class="tiles">
       <${Tile} name=${live ? "Current throughput" : "Average throughput"} value=${rate(live ? p.bytes_per_s : p.seconds_elapsed > 0 ? p.done.bytes / p.seconds_elapsed : null)} more=${live && rates?.average ? `average ${rate(rates.average.bytes_per_s)}${s.peak_bytes_per_s ? `, peak ${rate(s.peak_bytes_per_s)}` : ""}` : ""} />
@@ -118,11 +118,11 @@ function Breakdown({ of, beat }) {
   return html`<${Panel} title="Breakdown" end=${html`<${Choice} label="Breakdown by" options=${[["type", "Type"], ["size", "Size"], ["directory", "Directory"]]} value=${by} onChange=${(v) => turn({ by: v })} />`}><${Loaded} of=${found}>${(d) => d.rows.length === 0 ? html`<${Empty}>${d.reason || "Nothing was found yet."}<//>` : html`<${Table} label=${`Progress by ${by}`} rows=${d.rows} keyOf=${name} columns=${[
     { name: by[0].toUpperCase() + by.slice(1), cls: "name", cell: name },
     { name: "Progress", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
-    { name: "Done", num: true, cell: (r) => html`${count(r.done.entries)}<span class="sub">of ${count(r.planned.entries)}</span>` },
+    { name: "Done", num: true, cell: (r) => html`${count(r.done.entries + r.durable.entries)}<span class="sub">of ${count(r.planned.entries)}</span>` },
     { name: "Failed", num: true, cell: (r) => count(r.failed.entries) },
   ]} />`}<//><//>`;
 }
-const part = (r) => r.planned.bytes ? Math.min(100, (100 * r.done.bytes) / r.planned.bytes) : r.planned.entries ? Math.min(100, (100 * r.done.entries) / r.planned.entries) : 100;
+const part = (r) => r.planned.bytes ? Math.min(100, (100 * (r.done.bytes + r.durable.bytes)) / r.planned.bytes) : r.planned.entries ? Math.min(100, (100 * (r.done.entries + r.durable.entries)) / r.planned.entries) : 100;
 
 function Batches({ id, beat }) {
   const found = useLoaded(() => get(`/${id}/batches`), [id, beat]);
