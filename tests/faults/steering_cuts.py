@@ -24,7 +24,7 @@ from driving import ENDED, LOOK_S, look, resume
 from forked import ForkedDaemon
 from judge import Case, Finding, Harm, inodes, known
 from loopfs import LoopFs, mounted
-from migmond.client.errors import ClientError, RemoteError
+from migmond.client.errors import ClientError, RemoteError, Unreachable
 from migmond.domain import api
 from migmond.domain.steering import Throttle
 from migmond.domain.steering_api import InterventionList
@@ -206,16 +206,27 @@ class SteeringCuts:
             time.sleep(LOOK_S)
         cut.movers.update(daemon.children())
         detach(tracer)
-        looks = 0
-        while daemon.running and looks < _LOOKS:  # the kill may be on its way when the tracer leaves
-            looks += 1
-            time.sleep(LOOK_S / 2)
-        cut.died = not daemon.running
+        cut.died = self._died(scene)
         if cut.died:
             wait_gone(list(cut.movers))
             self.meddle(daemon.home / "state", scene.id)
             daemon.start()
         return cut
+
+    def _died(self, scene: Scene) -> bool:
+        """The kill may be on its way when the tracer leaves: whoever answers a while later lives."""
+        for _ in range(_LOOKS):
+            if not self._daemon.running:
+                return True
+            time.sleep(LOOK_S / 2)
+        while self._daemon.running:
+            try:
+                scene.view()
+            except Unreachable:
+                time.sleep(LOOK_S)
+            else:
+                return False
+        return True
 
     def _judged(self, kind: Kind, scene: Scene, cut: Cut, before: Shown, after: Shown) -> list[Finding]:
         """What is shown must be the one or the other, all of it."""
