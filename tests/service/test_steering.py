@@ -219,6 +219,12 @@ def test_a_route_by_command_line_survives_the_kill_of_everything(daemon: Embedde
     said = {t.path: t.target_path for t in found if t.path != "."}
     assert said == {name: str((more if name in there else target) / name) for name in names}
     assert daemon.migmon("verify", "media").returncode == 0
-    assert daemon.migmon("rollback", "media", "-y", "--wait").returncode == 0
+    assert daemon.migmon("rollback", "media", "-y", "--detach").returncode == 0
+    with Client(daemon.socket) as client:
+        (back,) = client.call("execution.get", api.GetParams(id_), api.ExecutionView).rolled_back
+        intervene(client, back.id, Throttle(io_ops_per_s=None))  # it has the limits of the plan
+    undone = ended(daemon.socket, back.id, 60)
+    assert undone is not None
+    assert undone.state == "completed", undone.why
     assert not target.exists()
     assert list(more.iterdir()) == []
