@@ -14,6 +14,9 @@ from migmond.domain.limits import Limits
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.units import show_duration
 
+MOSTLY = 0.5
+"""So much of the movers' time goes to limits that a file in hand mostly waits for them."""
+
 
 def where_time_goes(
     situation: Situation,
@@ -57,13 +60,14 @@ def why_not_faster(situation: Situation, holds: Sequence[Hold] = ()) -> str:
         if reason == "not measured yet":
             return "It was not measured long enough to say."
         return f"Nothing in particular holds it up: {reason}."
+    waiting = f"{found.share:.0%} of their time"
     share, also = f"{found.share:.0%} of the movers' time", f" ({found.evidence})" if found.evidence else ""
     sentence = {
         Cause.SOURCE_READ: f"reading the source takes {share}{also}",
         Cause.TARGET_WRITE: f"writing to the target takes {share}{also}",
         Cause.HASH: f"hashing takes {share}{also}",
         Cause.METADATA: f"names and metadata take {share}{also}: it is the number of files that counts, not their size",
-        Cause.THROTTLED: f"{_and(limits_in_words(situation.limits)) or 'a limit'} keeps the movers waiting for {share}",
+        Cause.THROTTLED: f"{_and(limits_in_words(situation.limits)) or 'a limit'} keeps the movers waiting {waiting}",
         Cause.HELD: f"it was held for {share}",
         Cause.WAITING: f"movers are without work for {share}{also}",
         Cause.SCANNING: f"the scan takes {share}",
@@ -98,6 +102,8 @@ class TaskFacts(msgspec.Struct, frozen=True):
         before: tasks that will be handed out before it, None when nobody counted.
         holds: those that cover it, the oldest first.
         mover: slot of the mover that has it in hand.
+        handed: some mover was given it, and may have others before it.
+        copied: its content has arrived, and waits for the sync that makes it durable.
         bytes_done: of a file in hand.
         limits: of the execution.
         throttled: share of the movers' time that goes to limits now.
@@ -112,6 +118,8 @@ class TaskFacts(msgspec.Struct, frozen=True):
     before: int | None = None
     holds: tuple[Hold, ...] = ()
     mover: int | None = None
+    handed: bool = False
+    copied: bool = False
     bytes_done: int = 0
     limits: Limits = Limits()
     throttled: float = 0.0
@@ -126,14 +134,18 @@ def why_task(facts: TaskFacts, now: float) -> TaskWhy:
     ended = _ended(facts)
     if ended is not None:
         return ended
+    if facts.copied:
+        return TaskWhy("copied", "It is copied, and waits for the sync that makes it durable.")
     if facts.holds:
         more = f" ({len(facts.holds) - 1} more holds cover it)" if len(facts.holds) > 1 else ""
         return TaskWhy("held", f"It is held: {hold_in_words(facts.holds[0])}{more}.")
     if facts.mover is not None:
         done = f", {facts.bytes_done / facts.size:.0%} done" if facts.size and facts.bytes_done else ""
-        if facts.throttled >= 0.5 and (words := limits_in_words(facts.limits)):
-            return TaskWhy("limited", f"Mover {facts.mover} has it in hand{done}, and mostly waits for {_and(words)}.")
+        if limit := _limit(facts):
+            return TaskWhy("limited", f"Mover {facts.mover} has it in hand{done}, and mostly waits for {limit}.")
         return TaskWhy("in_hand", f"Mover {facts.mover} has it in hand{done}.")
+    if facts.handed:
+        return TaskWhy("in_hand", f"A mover was given it, and comes to it after others{_slowly(facts)}.")
     if facts.state is TaskState.DURABLE:
         return TaskWhy("waiting", "It is complete and durable at the target; its source waits to be removed.")
     if facts.leader:
@@ -145,7 +157,17 @@ def why_task(facts: TaskFacts, now: float) -> TaskWhy:
         return TaskWhy("waiting", "It waits for its turn.")
     if facts.before == 0:
         return TaskWhy("waiting", "It is next.")
-    return TaskWhy("waiting", f"It waits behind {facts.before:,} task{'s' if facts.before != 1 else ''}.")
+    many = f"{facts.before:,} task{'s' if facts.before != 1 else ''}"
+    return TaskWhy("waiting", f"It waits behind {many}{_slowly(facts)}.")
+
+
+def _limit(facts: TaskFacts) -> str:
+    return _and(limits_in_words(facts.limits)) if facts.throttled >= MOSTLY else ""
+
+
+def _slowly(facts: TaskFacts) -> str:
+    limit = _limit(facts)
+    return f"; movers mostly wait for {limit}" if limit else ""
 
 
 def _ended(facts: TaskFacts) -> TaskWhy | None:

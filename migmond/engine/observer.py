@@ -157,7 +157,7 @@ class Observer:
             self._percent = max(self._percent, percent(flying, totals.planned))
         scope.account.change(active_s=self.active_s)
         durable = None if totals.growing else percent(totals.there, totals.planned)
-        scope.timeline.progress(durable, totals.done.bytes)
+        scope.timeline.progress(durable, totals.done.bytes + in_flight.bytes)
         if now - self._kept_at >= KEEP_S:
             self._kept_at = now
             scope.record([scope.parts.working(totals)])

@@ -88,7 +88,7 @@ def test_a_slow_disk_and_a_full_processor_are_evidence() -> None:
 def test_limits_and_holds_are_named() -> None:
     limited = situation(percent={"throttled": 63, "source_read": 20}, limits=Limits(io_bytes_per_s=50 << 20))
     assert why_not_faster(limited) == (
-        "It is not faster because a limit of 50 MiB/s keeps the movers waiting for 63% of the movers' time."
+        "It is not faster because a limit of 50 MiB/s keeps the movers waiting 63% of their time."
     )
     hold = Hold("h1", HoldReason.USER, "ana", 0.0, note="backup first")
     assert why_not_faster(limited, [hold]) == "It stands still: ana paused it: backup first."
@@ -190,6 +190,12 @@ def test_movers_without_work_want_larger_batches() -> None:
         (
             TaskFacts(TaskState.RUNNING, mover=2, limits=Limits(io_bytes_per_s=1 << 20), throttled=0.9),
             "limited", "a limit of 1 MiB/s",
+        ),
+        (TaskFacts(TaskState.PENDING, handed=True), "in_hand", "A mover was given it, and comes to it after others."),
+        (TaskFacts(TaskState.PENDING, copied=True), "copied", "waits for the sync"),
+        (
+            TaskFacts(TaskState.PENDING, before=1, limits=Limits(io_bytes_per_s=1 << 20), throttled=0.9),
+            "waiting", "behind 1 task; movers mostly wait for a limit of 1 MiB/s.",
         ),
         (TaskFacts(TaskState.PENDING, leader="a/first"), "follows", "a/first"),
         (TaskFacts(TaskState.PENDING, attempts=2, fault="EBUSY", retry_at=1012.0), "waiting", "again in 12 s"),

@@ -18,6 +18,7 @@ from migmond.domain.changes import (
 from migmond.domain.errors import InvalidInput, NotFound
 from migmond.domain.execution import Execution
 from migmond.domain.hold import Hold, HoldReason
+from migmond.domain.names import to_text
 from migmond.domain.selector import Selector
 from migmond.domain.task import Task
 from migmond.engine.manager import Engine
@@ -69,6 +70,19 @@ async def test_an_entry_is_found_without_reading_all_others(path: str) -> None:
     assert journal.read < 10
     told = await monitoring.why(it, path)
     assert told.kind == "waiting"
+
+
+async def test_full_paths_of_source_and_target_are_understood_as_they_are_shown() -> None:
+    monitoring, journal, it = await with_many()
+    source, target = it.plan.sources[0].path, it.plan.destination
+    expected = await find_entry(journal, it, b"second/last")
+    assert expected is not None
+    for base in (source, target):
+        assert await find_entry(journal, it, base + b"/second/last") == expected
+        assert await find_entry(journal, it, base) == await find_entry(journal, it, b"")
+        assert await find_entry(journal, it, base + b"x/second/last") is None
+    assert await find_entry(journal, it, source[1:] + b"/second/last") is None  # not a full path
+    assert (await monitoring.why(it, to_text(source) + "/first/f3")).kind == "waiting"
 
 
 @pytest.mark.parametrize("path", ["first/none", "none", "second/last/below", "first/first/first"])
