@@ -115,6 +115,7 @@ def work_of(past: Past, record: SessionRecord) -> Work:
         cpu_s=record.cpu_s,
         limit=float(min(allowed)) if record.limited and allowed else None,
         shares=shares(situation(record, held=False)),
+        held_s=record.held_s,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -23,7 +23,6 @@ def where_time_goes(
     holds: Sequence[Hold] = (),
     *,
     max_movers: int | None = None,
-    rates_by_movers: Mapping[int, float] | None = None,
 ) -> TimeView:
     """Return shares, bottleneck, the sentence and suggestions together. `holds`: those that cover all of it."""
     found, reason = bottleneck(situation)
@@ -33,7 +32,7 @@ def where_time_goes(
         found,
         reason,
         why_not_faster(situation, holds),
-        suggestions(situation, max_movers=max_movers, rates_by_movers=rates_by_movers),
+        suggestions(situation, max_movers=max_movers),
     )
 
 

@@ -22,7 +22,7 @@ from migmond.domain.samples import NoData, SampleView
 from migmond.domain.session import SessionRecord
 from migmond.domain.telemetry import Annotation, Batch, MetricKind, Reading, Series, series_of
 from migmond.fsys.process_usage import Usage, process_usage
-from migmond.monitor.disks import Disks
+from migmond.monitor.disks import Disks, Pace
 from migmond.monitor.rule_figures import RuleFigures
 from migmond.monitor.session import Session
 from migmond.monitor.usage import MachineLoad, MoverUsage
@@ -299,6 +299,17 @@ def machine_load(samples: Iterable[SampleView], disks: Disks) -> MachineLoad:
             worked.append(sample.value)
     names = busy.keys() | waits.keys()
     cpu = sum(cpus) / len(cpus) if cpus else None
-    loads = {n: DeviceLoad(n, busy.get(n), max(waits.get(n, []), default=None)) for n in names}
+    loads = {n: _load(n, busy.get(n), max(waits.get(n, []), default=None), disks.pace(n)) for n in names}
     found = {f.device: f for f in disks.findings(names)}
     return MachineLoad(cpu, loads, free, found, degrees, joules, sum(worked) if worked else None)
+
+
+def _load(name: str, busy: float | None, await_s: float | None, pace: Pace) -> DeviceLoad:
+    return DeviceLoad(
+        name,
+        busy,
+        await_s,
+        pace.usual_await_s,
+        best_bytes_per_s=pace.best_bytes_per_s,
+        bytes_per_s=pace.bytes_per_s,
+    )

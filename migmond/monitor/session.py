@@ -20,7 +20,7 @@ from migmond.domain.execution import Execution, Tally
 from migmond.domain.limits import Limits
 from migmond.domain.mover_slots import copies
 from migmond.domain.observation import Observation
-from migmond.domain.session import MAX_COURSE, CoursePoint, SessionRecord
+from migmond.domain.session import MAX_COURSE, CoursePoint, DeviceSide, SessionRecord
 from migmond.domain.units import show_degrees, show_duration, show_size
 from migmond.monitor.usage import MachineLoad, MoverUsage, UsageOfMovers, plus, use_of_machine
 from migmond.planning.standing import batch_entries_of, whole_holds
@@ -31,6 +31,9 @@ SPAN_S = 60.0
 
 _FREE_EVERY_S, _FREE_KEPT = 10.0, 60
 """How often free space counts, and how many of those looks: ten minutes."""
+
+_ROTATIONAL = {"hdd": True, "ssd": False, "nvme": False}
+"""By kind of device, as far as it tells."""
 
 
 class _Look(msgspec.Struct, frozen=True):
@@ -180,8 +183,8 @@ class Session:
             sum(spent.values()) / 1e9,
             spent,
             sum(1 for m in seen.movers if copies(m.slot)),
-            source=self._device(seen.outlook.source.disks),
-            target=self._device(seen.outlook.target.disks),
+            source=self._device(seen.outlook.source),
+            target=self._device(seen.outlook.target),
             cpu_busy=self._load.cpu_busy,
             limits=execution.limits,
             scanning=totals.growing,
@@ -189,10 +192,11 @@ class Session:
             most_entries=batch_entries_of(execution.standing),
         )
 
-    def _device(self, disks: tuple[str, ...]) -> DeviceLoad | None:
-        """The busiest of them: it binds."""
-        known = [self._load.disks[name] for name in disks if name in self._load.disks]
-        return max(known, key=lambda d: d.busy or 0.0, default=None)
+    def _device(self, side: DeviceSide) -> DeviceLoad | None:
+        """The busiest of its disks: it binds."""
+        known = [self._load.disks[name] for name in side.disks if name in self._load.disks]
+        busiest = max(known, key=lambda d: d.busy or 0.0, default=None)
+        return None if busiest is None else msgspec.structs.replace(busiest, rotational=_ROTATIONAL.get(side.kind))
 
     def _outside(self) -> Iterator[IssueView]:
         """Yield what is to come, or is wrong with the disks, whatever the movers do."""

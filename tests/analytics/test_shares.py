@@ -134,18 +134,6 @@ def test_fewer_movers_on_a_rotating_disk_that_seeks() -> None:
     assert suggestions(alone) == ()
 
 
-def test_measured_rates_go_before_models() -> None:
-    now = situation(movers=2, percent={"target_write": 71})
-    (fewer,) = suggestions(now, rates_by_movers={1: 118.0, 2: 100.0}, max_movers=8)
-    assert fewer.text == "workers 2→1"
-    assert (round(100 * fewer.gain_low), round(100 * fewer.gain_high)) == (9, 18)
-    (more,) = suggestions(now, rates_by_movers={4: 150.0, 2: 100.0}, max_movers=8)
-    assert more.command == "workers ID 4"
-    assert more.gain_high == pytest.approx(0.5)
-    assert suggestions(now, rates_by_movers={4: 150.0, 2: 100.0}, max_movers=2) == ()
-    assert suggestions(now, rates_by_movers={1: 101.0, 2: 100.0}) == ()
-
-
 def test_more_movers_only_where_all_have_room() -> None:
     percent = {"source_read": 50, "target_write": 30}
     source, target = DeviceLoad("a", busy=0.3), DeviceLoad("b", busy=0.5)
