@@ -14,10 +14,11 @@ from migmond.analytics.shares import Situation, bottleneck, of_threads, ranked, 
 from migmond.analytics.similar import Run
 from migmond.domain.activity import Activity
 from migmond.domain.analysis import CostView, ScoreView, ShareView
-from migmond.domain.execution import Execution
+from migmond.domain.execution import Execution, Tally
 from migmond.domain.identity import Identity
 from migmond.domain.plan import Plan
 from migmond.domain.session import DeviceSide, SessionRecord
+from migmond.domain.states import TERMINAL_EXECUTION_STATES
 
 MOST_PACES = 200
 """Of earlier runs on a pair of devices, the newest: disks age, and with 200 the best decile is that of 20 runs."""
@@ -111,7 +112,7 @@ def work_of(past: Past, record: SessionRecord) -> Work:
         done=totals.done.entries,
         done_bytes=totals.done.bytes,
         failed=totals.failed.entries,
-        moved_bytes=record.moved_bytes,
+        moved_bytes=max(0, record.moved_bytes - under_way(past).bytes),
         cpu_s=record.cpu_s,
         limit=float(min(allowed)) if record.limited and allowed else None,
         shares=shares(situation(record, held=False)),
@@ -129,14 +130,24 @@ def active_s(past: Past) -> float:
     return past.record.active_s if past.record is not None else past.execution.active_s
 
 
+def under_way(past: Past) -> Tally:
+    """Return what has been copied and is yet to become durable, as of the last look; nothing of what has ended."""
+    if past.record is None or not past.record.course or past.execution.state in TERMINAL_EXECUTION_STATES:
+        return Tally()
+    seen, settled = past.record.course[-1].settled, past.execution.totals.settled
+    return Tally(max(0, seen.entries - settled.entries), max(0, seen.bytes - settled.bytes))
+
+
 def average(past: Past) -> float | None:
-    """Return bytes that are done per active second; None before there were any."""
-    return past.execution.totals.done.bytes / active_s(past) if active_s(past) > 0 else None
+    """Return bytes that are done or under way per active second; None before there were any."""
+    brought = past.execution.totals.done.bytes + under_way(past).bytes
+    return brought / active_s(past) if active_s(past) > 0 else None
 
 
 def entries_rate(past: Past) -> float | None:
-    """Return entries that are done per active second, likewise."""
-    return past.execution.totals.done.entries / active_s(past) if active_s(past) > 0 else None
+    """Return entries that are done or under way per active second, likewise."""
+    brought = past.execution.totals.done.entries + under_way(past).entries
+    return brought / active_s(past) if active_s(past) > 0 else None
 
 
 def side_text(side: DeviceSide) -> str:

@@ -43,7 +43,7 @@ class Work(msgspec.Struct, frozen=True):
         active_s: of that, what it was not held.
         done, done_bytes: entries that are done, and the bytes of their files.
         failed: entries that were tried and failed for good.
-        moved_bytes: read from sources, every attempt counted.
+        moved_bytes: read from sources, every attempt counted, but not what is yet to become durable.
         cpu_s: of its movers; None when not measured.
         limit: bytes per second that it was allowed; None is unlimited.
         shares: of the movers' time over the active time (`migmond.analytics.shares.shares`); may be empty.

@@ -42,6 +42,8 @@ holds 1/(1 - 0.85), nearly 7, times as long as an idle one (M/M/1). What serves 
 left."""
 SLOW_FACTOR = 3.0
 """Await of so many times its baseline is an independent signal (design page ETA, slow-transfer alert)."""
+SLOW_BUSY = 0.3
+"""A disk that is busy for less of the time has few requests: what a mean of them says is chance, and nobody waits."""
 CPU_FULL = 0.9
 BINDS = 0.25
 """With less than a quarter of the time in one cause, doing away with it gains less than a third: nothing binds."""
@@ -227,12 +229,24 @@ def limits_in_words(limits: Limits) -> list[str]:
     return words
 
 
+def slower_than_usual(device: DeviceLoad) -> bool:
+    """Whether requests take much longer than usual, on a disk that has enough of them to say so."""
+    if device.await_s is None or not device.usual_await_s or (device.busy or 0.0) < SLOW_BUSY:
+        return False
+    return device.await_s >= SLOW_FACTOR * device.usual_await_s
+
+
+def latency_text(device: DeviceLoad) -> str:
+    """Return `90 ms a request, usually 20`."""
+    return f"{(device.await_s or 0.0) * 1000:.3g} ms a request, usually {(device.usual_await_s or 0.0) * 1000:.3g}"
+
+
 def _device_evidence(device: DeviceLoad | None) -> str:
     if device is None:
         return ""
     signs = []
     if device.busy is not None and device.busy >= BUSY:
         signs.append(f"busy {device.busy:.0%}")
-    if device.await_s is not None and device.usual_await_s and device.await_s >= SLOW_FACTOR * device.usual_await_s:
-        signs.append(f"{device.await_s * 1000:.3g} ms a request, usually {device.usual_await_s * 1000:.3g}")
+    if slower_than_usual(device):
+        signs.append(latency_text(device))
     return f"{device.name} {', '.join(signs)}" if signs else ""

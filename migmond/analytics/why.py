@@ -53,7 +53,7 @@ def why_not_faster(situation: Situation, holds: Sequence[Hold] = ()) -> str:
         holds: those that cover the whole execution now.
     """
     if holds:
-        return f"It stands still: {hold_in_words(holds[0])}."
+        return f"It stands still: {_all_of(holds)}."
     found, reason = bottleneck(situation)
     if found is None:
         if reason == "not measured yet":
@@ -86,6 +86,14 @@ def _no_evidence(found: ShareView, situation: Situation) -> str:
     if device is None or device.busy is None or device.busy >= ROOM:
         return ""
     return f" {device.name} is busy only {device.busy:.0%}: it answers one request after the other, and has room."
+
+
+def _all_of(holds: Sequence[Hold]) -> str:
+    """The one that ends last binds; of those without an end the first."""
+    binding = max(holds, key=lambda h: (h.until is None, h.until or 0.0))
+    more = len(holds) - 1
+    others = f" (and {more} more hold{'s' if more > 1 else ''})" if more else ""
+    return f"{hold_in_words(binding)}{others}"
 
 
 def hold_in_words(hold: Hold) -> str:
@@ -136,8 +144,7 @@ def why_task(facts: TaskFacts, now: float) -> TaskWhy:
     if facts.copied:
         return TaskWhy("copied", "It is copied, and waits for the sync that makes it durable.")
     if facts.holds:
-        more = f" ({len(facts.holds) - 1} more holds cover it)" if len(facts.holds) > 1 else ""
-        return TaskWhy("held", f"It is held: {hold_in_words(facts.holds[0])}{more}.")
+        return TaskWhy("held", f"It is held: {_all_of(facts.holds)}.")
     if facts.mover is not None:
         done = f", {facts.bytes_done / facts.size:.0%} done" if facts.size and facts.bytes_done else ""
         if limit := _limit(facts):

@@ -182,7 +182,7 @@ class Reports:
 
     async def pasts(self, sees: Sees, *, forgotten_too: bool = False) -> tuple[list[Past], Paces]:
         """Return the newest `MOST_RUNS` executions that the caller may see, newest first, and what they cost. Courses
-        and forecasts are left out: they are most of a record.
+        but for their ends, and forecasts, are left out: they are most of a record.
 
         Args:
             forgotten_too: among them those of which nothing else is left, for what trends and disks are found by.
@@ -199,7 +199,7 @@ class Reports:
                 await breath.take()
                 if record.key in executions:
                     paces.add(record)
-                    records[record.key] = msgspec.structs.replace(record, course=(), forecast=b"")
+                    records[record.key] = msgspec.structs.replace(record, course=record.course[-1:], forecast=b"")
                 elif (past := forgotten(record)) is not None and sees(past.execution):
                     paces.add(record)
                     gone.append(past)

@@ -29,11 +29,12 @@ class Pace(msgspec.Struct, frozen=True):
     Attributes:
         bytes_per_s: now.
         best_bytes_per_s: at its best since this daemon started: in sequence, if it ever was.
-        usual_await_s: mean seconds of a request.
+        await_s, usual_await_s: mean seconds of a request, lately and else.
     """
 
     bytes_per_s: float | None = None
     best_bytes_per_s: float | None = None
+    await_s: float | None = None
     usual_await_s: float | None = None
 
 
@@ -51,7 +52,7 @@ class _Means:
         self._waited_s = 0.0
         self._rate = 0.0
         self._best = 0.0
-        self._usual = 0.0
+        self._lately = self._usual = 0.0
 
     def moved(self, bytes_per_s: float, seconds: float) -> None:
         self._seconds += seconds
@@ -64,6 +65,7 @@ class _Means:
         self._waited_s += seconds
         # Of logarithms: latency is skewed, and one request that took seconds says little of the others.
         waited = math.log(max(await_s, 1e-6))
+        self._lately += (waited - self._lately) * min(1.0, seconds / min(self._waited_s, RATE_S))
         self._usual += (waited - self._usual) * min(1.0, seconds / min(self._waited_s, USUAL_S))
 
     @property
@@ -71,6 +73,7 @@ class _Means:
         return Pace(
             self._rate if self._seconds >= RATE_S else None,
             self._best or None,
+            math.exp(self._lately) if self._waited_s >= RATE_S else None,
             math.exp(self._usual) if self._waited_s >= SETTLED_S else None,
         )
 

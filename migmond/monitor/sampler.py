@@ -308,7 +308,7 @@ def _load(name: str, busy: float | None, await_s: float | None, pace: Pace) -> D
     return DeviceLoad(
         name,
         busy,
-        await_s,
+        await_s if pace.await_s is None else pace.await_s,
         pace.usual_await_s,
         best_bytes_per_s=pace.best_bytes_per_s,
         bytes_per_s=pace.bytes_per_s,

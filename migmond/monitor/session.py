@@ -60,6 +60,9 @@ class Session:
         self._base = before or SessionRecord(execution.key, execution.id, 0.0)
         # What was done before the first look, which comes up to an interval after the beginning, took time as well.
         unseen_s = max(0.0, first.active_s - self._base.active_s)
+        # The journal has an execution's active time as of what was last made durable: what a crash took from it was
+        # work all the same, and is on record here.
+        self._forgotten_s = max(0.0, self._base.active_s - first.active_s)
         self._record = msgspec.structs.replace(self._base, wall_s=self._base.wall_s + unseen_s)
         self._began = self._last = now
         self._throughput = Throughput()
@@ -112,13 +115,14 @@ class Session:
 
     def _update(self, seen: Observation, wall: float, settled: Tally, elapsed: float, *, held: bool) -> None:
         base, outlook, record = self._base, seen.outlook, self._record
+        active_s = seen.active_s + self._forgotten_s
         total = self._usage.total
         peak = self._throughput.peak()
         self._record = msgspec.structs.replace(
             record,
             at=wall,
             wall_s=record.wall_s + elapsed,
-            active_s=seen.active_s,
+            active_s=active_s,
             held_s=record.held_s + (elapsed if held else 0.0),
             source=outlook.source if outlook.source.identity else record.source,
             target=outlook.target if outlook.target.identity else record.target,
@@ -133,11 +137,11 @@ class Session:
             copying=base.copying.plus(seen.copying),
             committing=base.committing.plus(seen.committing),
             peak_bytes_per_s=max(base.peak_bytes_per_s or 0.0, peak.bytes_per_s) if peak else base.peak_bytes_per_s,
-            course=self._course(record.course, CoursePoint(seen.active_s, settled, seen.execution.totals.planned)),
+            course=self._course(record.course, CoursePoint(active_s, settled, seen.execution.totals.planned)),
             forecast=outlook.snapshot or record.forecast,
             promised=base.promised + outlook.promised,
             kept=base.kept + outlook.kept,
-            limited=self._limited_s > 0.5 * max(seen.active_s, 1e-9),
+            limited=self._limited_s > 0.5 * max(active_s, 1e-9),
         )
         if outlook.cost_a is not None:
             self._record = msgspec.structs.replace(

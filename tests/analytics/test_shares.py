@@ -92,6 +92,9 @@ def test_limits_and_holds_are_named() -> None:
     )
     hold = Hold("h1", HoldReason.USER, "ana", 0.0, note="backup first")
     assert why_not_faster(limited, [hold]) == "It stands still: ana paused it: backup first."
+    short = Hold("h0", HoldReason.DEVICE, "engine", 0.0, until=30.0, note="read: EIO")
+    told = why_not_faster(limited, [short, hold, short])  # what ends by itself is not what to wait for
+    assert told == "It stands still: ana paused it: backup first (and 2 more holds)."
 
 
 # --- suggestions -----------------------------------------------------------------------------------

@@ -71,6 +71,18 @@ def test_what_is_kept_goes_on_where_an_earlier_run_ended() -> None:
     assert (second.record.deaths, second.record.retries, second.record.workers) == (1, 3, 4)
 
 
+def test_work_that_a_crash_took_from_the_journal_is_active_time_all_the_same() -> None:
+    first = Session(seen(0), 0.0, None)
+    run(first, 60, 1 << 20)
+    again = Session(seen(0), 0.0, first.record)  # nothing had become durable: the journal knows of no active time
+    run(again, 20, 1 << 20)
+    assert again.record.active_s == 58.0 + 18.0
+    assert again.record.wall_s == again.record.active_s
+    course = [point.active_s for point in again.record.course]
+    assert course == sorted(course)
+    assert course[-1] == 76.0
+
+
 def test_what_a_mover_took_that_is_gone_stays_in_the_sum() -> None:
     session = Session(seen(0), 0.0, None)
     run(session, 20, 1)

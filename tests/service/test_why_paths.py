@@ -115,4 +115,4 @@ async def test_a_hold_on_some_entries_is_not_said_of_the_others() -> None:
         assert (told.kind, told.sentence) == ("waiting", "It waits for its turn."), path  # others than those before it
     whole = msgspec.structs.replace(it, holds=(*held.holds, Hold("h2", HoldReason.THERMAL, "engine", 0.0)))
     assert (await monitoring.why(whole, "first/f7")).sentence == "It is held: engine holds it (thermal)."
-    assert "1 more holds" in (await monitoring.why(whole, "second/last")).sentence
+    assert "(and 1 more hold)." in (await monitoring.why(whole, "second/last")).sentence

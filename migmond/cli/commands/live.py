@@ -14,7 +14,7 @@ from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.follow import detaching, events_of, exit_after, follow, reconnected, ways_back
 from migmond.cli.meant import meant, named
-from migmond.cli.parse import execution_argument, global_options
+from migmond.cli.parse import Seconds, execution_argument, global_options
 from migmond.cli.render.alerts import alerts_of, machine_alerts, with_alerts
 from migmond.cli.render.execution import details, listing, summary
 from migmond.cli.render.machine import PREFIXES, Transfer, machine_line, transfer
@@ -54,7 +54,7 @@ def watch(state: State, id_: str) -> None:
 
 @click.command()
 @execution_argument(required=False)
-@click.option("--interval", type=click.FloatRange(0.2, 60), default=0.5, show_default=True, help="Seconds.")
+@click.option("--interval", type=Seconds(0.2, 60), default=1.0, show_default=True, help="Seconds.")
 @global_options
 @click.pass_obj
 def top(state: State, id_: str | None, interval: float) -> None:
