@@ -62,7 +62,7 @@ def _time_issues(situation: Situation) -> Iterator[IssueView]:
             "idle_movers", "warning", "movers are without work", of[Cause.WAITING], IDLE, "ratio",
             f"{of[Cause.WAITING]:.0%} of the time, with {situation.pending:,} tasks pending",
         )  # fmt: skip
-    words = limits_in_words(situation.limits)
+    words = limits_in_words(situation.limits, situation.shared)
     if of[Cause.THROTTLED] > LIMITED and words:
         yield IssueView(
             "limited", "note", "a limit keeps it back", of[Cause.THROTTLED], LIMITED, "ratio",

@@ -79,7 +79,7 @@ class Situation(msgspec.Struct, frozen=True):
         spent: what they did in it.
         movers: how many there are now.
         cpu_busy: of all processors, 0 to 1.
-        limits: in force now.
+        limits: its own in force now; `shared`: its share of what all may do together.
         scanning: the scan still runs.
         pending: tasks that nobody has in hand.
         most_entries: that somebody allows a batch; None for any number.
@@ -96,6 +96,7 @@ class Situation(msgspec.Struct, frozen=True):
     scanning: bool = False
     pending: int | None = None
     most_entries: int | None = None
+    shared: Limits = Limits()
 
 
 def causes() -> dict[Activity, Cause]:
@@ -205,7 +206,7 @@ def evidence(cause: Cause, situation: Situation) -> str:
     if cause is Cause.HASH and situation.cpu_busy is not None and situation.cpu_busy >= CPU_FULL:
         return f"processor {situation.cpu_busy:.0%} busy"
     if cause is Cause.THROTTLED:
-        return ", ".join(limits_in_words(situation.limits))
+        return ", ".join(limits_in_words(situation.limits, situation.shared))
     if cause is Cause.WAITING and situation.scanning:
         return "the scan still runs"
     if cause is Cause.WAITING and situation.pending == 0:
@@ -213,9 +214,14 @@ def evidence(cause: Cause, situation: Situation) -> str:
     return ""
 
 
-def limits_in_words(limits: Limits) -> list[str]:
-    """Return the limits that can slow an execution down, one in words each."""
+def limits_in_words(limits: Limits, shared: Limits) -> list[str]:
+    """Return the limits that can slow an execution down, one in words each; of what it may do together with others only
+    what is less than it may do alone."""
     words = []
+    if is_lower(shared.io_bytes_per_s, limits.io_bytes_per_s):
+        words.append(f"share of {show_rate(shared.io_bytes_per_s or 0)} of the limit for all")
+    if is_lower(shared.io_ops_per_s, limits.io_ops_per_s):
+        words.append(f"share of {show_number(shared.io_ops_per_s or 0.0)} entries/s of the limit for all")
     if limits.io_bytes_per_s is not None:
         words.append(f"limit of {show_rate(limits.io_bytes_per_s)}")
     if limits.network_bytes_per_s is not None:
@@ -227,6 +233,11 @@ def limits_in_words(limits: Limits) -> list[str]:
     if limits.timetable:
         words.append(f"timetable ({limits.timetable})")
     return words
+
+
+def is_lower(shared: float | None, own: float | None) -> bool:
+    """Whether a limit for all leaves less than an own one does."""
+    return shared is not None and (own is None or shared < own)
 
 
 def slower_than_usual(device: DeviceLoad) -> bool:

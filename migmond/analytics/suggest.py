@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from migmond.analytics.shares import BUSY, Cause, DeviceLoad, Situation, limits_in_words, shares
+from migmond.analytics.shares import BUSY, Cause, DeviceLoad, Situation, is_lower, limits_in_words, shares
 from migmond.domain.analysis import SuggestionView
+from migmond.domain.limits import Limits
 
 WORTH = 0.03
 """Less is not worth a change (the workers' tuner stops below it: design page ETA)."""
@@ -53,14 +54,17 @@ def _headroom(*devices: DeviceLoad | None) -> float | None:
 
 def _lift_limit(situation: Situation, of: Mapping[Cause, float]) -> SuggestionView | None:
     share = of[Cause.THROTTLED]
-    words = limits_in_words(situation.limits)
-    if not words:
-        return None
+    own, rate = limits_in_words(situation.limits, Limits()), situation.limits.io_bytes_per_s
+    of_all = situation.shared.io_bytes_per_s
+    if not own or is_lower(of_all, rate):
+        return None  # it has none, or another binds
     low, high = gain(share)
     room = _headroom(situation.source, situation.target)
     if room is not None:
         low, high = min(low, room), min(high, room)
-    because = f"{share:.0%} of the time is spent waiting for the {words[0]}"
+    if rate and of_all:  # then that binds
+        low, high = min(low, of_all / rate - 1), min(high, of_all / rate - 1)
+    because = f"{share:.0%} of the time is spent waiting for the {own[0]}"
     return SuggestionView("lift_limit", "lift the limit", "throttle ID --off", low, high, because)
 
 

@@ -59,6 +59,7 @@ def why_not_faster(situation: Situation, holds: Sequence[Hold] = ()) -> str:
         if reason == "not measured yet":
             return "It was not measured long enough to say."
         return f"Nothing in particular holds it up: {reason}."
+    limit = _and(limits_in_words(situation.limits, situation.shared)) or "a limit"
     waiting = f"{found.share:.0%} of their time"
     share, also = f"{found.share:.0%} of the movers' time", f" ({found.evidence})" if found.evidence else ""
     sentence = {
@@ -66,7 +67,7 @@ def why_not_faster(situation: Situation, holds: Sequence[Hold] = ()) -> str:
         Cause.TARGET_WRITE: f"writing to the target takes {share}{also}",
         Cause.HASH: f"hashing takes {share}{also}",
         Cause.METADATA: f"names and metadata take {share}{also}: it is the number of files that counts, not their size",
-        Cause.THROTTLED: f"{_and(limits_in_words(situation.limits)) or 'a limit'} keeps the movers waiting {waiting}",
+        Cause.THROTTLED: f"{limit} keeps the movers waiting {waiting}",
         Cause.HELD: f"it was held for {share}",
         Cause.WAITING: f"movers are without work for {share}{also}",
         Cause.SCANNING: f"the scan takes {share}",
@@ -112,7 +113,7 @@ class TaskFacts(msgspec.Struct, frozen=True):
         handed: some mover was given it, and may have others before it.
         copied: its content has arrived, and waits for the sync that makes it durable.
         bytes_done: of a file in hand.
-        limits: of the execution.
+        limits, shared: of the execution, see `Situation`.
         throttled: share of the movers' time that goes to limits now.
         fault: why the last attempt failed, "" if none did.
         retry_at: when it is tried again.
@@ -134,6 +135,7 @@ class TaskFacts(msgspec.Struct, frozen=True):
     fault: str = ""
     retry_at: float | None = None
     leader: str = ""
+    shared: Limits = Limits()
 
 
 def why_task(facts: TaskFacts, now: float) -> TaskWhy:
@@ -168,7 +170,7 @@ def why_task(facts: TaskFacts, now: float) -> TaskWhy:
 
 
 def _limit(facts: TaskFacts) -> str:
-    return _and(limits_in_words(facts.limits)) if facts.throttled >= MOSTLY else ""
+    return _and(limits_in_words(facts.limits, facts.shared)) if facts.throttled >= MOSTLY else ""
 
 
 def _slowly(facts: TaskFacts) -> str:

@@ -24,6 +24,7 @@ from migmond.domain.fault import Fault
 from migmond.domain.file_kinds import FileKind
 from migmond.domain.hold import Hold
 from migmond.domain.journal import Sift
+from migmond.domain.limits import Limits
 from migmond.domain.names import from_outside, to_text
 from migmond.domain.samples import SampleView
 from migmond.domain.session import DeviceSide, SessionRecord
@@ -156,6 +157,7 @@ class Monitoring:
             fault.fault.message if fault is not None and task.state is not TaskState.DONE else "",
             None if where.retry_in_s is None else wall + where.retry_in_s,
             await self._awaited(execution, task),
+            seen.shared if seen is not None else Limits(),
         )
         return why_task(facts, wall)
 

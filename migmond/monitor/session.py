@@ -194,6 +194,7 @@ class Session:
             scanning=totals.growing,
             pending=max(0, totals.planned.entries - totals.settled.entries - seen.in_flight.entries),
             most_entries=batch_entries_of(execution.standing),
+            shared=seen.shared,
         )
 
     def _device(self, side: DeviceSide) -> DeviceLoad | None:

@@ -90,6 +90,14 @@ def test_limits_and_holds_are_named() -> None:
     assert why_not_faster(limited) == (
         "It is not faster because a limit of 50 MiB/s keeps the movers waiting 63% of their time."
     )
+    own, of_all = Limits(io_bytes_per_s=50 << 20), Limits(io_bytes_per_s=2 << 20, io_ops_per_s=100.0)
+    among = situation(percent={"throttled": 98}, limits=own, shared=of_all)
+    assert "a share of 2 MiB/s of the limit for all and a share of 100 entries/s of the" in why_not_faster(among)
+    assert suggestions(among) == ()  # to lift its own limit would bring nothing
+    near = situation(percent={"throttled": 98}, limits=own, shared=Limits(io_bytes_per_s=60 << 20))
+    assert suggestions(near)[0].gain_high == pytest.approx(0.2)
+    assert suggestions(situation(percent={"throttled": 50}, limits=Limits(memory_bytes=1 << 30))) == ()
+    assert "for all" not in why_not_faster(situation(percent={"throttled": 98}, limits=of_all, shared=own))
     hold = Hold("h1", HoldReason.USER, "ana", 0.0, note="backup first")
     assert why_not_faster(limited, [hold]) == "It stands still: ana paused it: backup first."
     short = Hold("h0", HoldReason.DEVICE, "engine", 0.0, until=30.0, note="read: EIO")
