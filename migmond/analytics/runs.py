@@ -134,7 +134,8 @@ def under_way(past: Past) -> Tally:
     """Return what has been copied and is yet to become durable, as of the last look; nothing of what has ended."""
     if past.record is None or not past.record.course or past.execution.state in TERMINAL_EXECUTION_STATES:
         return Tally()
-    seen, settled = past.record.course[-1].settled, past.execution.totals.settled
+    seen, totals = past.record.course[-1].settled, past.execution.totals
+    settled = totals.settled.plus(-totals.cancelled.entries, -totals.cancelled.bytes)
     return Tally(max(0, seen.entries - settled.entries), max(0, seen.bytes - settled.bytes))
 
 

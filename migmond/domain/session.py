@@ -48,7 +48,8 @@ class MachineUse(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CoursePoint(msgspec.Struct, frozen=True, array_like=True):
-    """Where it was after `active_s` seconds of work: entries and bytes settled, and how much was planned then."""
+    """Where it was after `active_s` seconds of work: entries and bytes that were settled or in
+    flight, without those that were cancelled, and how much was planned then."""
 
     active_s: float
     settled: Tally

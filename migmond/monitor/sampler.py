@@ -172,7 +172,7 @@ class Sampler:
         session.observe(seen, now, wall, mine, load)
         self._tell_stage(seen, wall)
         more = self._figures.of_execution(seen, session.full_in_s(), now)
-        self._sinks.put(Batch(wall, self._interval_s, (*self._readings(seen, session.record), *more)))
+        self._sinks.put(Batch(wall, self._interval_s, (*self._readings(seen, session), *more)))
         return session.record
 
     async def _kept_before(self, key: int) -> SessionRecord | None:
@@ -201,11 +201,11 @@ class Sampler:
             self._stages[execution.id] = stage
             self._sinks.note(Annotation(wall, "phase", execution.id, f"{stage[0]}: {stage[1]}"))
 
-    def _readings(self, seen: Observation, record: SessionRecord) -> Iterable[Reading]:
-        id_, totals, flying = seen.execution.id, seen.execution.totals, seen.in_flight
+    def _readings(self, seen: Observation, session: Session) -> Iterable[Reading]:
+        id_, totals, record = seen.execution.id, seen.execution.totals, session.record
         counters = {
-            "migmond_execution_bytes_total": totals.settled.bytes + flying.bytes,
-            "migmond_execution_entries_total": totals.settled.entries + flying.entries,
+            "migmond_execution_bytes_total": session.brought.bytes,
+            "migmond_execution_entries_total": session.brought.entries,
             "migmond_execution_failed_entries_total": totals.failed.entries,
             "migmond_execution_cpu_seconds_total": record.cpu_s,
             "migmond_execution_read_bytes_total": record.read_bytes,

@@ -52,6 +52,7 @@ class Session:
 
     Attributes:
         observation: the newest.
+        brought: to the target, what is in flight included, and again what is brought again: it only grows.
         proposed: by strategies of plugins, see `monitor.proposing`.
     """
 
@@ -79,6 +80,7 @@ class Session:
         self._decay: IssueView | None = None
         self._decay_at_s = 0.0
         self.observation = first
+        self._there = self.brought = _there(first)
         self.proposed: tuple[SuggestionView, ...] = ()
 
     def observe(
@@ -100,8 +102,10 @@ class Session:
         held = execution.stands_still
         self._asked |= execution.limits != Limits() or seen.workers != self.observation.workers
         self.observation = seen
-        settled = execution.totals.settled.plus(seen.in_flight.entries, seen.in_flight.bytes)
-        self._throughput.observe(now, settled.bytes, settled.entries, held=held)
+        before, self._there = self._there, _there(seen)
+        more = self._there.entries - before.entries, self._there.bytes - before.bytes
+        self.brought = self.brought.plus(max(0, more[0]), max(0, more[1]))
+        self._throughput.observe(now, self.brought.bytes, self.brought.entries, held=held)
         if (seen.limited or execution.limits.io_bytes_per_s is not None) and not held:
             self._limited_s += elapsed
         free = load.free_bytes.get(seen.outlook.target.mount)
@@ -111,11 +115,14 @@ class Session:
         while len(self._looks) > 2 and self._looks[1].now <= now - SPAN_S:
             self._looks.popleft()
         self._usage.take(usage, {m.pid for m in seen.movers})
-        self._update(seen, wall, settled, elapsed, held=held)
+        self._update(seen, wall, elapsed, held=held)
 
-    def _update(self, seen: Observation, wall: float, settled: Tally, elapsed: float, *, held: bool) -> None:
+    def _update(self, seen: Observation, wall: float, elapsed: float, *, held: bool) -> None:
         base, outlook, record = self._base, seen.outlook, self._record
         active_s = seen.active_s + self._forgotten_s
+        totals, flying = seen.execution.totals, seen.in_flight
+        settled, cancelled = totals.settled, totals.cancelled
+        place = settled.plus(flying.entries - cancelled.entries, flying.bytes - cancelled.bytes)
         total = self._usage.total
         peak = self._throughput.peak()
         self._record = msgspec.structs.replace(
@@ -137,7 +144,7 @@ class Session:
             copying=base.copying.plus(seen.copying),
             committing=base.committing.plus(seen.committing),
             peak_bytes_per_s=max(base.peak_bytes_per_s or 0.0, peak.bytes_per_s) if peak else base.peak_bytes_per_s,
-            course=self._course(record.course, CoursePoint(active_s, settled, seen.execution.totals.planned)),
+            course=self._course(record.course, CoursePoint(active_s, place, seen.execution.totals.planned)),
             forecast=outlook.snapshot or record.forecast,
             promised=base.promised + outlook.promised,
             kept=base.kept + outlook.kept,
@@ -271,3 +278,10 @@ class Session:
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
+
+
+def _there(seen: Observation) -> Tally:
+    """What has arrived, with the entries that need not be brought. All else that is settled is so all at once, and no
+    byte of it was moved: what failed, was cancelled or skipped would be the best rate of the run."""
+    done, skipped, flying = seen.execution.totals.done, seen.execution.totals.skipped, seen.in_flight
+    return Tally(done.entries + skipped.entries + flying.entries, done.bytes + flying.bytes)

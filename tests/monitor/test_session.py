@@ -83,6 +83,28 @@ def test_work_that_a_crash_took_from_the_journal_is_active_time_all_the_same() -
     assert course[-1] == 76.0
 
 
+def test_what_is_cancelled_fails_or_is_skipped_is_not_brought_and_what_is_brought_again_is() -> None:
+    session = Session(seen(0), 0.0, None)
+    run(session, 60, 1 << 20)
+    before = session.brought.bytes
+    assert before == 58 << 20
+    execution = seen(58 << 20).execution
+    totals = msgspec.structs.replace(
+        execution.totals, failed=Tally(1, 1 << 33), cancelled=Tally(5, 1 << 34), skipped=Tally(7, 1 << 35)
+    )
+    ended = msgspec.structs.replace(execution, totals=totals)
+    session.observe(seen(0, execution=ended, active_s=60.0), 60.0, 1e9 + 60, {}, MachineLoad())
+    assert session.brought.bytes == before
+    rates = session.rates(0.0)
+    assert rates.peak is not None
+    assert rates.peak.bytes_per_s == pytest.approx(1 << 20, rel=0.05)
+    settled = (58 << 20) + (1 << 33) + (1 << 35)  # all but what was cancelled
+    assert session.record.course[-1].settled.bytes == settled
+    for second, done in ((62, 40 << 20), (64, 50 << 20)):  # a mover died with 18 MiB in hand
+        session.observe(seen(done, active_s=float(second)), float(second), 1e9 + second, {}, MachineLoad())
+    assert session.brought.bytes == before + (10 << 20)
+
+
 def test_what_a_mover_took_that_is_gone_stays_in_the_sum() -> None:
     session = Session(seen(0), 0.0, None)
     run(session, 20, 1)
