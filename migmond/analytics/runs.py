@@ -141,14 +141,22 @@ def under_way(past: Past) -> Tally:
 
 def average(past: Past) -> float | None:
     """Return bytes that are done or under way per active second; None before there were any."""
-    brought = past.execution.totals.done.bytes + under_way(past).bytes
-    return brought / active_s(past) if active_s(past) > 0 else None
+    return _brought(past).bytes / active_s(past) if active_s(past) > 0 else None
 
 
 def entries_rate(past: Past) -> float | None:
     """Return entries that are done or under way per active second, likewise."""
-    brought = past.execution.totals.done.entries + under_way(past).entries
-    return brought / active_s(past) if active_s(past) > 0 else None
+    return _brought(past).entries / active_s(past) if active_s(past) > 0 else None
+
+
+def _brought(past: Past) -> Tally:
+    """What is done or under way, of what is at work as of the last look, as its active time is."""
+    totals = past.execution.totals
+    if past.record is None or not past.record.course or past.execution.state in TERMINAL_EXECUTION_STATES:
+        return totals.done
+    seen = past.record.course[-1].settled
+    not_brought = totals.failed.plus(totals.skipped.entries, totals.skipped.bytes)
+    return Tally(max(0, seen.entries - not_brought.entries), max(0, seen.bytes - not_brought.bytes))
 
 
 def side_text(side: DeviceSide) -> str:

@@ -93,6 +93,11 @@ class Monitoring:
             interventions,
         )
 
+    def live(self, execution: str) -> SessionRecord | None:
+        """Return what is measured of an execution now; None when nothing works on it."""
+        session = self._sampler.session(execution)
+        return None if session is None else session.record
+
     async def sides(self, execution: Execution) -> tuple[DeviceSide, DeviceSide]:
         """Return what source and target of an execution are on, as far as is known."""
         live = self._sampler.session(execution.id)
