@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migmond.analytics.shares import BUSY, CPU_FULL, SLOW_FACTOR, Cause, DeviceLoad, Situation, limits_in_words, shares
+from migmond.analytics.shares import (
+    BUSY,
+    CPU_FULL,
+    SLOW_FACTOR,
+    Cause,
+    DeviceLoad,
+    Situation,
+    latency_text,
+    limits_in_words,
+    shares,
+    slower_than_usual,
+)
 from migmond.domain.analysis import IssueView, RatesView
 
 IDLE = 0.25
 """Movers without work for more of the time than this are too many, or fed too slowly."""
+WORKING = 0.5
+"""Movers that work less of the time do not wait for processors, however full those are."""
 LIMITED = 0.05
 BELOW_AVERAGE = 0.5
 """A rate below half of the average is told. The slow-transfer alert knows the mix of files; this is a hint."""
@@ -49,13 +62,14 @@ def _time_issues(situation: Situation) -> Iterator[IssueView]:
             "idle_movers", "warning", "movers are without work", of[Cause.WAITING], IDLE, "ratio",
             f"{of[Cause.WAITING]:.0%} of the time, with {situation.pending:,} tasks pending",
         )  # fmt: skip
-    words = limits_in_words(situation.limits)
+    words = limits_in_words(situation.limits, situation.shared)
     if of[Cause.THROTTLED] > LIMITED and words:
         yield IssueView(
             "limited", "note", "a limit keeps it back", of[Cause.THROTTLED], LIMITED, "ratio",
             f"{of[Cause.THROTTLED]:.0%} of the time, {words[0]}",
         )  # fmt: skip
-    if situation.cpu_busy is not None and situation.cpu_busy >= CPU_FULL:
+    idle = sum(of[cause] for cause in (Cause.THROTTLED, Cause.HELD, Cause.WAITING, Cause.SCANNING))
+    if situation.cpu_busy is not None and situation.cpu_busy >= CPU_FULL and idle <= 1 - WORKING:
         yield IssueView(
             "cpu_full", "warning", "the processor is full", situation.cpu_busy, CPU_FULL, "ratio",
             f"{situation.cpu_busy:.0%} busy; hashing takes {of[Cause.HASH]:.0%} of the movers' time",
@@ -77,12 +91,8 @@ def _one_device(side: str, device: DeviceLoad) -> Iterator[IssueView]:
             "device_full", "note", f"{device.name} is at its end", device.busy, BUSY, "ratio",
             f"the {side}, {device.name}, is busy {device.busy:.0%} of the time",
         )  # fmt: skip
-    if device.await_s is None or not device.usual_await_s:
-        return
-    factor = device.await_s / device.usual_await_s
-    if factor >= SLOW_FACTOR:
+    if device.await_s is not None and device.usual_await_s and slower_than_usual(device):
         yield IssueView(
-            "device_slow", "warning", f"{device.name} answers slowly", factor, SLOW_FACTOR, "ratio",
-            f"the {side}, {device.name}, takes {device.await_s * 1000:.3g} ms a request, usually "
-            f"{device.usual_await_s * 1000:.3g}",
+            "device_slow", "warning", f"{device.name} answers slowly", device.await_s / device.usual_await_s,
+            SLOW_FACTOR, "ratio", f"the {side}, {device.name}, takes {latency_text(device)}",
         )  # fmt: skip

@@ -39,6 +39,10 @@ WORKERS_A, WORKERS_B, WORKERS_SD = 0.7, 0.5, 0.3
 BINDING = 0.2
 """A byte cost this near to 1/limit (in logarithms) is the limit's, not the devices'."""
 
+SAME_LIMIT = 0.1
+"""A limit this near to the one that was taken in (in logarithms) is that one: shares of what all may do together change
+with every look, and whoever began anew each time would never learn that one of them does not bind."""
+
 LIMITED_SD = 0.1
 CLIFF_SD = 0.2
 """How certain a byte's cost is after a limit was set that binds, and after a known cliff."""
@@ -129,6 +133,8 @@ class Predictor:
             growing: the plan is not complete yet; nothing is learnt meanwhile.
         """
         s = self._state
+        if s.ticks == 0 and self._is_told(tick):
+            self._event(tick)  # what was done until the first tick was done like that
         took, files, size = max(0.0, tick.t - s.t), tick.files - s.files, tick.bytes - s.bytes
         if s.growing:
             s.open_s, s.open_files, s.open_bytes = 0.0, 0, 0
@@ -154,7 +160,7 @@ class Predictor:
         full = done_s >= self._width or (s.open_s >= LONG_WINDOW * self._width and done_s > 0)
         if full and not growing:  # movers that scan copy less
             change = self._close(file_s, byte_s)
-        if (tick.limit or None) != s.limit or (tick.workers != s.workers and tick.workers > 0) or self._at_cliff():
+        if self._is_told(tick) or self._at_cliff():
             self._event(tick)
         left = self._a * max(0, s.planned_files - s.files) + self._b * max(0, s.planned_bytes - s.bytes)
         if s.prior.cliff is not None:
@@ -311,12 +317,22 @@ class Predictor:
             if not self._bound():
                 costs.log_b += shift
                 costs.var_b += CLIFF_SD**2
-        if (tick.limit or None) != s.limit:
+        if self._is_other(tick.limit or None):
             self._limit(tick.limit or None)
         s.open_s, s.open_files, s.open_bytes = 0.0, 0, 0
         costs.slower = costs.faster = 0.0
         self._recompute()
         s.usual_end = s.t + sum(self._work_left())
+
+    def _is_told(self, tick: Tick) -> bool:
+        """Return whether somebody has changed something."""
+        return self._is_other(tick.limit or None) or (tick.workers != self._state.workers and tick.workers > 0)
+
+    def _is_other(self, limit: float | None) -> bool:
+        known = self._state.limit
+        if limit is None or known is None:
+            return limit is not known
+        return abs(math.log(limit / known)) > SAME_LIMIT
 
     def _bound(self) -> bool:
         """Return whether the present limit is what a byte costs."""
@@ -324,14 +340,21 @@ class Predictor:
         return s.limit is not None and abs(s.costs.log_b + math.log(s.limit)) < BINDING
 
     def _limit(self, limit: float | None) -> None:
-        """b = max(what a byte costs without a limit, 1 / limit)."""
+        """b = max(what a byte costs without a limit, 1 / limit).
+
+        Whoever is slower than a limit shows what a byte costs without one. Whoever is faster was not kept to it yet:
+        that it costs no more is known then, but not that it costs as much.
+        """
         s, costs = self._state, self._state.costs
-        if s.limit is None or not self._bound():
+        slower = 0.0 if s.limit is None else costs.log_b + math.log(s.limit)
+        if s.limit is None or slower >= BINDING or (slower <= -BINDING and costs.log_b < s.free_log_b):
             s.free_log_b, s.free_var_b = costs.log_b, costs.var_b
         s.limit = limit
         costs.log_b, costs.var_b = s.free_log_b, s.free_var_b
         if limit is not None and -math.log(limit) > s.free_log_b:
-            costs.log_b, costs.var_b = -math.log(limit), LIMITED_SD**2
+            # What a limit makes a byte cost says nothing of files. With the covariance of costs that nobody limits, a
+            # byte that costs more than the limit explains would be blamed on files, fifteen times over.
+            costs.log_b, costs.var_b, costs.cov = -math.log(limit), LIMITED_SD**2, 0.0
         most = math.sqrt(costs.var_a * costs.var_b)
         costs.cov = min(most, max(-most, costs.cov))
 

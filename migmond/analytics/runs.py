@@ -14,10 +14,11 @@ from migmond.analytics.shares import Situation, bottleneck, of_threads, ranked, 
 from migmond.analytics.similar import Run
 from migmond.domain.activity import Activity
 from migmond.domain.analysis import CostView, ScoreView, ShareView
-from migmond.domain.execution import Execution
+from migmond.domain.execution import Execution, Tally
 from migmond.domain.identity import Identity
 from migmond.domain.plan import Plan
 from migmond.domain.session import DeviceSide, SessionRecord
+from migmond.domain.states import TERMINAL_EXECUTION_STATES
 
 MOST_PACES = 200
 """Of earlier runs on a pair of devices, the newest: disks age, and with 200 the best decile is that of 20 runs."""
@@ -111,10 +112,11 @@ def work_of(past: Past, record: SessionRecord) -> Work:
         done=totals.done.entries,
         done_bytes=totals.done.bytes,
         failed=totals.failed.entries,
-        moved_bytes=record.moved_bytes,
+        moved_bytes=max(0, record.moved_bytes - under_way(past).bytes),
         cpu_s=record.cpu_s,
         limit=float(min(allowed)) if record.limited and allowed else None,
         shares=shares(situation(record, held=False)),
+        held_s=record.held_s,
     )
 
 
@@ -128,14 +130,33 @@ def active_s(past: Past) -> float:
     return past.record.active_s if past.record is not None else past.execution.active_s
 
 
+def under_way(past: Past) -> Tally:
+    """Return what has been copied and is yet to become durable, as of the last look; nothing of what has ended."""
+    if past.record is None or not past.record.course or past.execution.state in TERMINAL_EXECUTION_STATES:
+        return Tally()
+    seen, totals = past.record.course[-1].settled, past.execution.totals
+    handled = totals.handled.plus(-totals.cancelled.entries, -totals.cancelled.bytes)
+    return Tally(max(0, seen.entries - handled.entries), max(0, seen.bytes - handled.bytes))
+
+
 def average(past: Past) -> float | None:
-    """Return bytes that are done per active second; None before there were any."""
-    return past.execution.totals.done.bytes / active_s(past) if active_s(past) > 0 else None
+    """Return bytes that are done or under way per active second; None before there were any."""
+    return _brought(past).bytes / active_s(past) if active_s(past) > 0 else None
 
 
 def entries_rate(past: Past) -> float | None:
-    """Return entries that are done per active second, likewise."""
-    return past.execution.totals.done.entries / active_s(past) if active_s(past) > 0 else None
+    """Return entries that are done or under way per active second, likewise."""
+    return _brought(past).entries / active_s(past) if active_s(past) > 0 else None
+
+
+def _brought(past: Past) -> Tally:
+    """What is done or under way, of what is at work as of the last look, as its active time is."""
+    totals = past.execution.totals
+    if past.record is None or not past.record.course or past.execution.state in TERMINAL_EXECUTION_STATES:
+        return totals.brought
+    seen = past.record.course[-1].settled
+    not_brought = totals.failed.plus(totals.skipped.entries, totals.skipped.bytes)
+    return Tally(max(0, seen.entries - not_brought.entries), max(0, seen.bytes - not_brought.bytes))
 
 
 def side_text(side: DeviceSide) -> str:

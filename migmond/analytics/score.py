@@ -43,10 +43,11 @@ class Work(msgspec.Struct, frozen=True):
         active_s: of that, what it was not held.
         done, done_bytes: entries that are done, and the bytes of their files.
         failed: entries that were tried and failed for good.
-        moved_bytes: read from sources, every attempt counted.
+        moved_bytes: read from sources, every attempt counted, but not what is yet to become durable.
         cpu_s: of its movers; None when not measured.
         limit: bytes per second that it was allowed; None is unlimited.
         shares: of the movers' time over the active time (`migmond.analytics.shares.shares`); may be empty.
+        held_s: what holds took of the wall time; None is all of it that was not active.
     """
 
     wall_s: float
@@ -58,6 +59,7 @@ class Work(msgspec.Struct, frozen=True):
     cpu_s: float | None = None
     limit: float | None = None
     shares: Mapping[Cause, float] = {}
+    held_s: float | None = None
 
 
 def attainable(done: int, done_bytes: int, earlier: Sequence[Pace], limit: float | None) -> float | None:
@@ -141,7 +143,9 @@ def waterfall(work: Work, earlier: Sequence[Pace]) -> tuple[LostTime, ...]:
         ]
     else:
         steps.append(("slow", "slower than the best", left))
-    steps.append(("held", "held", work.wall_s - active))
+    still = work.wall_s - active
+    held = still if work.held_s is None else min(still, work.held_s)
+    steps += [("held", "held", held), ("ends", "beginning and ending", still - held)]
     first, *lost = steps
     return tuple(LostTime(*step) for step in [first, *sorted((s for s in lost if s[2] > 1e-9), key=lambda s: -s[2])])
 

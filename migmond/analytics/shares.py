@@ -42,6 +42,8 @@ holds 1/(1 - 0.85), nearly 7, times as long as an idle one (M/M/1). What serves 
 left."""
 SLOW_FACTOR = 3.0
 """Await of so many times its baseline is an independent signal (design page ETA, slow-transfer alert)."""
+SLOW_BUSY = 0.3
+"""A disk that is busy for less of the time has few requests: what a mean of them says is chance, and nobody waits."""
 CPU_FULL = 0.9
 BINDS = 0.25
 """With less than a quarter of the time in one cause, doing away with it gains less than a third: nothing binds."""
@@ -77,7 +79,7 @@ class Situation(msgspec.Struct, frozen=True):
         spent: what they did in it.
         movers: how many there are now.
         cpu_busy: of all processors, 0 to 1.
-        limits: in force now.
+        limits: its own in force now; `shared`: its share of what all may do together.
         scanning: the scan still runs.
         pending: tasks that nobody has in hand.
         most_entries: that somebody allows a batch; None for any number.
@@ -94,6 +96,7 @@ class Situation(msgspec.Struct, frozen=True):
     scanning: bool = False
     pending: int | None = None
     most_entries: int | None = None
+    shared: Limits = Limits()
 
 
 def causes() -> dict[Activity, Cause]:
@@ -203,7 +206,7 @@ def evidence(cause: Cause, situation: Situation) -> str:
     if cause is Cause.HASH and situation.cpu_busy is not None and situation.cpu_busy >= CPU_FULL:
         return f"processor {situation.cpu_busy:.0%} busy"
     if cause is Cause.THROTTLED:
-        return ", ".join(limits_in_words(situation.limits))
+        return ", ".join(limits_in_words(situation.limits, situation.shared))
     if cause is Cause.WAITING and situation.scanning:
         return "the scan still runs"
     if cause is Cause.WAITING and situation.pending == 0:
@@ -211,9 +214,14 @@ def evidence(cause: Cause, situation: Situation) -> str:
     return ""
 
 
-def limits_in_words(limits: Limits) -> list[str]:
-    """Return the limits that can slow an execution down, one in words each."""
+def limits_in_words(limits: Limits, shared: Limits) -> list[str]:
+    """Return the limits that can slow an execution down, one in words each; of what it may do together with others only
+    what is less than it may do alone."""
     words = []
+    if is_lower(shared.io_bytes_per_s, limits.io_bytes_per_s):
+        words.append(f"share of {show_rate(shared.io_bytes_per_s or 0)} of the limit for all")
+    if is_lower(shared.io_ops_per_s, limits.io_ops_per_s):
+        words.append(f"share of {show_number(shared.io_ops_per_s or 0.0)} entries/s of the limit for all")
     if limits.io_bytes_per_s is not None:
         words.append(f"limit of {show_rate(limits.io_bytes_per_s)}")
     if limits.network_bytes_per_s is not None:
@@ -227,12 +235,29 @@ def limits_in_words(limits: Limits) -> list[str]:
     return words
 
 
+def is_lower(shared: float | None, own: float | None) -> bool:
+    """Whether a limit for all leaves less than an own one does."""
+    return shared is not None and (own is None or shared < own)
+
+
+def slower_than_usual(device: DeviceLoad) -> bool:
+    """Whether requests take much longer than usual, on a disk that has enough of them to say so."""
+    if device.await_s is None or not device.usual_await_s or (device.busy or 0.0) < SLOW_BUSY:
+        return False
+    return device.await_s >= SLOW_FACTOR * device.usual_await_s
+
+
+def latency_text(device: DeviceLoad) -> str:
+    """Return `90 ms a request, usually 20`."""
+    return f"{(device.await_s or 0.0) * 1000:.3g} ms a request, usually {(device.usual_await_s or 0.0) * 1000:.3g}"
+
+
 def _device_evidence(device: DeviceLoad | None) -> str:
     if device is None:
         return ""
     signs = []
     if device.busy is not None and device.busy >= BUSY:
         signs.append(f"busy {device.busy:.0%}")
-    if device.await_s is not None and device.usual_await_s and device.await_s >= SLOW_FACTOR * device.usual_await_s:
-        signs.append(f"{device.await_s * 1000:.3g} ms a request, usually {device.usual_await_s * 1000:.3g}")
+    if slower_than_usual(device):
+        signs.append(latency_text(device))
     return f"{device.name} {', '.join(signs)}" if signs else ""

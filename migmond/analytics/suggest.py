@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from migmond.analytics.shares import BUSY, Cause, DeviceLoad, Situation, limits_in_words, shares
+from migmond.analytics.shares import BUSY, Cause, DeviceLoad, Situation, is_lower, limits_in_words, shares
 from migmond.domain.analysis import SuggestionView
+from migmond.domain.limits import Limits
 
 WORTH = 0.03
 """Less is not worth a change (the workers' tuner stops below it: design page ETA)."""
@@ -20,23 +21,19 @@ LATENCY_BOUND = 0.6
 """So much of the time in system calls on files means that movers wait for answers, not for processors."""
 
 
-def suggestions(
-    situation: Situation, *, max_movers: int | None = None, rates_by_movers: Mapping[int, float] | None = None
-) -> tuple[SuggestionView, ...]:
+def suggestions(situation: Situation, *, max_movers: int | None = None) -> tuple[SuggestionView, ...]:
     """Return what is worth trying, most gain first.
 
     Args:
         max_movers: no more than this may be asked for; None when nobody may.
-        rates_by_movers: bytes per second that this device pair has reached with so many movers on the same kind of
-            work, where it was measured.
     """
     of = shares(situation)
     if not of:
         return ()
     rules: tuple[Callable[[], SuggestionView | None], ...] = (
         lambda: _lift_limit(situation, of),
-        lambda: _fewer_movers(situation, of, rates_by_movers or {}),
-        lambda: _more_movers(situation, of, max_movers, rates_by_movers or {}),
+        lambda: _fewer_movers(situation, of),
+        lambda: _more_movers(situation, of, max_movers),
         lambda: _larger_batches(situation, of),
     )
     found = [s for rule in rules if (s := rule()) is not None and s.gain_high >= WORTH]
@@ -57,35 +54,30 @@ def _headroom(*devices: DeviceLoad | None) -> float | None:
 
 def _lift_limit(situation: Situation, of: Mapping[Cause, float]) -> SuggestionView | None:
     share = of[Cause.THROTTLED]
-    words = limits_in_words(situation.limits)
-    if not words:
-        return None
+    own, rate = limits_in_words(situation.limits, Limits()), situation.limits.io_bytes_per_s
+    of_all = situation.shared.io_bytes_per_s
+    if not own or is_lower(of_all, rate):
+        return None  # it has none, or another binds
     low, high = gain(share)
     room = _headroom(situation.source, situation.target)
     if room is not None:
         low, high = min(low, room), min(high, room)
-    because = f"{share:.0%} of the time is spent waiting for the {words[0]}"
+    if rate and of_all:  # then that binds
+        low, high = min(low, of_all / rate - 1), min(high, of_all / rate - 1)
+    because = f"{share:.0%} of the time is spent waiting for the {own[0]}"
     return SuggestionView("lift_limit", "lift the limit", "throttle ID --off", low, high, because)
 
 
-def _fewer_movers(situation: Situation, of: Mapping[Cause, float], known: Mapping[int, float]) -> SuggestionView | None:
+def _fewer_movers(situation: Situation, of: Mapping[Cause, float]) -> SuggestionView | None:
     """One head cannot be in two places: on a rotating disk every further mover adds seeks.
 
-    Without a measurement the gain follows from how far below its sequential best the disk is while busy: f = 1 -
+    The gain follows from how far below its sequential best the disk is while busy: f = 1 -
     rate/(best × busy) of its time is seeks, a mover's share of which goes with each mover. Only the time that movers
     wait for that disk can become less.
     """
     k = situation.movers
     if k < 2:
         return None
-    measured = [n for n in known if n < k]
-    if k in known and known[k] > 0 and measured:
-        best = max(measured, key=lambda n: known[n])
-        rise = known[best] / known[k] - 1
-        if rise < WORTH:
-            return None
-        because = f"{best} reached {known[best] / known[k]:.2f} times the rate of {k} on these disks"
-        return _workers(k, best, rise / 2, rise, because)
     for cause, device in ((Cause.TARGET_WRITE, situation.target), (Cause.SOURCE_READ, situation.source)):
         if device is None or not device.rotational or (device.busy or 0) < BUSY or of[cause] < ROOM / 2:
             continue
@@ -101,18 +93,10 @@ def _fewer_movers(situation: Situation, of: Mapping[Cause, float], known: Mappin
     return None
 
 
-def _more_movers(
-    situation: Situation, of: Mapping[Cause, float], most: int | None, known: Mapping[int, float]
-) -> SuggestionView | None:
+def _more_movers(situation: Situation, of: Mapping[Cause, float], most: int | None) -> SuggestionView | None:
     k = situation.movers
     if k < 1 or most is None or k >= most:
         return None
-    measured = [n for n in known if k < n <= most]
-    if k in known and known[k] > 0 and measured:
-        best = max(measured, key=lambda n: known[n])
-        rise = known[best] / known[k] - 1
-        because = f"{best} reached {known[best] / known[k]:.2f} times the rate of {k} on these disks"
-        return _workers(k, best, rise / 2, rise, because) if rise >= WORTH else None
     loads = [d.busy for d in (situation.source, situation.target) if d is not None]
     if situation.cpu_busy is None or len(loads) < 2 or any(b is None or b >= ROOM for b in loads):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,13 +14,15 @@ from migmond.domain.limits import Limits
 from migmond.domain.states import Outcome, TaskState
 from migmond.domain.units import show_duration
 
+MOSTLY = 0.5
+"""So much of the movers' time goes to limits that a file in hand mostly waits for them."""
+
 
 def where_time_goes(
     situation: Situation,
     holds: Sequence[Hold] = (),
     *,
     max_movers: int | None = None,
-    rates_by_movers: Mapping[int, float] | None = None,
 ) -> TimeView:
     """Return shares, bottleneck, the sentence and suggestions together. `holds`: those that cover all of it."""
     found, reason = bottleneck(situation)
@@ -30,7 +32,7 @@ def where_time_goes(
         found,
         reason,
         why_not_faster(situation, holds),
-        suggestions(situation, max_movers=max_movers, rates_by_movers=rates_by_movers),
+        suggestions(situation, max_movers=max_movers),
     )
 
 
@@ -51,19 +53,21 @@ def why_not_faster(situation: Situation, holds: Sequence[Hold] = ()) -> str:
         holds: those that cover the whole execution now.
     """
     if holds:
-        return f"It stands still: {hold_in_words(holds[0])}."
+        return f"It stands still: {_all_of(holds)}."
     found, reason = bottleneck(situation)
     if found is None:
         if reason == "not measured yet":
             return "It was not measured long enough to say."
         return f"Nothing in particular holds it up: {reason}."
+    limit = _and(limits_in_words(situation.limits, situation.shared)) or "a limit"
+    waiting = f"{found.share:.0%} of their time"
     share, also = f"{found.share:.0%} of the movers' time", f" ({found.evidence})" if found.evidence else ""
     sentence = {
         Cause.SOURCE_READ: f"reading the source takes {share}{also}",
         Cause.TARGET_WRITE: f"writing to the target takes {share}{also}",
         Cause.HASH: f"hashing takes {share}{also}",
         Cause.METADATA: f"names and metadata take {share}{also}: it is the number of files that counts, not their size",
-        Cause.THROTTLED: f"{_and(limits_in_words(situation.limits)) or 'a limit'} keeps the movers waiting for {share}",
+        Cause.THROTTLED: f"{limit} keeps the movers waiting {waiting}",
         Cause.HELD: f"it was held for {share}",
         Cause.WAITING: f"movers are without work for {share}{also}",
         Cause.SCANNING: f"the scan takes {share}",
@@ -85,6 +89,14 @@ def _no_evidence(found: ShareView, situation: Situation) -> str:
     return f" {device.name} is busy only {device.busy:.0%}: it answers one request after the other, and has room."
 
 
+def _all_of(holds: Sequence[Hold]) -> str:
+    """The one that ends last binds; of those without an end the first."""
+    binding = max(holds, key=lambda h: (h.until is None, h.until or 0.0))
+    more = len(holds) - 1
+    others = f" (and {more} more hold{'s' if more > 1 else ''})" if more else ""
+    return f"{hold_in_words(binding)}{others}"
+
+
 def hold_in_words(hold: Hold) -> str:
     """Return who or what holds it, and why."""
     who = f"{hold.author} paused it" if hold.reason == "user" else f"{hold.author} holds it ({hold.reason.value})"
@@ -98,8 +110,10 @@ class TaskFacts(msgspec.Struct, frozen=True):
         before: tasks that will be handed out before it, None when nobody counted.
         holds: those that cover it, the oldest first.
         mover: slot of the mover that has it in hand.
+        handed: some mover was given it, and may have others before it.
+        copied: its content has arrived, and waits for the sync that makes it durable.
         bytes_done: of a file in hand.
-        limits: of the execution.
+        limits, shared: of the execution, see `Situation`.
         throttled: share of the movers' time that goes to limits now.
         fault: why the last attempt failed, "" if none did.
         retry_at: when it is tried again.
@@ -112,6 +126,8 @@ class TaskFacts(msgspec.Struct, frozen=True):
     before: int | None = None
     holds: tuple[Hold, ...] = ()
     mover: int | None = None
+    handed: bool = False
+    copied: bool = False
     bytes_done: int = 0
     limits: Limits = Limits()
     throttled: float = 0.0
@@ -119,6 +135,7 @@ class TaskFacts(msgspec.Struct, frozen=True):
     fault: str = ""
     retry_at: float | None = None
     leader: str = ""
+    shared: Limits = Limits()
 
 
 def why_task(facts: TaskFacts, now: float) -> TaskWhy:
@@ -126,14 +143,17 @@ def why_task(facts: TaskFacts, now: float) -> TaskWhy:
     ended = _ended(facts)
     if ended is not None:
         return ended
+    if facts.copied:
+        return TaskWhy("copied", "It is copied, and waits for the sync that makes it durable.")
     if facts.holds:
-        more = f" ({len(facts.holds) - 1} more holds cover it)" if len(facts.holds) > 1 else ""
-        return TaskWhy("held", f"It is held: {hold_in_words(facts.holds[0])}{more}.")
+        return TaskWhy("held", f"It is held: {_all_of(facts.holds)}.")
     if facts.mover is not None:
         done = f", {facts.bytes_done / facts.size:.0%} done" if facts.size and facts.bytes_done else ""
-        if facts.throttled >= 0.5 and (words := limits_in_words(facts.limits)):
-            return TaskWhy("limited", f"Mover {facts.mover} has it in hand{done}, and mostly waits for {_and(words)}.")
+        if limit := _limit(facts):
+            return TaskWhy("limited", f"Mover {facts.mover} has it in hand{done}, and mostly waits for {limit}.")
         return TaskWhy("in_hand", f"Mover {facts.mover} has it in hand{done}.")
+    if facts.handed:
+        return TaskWhy("in_hand", f"A mover was given it, and comes to it after others{_slowly(facts)}.")
     if facts.state is TaskState.DURABLE:
         return TaskWhy("waiting", "It is complete and durable at the target; its source waits to be removed.")
     if facts.leader:
@@ -145,7 +165,17 @@ def why_task(facts: TaskFacts, now: float) -> TaskWhy:
         return TaskWhy("waiting", "It waits for its turn.")
     if facts.before == 0:
         return TaskWhy("waiting", "It is next.")
-    return TaskWhy("waiting", f"It waits behind {facts.before:,} task{'s' if facts.before != 1 else ''}.")
+    many = f"{facts.before:,} task{'s' if facts.before != 1 else ''}"
+    return TaskWhy("waiting", f"It waits behind {many}{_slowly(facts)}.")
+
+
+def _limit(facts: TaskFacts) -> str:
+    return _and(limits_in_words(facts.limits, facts.shared)) if facts.throttled >= MOSTLY else ""
+
+
+def _slowly(facts: TaskFacts) -> str:
+    limit = _limit(facts)
+    return f"; movers mostly wait for {limit}" if limit else ""
 
 
 def _ended(facts: TaskFacts) -> TaskWhy | None:

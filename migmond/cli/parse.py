@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,6 +34,15 @@ class Parsed(click.ParamType[Any]):
             return self.parser(value)
         except InvalidInput as e:
             self.fail(f"{e.message} ({e.hint})", param, ctx)
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds within bounds; what is no number is within none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if math.isnan(found := super().convert(value, param, ctx)):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return found
 
 
 def absolute(text: str) -> str:

@@ -84,7 +84,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
 def where_of(side: DeviceSide) -> Where:
     """Return an end of an execution as correlation takes it."""
-    return Where(side.disks, side.mount, side.file_system)
+    return Where(side.disks, side.mount, side.file_system, side.devices)
 
 
 def kernel_facts(notes: Iterable[NoteView]) -> list[Fact]:

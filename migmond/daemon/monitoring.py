@@ -6,6 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable
 
 from migmond.analytics.cube import Cube
+from migmond.analytics.shares import Cause, shares
 from migmond.analytics.why import TaskFacts, why_task
 from migmond.daemon.entries import find_entry
 from migmond.domain.analysis import (
@@ -23,7 +24,8 @@ from migmond.domain.fault import Fault
 from migmond.domain.file_kinds import FileKind
 from migmond.domain.hold import Hold
 from migmond.domain.journal import Sift
-from migmond.domain.names import from_outside
+from migmond.domain.limits import Limits
+from migmond.domain.names import from_outside, to_text
 from migmond.domain.samples import SampleView
 from migmond.domain.session import DeviceSide, SessionRecord
 from migmond.domain.states import TaskState
@@ -33,6 +35,7 @@ from migmond.engine.manager import Engine
 from migmond.engine.settings import Surroundings
 from migmond.engine.sieve import compiled
 from migmond.engine.views import intervention_views, time_text
+from migmond.engine.whereabouts import Whereabouts
 from migmond.monitor.sampler import Sampler
 from migmond.monitor.session import Session
 from migmond.planning.selection import Candidate
@@ -90,6 +93,11 @@ class Monitoring:
             interventions,
         )
 
+    def live(self, execution: str) -> SessionRecord | None:
+        """Return what is measured of an execution now; None when nothing works on it."""
+        session = self._sampler.session(execution)
+        return None if session is None else session.record
+
     async def sides(self, execution: Execution) -> tuple[DeviceSide, DeviceSide]:
         """Return what source and target of an execution are on, as far as is known."""
         live = self._sampler.session(execution.id)
@@ -129,10 +137,10 @@ class Monitoring:
         run = self._engine.run_of(execution.id)
         seen = run.observation() if run is not None else None  # as of now: the sampler's look may be seconds old
         mover = next((m for m in seen.movers if m.task == task.number), None) if seen is not None else None
-        running = run is not None and task.number in run.running_tasks()
+        where = run.whereabouts(task.number) if run is not None else Whereabouts()
         before: int | None = None
         # Whoever changed the order has others begin first than those that were met before.
-        if task.state is TaskState.PENDING and not running and in_scan_order(execution.standing, execution.holds):
+        if task.state is TaskState.PENDING and not where.handed and in_scan_order(execution.standing, execution.holds):
             before = await self._before(key, task.number)
         wall = self._surroundings.clock.wall()
         record = fault.fault if fault is not None else None
@@ -145,13 +153,34 @@ class Monitoring:
             before,
             holds,
             mover.slot if mover is not None else None,
+            where.handed,
+            where.copied,
             mover.file_done if mover is not None else 0,
             execution.limits,
-            0.0,
+            self._throttled(execution),
             task.attempts,
             fault.fault.message if fault is not None and task.state is not TaskState.DONE else "",
+            None if where.retry_in_s is None else wall + where.retry_in_s,
+            await self._awaited(execution, task),
+            seen.shared if seen is not None else Limits(),
         )
         return why_task(facts, wall)
+
+    def _throttled(self, execution: Execution) -> float:
+        """Return which share of the movers' time goes to limits now."""
+        live = self._sampler.session(execution.id)
+        return shares(live.situation()).get(Cause.THROTTLED, 0.0) if live is not None else 0.0
+
+    async def _awaited(self, execution: Execution, task: Task) -> str:
+        """Return the path of the first name of a task's file while that has to come first, else ""."""
+        if not task.leader or task.state is not TaskState.PENDING:
+            return ""
+        journal, key = self._surroundings.journal, execution.key
+        leader = (await journal.get_tasks(key, [task.leader])).get(task.leader)
+        if leader is None or leader.state not in (TaskState.PENDING, TaskState.RUNNING):
+            return ""
+        place = (await journal.places(key, [leader.directory])).get(leader.directory)
+        return to_text(os.path.join(place.path, leader.name) if place is not None else leader.name)
 
     async def _holds_on(
         self, execution: Execution, task: Task, fault: Fault | None, kind: FileKind | None

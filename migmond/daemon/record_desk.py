@@ -74,7 +74,9 @@ class RecordDesk:
 
     async def compare(self, peer: Peer, params: CompareParams) -> ComparisonView:
         if not 2 <= len(params.ids) <= MOST_COMPARED:
-            raise InvalidInput(f"{len(params.ids)} executions", hint=f"compare 2 to {MOST_COMPARED}")
+            raise InvalidInput(
+                f"{len(params.ids)} of 2 to {MOST_COMPARED} executions to compare", hint="name each, or give its id"
+            )
         found = [self._rights.find(peer, name) for name in params.ids]
         if len({e.key for e in found}) < len(found):
             raise InvalidInput("an execution is compared with itself", hint="give different ones")

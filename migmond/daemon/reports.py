@@ -61,7 +61,7 @@ from migmond.domain.report import (
 )
 from migmond.domain.samples import SampleView
 from migmond.domain.session import DeviceSide, SessionRecord
-from migmond.domain.states import ExecutionState
+from migmond.domain.states import TERMINAL_EXECUTION_STATES, ExecutionState
 from migmond.domain.telemetry import MAX_AT
 from migmond.domain.units import parse_size
 from migmond.engine.manager import Engine
@@ -82,6 +82,8 @@ class Reports:
 
     Args:
         samples: the newest of all collectors.
+        live: returns of an execution's id what is measured of it now, None when nothing works on it: the journal has
+            that as of half a minute ago, or nothing yet.
     """
 
     def __init__(
@@ -90,15 +92,24 @@ class Reports:
         surroundings: Surroundings,
         config: LiveConfig,
         samples: Callable[[], tuple[SampleView, ...]],
+        live: Callable[[str], SessionRecord | None],
     ) -> None:
         self._engine = engine
         self._journal, self._clock = surroundings.journal, surroundings.clock
         self._config = config
         self._samples = samples
+        self._live = live
+
+    async def _record(self, execution: Execution) -> SessionRecord | None:
+        return self._newest(execution) or await self._journal.session(execution.key)
+
+    def _newest(self, execution: Execution) -> SessionRecord | None:
+        """Of what has just ended the last look is yet to come, with which it is journaled."""
+        return None if execution.state in TERMINAL_EXECUTION_STATES else self._live(execution.id)
 
     async def report(self, execution: Execution, sees: Sees) -> ReportView:
         """Answer `execution.report`."""
-        past = Past(execution, await self._journal.session(execution.key))
+        past = Past(execution, await self._record(execution))
         pasts, paces = await self.pasts(sees, forgotten_too=True)
         record, terms = past.record, terms_of(self._config.newest)
 
@@ -169,7 +180,7 @@ class Reports:
         Args:
             executions: 2 to 5 different ones.
         """
-        pasts = [Past(e, await self._journal.session(e.key)) for e in executions]
+        pasts = [Past(e, await self._record(e)) for e in executions]
         _, paces = await self.pasts(sees)
         terms = terms_of(self._config.newest)
         summaries = [
@@ -182,7 +193,7 @@ class Reports:
 
     async def pasts(self, sees: Sees, *, forgotten_too: bool = False) -> tuple[list[Past], Paces]:
         """Return the newest `MOST_RUNS` executions that the caller may see, newest first, and what they cost. Courses
-        and forecasts are left out: they are most of a record.
+        but for their ends, and forecasts, are left out: they are most of a record.
 
         Args:
             forgotten_too: among them those of which nothing else is left, for what trends and disks are found by.
@@ -199,11 +210,12 @@ class Reports:
                 await breath.take()
                 if record.key in executions:
                     paces.add(record)
-                    records[record.key] = msgspec.structs.replace(record, course=(), forecast=b"")
+                    records[record.key] = _short(record)
                 elif (past := forgotten(record)) is not None and sees(past.execution):
                     paces.add(record)
                     gone.append(past)
             after = page[-1].key if len(page) == _READ else None
+        records |= {key: _short(live) for key in keys if (live := self._newest(executions[key])) is not None}
         there = [Past(executions[key], records.get(key)) for key in keys]
         return newest_first([*there, *(gone if forgotten_too else ())])[:MOST_RUNS], paces
 
@@ -231,6 +243,11 @@ def _judged(pasts: Sequence[Past], paces: Paces, terms: Terms) -> list[Judged]:
         bound = time_of(record)[1]
         found.append(Judged(past, scored(past, paces), cost_of(record, terms), "" if bound is None else bound.title))
     return found
+
+
+def _short(record: SessionRecord) -> SessionRecord:
+    """Leave out what is most of it."""
+    return msgspec.structs.replace(record, course=record.course[-1:], forecast=b"")
 
 
 def _disks(runs: Sequence[Judged], samples: Sequence[SampleView]) -> list[DeviceFinding]:

@@ -116,7 +116,7 @@ def _service(setup: Setup, parts: Parts, retention: Retention, server: Callable[
     """Return what answers clients. `server`: it is there when somebody asks."""
     engine, surroundings, host, telemetry = parts.engine, parts.surroundings, parts.host, parts.telemetry
     rights = Rights(engine)
-    reports = Reports(engine, surroundings, setup.config, host.samples)
+    reports = Reports(engine, surroundings, setup.config, host.samples, parts.monitoring.live)
     exports = Exports(engine, surroundings, reports, host.metrics, host.samples, telemetry)
     people = SignIn(
         setup.state_directory / "signed-in",

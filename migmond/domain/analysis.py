@@ -197,7 +197,8 @@ class WhyView(Result, frozen=True):
 
 
 class TaskWhy(Result, frozen=True):
-    """`kind`: `done`, `skipped`, `failed`, `cancelled`, `held`, `in_hand`, `limited`, `follows` or `waiting`."""
+    """`kind`: `done`, `skipped`, `failed`, `cancelled`, `copied`, `held`, `in_hand`, `limited`, `follows` or
+    `waiting`."""
 
     kind: str
     sentence: str

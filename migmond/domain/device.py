@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from migmond.domain.mount_table import MountLine
@@ -27,6 +29,9 @@ class Disk(msgspec.Struct, frozen=True):
     path: tuple[str, ...]
 
 
+_NO_DEVICES = frozenset({"partition", "btrfs", "bcachefs", "overlay"})
+
+
 class Layer(msgspec.Struct, frozen=True):
     """What is between a file system and its disks.
 
@@ -39,6 +44,13 @@ class Layer(msgspec.Struct, frozen=True):
     kind: str
     name: str
     detail: str = ""
+
+    @property
+    def device(self) -> str:
+        """The kernel's name of the whole block device that it is, by which its errors are told; "" for none."""
+        if self.kind in _NO_DEVICES:
+            return ""
+        return self.detail if self.detail.startswith("dm-") else self.name
 
 
 class Chain(msgspec.Struct, frozen=True):
@@ -59,9 +71,20 @@ class Chain(msgspec.Struct, frozen=True):
     unknown: tuple[str, ...] = ()
 
     @property
+    def devices(self) -> tuple[str, ...]:
+        """Block devices that are made of others or of files, as the kernel calls them, top down: `loop3`, `dm-0`."""
+        return tuple(layer.device for layer in self.layers if layer.device)
+
+    @property
     def rotational(self) -> bool | None:
         """Whether a disk of it turns: then seeks cost. None when that is not known of all of them."""
         told = {disk.rotational for disk in self.disks}
         if True in told:
             return True
         return None if None in told or not told or self.unknown else False
+
+
+def device_text(device: str, disks: Iterable[str]) -> str:
+    """Return what people are told had an error: `sda`, or `loop3 (on sda)` for what is on other disks."""
+    below = " ".join(sorted(set(disks) - {device}))
+    return f"{device} (on {below})" if device and below else device or below

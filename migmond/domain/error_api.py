@@ -36,7 +36,7 @@ class ErrorGroup(Result, frozen=True):
     `count`: entries; `waiting` of them are to be tried again, all others have failed. `examples`: up to three paths.
     `fingerprint`: what a selector takes under `errors` for this group. `disposition`: what is done about such a fault:
     `retry`, `hold` or `fail`. `side`: what it is about, `source` or `target`, "" unknown; `device` and `mount` are its
-    disks and mount point, "" unknown. `under`: the deepest directory that all of it lies in.
+    disks, or `loop3 (on sda)`, and mount point, "" unknown. `under`: the deepest directory that all of it lies in.
     `causes`: what it may come from, the likeliest first; `meaning` and `hint`: what that means and what to do, `next`:
     the command for it; "" when there is nothing to say.
     """

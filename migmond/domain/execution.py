@@ -68,6 +68,11 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
         return _sum(self.done, self.failed, self.skipped, self.cancelled)
 
     @property
+    def brought(self) -> Tally:
+        """What is at the target for good."""
+        return _sum(self.done, self.durable)
+
+    @property
     def handled(self) -> Tally:
         """These are copied, or will never be: nothing more is to be brought to the target of them."""
         return _sum(self.settled, self.durable)

@@ -7,6 +7,7 @@ import msgspec
 from migmond.domain.activity import Spent
 from migmond.domain.execution import Execution, Tally
 from migmond.domain.file_kinds import FileKind
+from migmond.domain.limits import Limits
 from migmond.domain.session import DeviceSide
 
 
@@ -84,6 +85,7 @@ class Observation(msgspec.Struct, frozen=True):
         limited: something limits how fast it goes now: its own limits, its timetable, or the daemon's.
         moved_bytes: read from sources by all movers of this run, every attempt counted.
         most_workers: more than that may not be asked for; None when nobody may.
+        shared: its share of what the daemon allows all together, or those on one disk.
     """
 
     execution: Execution
@@ -102,3 +104,4 @@ class Observation(msgspec.Struct, frozen=True):
     limited: bool = False
     moved_bytes: int = 0
     most_workers: int | None = None
+    shared: Limits = Limits()

@@ -94,8 +94,8 @@ class MeasuredView(Result, frozen=True):
     """What was measured of an execution, all its runs together.
 
     `wall_s`: worked on or held; of these `active_s` and `held_s`. `moved_bytes`: every attempt counted.
-    `average_bytes_per_s`, `average_entries_per_s`: what is done by the active time. `peak_bytes_per_s`: best ten
-    seconds. `cpu_s`, `read_bytes`, `written_bytes`: of its movers, as the kernel counts them.
+    `average_bytes_per_s`, `average_entries_per_s`: what is done or under way by the active time.
+    `peak_bytes_per_s`: best ten seconds. `cpu_s`, `read_bytes`, `written_bytes`: of its movers, as the kernel counts.
     `promised`, `kept`: how many forecasts with a band of 80 % were made, and how many held.
     `limited`: a limit on bytes was in force for most of the time. `as_of`: of the last look.
     """

@@ -22,6 +22,7 @@ class DeviceSide(msgspec.Struct, frozen=True, omit_defaults=True):
         kind: class of device: `hdd`, `ssd`, `nvme`, `network`, `memory`, `unknown`.
         mount: where its file system is mounted, as path text; "" unknown.
         file_system: its type, as in /proc/mounts; "" unknown.
+        devices: what is between it and its disks, as the kernel calls it, top down: `loop3`, `dm-0`.
     """
 
     disks: tuple[str, ...] = ()
@@ -29,6 +30,7 @@ class DeviceSide(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str = "unknown"
     mount: str = ""
     file_system: str = ""
+    devices: tuple[str, ...] = ()
 
 
 class MachineUse(msgspec.Struct, frozen=True, array_like=True):
@@ -46,7 +48,8 @@ class MachineUse(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CoursePoint(msgspec.Struct, frozen=True, array_like=True):
-    """Where it was after `active_s` seconds of work: entries and bytes settled, and how much was planned then."""
+    """Where it was after `active_s` seconds of work: entries and bytes that were settled or in
+    flight, without those that were cancelled, and how much was planned then."""
 
     active_s: float
     settled: Tally

@@ -35,10 +35,10 @@ def side_of(chain: Chain) -> DeviceSide:
     names = tuple(disk.name for disk in chain.disks)
     mount, type_ = ("", "") if chain.mount is None else (to_text(chain.mount.point), chain.mount.kind)
     if chain.server:
-        return DeviceSide(names, chain.server, "network", mount, type_)
+        return DeviceSide(names, chain.server, "network", mount, type_, chain.devices)
     if not chain.disks:
         kind = "memory" if chain.mount is not None and chain.mount.kind in ("tmpfs", "ramfs") else "unknown"
-        return DeviceSide(names, "memory" if kind == "memory" else "", kind, mount, type_)
+        return DeviceSide(names, "memory" if kind == "memory" else "", kind, mount, type_, chain.devices)
     identity = "+".join(sorted(f"{d.model}:{d.serial}" if d.serial else d.name for d in chain.disks))
     if chain.rotational:
         kind = "hdd"
@@ -46,7 +46,7 @@ def side_of(chain: Chain) -> DeviceSide:
         kind = "nvme"
     else:
         kind = "ssd" if chain.rotational is False else "unknown"
-    return DeviceSide(names, identity, kind, mount, type_)
+    return DeviceSide(names, identity, kind, mount, type_, chain.devices)
 
 
 async def sides(source_device: int, target_device: int) -> tuple[DeviceSide, DeviceSide]:

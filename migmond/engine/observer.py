@@ -11,6 +11,7 @@ from migmond.analytics.measures import Unknown
 from migmond.domain import api
 from migmond.domain.events import ExecutionProgress, MoverRecovered, MoverStalled
 from migmond.domain.execution import Tally
+from migmond.domain.limits import Limits
 from migmond.domain.names import to_text
 from migmond.domain.observation import MoverAtWork, Observation
 from migmond.domain.states import ExecutionState
@@ -21,6 +22,7 @@ from migmond.engine.scope import Scope
 from migmond.engine.station import Station
 from migmond.engine.turns import crew_size
 from migmond.engine.views import Live, execution_view
+from migmond.planning.allowances import Share
 from migmond.planning.pace import Estimate, Pace, percent
 from migmond.wire.slots import Doing, Glimpse
 
@@ -114,6 +116,7 @@ class Observer:
             scope.limiter.allowance.slows,
             crew.moved_bytes(),
             scope.surroundings.settings.turns.most_movers,
+            _shared(scope.around.share),
         )
 
     async def run(self) -> None:
@@ -157,7 +160,7 @@ class Observer:
             self._percent = max(self._percent, percent(flying, totals.planned))
         scope.account.change(active_s=self.active_s)
         durable = None if totals.growing else percent(totals.there, totals.planned)
-        scope.timeline.progress(durable, totals.done.bytes)
+        scope.timeline.progress(durable, totals.brought.bytes + in_flight.bytes)
         if now - self._kept_at >= KEEP_S:
             self._kept_at = now
             scope.record([scope.parts.working(totals)])
@@ -238,3 +241,8 @@ def _mover_view(process: MoverProcess, glimpse: Glimpse, stalled_s: float | None
     name = to_text(glimpse.name) if glimpse.name and glimpse.task else None
     doing = "paused" if glimpse.paused else glimpse.doing.name.lower()
     return api.MoverView(process.slot, process.pid, doing, name, glimpse.file_bytes, glimpse.file_done, stalled_s)
+
+
+def _shared(share: Share) -> Limits:
+    rate = None if share.bytes_per_s is None else round(share.bytes_per_s)
+    return Limits(io_bytes_per_s=rate, io_ops_per_s=share.ops_per_s)

@@ -35,6 +35,10 @@ class Requeue:
             ready.append(heapq.heappop(self._heap)[2])
         return ready
 
+    def ready_at(self, number: int) -> float | None:
+        """Return when a task is ready, None when it is not queued. Takes time by the length of the queue."""
+        return next((at for at, _, task in self._heap if task.number == number), None)
+
     def wait_s(self, now: float) -> float:
         """Return how long until the next task is ready; infinity when there is none."""
         return max(0.0, self._heap[0][0] - now) if self._heap else float("inf")

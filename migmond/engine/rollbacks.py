@@ -183,7 +183,7 @@ class Rollbacks:
         assert plan.undoes is not None
         undoing = msgspec.structs.replace(plan.undoes, fetched=await self._fetched(first))
         plan = msgspec.structs.replace(plan, undoes=undoing)
-        if first.totals.done.entries == 0:  # then its destination may never have been made
+        if first.totals.brought.entries == 0:  # then its destination may never have been made
             raise Conflict(
                 f"{first.name} brought nothing to its destination: there is nothing to undo",
                 hint=f"see what became of it: migmon show {first.id[:6]}",

@@ -54,6 +54,7 @@ from migmond.engine.taking_over import cancel_rest, take_over
 from migmond.engine.trust import stop_when_damaged
 from migmond.engine.turns import crew_size
 from migmond.engine.undo import UndoScanner, remark_on_rest
+from migmond.engine.whereabouts import Whereabouts, whereabouts
 from migmond.planning.selection import takes_long
 from migmond.planning.standing import batch_entries_of
 from migmond.wire.from_mover import Copied, Deleted, FromMover, Opened, OpenFailed, Published, Synced
@@ -115,6 +116,10 @@ class Run(Controlled):
             return set()
         stations = self._scope.crew.stations.values()
         return {n for s in stations for batch in s.flight.batches.values() for n in batch.tasks}
+
+    def whereabouts(self, number: int) -> Whereabouts:
+        """Return where a task is that has not ended."""
+        return whereabouts(self._scope, number) if self._scope is not None else Whereabouts()
 
     @property
     def past_bringing_back(self) -> bool:

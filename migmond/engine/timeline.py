@@ -55,9 +55,14 @@ class Timeline:
             return
         self._add(kind, text)
 
-    def progress(self, percent: float | None, done_bytes: int) -> None:
-        """Tell what of the way is behind us that was not told before. `percent`: None when nobody knows."""
-        if done_bytes and not self._first_byte:
+    def progress(self, percent: float | None, there_bytes: int) -> None:
+        """Tell what of the way is behind us that was not told before.
+
+        Args:
+            percent: of it that is durable; None when nobody knows.
+            there_bytes: of content that has reached the target, durable or not.
+        """
+        if there_bytes and not self._first_byte:
             self._first_byte = True
             self.tell(MilestoneKind.FIRST_BYTE, "the first content arrived")
         for mark in PERCENTS:

@@ -129,7 +129,7 @@ class Verifier:
     def progress(self) -> str:
         """How far it is, for people."""
         reading = sum(max(0, p.control.look().bytes_total - answered) for p, answered in self._readers.items())
-        planned = self._execution.totals.done.entries
+        planned = self._execution.totals.brought.entries
         doing = "its verification is held" if self.held else "verifying"
         return (
             f"{doing}: {self._checked.entries:,} of about {planned:,} entries, "

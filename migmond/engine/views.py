@@ -256,7 +256,7 @@ def error_group(
         fingerprint=fault.fingerprint,
         disposition=row_of(fault, device_kind(where.file_system)).disposition.value,
         side=side_of(fault.phase).value,
-        device=" ".join(where.disks),
+        device=where.device,
         mount=where.mount,
         under=under,
         causes=tuple(_cause_view(f, figures) for f in found),

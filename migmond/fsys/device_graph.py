@@ -93,19 +93,22 @@ class DeviceGraph:
                 self._below_device(name, found, 0)
         return found.chain(None).disks
 
-    def disks_named(self, name: str) -> tuple[Disk, ...]:
-        """Return the disks that the kernel means by a name in its messages.
+    def meant(self, name: str) -> dict[str, tuple[str, ...]]:
+        """Return the devices that the kernel means by a name in its messages, each with the disks that it is on.
+
+        What is made of others, or of a file, is meant itself: what is below has errors of its own, and what else is
+        there has none. A disk is on no other one.
 
         Args:
             name: of a device (`sda1`, `dm-0`), or of a port, hub or controller (`ata3`, `2-1`, `nvme0`): then all that
                 hang on it.
         """
         known = self._devices.named(name)
-        if known:
-            found = _Below()
-            self._below_device(known, found, 0)
-            return found.chain(None).disks
-        return tuple(disk for disk in self.disks() if name in disk.path)
+        if not known:
+            return {disk.name: () for disk in self.disks() if name in disk.path}
+        found, whole = _Below(), self._devices.whole(known) or known
+        self._below_device(whole, found, 0)
+        return {whole: tuple(disk.name for disk in found.chain(None).disks if disk.name != whole)}
 
     def _mount_of(self, device: int) -> MountLine | None:
         known = self._by_device.get(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -13,6 +14,28 @@ from migmond.domain.samples import SampleView
 
 MOST_DISKS = 256
 """A machine with more is looked at in part."""
+RATE_S = 30.0
+"""What a disk does now is a mean with this time constant: one look at a busy disk is half as much or twice as the next,
+and the best of many such would make every other one look bad."""
+USUAL_S = 1800.0
+"""The same for what is usual: a bad quarter of an hour is to stand out from it."""
+SETTLED_S = 120.0
+"""Before so much was seen of a disk, nothing is usual."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """What a disk does, for everybody, beside what it has done. None is what was not seen long enough.
+
+    Attributes:
+        bytes_per_s: now.
+        best_bytes_per_s: at its best since this daemon started: in sequence, if it ever was.
+        await_s, usual_await_s: mean seconds of a request, lately and else.
+    """
+
+    bytes_per_s: float | None = None
+    best_bytes_per_s: float | None = None
+    await_s: float | None = None
+    usual_await_s: float | None = None
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -21,12 +44,47 @@ class _Seen(msgspec.Struct, frozen=True):
     operations: float
 
 
+class _Means:
+    """Of one disk; memory is constant."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._waited_s = 0.0
+        self._rate = 0.0
+        self._best = 0.0
+        self._lately = self._usual = 0.0
+
+    def moved(self, bytes_per_s: float, seconds: float) -> None:
+        self._seconds += seconds
+        # As long as less was seen than the time constant, all of it counts the same.
+        self._rate += (bytes_per_s - self._rate) * min(1.0, seconds / min(self._seconds, RATE_S))
+        if self._seconds >= RATE_S:
+            self._best = max(self._best, self._rate)
+
+    def waited(self, await_s: float, seconds: float) -> None:
+        self._waited_s += seconds
+        # Of logarithms: latency is skewed, and one request that took seconds says little of the others.
+        waited = math.log(max(await_s, 1e-6))
+        self._lately += (waited - self._lately) * min(1.0, seconds / min(self._waited_s, RATE_S))
+        self._usual += (waited - self._usual) * min(1.0, seconds / min(self._waited_s, USUAL_S))
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(
+            self._rate if self._seconds >= RATE_S else None,
+            self._best or None,
+            math.exp(self._lately) if self._waited_s >= RATE_S else None,
+            math.exp(self._usual) if self._waited_s >= SETTLED_S else None,
+        )
+
+
 class Disks:
     """Takes the system collector's samples as they come."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
         self._models: dict[str, SlowDisk] = {}
+        self._means: dict[str, _Means] = {}
 
     def observe(self, samples: Iterable[SampleView], *, explained: bool) -> None:
         """Take in what was sampled; the same samples again change nothing.
@@ -46,13 +104,22 @@ class Disks:
             self._seen[name] = now
             done, seconds = now.operations - before.operations, now.at - before.at
             wait_s, queue = figures.get("wait"), figures.get("queue")
-            if done <= 0 or wait_s is None or queue is None:
-                continue
             moved = max(0.0, now.bytes - before.bytes)
+            means = self._means.setdefault(name, _Means())
+            means.moved(moved / seconds, seconds)
+            if done <= 0 or wait_s is None:
+                continue
+            means.waited(wait_s, seconds)
+            if queue is None:
+                continue
             if name not in self._models:
                 self._models[name] = SlowDisk(name)
             load = Load(now.at, wait_s, moved / seconds, queue, moved / done, explained)
             self._models[name].observe(load)
+
+    def pace(self, name: str) -> Pace:
+        """Return what a disk does and has done."""
+        return self._means[name].pace if name in self._means else Pace()
 
     def findings(self, names: Iterable[str]) -> list[DeviceFinding]:
         """Return what is found of some disks."""

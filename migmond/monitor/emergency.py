@@ -40,8 +40,9 @@ class Places(msgspec.Struct, frozen=True):
     Attributes:
         kinds: of disks, as far as they count for heat.
         mounts: points; `mounted`: device numbers of what is mounted.
-        below: of each device number that was asked for, the disks and the mount of its file system.
-        named: of each name in the kernel's messages that was asked for, the disks that are meant.
+        below: of each device number that was asked for, the devices and the mount of its file system.
+        named: of each name in the kernel's messages that was asked for, the devices that are meant, each with the disks
+            that it is on.
     """
 
     disks: frozenset[str] | None
@@ -50,7 +51,7 @@ class Places(msgspec.Struct, frozen=True):
     mounted: frozenset[int]
     on_battery: bool | None
     below: dict[int, tuple[frozenset[str], frozenset[str]]]
-    named: dict[str, frozenset[str]]
+    named: dict[str, dict[str, tuple[str, ...]]]
 
 
 def read_places(devices: Sequence[int], names: Sequence[str], root: str = "/") -> Places:
@@ -66,14 +67,14 @@ def read_places(devices: Sequence[int], names: Sequence[str], root: str = "/") -
     except OSError:
         lines, mounts = (), None
     below: dict[int, tuple[frozenset[str], frozenset[str]]] = {}
-    named: dict[str, frozenset[str]] = {}
+    named: dict[str, dict[str, tuple[str, ...]]] = {}
     if devices or names:
         graph = read_graph(root)
         for device in devices:
             chain = graph.chain(device)
             points = frozenset({to_text(chain.mount.point)} if chain.mount is not None else ())
-            below[device] = (frozenset(d.name for d in chain.disks), points)
-        named = {name: frozenset(d.name for d in graph.disks_named(name)) for name in names}
+            below[device] = (frozenset((*chain.devices, *(d.name for d in chain.disks))), points)
+        named = {name: graph.meant(name) for name in names}
     mounted = frozenset(m.device for m in lines)
     kinds = {name: _kind_of(name, root) for name in disks or ()}
     return Places(disks, kinds, mounts, mounted, on_battery(os.path.join(root, "sys")), below, named)
@@ -130,7 +131,7 @@ class EmergencyWatch:
 
     def touching(self, device: str) -> list[str]:
         """Return the ids of executions at work that use a disk, or another device that the kernel has a name for."""
-        return [u.execution for u in self._uses if device in u.disks or device in u.mounts]
+        return [u.execution for u in self._uses if device in u.devices or device in u.mounts]
 
     async def run(self) -> None:
         """Look until cancelled. What goes wrong is logged, the first time."""
@@ -173,7 +174,7 @@ class EmergencyWatch:
         found = [self._below[d] for d in devices if d in self._below]
         return Uses(
             execution.id,
-            frozenset().union(*(disks for disks, _ in found)),
+            frozenset().union(*(devices for devices, _ in found)),
             frozenset().union(*(mounts for _, mounts in found)),
             frozenset(h.author for h in execution.holds),
         )
@@ -237,13 +238,16 @@ def _facts(samples: Iterable[SampleView], places: Places, errors: dict[str, int]
             case "migmond_disk_temperature_limit_celsius" if int(value) in _PLAUSIBLE:
                 named.setdefault(disk, {})[sample.labels.get("limit", "")] = value
     counts: dict[str, int] = {}
+    below: dict[str, tuple[str, ...]] = {}
     for name, count in errors.items():
-        for disk in places.named.get(name, frozenset()):
-            counts[disk] = counts.get(disk, 0) + count
+        for device, disks in places.named.get(name, {}).items():
+            counts[device] = counts.get(device, 0) + count
+            below[device] = disks
     return Facts(
         failing,
         frozenset(well - failing.keys()),
         counts,
+        below,
         temperatures,
         {disk: _own_limit(told) for disk, told in named.items()},
         places.kinds,

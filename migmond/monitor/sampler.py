@@ -22,7 +22,7 @@ from migmond.domain.samples import NoData, SampleView
 from migmond.domain.session import SessionRecord
 from migmond.domain.telemetry import Annotation, Batch, MetricKind, Reading, Series, series_of
 from migmond.fsys.process_usage import Usage, process_usage
-from migmond.monitor.disks import Disks
+from migmond.monitor.disks import Disks, Pace
 from migmond.monitor.rule_figures import RuleFigures
 from migmond.monitor.session import Session
 from migmond.monitor.usage import MachineLoad, MoverUsage
@@ -172,7 +172,7 @@ class Sampler:
         session.observe(seen, now, wall, mine, load)
         self._tell_stage(seen, wall)
         more = self._figures.of_execution(seen, session.full_in_s(), now)
-        self._sinks.put(Batch(wall, self._interval_s, (*self._readings(seen, session.record), *more)))
+        self._sinks.put(Batch(wall, self._interval_s, (*self._readings(seen, session), *more)))
         return session.record
 
     async def _kept_before(self, key: int) -> SessionRecord | None:
@@ -201,11 +201,11 @@ class Sampler:
             self._stages[execution.id] = stage
             self._sinks.note(Annotation(wall, "phase", execution.id, f"{stage[0]}: {stage[1]}"))
 
-    def _readings(self, seen: Observation, record: SessionRecord) -> Iterable[Reading]:
-        id_, totals, flying = seen.execution.id, seen.execution.totals, seen.in_flight
+    def _readings(self, seen: Observation, session: Session) -> Iterable[Reading]:
+        id_, totals, record = seen.execution.id, seen.execution.totals, session.record
         counters = {
-            "migmond_execution_bytes_total": totals.handled.bytes + flying.bytes,
-            "migmond_execution_entries_total": totals.handled.entries + flying.entries,
+            "migmond_execution_bytes_total": session.brought.bytes,
+            "migmond_execution_entries_total": session.brought.entries,
             "migmond_execution_failed_entries_total": totals.failed.entries,
             "migmond_execution_cpu_seconds_total": record.cpu_s,
             "migmond_execution_read_bytes_total": record.read_bytes,
@@ -299,6 +299,17 @@ def machine_load(samples: Iterable[SampleView], disks: Disks) -> MachineLoad:
             worked.append(sample.value)
     names = busy.keys() | waits.keys()
     cpu = sum(cpus) / len(cpus) if cpus else None
-    loads = {n: DeviceLoad(n, busy.get(n), max(waits.get(n, []), default=None)) for n in names}
+    loads = {n: _load(n, busy.get(n), max(waits.get(n, []), default=None), disks.pace(n)) for n in names}
     found = {f.device: f for f in disks.findings(names)}
     return MachineLoad(cpu, loads, free, found, degrees, joules, sum(worked) if worked else None)
+
+
+def _load(name: str, busy: float | None, await_s: float | None, pace: Pace) -> DeviceLoad:
+    return DeviceLoad(
+        name,
+        busy,
+        await_s if pace.await_s is None else pace.await_s,
+        pace.usual_await_s,
+        best_bytes_per_s=pace.best_bytes_per_s,
+        bytes_per_s=pace.bytes_per_s,
+    )

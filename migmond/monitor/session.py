@@ -20,7 +20,7 @@ from migmond.domain.execution import Execution, Tally
 from migmond.domain.limits import Limits
 from migmond.domain.mover_slots import copies
 from migmond.domain.observation import Observation
-from migmond.domain.session import MAX_COURSE, CoursePoint, SessionRecord
+from migmond.domain.session import MAX_COURSE, CoursePoint, DeviceSide, SessionRecord
 from migmond.domain.units import show_degrees, show_duration, show_size
 from migmond.monitor.usage import MachineLoad, MoverUsage, UsageOfMovers, plus, use_of_machine
 from migmond.planning.standing import batch_entries_of, whole_holds
@@ -31,6 +31,9 @@ SPAN_S = 60.0
 
 _FREE_EVERY_S, _FREE_KEPT = 10.0, 60
 """How often free space counts, and how many of those looks: ten minutes."""
+
+_ROTATIONAL = {"hdd": True, "ssd": False, "nvme": False}
+"""By kind of device, as far as it tells."""
 
 
 class _Look(msgspec.Struct, frozen=True):
@@ -49,6 +52,7 @@ class Session:
 
     Attributes:
         observation: the newest.
+        brought: to the target, what is in flight included, and again what is brought again: it only grows.
         proposed: by strategies of plugins, see `monitor.proposing`.
     """
 
@@ -57,6 +61,9 @@ class Session:
         self._base = before or SessionRecord(execution.key, execution.id, 0.0)
         # What was done before the first look, which comes up to an interval after the beginning, took time as well.
         unseen_s = max(0.0, first.active_s - self._base.active_s)
+        # The journal has an execution's active time as of what was last made durable: what a crash took from it was
+        # work all the same, and is on record here.
+        self._forgotten_s = max(0.0, self._base.active_s - first.active_s)
         self._record = msgspec.structs.replace(self._base, wall_s=self._base.wall_s + unseen_s)
         self._began = self._last = now
         self._throughput = Throughput()
@@ -73,6 +80,7 @@ class Session:
         self._decay: IssueView | None = None
         self._decay_at_s = 0.0
         self.observation = first
+        self._there = self.brought = _there(first)
         self.proposed: tuple[SuggestionView, ...] = ()
 
     def observe(
@@ -94,8 +102,10 @@ class Session:
         held = execution.stands_still
         self._asked |= execution.limits != Limits() or seen.workers != self.observation.workers
         self.observation = seen
-        handled = execution.totals.handled.plus(seen.in_flight.entries, seen.in_flight.bytes)
-        self._throughput.observe(now, handled.bytes, handled.entries, held=held)
+        before, self._there = self._there, _there(seen)
+        more = self._there.entries - before.entries, self._there.bytes - before.bytes
+        self.brought = self.brought.plus(max(0, more[0]), max(0, more[1]))
+        self._throughput.observe(now, self.brought.bytes, self.brought.entries, held=held)
         if (seen.limited or execution.limits.io_bytes_per_s is not None) and not held:
             self._limited_s += elapsed
         free = load.free_bytes.get(seen.outlook.target.mount)
@@ -105,17 +115,21 @@ class Session:
         while len(self._looks) > 2 and self._looks[1].now <= now - SPAN_S:
             self._looks.popleft()
         self._usage.take(usage, {m.pid for m in seen.movers})
-        self._update(seen, wall, handled, elapsed, held=held)
+        self._update(seen, wall, elapsed, held=held)
 
-    def _update(self, seen: Observation, wall: float, handled: Tally, elapsed: float, *, held: bool) -> None:
+    def _update(self, seen: Observation, wall: float, elapsed: float, *, held: bool) -> None:
         base, outlook, record = self._base, seen.outlook, self._record
+        active_s = seen.active_s + self._forgotten_s
+        totals, flying = seen.execution.totals, seen.in_flight
+        handled, cancelled = totals.handled, totals.cancelled
+        place = handled.plus(flying.entries - cancelled.entries, flying.bytes - cancelled.bytes)
         total = self._usage.total
         peak = self._throughput.peak()
         self._record = msgspec.structs.replace(
             record,
             at=wall,
             wall_s=record.wall_s + elapsed,
-            active_s=seen.active_s,
+            active_s=active_s,
             held_s=record.held_s + (elapsed if held else 0.0),
             source=outlook.source if outlook.source.identity else record.source,
             target=outlook.target if outlook.target.identity else record.target,
@@ -130,11 +144,11 @@ class Session:
             copying=base.copying.plus(seen.copying),
             committing=base.committing.plus(seen.committing),
             peak_bytes_per_s=max(base.peak_bytes_per_s or 0.0, peak.bytes_per_s) if peak else base.peak_bytes_per_s,
-            course=self._course(record.course, CoursePoint(seen.active_s, handled, seen.execution.totals.planned)),
+            course=self._course(record.course, CoursePoint(active_s, place, seen.execution.totals.planned)),
             forecast=outlook.snapshot or record.forecast,
             promised=base.promised + outlook.promised,
             kept=base.kept + outlook.kept,
-            limited=self._limited_s > 0.5 * max(seen.active_s, 1e-9),
+            limited=self._limited_s > 0.5 * max(active_s, 1e-9),
         )
         if outlook.cost_a is not None:
             self._record = msgspec.structs.replace(
@@ -180,19 +194,21 @@ class Session:
             sum(spent.values()) / 1e9,
             spent,
             sum(1 for m in seen.movers if copies(m.slot)),
-            source=self._device(seen.outlook.source.disks),
-            target=self._device(seen.outlook.target.disks),
+            source=self._device(seen.outlook.source),
+            target=self._device(seen.outlook.target),
             cpu_busy=self._load.cpu_busy,
             limits=execution.limits,
             scanning=totals.growing,
             pending=max(0, totals.planned.entries - totals.handled.entries - seen.in_flight.entries),
             most_entries=batch_entries_of(execution.standing),
+            shared=seen.shared,
         )
 
-    def _device(self, disks: tuple[str, ...]) -> DeviceLoad | None:
-        """The busiest of them: it binds."""
-        known = [self._load.disks[name] for name in disks if name in self._load.disks]
-        return max(known, key=lambda d: d.busy or 0.0, default=None)
+    def _device(self, side: DeviceSide) -> DeviceLoad | None:
+        """The busiest of its disks: it binds."""
+        known = [self._load.disks[name] for name in side.disks if name in self._load.disks]
+        busiest = max(known, key=lambda d: d.busy or 0.0, default=None)
+        return None if busiest is None else msgspec.structs.replace(busiest, rotational=_ROTATIONAL.get(side.kind))
 
     def _outside(self) -> Iterator[IssueView]:
         """Yield what is to come, or is wrong with the disks, whatever the movers do."""
@@ -262,3 +278,10 @@ class Session:
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
+
+
+def _there(seen: Observation) -> Tally:
+    """What has arrived, with the entries that need not be brought. All else that is settled is so all at once, and no
+    byte of it was moved: what failed, was cancelled or skipped would be the best rate of the run."""
+    totals, flying = seen.execution.totals, seen.in_flight
+    return totals.brought.plus(totals.skipped.entries + flying.entries, flying.bytes)

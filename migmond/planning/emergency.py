@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from migmond.domain.device import device_text
 from migmond.domain.hold import HoldReason
 from migmond.domain.units import show_degrees
 
@@ -80,7 +81,8 @@ class Facts(msgspec.Struct, frozen=True):
 
     Attributes:
         failing: disks that say they are failing, with what they say; `well`: those that say they are not.
-        errors: what the kernel has reported of each disk since the last look, how many.
+        errors: what the kernel has reported of each device since the last look, how many; `below`: the disks that such
+            a device is on, when it is none itself.
         temperatures: of disks that told; `limits`: critical ones that disks name themselves; `kinds`: of disks, as far
             as they are known.
         disks, mounts: all that are there; None when nobody could look.
@@ -90,6 +92,7 @@ class Facts(msgspec.Struct, frozen=True):
     failing: Mapping[str, str] = {}
     well: frozenset[str] = frozenset()
     errors: Mapping[str, int] = {}
+    below: Mapping[str, tuple[str, ...]] = {}
     temperatures: Mapping[str, float] = {}
     limits: Mapping[str, float] = {}
     kinds: Mapping[str, DiskKind] = {}
@@ -102,11 +105,12 @@ class Uses(msgspec.Struct, frozen=True):
     """An execution that is at work or held, and what it uses.
 
     Attributes:
+        devices: its disks, and what is made of them or of files on them.
         authors: who has set the holds that it has.
     """
 
     execution: str
-    disks: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
     mounts: frozenset[str] = frozenset()
     authors: frozenset[str] = frozenset()
 
@@ -115,7 +119,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """An emergency that lasts.
 
     Attributes:
-        about: disk or mount; "" for the machine.
+        about: device or mount; "" for the machine.
         why: one sentence with value and limit.
     """
 
@@ -138,9 +142,9 @@ class Verdict(msgspec.Struct, frozen=True):
             case EmergencyKind.ON_BATTERY:
                 return True
             case EmergencyKind.VANISHED:
-                return self.about in uses.disks or self.about in uses.mounts
+                return self.about in uses.devices or self.about in uses.mounts
             case _:
-                return self.about in uses.disks
+                return self.about in uses.devices
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -169,6 +173,7 @@ class Emergencies:
         self._standing: dict[str, Verdict] = {}  # by author
         self._cool_since: dict[str, float] = {}
         self._errors: dict[str, deque[tuple[float, int]]] = {}
+        self._below: dict[str, tuple[str, ...]] = {}  # of devices with errors
         self._bad: set[str] = set()  # disks that have said that they fail
         self._there: set[str] = set()
         self._missed: dict[str, int] = {}
@@ -236,6 +241,7 @@ class Emergencies:
     # --- what lasts --------------------------------------------------------------------------------
 
     def _failing(self, facts: Facts, bounds: Bounds, now: float) -> Iterable[Verdict]:
+        self._below.update(facts.below)
         for disk, count in facts.errors.items():
             self._errors.setdefault(disk, deque()).append((now, count))
         for disk, told in list(self._errors.items()):
@@ -243,6 +249,7 @@ class Emergencies:
                 told.popleft()
             if not told:
                 del self._errors[disk]
+                self._below.pop(disk, None)
         self._bad = (self._bad | facts.failing.keys()) - facts.well
         if not bounds.disk_failing:
             return
@@ -250,7 +257,8 @@ class Emergencies:
         for disk, told in self._errors.items():
             count = sum(c for _, c in told)
             if count >= bounds.errors:
-                failing.setdefault(disk, f"the kernel reported {count} errors of {disk} within {bounds.within_s:g} s")
+                shown = device_text(disk, self._below.get(disk, ()))
+                failing.setdefault(disk, f"the kernel reported {count} errors of {shown} within {bounds.within_s:g} s")
         for disk, why in failing.items():
             yield Verdict(EmergencyKind.DISK_FAILING, disk, why)
         for verdict in self._standing.values():  # one that does not answer any more is no better for that
@@ -286,7 +294,7 @@ class Emergencies:
         if not bounds.vanished:
             return
         standing = {v.about: v for v in self._standing.values() if v.kind is EmergencyKind.VANISHED}
-        places = {"disk": (facts.disks, {d for u in uses for d in u.disks})}
+        places = {"disk": (facts.disks, {d for u in uses for d in u.devices})}
         places["mount"] = (facts.mounts, {m for u in uses for m in u.mounts})
         wanted = {name for _, names in places.values() for name in names} | standing.keys()
         for what, (there, names) in places.items():

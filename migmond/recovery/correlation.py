@@ -20,6 +20,7 @@ from functools import cache
 
 import msgspec
 
+from migmond.domain.device import device_text
 from migmond.domain.fault import Fault
 
 WINDOW_S = 30.0
@@ -85,11 +86,18 @@ class Where(msgspec.Struct, frozen=True):
         disks: names of disks, as the kernel has them.
         mount: where the file system is mounted, as path text.
         file_system: its type.
+        devices: what is between it and its disks, as the kernel has it, top down: `loop3`, `dm-0`.
     """
 
     disks: tuple[str, ...] = ()
     mount: str = ""
     file_system: str = ""
+    devices: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> str:
+        """What people are told had the errors: `sda`, or `loop3 (on sda)`."""
+        return device_text(self.devices[0] if self.devices else "", self.disks)
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -216,6 +224,8 @@ def _closeness(at: float | None, first_at: float, last_at: float) -> float:
 
 
 _PARTITION = re.compile(r"(?P<disk>[shv]d[a-z]+|xvd[a-z]+)\d*|(?P<numbered>nvme\d+n\d+|mmcblk\d+)(?:p\d+)?")
+_MADE = re.compile(r"(?:loop|dm-|md)\d+")
+"""Of others or of a file. What has such devices is on no further one."""
 _CONTROLLER = re.compile(r"nvme\d+")
 
 
@@ -227,8 +237,10 @@ def _match(subject: str, where: Where) -> float:
         return 1.0
     if subject.startswith("/"):
         return 0.0 if where.mount else UNNAMED
-    if subject in where.disks:
+    if subject in where.disks or subject in where.devices:
         return 1.0
+    if _MADE.fullmatch(subject):
+        return 0.0 if where.devices else UNNAMED
     named = _PARTITION.fullmatch(subject)
     if named is not None:
         disk = named["disk"] or named["numbered"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migmond.analytics.issues import BELOW_AVERAGE, issues
-from migmond.analytics.shares import BUSY, SLOW_FACTOR, DeviceLoad, Situation
+from migmond.analytics.shares import BUSY, SLOW_BUSY, SLOW_FACTOR, DeviceLoad, Situation
 from migmond.analytics.throughput import Throughput
 from migmond.domain.activity import Activity
 from migmond.domain.analysis import RatesView
@@ -50,6 +50,7 @@ def test_each_issue_has_its_figures() -> None:
     assert kinds(situation({Activity.THROTTLED: 40 * S}, limits=Limits(io_bytes_per_s=1 << 20))) == {"limited"}
     assert kinds(situation({Activity.THROTTLED: 40 * S})) == set()
     assert kinds(situation(cpu_busy=0.95)) == {"cpu_full"}
+    assert kinds(situation({Activity.THROTTLED: 90 * S}, cpu_busy=1.0)) == set()  # who waits for a limit needs none
     slower_and_slower = rates(*((10, 3000 - 30 * i + 70 * (i % 3), 10) for i in range(90)))
     assert kinds(situation(), slower_and_slower) == {"falling", "slow"}
 
@@ -68,7 +69,8 @@ def test_disks_are_told_by_their_thresholds(busy: float | None, await_s: float |
     disk = DeviceLoad("sda", busy=busy, await_s=await_s, usual_await_s=usual)
     found = {i.kind: i for i in issues(situation(source=disk, target=disk), EVEN)}
     full = busy is not None and busy >= BUSY
-    slow = await_s is not None and bool(usual) and usual is not None and await_s / usual >= SLOW_FACTOR
+    slow = await_s is not None and bool(usual) and usual is not None and await_s >= SLOW_FACTOR * usual
+    slow &= busy is not None and busy >= SLOW_BUSY
     assert found.keys() == {k for k, told in (("device_full", full), ("device_slow", slow)) if told}
     for issue in found.values():
         assert issue.value >= issue.threshold

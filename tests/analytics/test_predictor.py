@@ -180,6 +180,27 @@ def test_a_limit_that_the_devices_do_not_reach_is_not_believed_for_ever() -> Non
     assert told(predictor).remaining_s == pytest.approx(800, rel=0.15)
 
 
+@pytest.mark.parametrize("sway", [0.0, 0.03])
+def test_a_limit_that_is_not_reached_is_not_blamed_on_files(sway: float) -> None:
+    """Large files come first, under a share of a limit for all that is another one at every look, and is not needed."""
+    predictor = Predictor(Shape(2_000, 400 * MB, "memory", "unknown"))
+    for look in range(4 * 300):
+        share = 2.0 * MB * (1 + sway * math.sin(look))
+        predictor.tick(Tick((look + 1) / 4, 0, (look + 1) * MB // 4, 1, share))
+    assert told(predictor).remaining_s == pytest.approx(100, rel=0.15)
+
+
+@pytest.mark.parametrize("history", [[], LIKE_THIS])
+@pytest.mark.parametrize("rate", [10_000, 20_000, 40_000])
+def test_a_first_share_that_is_small_is_no_property_of_the_devices(history: list[Cost], rate: int) -> None:
+    """It may be a fiftieth of the fair one, and be kept to only after a while: movers had a piece in hand."""
+    predictor = Predictor(Shape(0, 40 * MB), history)
+    for second in range(200):
+        predictor.tick(Tick(float(second + 1), 0, (second + 1) * rate, 1, 10_000.0))
+    predictor.tick(Tick(201.0, 0, 200 * rate, 1, 1e6))
+    assert told(predictor).remaining_s == pytest.approx(40 - rate / 5000, rel=0.1)
+
+
 def test_more_workers_help_less_than_their_number() -> None:
     predictor = Predictor(Shape(0, 1000 * 50 * MB))
     steady(predictor, 0, 100, 50 * MB)

@@ -19,7 +19,17 @@ from migmond.analytics.exposition import check
 from migmond.analytics.period import Judged, cost_sums, kinds_of, mean_score, slower_disks, sums, trends
 from migmond.analytics.run_cost import Rating, Terms, cost_of
 from migmond.analytics.run_metrics import execution_families, families
-from migmond.analytics.runs import MOST_PACES, Paces, Past, course_of, scored, similar_run, time_of
+from migmond.analytics.runs import (
+    MOST_PACES,
+    Paces,
+    Past,
+    average,
+    course_of,
+    entries_rate,
+    scored,
+    similar_run,
+    time_of,
+)
 from migmond.analytics.schemas import Kind, Value, tables
 from migmond.analytics.smart_samples import readings
 from migmond.client.exports import rows_of
@@ -28,6 +38,7 @@ from migmond.domain.execution import Tally, Totals
 from migmond.domain.limits import Limits
 from migmond.domain.samples import SampleView
 from migmond.domain.session import CoursePoint, DeviceSide, MachineUse
+from migmond.domain.states import ExecutionState
 from migmond.plugin_api import NoData
 from migmond_smart.report import Report
 from migmond_smart.samples import health_samples
@@ -84,6 +95,20 @@ def test_under_a_limit_nobody_is_told_off_for_it() -> None:
     assert free.speed == pytest.approx(10, abs=0.5)
     assert limited.speed == pytest.approx(100, abs=0.5)
     assert scored(Past(ended(9)), paces) is None
+
+
+def test_what_is_copied_and_not_yet_durable_counts_while_it_is_at_work() -> None:
+    one = record(1)  # its course ends with 1,000 entries and 10 GB, in 100 s
+    totals = Totals(Tally(1000, 10 * GB), Tally(100, 1 * GB), growing=False)
+    live = Past(ended(1, totals=totals, state=ExecutionState.RUNNING), one)
+    assert (average(live), entries_rate(live)) == (GB / 10, 10)
+    found = scored(live, Paces())
+    assert found is not None
+    assert found.resources == 100  # of what has been moved, nothing was in vain so far
+    assert "in_vain" not in {step.kind for step in found.waterfall}
+    over = Past(ended(1, totals=totals, state=ExecutionState.CANCELLED), one)
+    assert average(over) == GB / 100
+    assert scored(over, Paces()).resources == 10  # type: ignore[union-attr]
 
 
 def test_time_that_was_held_is_shown_but_no_work() -> None:

@@ -69,6 +69,8 @@ def test_the_waterfall_by_hand() -> None:
          "slow_target_write": 25 * 60 / 85}
     )  # fmt: skip
     assert waterfall(work(shares=shares), EARLIER)[0].kind == "needed"
+    ended = {s.kind: s.seconds for s in waterfall(work(shares=shares, held_s=97.0), EARLIER)}
+    assert (ended["held"], ended["ends"]) == (97.0, 3.0)  # nobody held it while it began and ended
 
 
 @given(

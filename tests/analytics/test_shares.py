@@ -88,10 +88,21 @@ def test_a_slow_disk_and_a_full_processor_are_evidence() -> None:
 def test_limits_and_holds_are_named() -> None:
     limited = situation(percent={"throttled": 63, "source_read": 20}, limits=Limits(io_bytes_per_s=50 << 20))
     assert why_not_faster(limited) == (
-        "It is not faster because a limit of 50 MiB/s keeps the movers waiting for 63% of the movers' time."
+        "It is not faster because a limit of 50 MiB/s keeps the movers waiting 63% of their time."
     )
+    own, of_all = Limits(io_bytes_per_s=50 << 20), Limits(io_bytes_per_s=2 << 20, io_ops_per_s=100.0)
+    among = situation(percent={"throttled": 98}, limits=own, shared=of_all)
+    assert "a share of 2 MiB/s of the limit for all and a share of 100 entries/s of the" in why_not_faster(among)
+    assert suggestions(among) == ()  # to lift its own limit would bring nothing
+    near = situation(percent={"throttled": 98}, limits=own, shared=Limits(io_bytes_per_s=60 << 20))
+    assert suggestions(near)[0].gain_high == pytest.approx(0.2)
+    assert suggestions(situation(percent={"throttled": 50}, limits=Limits(memory_bytes=1 << 30))) == ()
+    assert "for all" not in why_not_faster(situation(percent={"throttled": 98}, limits=of_all, shared=own))
     hold = Hold("h1", HoldReason.USER, "ana", 0.0, note="backup first")
     assert why_not_faster(limited, [hold]) == "It stands still: ana paused it: backup first."
+    short = Hold("h0", HoldReason.DEVICE, "engine", 0.0, until=30.0, note="read: EIO")
+    told = why_not_faster(limited, [short, hold, short])  # what ends by itself is not what to wait for
+    assert told == "It stands still: ana paused it: backup first (and 2 more holds)."
 
 
 # --- suggestions -----------------------------------------------------------------------------------
@@ -132,18 +143,6 @@ def test_fewer_movers_on_a_rotating_disk_that_seeks() -> None:
     assert suggestions(situation(percent={"target_write": 71}, target=solid)) == ()
     alone = situation(movers=1, percent={"target_write": 71}, target=disk)
     assert suggestions(alone) == ()
-
-
-def test_measured_rates_go_before_models() -> None:
-    now = situation(movers=2, percent={"target_write": 71})
-    (fewer,) = suggestions(now, rates_by_movers={1: 118.0, 2: 100.0}, max_movers=8)
-    assert fewer.text == "workers 2→1"
-    assert (round(100 * fewer.gain_low), round(100 * fewer.gain_high)) == (9, 18)
-    (more,) = suggestions(now, rates_by_movers={4: 150.0, 2: 100.0}, max_movers=8)
-    assert more.command == "workers ID 4"
-    assert more.gain_high == pytest.approx(0.5)
-    assert suggestions(now, rates_by_movers={4: 150.0, 2: 100.0}, max_movers=2) == ()
-    assert suggestions(now, rates_by_movers={1: 101.0, 2: 100.0}) == ()
 
 
 def test_more_movers_only_where_all_have_room() -> None:
@@ -190,6 +189,12 @@ def test_movers_without_work_want_larger_batches() -> None:
         (
             TaskFacts(TaskState.RUNNING, mover=2, limits=Limits(io_bytes_per_s=1 << 20), throttled=0.9),
             "limited", "a limit of 1 MiB/s",
+        ),
+        (TaskFacts(TaskState.PENDING, handed=True), "in_hand", "A mover was given it, and comes to it after others."),
+        (TaskFacts(TaskState.PENDING, copied=True), "copied", "waits for the sync"),
+        (
+            TaskFacts(TaskState.PENDING, before=1, limits=Limits(io_bytes_per_s=1 << 20), throttled=0.9),
+            "waiting", "behind 1 task; movers mostly wait for a limit of 1 MiB/s.",
         ),
         (TaskFacts(TaskState.PENDING, leader="a/first"), "follows", "a/first"),
         (TaskFacts(TaskState.PENDING, attempts=2, fault="EBUSY", retry_at=1012.0), "waiting", "again in 12 s"),

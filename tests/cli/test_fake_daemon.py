@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import pty
@@ -19,9 +20,11 @@ from canned import DONE, RUNNING, TASK, VERIFICATION, Migmon, always, read_until
 from fake_daemon import Connection, FakeDaemon, HangUp, Refusal
 from fake_views import AT, ended, execution
 from migmond.domain import api, daemon_api
+from migmond.domain.analysis import ShareView, TimeView, WhyView
 from migmond.domain.error_api import ErrorGroup, ErrorGroups
 from migmond.domain.event_api import Subscription
 from migmond.domain.events import ExecutionStateChanged
+from migmond.domain.history import HistoryView
 from migmond.domain.steering_api import InterventionList, InterventionView
 
 
@@ -379,6 +382,41 @@ def test_top_draws_until_ctrl_c_and_outlives_a_lost_connection(tmp_path: Path) -
     assert "82.7%" in text
     assert "waiting for it to come back" in text
     assert "✗failed" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ([], ("", "", 3600.0)),
+        (["--since", "15m"], ("", "", 900.0)),
+        (["--execution", "media"], (AT, "AFTER", 3600.0)),
+        (["--execution", "media", "--since", "15m"], ("", "", 900.0)),
+    ],
+)
+def test_a_plot_of_a_migration_is_of_all_its_time(
+    tmp_path: Path, arguments: list[str], asked: tuple[str, str, float]
+) -> None:
+    nothing = HistoryView(AT, 1e9, 2.0, 2.0, 5, ())
+    handlers = {"history.query": always(nothing), "execution.get": always(ended(started_at=AT, finished_at=AT))}
+    with running(tmp_path, handlers) as migmon:
+        done = migmon("history", "migmond_execution_bytes_total", *arguments)
+        (sent,) = migmon.daemon.parameters("history.query")
+    assert "nothing was recorded" in done.stdout
+    after = (datetime.datetime.fromisoformat(AT) + datetime.timedelta(seconds=10)).isoformat()
+    expected = (asked[0], after if asked[1] else "", asked[2])
+    assert (sent.get("start", ""), sent.get("end", ""), sent.get("span_s", 3600.0)) == expected
+
+
+def test_top_tells_what_keeps_back_who_runs(tmp_path: Path) -> None:
+    binds = ShareView("target_write", "target write", 0.71, "sdc busy 94%")
+    told = WhyView("execution", "", TimeView(60.0, (binds,), binds, "", "", ()))
+    waits = msgspec.structs.replace(RUNNING, id="aa11bb22cc33", state="paused", why="paused by ana")
+    pages = {"execution.list": always(api.ExecutionPage((RUNNING, waits), 2)), "execution.why": always(told)}
+    with running(tmp_path, pages) as migmon:
+        lines = migmon("top").stdout.splitlines()
+        assert [line["id"] for line in migmon.daemon.parameters("execution.why")] == [RUNNING.id]
+    assert any(RUNNING.name in line and line.endswith("target write 71% (sdc busy 94%)") for line in lines)
+    assert any(line.endswith("paused by ana") for line in lines)
 
 
 def test_text_of_others_cannot_reach_the_terminal_as_commands(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_plan_writes_nothing_and_can_be_saved(daemon: EmbeddedDaemon, source: Pa
         (["run", "/usr", "/tmp/x", "--io", "0B"], 2, "use pause"),
         (["run", "/usr", "/tmp/x", "--include", "{"], 2, "bad pattern"),
         (["pause", "x", "--for", "soon"], 2, "not a duration"),
+        (["top", "--interval", "nan"], 2, "not a number"),
         (["rpc", "system.hello", "{"], 2, "not JSON"),
         (["rpc", "no.method"], 4, "no method"),
         (["rpc", "alerts.list", '{"limit": 99999999999999999999}'], 2, "too large"),

@@ -214,20 +214,22 @@ def test_the_machine_in_one_line() -> None:
 def test_what_is_told_of_an_execution_that_is_watched() -> None:
     shares = (ShareView("target_write", "target write", 0.7, "sdc busy 94%"), ShareView("other", "the rest", 0.3, ""))
     gain = SuggestionView("workers", "use more movers", "workers ID 4", 0.09, 0.18, "")
-    time = TimeView(60.0, shares, shares[0], "", "It is not faster because.", (gain,))
+    lift = SuggestionView("lift_limit", "lift the limit", "throttle ID --off", 0.96, 12.52, "")
+    time = TimeView(60.0, shares, shares[0], "", "It is not faster because.", (gain, lift))
     rates = RatesView(None, (), RateView(60.0, 1 << 20, 2.0), None, (), TrendView("falling", -12.0, 0.01, 20, ""), 60.0)
     issue = IssueView("falling", "warning", "it gets slower", -12.0, 0.0, "percent per hour", "-12 % an hour")
     view = SessionView(
         execution(), True, AT, 60.0, 60.0, 0.0, SideView(("sda",), "x", "hdd"), SideView((), "server", "network"),
         ResourcesView(3.0, 1 << 20, None, None, 2, 1), PerformanceView(rates, (), (), time, (issue,)), 2 << 20, 0.001,
-        1e-8, (SpeedChangeView(30.0, 0.5),), 0, 0, (),
+        1e-6, (SpeedChangeView(30.0, 0.5),), 0, 0, (),
     )  # fmt: skip
     assert session_lines(view) == [
         "  average 1 MiB/s, best ten seconds 2 MiB/s, falling by 12 % an hour",
         "  time goes to: target write 70% (sdc busy 94%)",
         "  ! it gets slower: -12 % an hour",
-        "  suggest: use more movers, +9% to +18%",
-        "  forecast: 1 ms a file and 10.5 ms a MiB",
+        "  suggest: use more movers, +9% to +18%   migmon workers 8f3a1c 4",
+        "  suggest: lift the limit, +96% to 13.5 times   migmon throttle 8f3a1c --off",
+        "  forecast: 1 ms a file and 1.0 s a MiB",
         "  ! it became 2 times slower after 30 s of work",
         "  took 3.0 s of processor, 1 MiB of memory at most, 1 mover died",
         "  disks: from sda (hdd) to server (network)",

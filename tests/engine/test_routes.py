@@ -126,7 +126,9 @@ async def test_the_latest_of_several_routes_counts(tmp_path: Path, other_fs: Pat
     content = files(source)
     async with laboratory(tmp_path / "state") as lab:
         execution = await running(lab, source, target, workers=1)
-        await lab.engine.pause(lab.engine.find(execution.id), "ana", "both are to be there before anything goes on", None)
+        await lab.engine.pause(
+            lab.engine.find(execution.id), "ana", "both are to be there before anything goes on", None
+        )
         await change(lab, execution, route(one, EVERYTHING))
         await rerouted(lab, execution, two)
         await lab.engine.resume(lab.engine.find(execution.id), "ana", "")

@@ -95,11 +95,14 @@ def test_lvm_over_crypt_over_md_over_two_disks(machine: RecordedMachine) -> None
     )
     assert (names(chain), chain.unknown) == (["sda", "sdb"], ())
     assert {disk.path[0] for disk in chain.disks} == {"0000:00:17.0"}
-    assert names_of(graph(machine), "tank-home") == ["sda", "sdb"]
+    assert chain.devices == ("dm-1", "dm-0", "md0")
+    assert graph(machine).meant("tank-home") == {"dm-1": ("sda", "sdb")}
+    assert graph(machine).meant("md0") == {"md0": ("sda", "sdb")}
+    assert graph(machine).meant("sda1") == {"sda": ()}
 
 
 def names_of(found: DeviceGraph, name: str) -> list[str]:
-    return [disk.name for disk in found.disks_named(name)]
+    return list(found.meant(name))
 
 
 def test_what_the_kernel_names_in_its_messages(machine: RecordedMachine) -> None:
@@ -177,6 +180,10 @@ def test_a_loop_device_is_on_the_disk_of_its_backing_file(machine: RecordedMachi
     assert [names(c) for c in chains] == [["sdb"], ["sda"], ["sda"], []]
     assert chains[3].unknown == ("loop3 has no backing file in a mount that is seen here",)
     assert [disk.name for disk in found.disks()] == ["sda", "sdb"]
+    assert chains[0].devices == ("loop0",)
+    assert [found.meant(f"loop{i}") for i in range(4)] == [
+        {"loop0": ("sdb",)}, {"loop1": ("sda",)}, {"loop2": ("sda",)}, {"loop3": ()},
+    ]  # fmt: skip
 
 
 def test_btrfs_on_two_disks_and_its_subvolumes(machine: RecordedMachine) -> None:
@@ -355,6 +362,8 @@ def test_real_device_mapper(tmp_path: Path, two_loops: tuple[str, str]) -> None:
     name = f"migmond-{os.getpid()}"
     subprocess.run(["dmsetup", "create", name], input=table, env=ENVIRONMENT, check=True, text=True)
     try:
-        assert [disk.name for disk in read_graph().disks_named(name)] == disks_of(tmp_path)
+        ((device, disks),) = read_graph().meant(name).items()
+        assert device.startswith("dm-")
+        assert list(disks) == disks_of(tmp_path)
     finally:
         run("dmsetup", "remove", name)

@@ -15,6 +15,7 @@ from migmond.monitor.emergency import EmergencyWatch, Places, read_places
 from migmond.planning.emergency import Bounds, DiskKind
 from migmond.plugin_api.conformance_samples import execution
 from migmond.plugin_api.memory import MemoryJournal
+from recorded_machine import RecordedMachine, number
 
 KINDS = {"sda": DiskKind.OTHER, "sdb": DiskKind.SSD, "nvme0n1": DiskKind.NVME}
 
@@ -93,3 +94,29 @@ def test_kinds_of_disks_are_what_the_kernel_says(tmp_path: Path) -> None:
     (tmp_path / "sys/block/sdc").mkdir()
     found = read_places((), (), str(tmp_path))
     assert found.kinds == KINDS | dict.fromkeys(("loop0", "vda", "sdc"), DiskKind.OTHER)
+
+
+async def test_errors_of_a_loop_device_are_its_own_and_not_those_of_its_disk(tmp_path: Path) -> None:
+    machine = RecordedMachine(tmp_path)
+    machine.disk("sda", "8:0", "pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0")
+    machine.mount("8:0", "/", "ext4", "/dev/sda")
+    machine.loop("loop3", "7:3", "/a.img")
+    machine.mount("7:3", "/mnt/a", "ext4", "/dev/loop3")
+    on = {"image": (number("7:3"),), "beside": (number("8:0"),)}
+    both = [
+        execution(id=name, key=i, state=ExecutionState.RUNNING, identity=Identity(0, 0)) for i, name in enumerate(on)
+    ]
+    said = SampleView(
+        "migmond_kernel_io_messages_total", "", {"device": "loop3", "kind": "io_error"}, 50, "", "2026-01-01T00:00:00Z"
+    )
+    steerer: Any = Pauses()
+    watch = EmergencyWatch(
+        steerer, lambda: both, on.__getitem__, lambda: [said], Bounds, MemoryJournal(), NoClock(),
+        lambda *_, **__: None, lambda devices, names: read_places(devices, names, str(tmp_path)),
+    )  # fmt: skip
+    await watch.look()
+    ((reason, note),) = steerer.told
+    assert reason is HoldReason.DEVICE
+    assert note.startswith("the kernel reported 50 errors of loop3 (on sda) within 60 s")
+    assert watch.touching("loop3") == ["image"]
+    assert watch.touching("sda") == ["image", "beside"]

@@ -25,6 +25,7 @@ from migmond.domain.session import MAX_COURSE, DeviceSide, MachineUse, SessionRe
 from migmond.domain.states import ExecutionState
 from migmond.domain.steering import BatchSize, Standing
 from migmond.monitor.disks import Disks
+from migmond.monitor.sampler import machine_load
 from migmond.monitor.session import Session
 from migmond.monitor.usage import MachineLoad, MoverUsage
 
@@ -68,6 +69,40 @@ def test_what_is_kept_goes_on_where_an_earlier_run_ended() -> None:
     assert second.record.cpu_s == 29.0 + 9.0
     assert second.record.copying[Activity.SOURCE_READ] == 4 * SECOND
     assert (second.record.deaths, second.record.retries, second.record.workers) == (1, 3, 4)
+
+
+def test_work_that_a_crash_took_from_the_journal_is_active_time_all_the_same() -> None:
+    first = Session(seen(0), 0.0, None)
+    run(first, 60, 1 << 20)
+    again = Session(seen(0), 0.0, first.record)  # nothing had become durable: the journal knows of no active time
+    run(again, 20, 1 << 20)
+    assert again.record.active_s == 58.0 + 18.0
+    assert again.record.wall_s == again.record.active_s
+    course = [point.active_s for point in again.record.course]
+    assert course == sorted(course)
+    assert course[-1] == 76.0
+
+
+def test_what_is_cancelled_fails_or_is_skipped_is_not_brought_and_what_is_brought_again_is() -> None:
+    session = Session(seen(0), 0.0, None)
+    run(session, 60, 1 << 20)
+    before = session.brought.bytes
+    assert before == 58 << 20
+    execution = seen(58 << 20).execution
+    totals = msgspec.structs.replace(
+        execution.totals, failed=Tally(1, 1 << 33), cancelled=Tally(5, 1 << 34), skipped=Tally(7, 1 << 35)
+    )
+    ended = msgspec.structs.replace(execution, totals=totals)
+    session.observe(seen(0, execution=ended, active_s=60.0), 60.0, 1e9 + 60, {}, MachineLoad())
+    assert session.brought.bytes == before
+    rates = session.rates(0.0)
+    assert rates.peak is not None
+    assert rates.peak.bytes_per_s == pytest.approx(1 << 20, rel=0.05)
+    settled = (58 << 20) + (1 << 33) + (1 << 35)  # all but what was cancelled
+    assert session.record.course[-1].settled.bytes == settled
+    for second, done in ((62, 40 << 20), (64, 50 << 20)):  # a mover died with 18 MiB in hand
+        session.observe(seen(done, active_s=float(second)), float(second), 1e9 + second, {}, MachineLoad())
+    assert session.brought.bytes == before + (10 << 20)
 
 
 def test_what_a_mover_took_that_is_gone_stays_in_the_sum() -> None:
@@ -151,6 +186,39 @@ def test_a_disk_that_fails_slowly_is_named() -> None:
     session.observe(seen(1, outlook=outlook), 2.0, 2.0, {}, load)
     session.observe(seen(2, outlook=outlook), 4.0, 4.0, {}, load)
     assert [i.kind for i in session.performance(0.0).issues] == ["fail_slow"]
+
+
+def seeking(kind: str, rates: tuple[int, ...]) -> Session:
+    """Two movers write to a busy disk, at each rate (MiB/s) for five minutes, as collector and sampler see it."""
+    disks, session, at, total, done = Disks(), Session(seen(0), 0.0, None), 1e9, 0.0, 0
+    movers = tuple(MoverAtWork(slot, 70 + slot, "copying", 3, b"x", 10, 5, 0) for slot in (1, 2))
+    outlook = Outlook(target=DeviceSide(("sdx",), "sdx", kind))
+    for rate in rates:
+        for second in range(150):
+            total, done, at = total + (rate << 21) * (1.5 if second % 2 else 0.5), done + 100, at + 2
+            told = [*samples(at, total, done, 0.02 if rate > 100 else 0.2)]
+            told.append(SampleView("migmond_disk_busy_ratio", "ratio", {"device": "sdx"}, 0.96, "", told[0].at))
+            disks.observe(told, explained=False)
+            seconds = at - 1e9
+            observation = seen(int(total), copying=spent(target_write=2 * seconds), movers=movers, outlook=outlook)
+            session.observe(observation, seconds, at, {}, machine_load(told, disks))
+    return session
+
+
+def test_fewer_movers_are_suggested_for_a_rotating_disk_that_was_faster_than_it_is_now() -> None:
+    (one,) = seeking("hdd", (180, 90)).time().suggestions
+    assert (one.command, one.because[:29]) == ("workers ID 1", "sdx turns, is busy 96% and mo")
+    assert one.gain_high == pytest.approx(
+        0.31, abs=0.05
+    )  # f = 1 - 90/(180·0.96) of the time are seeks, half of it goes
+    assert (
+        seeking("hdd", (180,)).time().suggestions == ()
+    )  # a look is half or half more of the next: that is no seeking
+    assert seeking("ssd", (180, 90)).time().suggestions == ()
+
+
+def test_a_disk_that_takes_ten_times_as_long_as_usual_is_evidence() -> None:
+    assert "(sdx busy 96%, 200 ms a request, usually" in seeking("hdd", (180, 180, 180, 180, 30)).time().why
 
 
 def test_a_record_without_anything_is_a_record() -> None:

@@ -22,7 +22,7 @@ HOT, FAILING, GONE = "emergency: too hot sda", "emergency: disk failing sda", "e
 
 
 def held(uses: Uses, *authors: str) -> Uses:
-    return Uses(uses.execution, uses.disks, uses.mounts, frozenset(authors))
+    return Uses(uses.execution, uses.devices, uses.mounts, frozenset(authors))
 
 
 def steps(found: Sequence[Step]) -> list[tuple[str, str, bool]]:
@@ -98,6 +98,19 @@ def test_errors_of_the_kernel_count_within_their_window() -> None:
     assert hold.note.partition(";")[0] == "the kernel reported 7 errors of sda within 10 s"
     them.look(Facts(), BOTH, bounds, 30)
     assert them.standing == ()  # a cable that was loose: the next migration is not held for it
+
+
+def test_errors_of_what_is_on_a_disk_hold_what_is_on_it_and_name_both() -> None:
+    them, bounds = Emergencies(), Bounds(errors=7, within_s=10.0)
+    image, beside = Uses("image", frozenset({"loop3", "sda"})), Uses("beside", frozenset({"sda"}))
+    assert them.look(Facts(errors={"loop3": 6}, below={"loop3": ("sda",)}), (image, beside), bounds, 0) == []
+    (hold,) = them.look(Facts(errors={"loop3": 1}, below={"loop3": ("sda",)}), (image, beside), bounds, 1)
+    assert (hold.execution, hold.author) == ("image", "emergency: disk failing loop3")
+    assert hold.note.startswith("the kernel reported 7 errors of loop3 (on sda) within 10 s; resume it")
+    (verdict,) = them.standing
+    assert verdict.about == "loop3"
+    them.look(Facts(), (image, beside), bounds, 5)  # what it is on is remembered as long as its errors count
+    assert [v.why for v in them.standing] == ["the kernel reported 7 errors of loop3 (on sda) within 10 s"]
 
 
 def test_what_vanishes_is_missed_twice_and_comes_back() -> None:

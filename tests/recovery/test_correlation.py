@@ -101,9 +101,9 @@ def test_every_kind_of_note_of_the_kernel_is_a_fact_and_every_cause_has_advice()
 def test_closeness_and_device_count() -> None:
     fault = Fault(Phase.READ, "EIO", errno.EIO, "")
 
-    def score(at: float | None, subject: str) -> float:
+    def score(at: float | None, subject: str, where: Where = SDD) -> float:
         facts = [Fact(FactKind.IO_ERROR, at, subject, "x")]
-        return next(f.score for f in correlate(fault, T, T, SDD, facts) if f.cause.name == "bad_sectors")
+        return next(f.score for f in correlate(fault, T, T, where, facts) if f.cause.name == "bad_sectors")
 
     alone = 0.3
     assert score(T, "sdd1") == score(None, "sdd") == round(1 - (1 - alone) * 0.5, 3)
@@ -111,6 +111,14 @@ def test_closeness_and_device_count() -> None:
     assert score(T + WINDOW_S + 1, "sdd") == score(T, "sde") == score(T, "nvme0n1p2") == alone
     assert alone < score(T, "") < score(T, "sdd")
     assert score(T, "dm-3") == score(T, "ata4") == score(T, "")
+    image = Where(("sdd",), "/mnt/image", "ext4", ("dm-3", "loop3"))
+    assert score(T, "loop3", image) == score(T, "dm-3", image) == score(T, "sdd", image) == score(T, "sdd")
+    assert score(T, "loop4", image) == score(T, "dm-1", image) == alone
+
+
+def test_people_are_told_the_device_and_the_disk_that_it_is_on() -> None:
+    found = [Where(("sdd",), devices=("loop3",)), Where(("sdb", "sda"), devices=("dm-1", "md0")), SDD, Where()]
+    assert [where.device for where in found] == ["loop3 (on sdd)", "dm-1 (on sda sdb)", "sdd", ""]
 
 
 FACTS = st.lists(

@@ -15,6 +15,7 @@ from daemon import EmbeddedDaemon
 from loopfs import ENVIRONMENT, mounted
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.domain.error_api import ErrorGroups
 from migmond.domain.limits import Limits
 from migmond.domain.steering_api import InterventionList, InterventionView
 from migmond.fsys.device_graph import read_graph
@@ -164,4 +165,44 @@ def test_a_target_that_is_unmounted_is_waited_for(
         with Client(daemon.socket) as client:
             client.call("execution.cancel", api.ReasonParams(it.id), api.ExecutionView)
         until(lambda: it.view().state == "cancelled")
+        daemon.stop()
+
+
+@pytest.mark.skipif(bool(loopfs.missing("ext4")), reason=loopfs.missing("ext4") or "-")
+@pytest.mark.skipif(not os.access("/dev/kmsg", os.R_OK), reason="/dev/kmsg may not be read")
+def test_a_disk_image_that_returns_errors_is_named_and_what_else_is_on_its_disk_goes_on(tmp_path: Path) -> None:
+    disks = [disk.name for disk in read_graph().chain(os.stat(tmp_path).st_dev).disks]
+    if not disks:
+        pytest.skip("nobody tells which disk this is")
+    with (
+        mounted(tmp_path / "image", "ext4") as image,
+        EmbeddedDaemon(tmp_path / "daemon", "[emergency]\nkernel_errors = 3\n") as daemon,
+    ):
+        source = image.root / "source"
+        source.mkdir()
+        for number in range(40):
+            (source / f"f{number}").write_bytes(os.urandom(3 << 20))
+        image.unmount()  # what is in memory would be read without it
+        image.mount()
+        assert sum(1 for file in source.iterdir() if file.stat().st_size) == 40  # of names and sizes that does no harm
+        os.truncate(image.image, 40 << 20)
+        beside = Migration(daemon, tmp_path / "source", tmp_path / "target")
+        with Client(daemon.socket) as client:
+            plan = api.PlanSpec((api.SourceSpec(str(source)),), str(tmp_path / "other"), name="image")
+            id_ = client.call("execution.start", api.StartParams(plan), api.ExecutionView).id
+
+            def failing() -> list[api.HoldView]:
+                view = client.call("execution.get", api.GetParams(id_), api.ExecutionView)
+                return [h for h in view.holds if h.author.startswith("emergency: disk failing loop")]
+
+            until(lambda: failing() != [])
+            (hold,) = failing()
+            assert f" errors of {hold.author.split()[-1]} (on {' '.join(disks)}) within 60 s" in hold.note
+            (group,) = client.call("execution.errors", api.ExecutionParams(id_), ErrorGroups).groups
+            assert group.device == f"{hold.author.split()[-1]} (on {' '.join(disks)})"
+            assert group.causes[0].name == "bad_sectors"
+            assert beside.holds() == []
+            for each in (id_, beside.id):
+                client.call("execution.cancel", api.ReasonParams(each), api.ExecutionView)
+            until(lambda: beside.view().state == "cancelled")
         daemon.stop()

@@ -20,6 +20,7 @@ from migmond.client.sync import Client
 from migmond.client.views import Views
 from migmond.domain import api
 from migmond.domain.analysis import SessionView, WhyParams, WhyView
+from migmond.domain.breakdown import TimelineView
 from migmond.domain.event_api import SubscribeParams, Subscription
 from migmond.domain.events import ExecutionProgress
 from migmond.domain.history import HistoryParams, HistoryView, SeriesSelector
@@ -50,6 +51,10 @@ def why(client: Client, id_: str, path: str = "") -> WhyView:
     return client.call("execution.why", WhyParams(id_, path), WhyView)
 
 
+def milestones(client: Client, id_: str) -> list[str]:
+    return [m.kind for m in client.call("execution.timeline", api.ExecutionParams(id_), TimelineView).milestones]
+
+
 def test_a_session_lives_and_is_kept(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
     source = tmp_path / "source"
     trees.random_tree(source / "small", random.Random(3), 80)
@@ -75,7 +80,8 @@ def test_a_session_lives_and_is_kept(daemon: EmbeddedDaemon, tmp_path: Path) -> 
         assert progress.seconds_remaining is not None
         assert progress.eta_high_s is not None
         assert progress.eta_low_s < progress.seconds_remaining < progress.eta_high_s
-        assert why(client, id_, "large").kind in ("in_hand", "limited", "waiting")
+        until(lambda: why(client, id_, "large").kind in ("limited", "waiting"))
+        assert "for a limit of 4 MiB/s." in why(client, id_, "large").sentence
         client.call("execution.pause", api.PauseParams(id_, reason="lunch"), api.ExecutionView)
         until(lambda: "lunch" in why(client, id_).sentence)
         assert why(client, id_).sentence.startswith("It stands still")
@@ -101,6 +107,23 @@ def test_a_session_lives_and_is_kept(daemon: EmbeddedDaemon, tmp_path: Path) -> 
         assert why(client, id_, "large").sentence == "It is done (copied)."
         with pytest.raises(RemoteError, match="no entry"):
             why(client, id_, "small/../large")
+
+
+def test_why_a_file_waits_names_what_it_waits_for(daemon: EmbeddedDaemon, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "large").write_bytes(os.urandom(1 << 20) * 12)
+    os.link(source / "large", source / "other")
+    with Client(daemon.socket) as client:
+        id_ = start(client, source, tmp_path / "target", 2 << 20)
+        until(lambda: not session(client, id_).execution.progress.growing)
+        until(lambda: "follows" in {why(client, id_, name).kind for name in ("large", "other")})
+        further = next(name for name in ("large", "other") if why(client, id_, name).kind == "follows")
+        first = "other" if further == "large" else "large"
+        assert why(client, id_, further).sentence == f"It is a further name of {first}, which has to be there first."
+        until(lambda: why(client, id_, str(source / first)).kind == "limited")
+        until(lambda: "first byte" in milestones(client, id_))
+        assert session(client, id_).execution.progress.done.bytes == 0  # not durable, and yet it has arrived
 
 
 def test_what_is_charted_is_how_it_went(daemon: EmbeddedDaemon, tmp_path: Path) -> None:

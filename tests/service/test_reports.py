@@ -454,3 +454,20 @@ def test_a_real_migration_is_reported_as_it_went(tmp_path: Path) -> None:
         files = [json.loads(x) for x in everything(daemon, ExportParams("files", execution="real")).splitlines()]
         assert sum(f["size"] for f in files if f["type"] == "file") == row.done.bytes
         assert {f["state"] for f in files} == {"done"}
+
+
+def test_a_report_of_what_runs_is_of_now(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "large").write_bytes(b"x" * (64 << 20))
+    with EmbeddedDaemon(tmp_path / "daemon", '[monitor]\ninterval = "200ms"\n') as daemon:
+        daemon.migmon("run", str(source), str(tmp_path / "target"), "--name", "real", "--io", "2MiB/s", "--detach")
+        deadline = time.monotonic() + 15  # the journal hears of it every half minute
+        while (view := report(daemon, 0, "real")).measured is None or view.measured.active_s < 2:
+            assert time.monotonic() < deadline
+        assert view.execution.progress.done.bytes == 0
+        assert view.measured.average_bytes_per_s == pytest.approx(2 << 20, rel=0.3)
+        (row,) = ask(daemon, 0, "report.since", ReportSinceParams(), PeriodReport).executions
+        assert row.average_bytes_per_s == pytest.approx(2 << 20, rel=0.3)
+        assert row.bottleneck == "throttled"
+        daemon.kill(movers=True)

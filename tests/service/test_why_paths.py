@@ -18,6 +18,7 @@ from migmond.domain.changes import (
 from migmond.domain.errors import InvalidInput, NotFound
 from migmond.domain.execution import Execution
 from migmond.domain.hold import Hold, HoldReason
+from migmond.domain.names import to_text
 from migmond.domain.selector import Selector
 from migmond.domain.task import Task
 from migmond.engine.manager import Engine
@@ -71,6 +72,19 @@ async def test_an_entry_is_found_without_reading_all_others(path: str) -> None:
     assert told.kind == "waiting"
 
 
+async def test_full_paths_of_source_and_target_are_understood_as_they_are_shown() -> None:
+    monitoring, journal, it = await with_many()
+    source, target = it.plan.sources[0].path, it.plan.destination
+    expected = await find_entry(journal, it, b"second/last")
+    assert expected is not None
+    for base in (source, target):
+        assert await find_entry(journal, it, base + b"/second/last") == expected
+        assert await find_entry(journal, it, base) == await find_entry(journal, it, b"")
+        assert await find_entry(journal, it, base + b"x/second/last") is None
+    assert await find_entry(journal, it, source[1:] + b"/second/last") is None  # not a full path
+    assert (await monitoring.why(it, to_text(source) + "/first/f3")).kind == "waiting"
+
+
 @pytest.mark.parametrize("path", ["first/none", "none", "second/last/below", "first/first/first"])
 async def test_what_is_not_there_is_not_looked_for_one_by_one(path: str) -> None:
     monitoring, journal, it = await with_many()
@@ -101,4 +115,4 @@ async def test_a_hold_on_some_entries_is_not_said_of_the_others() -> None:
         assert (told.kind, told.sentence) == ("waiting", "It waits for its turn."), path  # others than those before it
     whole = msgspec.structs.replace(it, holds=(*held.holds, Hold("h2", HoldReason.THERMAL, "engine", 0.0)))
     assert (await monitoring.why(whole, "first/f7")).sentence == "It is held: engine holds it (thermal)."
-    assert "1 more holds" in (await monitoring.why(whole, "second/last")).sentence
+    assert "(and 1 more hold)." in (await monitoring.why(whole, "second/last")).sentence

@@ -7,6 +7,7 @@ import sys
 import time
 
 import click
+import msgspec
 
 from migmond.cli.commands.alerts import firing_alerts
 from migmond.cli.commands.look import LIVE, width, worst
@@ -14,16 +15,21 @@ from migmond.cli.connect import connect
 from migmond.cli.exits import Exit
 from migmond.cli.follow import detaching, events_of, exit_after, follow, reconnected, ways_back
 from migmond.cli.meant import meant, named
-from migmond.cli.parse import execution_argument, global_options
+from migmond.cli.parse import Seconds, execution_argument, global_options
 from migmond.cli.render.alerts import alerts_of, machine_alerts, with_alerts
 from migmond.cli.render.execution import details, listing, summary
 from migmond.cli.render.machine import PREFIXES, Transfer, machine_line, transfer
+from migmond.cli.render.monitoring import share_text
 from migmond.cli.render.text import painted, printable, rate_text
 from migmond.cli.state import State
 from migmond.client.errors import RemoteError, Unreachable
 from migmond.client.sync import Client
 from migmond.domain import api
+from migmond.domain.analysis import WhyParams, WhyView
 from migmond.domain.samples import Samples, SamplesParams, SampleView
+
+_EXPLAINED = 20
+"""A terminal shows few more; each costs a question a second."""
 
 
 @click.command()
@@ -54,7 +60,7 @@ def watch(state: State, id_: str) -> None:
 
 @click.command()
 @execution_argument(required=False)
-@click.option("--interval", type=click.FloatRange(0.2, 60), default=0.5, show_default=True, help="Seconds.")
+@click.option("--interval", type=Seconds(0.2, 60), default=1.0, show_default=True, help="Seconds.")
 @global_options
 @click.pass_obj
 def top(state: State, id_: str | None, interval: float) -> None:
@@ -120,6 +126,22 @@ class Machine:
         return machine_line(samples, self._rates)
 
 
+def with_bottlenecks(client: Client, page: api.ExecutionPage) -> api.ExecutionPage:
+    """Return the page with what keeps back each that runs, where the daemon can tell: of so many, that it costs neither
+    of us anything to speak of."""
+    asked = [e for e in page.executions if e.state == "running" and not e.why][:_EXPLAINED]
+    found: dict[str, str] = {}
+    for execution in asked:
+        try:
+            time_ = client.call("execution.why", WhyParams(execution.id), WhyView).time
+        except RemoteError:  # it has ended meanwhile, or the daemon has no such method
+            continue
+        if time_ is not None and time_.bottleneck is not None:
+            found[execution.id] = share_text([time_.bottleneck])
+    told = (msgspec.structs.replace(e, why=found.get(e.id, e.why)) for e in page.executions)
+    return api.ExecutionPage(tuple(told), page.total)
+
+
 def _seconds_between(before: str, after: str) -> float:
     return (datetime.datetime.fromisoformat(after) - datetime.datetime.fromisoformat(before)).total_seconds()
 
@@ -130,7 +152,7 @@ def _top_lines(client: Client, id_: str | None, machine: Machine) -> list[str]:
     if isinstance(found, api.ExecutionView):
         return [*details(found), *alerts_of(firing)]
     told = machine.line(client)
-    found = with_alerts(found, firing)
+    found = with_bottlenecks(client, with_alerts(found, firing))
     live = [e for e in found.executions if e.state in LIVE]
     failing = sum(1 for e in live if e.progress.failed.entries)
     rate = sum(e.progress.bytes_per_s or 0 for e in live)

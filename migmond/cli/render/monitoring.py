@@ -10,6 +10,8 @@ from migmond.domain.units import show_duration, show_size
 
 _LEAST_SHARE = 0.01
 _SHARES = 4
+_TIMES = 2.0
+"""From thrice the rate on a gain is told as a factor."""
 
 
 def session_lines(session: SessionView) -> list[str]:
@@ -25,15 +27,19 @@ def _session(s: SessionView) -> Iterator[str]:
             yield f"time goes to: {shares}"
         for issue in s.performance.issues:
             yield f"{'! ' if issue.severity == 'warning' else ''}{issue.title}: {issue.evidence}"
-        yield from suggestion_lines(s.performance.time.suggestions)
+        yield from suggestion_lines(s.performance.time.suggestions, s.execution.id[:6])
     elif s.peak_bytes_per_s is not None:
         yield f"best ten seconds {rate_text(s.peak_bytes_per_s)}"
     if s.file_s is not None and s.byte_s is not None:
-        yield f"forecast: {s.file_s * 1e3:.3g} ms a file and {s.byte_s * (1 << 20) * 1e3:.3g} ms a MiB"
+        yield f"forecast: {_cost(s.file_s)} a file and {_cost(s.byte_s * (1 << 20))} a MiB"
     for change in s.speed_changes[-1:]:
         how = f"{1 / change.factor:.2g} times slower" if change.factor < 1 else f"{change.factor:.2g} times faster"
         yield f"! it became {how} after {show_duration(change.active_s)} of work"
     yield from _resources(s)
+
+
+def _cost(seconds: float) -> str:
+    return show_duration(seconds) if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
 
 
 def _rates(rates: RatesView, peak: float | None) -> Iterator[str]:
@@ -77,13 +83,23 @@ def share_text(shares: Sequence[ShareView]) -> str:
     return " · ".join(f"{s.title} {s.share:.0%}{f' ({s.evidence})' if s.evidence else ''}" for s in told)
 
 
-def suggestion_lines(suggestions: Sequence[SuggestionView]) -> list[str]:
-    """Return a line for each thing that could be changed."""
+def suggestion_lines(suggestions: Sequence[SuggestionView], execution: str) -> list[str]:
+    """Return a line for each thing that could be changed, with the command that does it.
+
+    Args:
+        execution: what it is called in a command.
+    """
     lines = []
     for s in suggestions:
-        gain = f", +{s.gain_low:.0%} to +{s.gain_high:.0%}" if s.gain_high > 0 else ""
-        lines.append(f"suggest: {s.text}{gain}")
+        gain = f", {_gain(s.gain_low)} to {_gain(s.gain_high)}" if s.gain_high > 0 else ""
+        command = " ".join(execution if word == "ID" else word for word in s.command.split())
+        lines.append(f"suggest: {s.text}{gain}{f'   migmon {command}' if command else ''}")
     return lines
+
+
+def _gain(share: float) -> str:
+    """`+18%`; nobody reads +1252%."""
+    return f"+{share:.0%}" if share < _TIMES else f"{1 + share:.3g} times"
 
 
 def why_lines(why: WhyView) -> list[str]:
