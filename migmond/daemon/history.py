@@ -126,7 +126,10 @@ class Telemetry:
         else:
             raise InvalidInput(f"a span of {params.span_s} s makes no sense", hint="span_s is e.g. 3600")
         if not 0 <= start < end <= MAX_AT:
-            raise InvalidInput(f"from {params.start} to {params.end} is no time", hint="start is before end")
+            raise InvalidInput(
+                f"there is no time from {params.start or 'a span before'} to {params.end or 'now'}",
+                hint="start is before end",
+            )
         return start, end
 
     async def series(self, params: HistorySeriesParams, executions: Container[str] | None) -> SeriesPage:

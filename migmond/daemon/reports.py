@@ -294,7 +294,8 @@ def span(since: str, until: str, span_s: float | None, now: float) -> tuple[floa
     else:
         raise InvalidInput(f"a span of {span_s} s makes no sense", hint="span_s is e.g. 2592000")
     if not 0 <= start < end <= MAX_AT:
-        raise InvalidInput(f"from {since[:40]} to {until[:40]} is no time", hint="since is before until")
+        said = f"there is no time from {since[:40] or 'a span before'} to {until[:40] or 'now'}"
+        raise InvalidInput(said, hint="since is before until")
     return start, end
 
 

@@ -73,6 +73,13 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
         return _sum(self.done, self.durable)
 
     @property
+    def paced(self) -> Tally:
+        """What rates are told by: what was brought, with the entries that need not be. All else that is settled is so
+        all at once, and no byte of it was moved: what failed, was cancelled or skipped would be the best rate of the
+        run."""
+        return self.brought.plus(self.skipped.entries, 0)
+
+    @property
     def handled(self) -> Tally:
         """These are copied, or will never be: nothing more is to be brought to the target of them."""
         return _sum(self.settled, self.durable)

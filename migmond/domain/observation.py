@@ -105,3 +105,8 @@ class Observation(msgspec.Struct, frozen=True):
     moved_bytes: int = 0
     most_workers: int | None = None
     shared: Limits = Limits()
+
+    @property
+    def paced(self) -> Tally:
+        """See `Totals.paced`; with what is in flight."""
+        return self.execution.totals.paced.plus(self.in_flight.entries, self.in_flight.bytes)

@@ -153,7 +153,7 @@ class Observer:
         totals = scope.account.totals
         if working:
             handled = totals.handled.plus(in_flight.entries, in_flight.bytes)
-            self._pace.observe(now, handled)
+            self._pace.observe(now, handled, totals.paced.plus(in_flight.entries, in_flight.bytes))
             self.forecasting.tick(self.active_s, handled, totals, self._workers, scope.limiter.allowance.bytes_per_s)
         if not totals.growing:
             flying = totals.there.plus(in_flight.entries, in_flight.bytes)

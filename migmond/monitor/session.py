@@ -80,7 +80,7 @@ class Session:
         self._decay: IssueView | None = None
         self._decay_at_s = 0.0
         self.observation = first
-        self._there = self.brought = _there(first)
+        self._there = self.brought = first.paced
         self.proposed: tuple[SuggestionView, ...] = ()
 
     def observe(
@@ -102,7 +102,7 @@ class Session:
         held = execution.stands_still
         self._asked |= execution.limits != Limits() or seen.workers != self.observation.workers
         self.observation = seen
-        before, self._there = self._there, _there(seen)
+        before, self._there = self._there, seen.paced
         more = self._there.entries - before.entries, self._there.bytes - before.bytes
         self.brought = self.brought.plus(max(0, more[0]), max(0, more[1]))
         self._throughput.observe(now, self.brought.bytes, self.brought.entries, held=held)
@@ -278,10 +278,3 @@ class Session:
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
-
-
-def _there(seen: Observation) -> Tally:
-    """What has arrived, with the entries that need not be brought. All else that is settled is so all at once, and no
-    byte of it was moved: what failed, was cancelled or skipped would be the best rate of the run."""
-    totals, flying = seen.execution.totals, seen.in_flight
-    return totals.brought.plus(totals.skipped.entries + flying.entries, flying.bytes)

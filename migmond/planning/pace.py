@@ -39,7 +39,7 @@ def percent(there: Tally, planned: Tally) -> float:
 
 
 class Pace:
-    """Remembers what was settled when, over a sliding window.
+    """Remembers what was brought when, over a sliding window.
 
     Args:
         window_s: how far to look back, in seconds of the monotonic clock.
@@ -48,10 +48,17 @@ class Pace:
     def __init__(self, window_s: float = 20.0) -> None:
         self._window_s = window_s
         self._points: deque[tuple[float, Tally]] = deque()
+        self._handled = Tally()
 
-    def observe(self, now: float, settled: Tally) -> None:
-        """Take in that `settled` was reached at `now` (bytes in flight included)."""
-        self._points.append((now, settled))
+    def observe(self, now: float, handled: Tally, brought: Tally | None = None) -> None:
+        """Take in what was reached at `now`, what is in flight included.
+
+        Args:
+            handled: nothing more is to be brought of that.
+            brought: what of it was moved, or looked at; all of it by default.
+        """
+        self._handled = handled
+        self._points.append((now, handled if brought is None else brought))
         while len(self._points) > 2 and self._points[1][0] < now - self._window_s:
             self._points.popleft()
 
@@ -60,7 +67,7 @@ class Pace:
         self._points.clear()
 
     def estimate(self, planned: Tally, *, growing: bool) -> Estimate:
-        """Return rates, and the time left for what is planned and not yet settled."""
+        """Return rates, and the time left for what is planned and not yet handled."""
         if len(self._points) < 2:
             return Estimate(None, None, None, "not measured yet")
         (t0, first), (t1, last) = self._points[0], self._points[-1]
@@ -76,4 +83,4 @@ class Pace:
             return Estimate(bytes_per_s, entries_per_s, None, "nothing was finished lately")
         if elapsed < 2.0:
             return Estimate(bytes_per_s, entries_per_s, None, "not measured long enough")
-        return Estimate(bytes_per_s, entries_per_s, max(0.0, work(planned) - work(last)) / rate, "")
+        return Estimate(bytes_per_s, entries_per_s, max(0.0, work(planned) - work(self._handled)) / rate, "")

@@ -68,3 +68,15 @@ def test_batches_approach_the_target() -> None:
 @given(st.floats(0, 1000), st.integers())
 def test_delays_stay_in_their_bounds(previous: float, seed: int) -> None:
     assert MIN_DELAY_S <= next_delay(previous, random.Random(seed)) <= MAX_DELAY_S
+
+
+def test_what_is_given_up_is_no_rate_and_nothing_to_wait_for() -> None:
+    """A cancelled half was the best rate of the run."""
+    pace, planned = Pace(), Tally(100, 1000)
+    pace.observe(0.0, Tally(0, 0), Tally(0, 0))
+    pace.observe(10.0, Tally(60, 600), Tally(10, 100))  # 500 bytes of it were skipped
+    estimate = pace.estimate(planned, growing=False)
+    assert estimate.bytes_per_s == 10
+    assert estimate.entries_per_s == 1
+    assert estimate.seconds_remaining is not None
+    assert 35 < estimate.seconds_remaining < 45
