@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import os
 import re
@@ -29,6 +30,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SIZES = {1440: 1000, 1024: 800, 390: 844}
 """Heights of the windows by their widths: a desk, a small laptop, a phone."""
 AXE = ROOT / "tests" / "web" / "vendor" / "axe.js"
+SCRIPTS = ROOT / "plugins" / "migmond_web" / "static" / "js"
 GEOMETRY = ROOT / "tests" / "web" / "geometry.js"
 HOSTILE = "<img src=x onerror=alert(1)>&\"' \u202egpj.mkv"
 PASSWORD = "correct horse"
@@ -51,6 +53,17 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def module(browser: Browser, name: str) -> Iterator[Page]:
+    """A page with nothing but one of the dashboard's modules that need no other, as `window.module`."""
+    context = browser.new_context()
+    page = context.new_page()
+    text = base64.b64encode((SCRIPTS / name).read_bytes()).decode()
+    page.evaluate("async (text) => { window.module = await import('data:text/javascript;base64,' + text); }", text)
+    yield page
+    context.close()
 
 
 class Site:

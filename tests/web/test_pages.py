@@ -13,7 +13,9 @@ import pytest
 from dashboard import MIB, Site, Window
 from migmond.client.sync import Client
 from migmond.domain import alert_api as a
+from migmond.domain import api
 from migmond.domain.alert import Condition, Operator
+from migmond.domain.units import show_size
 from patience import until
 
 if TYPE_CHECKING:
@@ -47,6 +49,23 @@ def write_rule(page: Page, name: str, metric: str, threshold: str) -> None:
     dialog.get_by_label("Aggregation").select_option("last")
     dialog.get_by_label("Threshold").fill(threshold)
     dialog.get_by_label("For seconds").fill("0")
+
+
+def test_what_the_target_had_already_is_there(site: Site, window: Open) -> None:
+    """A second run that finds all of it was `100 %`, `0 B of 117 KiB`, `5 of 25 entries`, and 0 % of every type."""
+    source, target = (str(site.home / below / "first") for below in ("sources", "targets"))
+    site.daemon.migmon("run", source, target, "--name", "once more")
+    with Client(site.daemon.socket) as client:
+        view = client.call("execution.get", api.GetParams("once more"), api.ExecutionView)
+    assert view.progress.skipped.bytes == view.progress.planned.bytes > 0
+    page = window().sign_in(f"/migrations/{view.id}")
+    progress = page.get_by_role("region", name="Progress")
+    progress.get_by_text("25 of 25 entries").wait_for()
+    size = show_size(view.progress.planned.bytes)
+    assert f"{size} of {size}" in progress.inner_text()
+    page.get_by_role("table", name="Progress by type").get_by_role("row").nth(1).wait_for()
+    shares = page.get_by_role("table", name="Progress by type").locator("td.full .sub").all_inner_texts()
+    assert [share.split(" of ")[0] for share in shares] == ["100 %"] * 5
 
 
 def test_a_rule_is_tried_made_fires_and_is_acknowledged(window: Open) -> None:

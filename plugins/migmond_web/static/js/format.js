@@ -62,8 +62,8 @@ export function time(at, now = new Date()) {
 /** What is counted while it grows: whole seconds, which do not flicker, and never less than none. */
 export const age = (seconds) => (seconds < 59.5 ? `${Math.max(0, seconds).toFixed(0)} s` : duration(seconds));
 export const ago = (at, now = Date.now()) => `${age((now - new Date(at).getTime()) / 1000)} ago`;
-/** What has arrived of something, with what is on its way: what its percentage is of. */
-export const moved = (progress) => progress.done.bytes + progress.in_flight.bytes;
+/** What is settled of something, with what is on its way: what its percentage is of. What the target had already is in it, what vanished from the source is not. */
+export const settled = ({ done, skipped, in_flight: flying, gone }, of) => done[of] + skipped[of] + flying[of] - (gone?.[of] ?? 0);
 /** A value with its unit, as metrics and reports have it: the one way for alerts, charts and tables. */
 export function measure(value, unit = "", perSecond = false) {
   if (unknown(value)) return DASH;
