@@ -3,11 +3,14 @@ import uPlot from "../vendor/uplot.js";
 import { html, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { DASH, measure, time } from "./format.js";
 import { save } from "./saving.js";
+import { apart, flat as bandless } from "./series.js";
 
 const sync = uPlot.sync("migmond");
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3]];
 const KEPT = 2000;
+/** Of marks of one kind, px: closer, they are a wall before the lines. */
+const APART = 9;
 /** Of a band. */
 const EDGE = { show: true, stroke: "transparent", width: 0, points: { show: false } };
 /** Left and right of the time axis, px: what stands above a chart can keep to the same axis. */
@@ -37,7 +40,7 @@ export function Chart({ title, xs, series, marks = [], range = null, onRange, he
   const [table, setTable] = useState(false), [dark, setDark] = useState(0);
   const unit = series.length ? series[0].unit : "", per = series.length ? series[0].perSecond : false, counts = series[0]?.counts;
   const nothing = useMemo(() => series.every((s) => s.mean.every((v) => v === null)), [series]);
-  const flat = useMemo(() => series.every((s) => !s.band && s.mean.every((v, i) => s.low[i] === v && s.high[i] === v)), [series]); // no more than one sample a point: there is no band
+  const flat = series.every((s) => !s.band && bandless(s));
   const data = useMemo(() => [xs, ...series.flatMap((s) => (flat ? [s.mean] : [s.mean, s.low, s.high]))], [xs, series]);
   useEffect(() => {
     const redraw = () => setDark((n) => n + 1), media = matchMedia("(prefers-color-scheme: dark)");
@@ -112,9 +115,9 @@ const rowsOf = (xs, series) => xs.map((x, i) => [x, i]).filter(([, i]) => series
 function drawMarks(u, marks, colours) {
   const { ctx, bbox } = u;
   ctx.save();
-  for (const mark of marks) {
-    const x = Math.round(u.valToPos(mark.at, "x", true));
-    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+  const at = (seconds) => Math.round(u.valToPos(seconds, "x", true)), { min, max } = u.scales.x;
+  for (const mark of apart(marks.filter((m) => m.at >= min && m.at <= max), at, APART * devicePixelRatio)) {
+    const x = at(mark.at);
     ctx.strokeStyle = colours[mark.kind] || colours.other;
     ctx.setLineDash([3, 3]);
     ctx.beginPath(); ctx.moveTo(x, bbox.top); ctx.lineTo(x, bbox.top + bbox.height); ctx.stroke();
@@ -125,24 +128,3 @@ function drawMarks(u, marks, colours) {
   }
   ctx.restore();
 }
-
-/** The answer of history.query as xs and series; `pick(curve)` returns a name, or null to leave it out. */
-export function curves(view, pick) {
-  if (!view) return { xs: [], series: [] };
-  const n = view.series.length ? view.series[0].mean.length : 0;
-  const xs = Array.from({ length: n }, (_, i) => view.first_s + i * view.step_s);
-  const series = view.series.map((c) => ({ name: pick(c), mean: c.mean, low: c.low, high: c.high, unit: c.unit, perSecond: c.kind === "counter" })).filter((s) => s.name !== null);
-  return { xs, series };
-}
-/** A series in another measure: `factor` times what it was; `as`: its unit, and whether that is per second. */
-export function scaled(s, factor, as) {
-  const of = (values) => values.map((v) => (v === null ? null : v * factor));
-  return { ...s, mean: of(s.mean), low: of(s.low), high: of(s.high), ...as };
-}
-/** Several series added up into one, e.g. the disks of a machine. */
-export function sum(name, parts) {
-  if (!parts.length) return null;
-  const add = (field) => parts[0][field].map((_, i) => { let total = null; for (const p of parts) if (p[field][i] !== null) total = (total ?? 0) + p[field][i]; return total; });
-  return { ...parts[0], name, mean: add("mean"), low: add("low"), high: add("high") };
-}
-export const mean = (name, parts) => { const s = sum(name, parts); if (!s) return null; const d = (a) => a.map((v) => (v === null ? null : v / parts.length)); return { ...s, mean: d(s.mean), low: d(s.low), high: d(s.high) }; };

@@ -1,6 +1,6 @@
 /** What was measured over the range that the address names, for the charts of a page. */
 import { html, useEffect, useMemo } from "./lib.js";
-import { post } from "./api.js";
+import { get } from "./api.js";
 import { Choice, useBeat, useLoaded } from "./parts.js";
 import { param, turn } from "./main.js";
 
@@ -10,12 +10,13 @@ const LOOK_MS = 2000, POINTS = 600;
 /** A chart is drawn anew when so many points may have come: one alone, less than a pixel, nobody sees. */
 const NEW_POINTS = 2;
 
-/** One query for a set of metrics, looked at anew every few seconds while live. `about`: only what was done to that migration is marked. `whole`: [from, to] of something that is over, which is shown unless the address names a range. `seen`: whether anybody sees it: what nobody sees is not looked at anew. */
-export function useHistory(select, { about = "", whole = null, seen = true } = {}) {
+/** One query for a set of metrics, looked at anew every few seconds while live. `about`: only series of that migration, and only what was done to it is marked. `whole`: [from, to] of something that is over, which is shown unless the address names a range. `seen`: whether anybody sees it: what nobody sees is not looked at anew. */
+export function useHistory(metric, { about = "", whole = null, seen = true } = {}) {
   const all = whole && !param("from") && param("span", WHOLE) === WHOLE, span = param("span", "900");
   const from = all ? String(whole[0]) : param("from"), to = all ? String(whole[1]) : param("to");
   const tick = useBeat(Math.max(LOOK_MS, NEW_POINTS * (+span / POINTS) * 1000), !from && seen);
-  const loaded = useLoaded(() => post("/history", { select, span_s: +span || 900, points: POINTS, annotations: true, ...(from ? { start: new Date(+from * 1000).toISOString(), end: new Date(+to * 1000).toISOString() } : {}) }), [JSON.stringify(select), span, from, to, from ? 0 : tick], { share: false });
+  const times = from ? { start: new Date(+from * 1000).toISOString(), end: new Date(+to * 1000).toISOString() } : {};
+  const loaded = useLoaded(() => get("/history", { metric, execution: about, span: `${+span || 900}s`, points: POINTS, annotations: true, ...times }), [metric.join(" "), about, span, from, to, from ? 0 : tick], { share: false }); // a body would cost the browser as much as drawing two charts
   const range = useMemo(() => (from && !all ? [+from, +to] : null), [from, to, all]);
   const onRange = (r) => turn(r ? { from: r[0].toFixed(1), to: r[1].toFixed(1) } : { from: null, to: null });
   useEffect(() => {

@@ -3,7 +3,8 @@ import { html, useMemo } from "./lib.js";
 import { get, post } from "./api.js";
 import { executions } from "./store.js";
 import { Badge, Empty, Loaded, Named, Table, useBeat, useLoaded } from "./parts.js";
-import { Chart, curves } from "./chart.js";
+import { Chart } from "./chart.js";
+import { curves } from "./series.js";
 import { DASH, measure, percent, rate, time } from "./format.js";
 
 const LOOK_MS = 5000, MOST_DRAWN = 8, MOST_TOLD = 15, NO_MARKS = [];

@@ -1,17 +1,17 @@
 /** How the machine was: four charts. */
 import { html, useMemo, useRef } from "./lib.js";
 import { Loading, useSeen } from "./parts.js";
-import { Chart, curves, mean, scaled, sum } from "./chart.js";
+import { Chart } from "./chart.js";
+import { curves, listsOf, mean, scaled, sum } from "./series.js";
 import { Spans, useHistory, ZoomHint } from "./over.js";
 
-const METRICS = ["migmond_disk_bytes_total", "migmond_disk_operations_total", "migmond_cpu_busy_ratio", "migmond_memory_used_bytes", "migmond_memory_size_bytes", "migmond_execution_failed_entries_total", "migmond_execution_retries_total"].map((metric) => ({ metric }));
+const METRICS = ["migmond_disk_bytes_total", "migmond_disk_operations_total", "migmond_cpu_busy_ratio", "migmond_memory_used_bytes", "migmond_memory_size_bytes", "migmond_execution_failed_entries_total", "migmond_execution_retries_total"];
 
 /** How much of `whole` something is, as sum() and mean() put series together. */
 const share = (whole) => (name, parts) => {
   const part = sum(name, parts), size = sum(name, whole);
   if (!part || !size) return null;
-  const of = (field) => part[field].map((v, i) => (v === null || !size.mean[i] ? null : v / size.mean[i]));
-  return { ...part, mean: of("mean"), low: of("low"), high: of("high"), unit: "ratio" };
+  return { ...part, ...listsOf(part, (values) => values.map((v, i) => (v === null || !size.mean[i] ? null : v / size.mean[i]))), unit: "ratio" };
 };
 const perMinute = (name, parts) => { const total = sum(name, parts); return total && scaled(total, 60, { perSecond: false }); };
 
@@ -31,6 +31,7 @@ function drawn(view) {
 
 export default function SystemCharts() {
   const box = useRef(null), found = useHistory(METRICS, { seen: useSeen(box) }), shown = useMemo(() => found.data && drawn(found.data), [found.data]);
+  const charts = useMemo(() => shown && shown.charts.map(([title, series]) => html`<${Chart} key=${title} title=${title} xs=${shown.xs} series=${series} marks=${found.marks} range=${found.range} onRange=${found.onRange} />`), [shown, found.marks, found.range]); // a look that has not been answered yet draws nothing
   return html`<section class="panel" aria-label="System" ref=${box}><header><h2>System</h2><${Spans} /><${ZoomHint} /></header>
-    ${found.error && !found.data ? html`<p class="empty">${found.error.message}</p>` : shown === null ? html`<${Loading} />` : html`<div class="grid four">${shown.charts.map(([title, series]) => html`<${Chart} key=${title} title=${title} xs=${shown.xs} series=${series} marks=${found.marks} range=${found.range} onRange=${found.onRange} />`)}</div>`}</section>`;
+    ${found.error && !found.data ? html`<p class="empty">${found.error.message}</p>` : shown === null ? html`<${Loading} />` : html`<div class="grid four">${charts}</div>`}</section>`;
 }

@@ -2,7 +2,8 @@
 import { html, useMemo } from "./lib.js";
 import { post } from "./api.js";
 import { Loading, useLoaded } from "./parts.js";
-import { Chart, curves } from "./chart.js";
+import { Chart } from "./chart.js";
+import { curves } from "./series.js";
 
 const MOST_DRAWN = 8;
 
