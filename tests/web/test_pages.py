@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,18 @@ def test_what_the_target_had_already_is_there(site: Site, window: Open) -> None:
     page.get_by_role("table", name="Progress by type").get_by_role("row").nth(1).wait_for()
     shares = page.get_by_role("table", name="Progress by type").locator("td.full .sub").all_inner_texts()
     assert [share.split(" of ")[0] for share in shares] == ["100 %"] * 5
+
+
+def test_the_charts_of_a_migration_begin_where_it_began(site: Site, window: Open, lasting: str) -> None:
+    """Of the quarter of an hour before nothing was there but empty grid."""
+    one = window()
+    spans: list[int] = []
+    one.page.on("request", lambda r: spans.extend(int(s) for s in re.findall(r"history[?].*span=(\d+)s", r.url)))
+    page = one.sign_in(f"/migrations/{lasting}")
+    until(lambda: page.title() and len(spans) > 1)
+    began = datetime.fromisoformat(site.view(lasting).started_at or "")
+    age = (datetime.now(UTC) - began).total_seconds()
+    assert all(60 <= span <= max(60, age + 6) for span in spans)
 
 
 def test_a_rule_is_tried_made_fires_and_is_acknowledged(window: Open) -> None:

@@ -23,18 +23,18 @@ const STEPS = {
 /** Of what there is no half of. */
 const WHOLE = [1, 2, 5].flatMap((n) => Array.from({ length: 12 }, (_, i) => n * 10 ** i)).sort((a, b) => a - b);
 const TIMES = [
-  [86400, "{DD}.{MM}.", null, null, null, null, null, null, 1],
-  [3600, "{HH}:{mm}", "\n{DD}.{MM}.", null, "\n{DD}.{MM}.", null, null, null, 1],
-  [60, "{HH}:{mm}", "\n{DD}.{MM}.", null, "\n{DD}.{MM}.", null, null, null, 1],
+  [86400, "{D} {MMM}", null, null, null, null, null, null, 1],
+  [3600, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
   [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
 ];
 
 /**
  * series: [{name, mean, low, high, unit, perSecond, band}] over `xs` (seconds since the epoch), null where nothing is known;
  * of what `counts` there are no halves; what has a `band` is told with it in words as well. A new list of them is drawn: the same one is passed while nothing is new.
- * marks: [{at, text, kind}]. range: [from, to] or null; onRange is called with one, or null to go back to live.
+ * `titled` false: what is around it says its title already. marks: [{at, text, kind}]. range: [from, to] or null; onRange is called with one, or null to go back to live.
  */
-export function Chart({ title, xs, series, marks = [], range = null, onRange, height = 210 }) {
+export function Chart({ title, titled = true, xs, series, marks = [], range = null, onRange, height = 210 }) {
   const box = useRef(null), plot = useRef(null), told = useRef(marks);
   told.current = marks;
   const [table, setTable] = useState(false), [dark, setDark] = useState(0);
@@ -89,7 +89,7 @@ export function Chart({ title, xs, series, marks = [], range = null, onRange, he
   };
   const png = () => plot.current && plot.current.ctx.canvas.toBlob((blob) => save(blob, `${title}.png`));
   return html`<figure class="in" aria-label=${title}>
-    <figcaption class="row"><strong>${title}</strong><ul class="legend">${series.map((s, i) => html`<li><i class="s${(i % 4) + 1}"></i>${s.name} <b>${measure(lastOf(s), s.unit, s.perSecond)}</b>${s.band && lastOf(s) !== null && html` (${bandOf(s, lastAt(s))})`}</li>`)}</ul>
+    <figcaption class="row">${titled && html`<strong>${title}</strong>`}<ul class="legend">${series.map((s, i) => html`<li><i class="s${(i % 4) + 1}"></i>${s.name} <b>${measure(lastOf(s), s.unit, s.perSecond)}</b>${s.band && lastOf(s) !== null && html` (${bandOf(s, lastAt(s))})`}</li>`)}</ul>
       <span class="row end">${range && html`<button class="plain" onClick=${() => onRange(null)}>Back to live</button>`}${!nothing && html`<button class="plain" aria-pressed=${table} onClick=${() => setTable(!table)}>${table ? "Chart" : "Table"}</button><button class="plain" onClick=${csv}>CSV</button>${!table && html`<button class="plain" onClick=${png}>PNG</button>`}`}</span></figcaption>
     ${table && !nothing ? html`<div class="scroll tall" tabindex="0" role="region" aria-label=${`All values of ${title}`}><table aria-label=${title}><thead><tr><th scope="col">Time</th>${series.map((s) => html`<th scope="col" class="num">${s.name}</th>${s.band && html`<th scope="col" class="num">80 %</th>`}`)}</tr></thead><tbody>${rowsOf(xs, series).map(([x, i]) => html`<tr key=${x}><td>${time(x)}</td>${series.map((s) => html`<td class="num">${measure(s.mean[i], s.unit, s.perSecond)}</td>${s.band && html`<td class="num">${bandOf(s, i)}</td>`}`)}</tr>`)}</tbody></table></div>` : html`<div class="chart" ref=${box} role="img" tabindex=${onRange ? "0" : undefined} onKeyDown=${keys} aria-label=${nothing ? `${title}: nothing was recorded in this time.` : `${title}: ${series.map((s) => `${s.name} ${measure(lastOf(s), s.unit, s.perSecond)}`).join(", ")}. The button Table shows all values.`}>${nothing && html`<p class="empty">Nothing was recorded in this time.</p>`}</div>`}
   </figure>`;

@@ -39,7 +39,7 @@ export default function Charts({ of: view, timeline }) {
   const id = view.id, asked = param("chart", "throughput"), which = VIEWS.some(([k]) => k === asked) ? asked : "throughput";
   const whole = useMemo(() => runOf(view), [view.started_at, view.finished_at]);
   const box = useRef(null), seen = useSeen(box);
-  const found = useHistory(METRICS, { about: id, whole, seen }), now = useMemo(() => found.data && drawn(found.data), [found.data]);
+  const found = useHistory(METRICS, { about: id, whole, began: view.started_at ? new Date(view.started_at).getTime() / 1000 : null, seen }), now = useMemo(() => found.data && drawn(found.data), [found.data]);
   const course = useMemo(() => phases(timeline?.milestones || [], view.finished_at), [timeline, view.finished_at]);
   const shown = which === "all" ? VIEWS.map(([k]) => k).filter((k) => k !== "all") : [which];
   return html`<section class="panel" aria-label="Charts" ref=${box}><header><h2>Charts</h2><${Choice} label="Chart" options=${VIEWS} value=${which} onChange=${(v) => turn({ chart: v })} /><${Spans} whole=${whole} /><${ZoomHint} /></header>

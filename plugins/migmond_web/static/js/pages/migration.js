@@ -62,11 +62,11 @@ function Known({ id }) {
       <${Tile} name="Errors" value=${count(p.failed.entries)} kind=${p.failed.entries ? "critical" : ""} more=${p.failed.entries ? "their sources are untouched" : ""} />
       <${Tile} name="Movers" value=${count(view.movers.length)} more=${s ? `${s.resources.cpu_s === null ? "" : `CPU ${duration(s.resources.cpu_s)}, `}${bytes(s.resources.resident_bytes)} RAM` : ""} /></div>
     <${Charts} of=${view} timeline=${timeline.data} />
-    <div class="two">${s?.performance && html`<${Time} of=${view} time=${s.performance.time} />`}<${LargeFiles} of=${view} beat=${beat} live=${live} /></div>
-    <div class="two"><${Breakdown} of=${view} beat=${beat} /><${Batches} id=${view.id} beat=${beat} /></div>
+    <div class="two"><div>${s?.performance && html`<${Time} of=${view} time=${s.performance.time} />`}<${Breakdown} of=${view} beat=${beat} /></div>
+      <div><${LargeFiles} of=${view} beat=${beat} live=${live} /><${Batches} id=${view.id} beat=${beat} /><${Timeline} found=${timeline} /></div></div>
     <${Errors} of=${view} beat=${p.failed.entries} />
     <${Changes} of=${view} beat=${news} />
-    <div class="two"><${Timeline} found=${timeline} /><${Files} id=${view.id} beat=${beat} /></div>`;
+    <${Files} id=${view.id} beat=${beat} />`;
 }
 
 function Steps({ of, timeline }) {
