@@ -81,6 +81,19 @@ def test_the_charts_of_a_migration_begin_where_it_began(site: Site, window: Open
     assert all(60 <= span <= max(60, age + 6) for span in spans)
 
 
+def test_a_dark_report_is_printed_on_white(window: Open) -> None:
+    """Browsers leave backgrounds out: what was printed was light grey on nothing, with all buttons."""
+    page = window(scheme="dark").sign_in("/reports")
+    page.get_by_role("table", name="Migrations").wait_for()
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("() => getComputedStyle(document.body).color") == "rgb(20, 24, 29)"
+    assert [b for b in page.locator("button, .button, nav").all() if b.is_visible()] == []
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen", color_scheme="dark")
+    assert page.evaluate("() => getComputedStyle(document.body).color") == "rgb(232, 234, 237)"
+
+
 def test_a_rule_is_tried_made_fires_and_is_acknowledged(window: Open) -> None:
     page = window().sign_in("/alerts")
     write_rule(page, "much-memory", "migmond_memory_used_bytes", "1 MiB")

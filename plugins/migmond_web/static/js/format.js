@@ -1,7 +1,7 @@
 /** Values as people read and write them: as migmond/domain/units.py has them (tests/web/test_units.py compares). Unknown is a dash, never 0. */
 export const DASH = "–";
-/** A pattern for fields: what is no number would travel as null, which is "no limit". */
-export const NUMBER = "\\s*[0-9]+(\\.[0-9]+)?\\s*";
+/** A pattern for fields: what is no number, or too large for one, would travel as null, which is "no limit". */
+export const NUMBER = "\\s*[0-9]{1,15}(\\.[0-9]{1,15})?\\s*";
 const unknown = (value) => value === null || value === undefined;
 
 /** With so many digits behind the point; what is in the midst between two, as many binary values are, becomes the even one. */

@@ -81,7 +81,7 @@ export function connect() {
       last = 0;
       if (e.code === 4401) { ended = true; me.value = null; return; }
       refused = opened ? 0 : refused + 1;
-      again(opened ? "the connection broke" : "the gateway does not answer");
+      again(e.reason || (opened ? "the connection broke" : "the gateway does not answer"));
     };
   };
   const seen = () => {

@@ -45,6 +45,7 @@ function Known({ id }) {
   const alerts = around.data && (around.data.alerts?.alerts || []).filter((a) => a.execution === id && a.state === "firing");
   const view = known || (session.error?.status === 404 ? null : session.data?.execution);
   const over = ENDED.includes(view?.state), score = useScore(id, over, around.data?.scores);
+  useEffect(() => { if (view) document.title = `${view.name} · migmond`; }, [view?.name]);
   if (!view) return session.error ? html`<h1>Migration</h1><${Failure} error=${session.error} again=${session.again} /><p><a href="/history">History</a></p>` : html`<p class="empty" role="status">Loading …</p>`;
   const live = !over;
   const p = view.progress, s = session.data, rates = s?.performance?.rates;
@@ -57,7 +58,7 @@ function Known({ id }) {
     <div class="tiles">
       <${Tile} name=${live ? "Current throughput" : "Average throughput"} value=${rate(live ? p.bytes_per_s : p.seconds_elapsed > 0 ? p.done.bytes / p.seconds_elapsed : null)} more=${live && rates?.average ? `average ${rate(rates.average.bytes_per_s)}${s.peak_bytes_per_s ? `, peak ${rate(s.peak_bytes_per_s)}` : ""}` : ""} />
       <${Tile} name="Efficiency score" value=${score.value === null ? DASH : `${Math.round(score.value)} / 100`} more=${score.why} />
-      <${Tile} name="Entries" value=${live && p.entries_per_s !== null ? `${count(p.entries_per_s)}/s` : DASH} more=${`${count(p.skipped.entries)} skipped, ${count(p.in_flight.entries)} copied, not durable yet`} />
+      <${Tile} name="Entries" value=${live && p.entries_per_s !== null ? `${count(p.entries_per_s)}/s` : DASH} more=${`${count(p.skipped.entries)} skipped, ${count(p.in_flight.entries)} to be made durable`} />
       <${Tile} name="Active alerts" value=${alerts ? count(alerts.length) : DASH} kind=${alerts?.length ? "warning" : ""} more=${alerts?.length ? html`${alerts[0].rule_name}, <${Ago} at=${alerts[0].fired_at} />` : ""} />
       <${Tile} name="Errors" value=${count(p.failed.entries)} kind=${p.failed.entries ? "critical" : ""} more=${p.failed.entries ? "their sources are untouched" : ""} />
       <${Tile} name="Movers" value=${count(view.movers.length)} more=${s ? `${s.resources.cpu_s === null ? "" : `CPU ${duration(s.resources.cpu_s)}, `}${bytes(s.resources.resident_bytes)} RAM` : ""} /></div>
@@ -117,7 +118,7 @@ function Breakdown({ of, beat }) {
   const name = (r) => (by === "type" ? r.type : by === "size" ? r.size : r.directory === null ? null : directory(r.directory)) ?? "the rest";
   return html`<${Panel} title="Breakdown" end=${html`<${Choice} label="Breakdown by" options=${[["type", "Type"], ["size", "Size"], ["directory", "Directory"]]} value=${by} onChange=${(v) => turn({ by: v })} />`}><${Loaded} of=${found}>${(d) => d.rows.length === 0 ? html`<${Empty}>${d.reason || "Nothing was found yet."}<//>` : html`<${Table} label=${`Progress by ${by}`} rows=${d.rows} keyOf=${name} columns=${[
     { name: by[0].toUpperCase() + by.slice(1), cls: "name", cell: name },
-    { name: "Progress", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
+    { name: "Durable", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
     { name: "Done", num: true, cell: (r) => html`${count(r.done.entries + r.skipped.entries)}<span class="sub">of ${count(r.planned.entries)}</span>` },
     { name: "Failed", num: true, cell: (r) => count(r.failed.entries) },
   ]} />`}<//><//>`;
