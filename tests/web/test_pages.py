@@ -160,6 +160,25 @@ def test_a_dashboard_is_made_saved_and_there_after_a_reload(window: Open, tmp_pa
     until(lambda: page.get_by_label("Shown").input_value() == "brought")
 
 
+@pytest.mark.parametrize("name", ["disks/night", "..", "a?b#c"])
+def test_a_dashboard_of_any_name_is_removed_and_comes_back(window: Open, name: str) -> None:
+    """A slash in its name kept it for ever: the path that removed it was another one."""
+    page = window().sign_in("/dashboards")
+    page.get_by_role("button", name="New").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("button", name="Save").click()
+    toasts = page.locator(".toasts")
+    toasts.get_by_text(f"{name} is saved").wait_for()
+    for _ in range(2):
+        page.get_by_role("button", name="Remove…").click()
+        page.get_by_role("dialog", name=f"Remove {name}?").get_by_role("button", name="Remove", exact=True).click()
+        toasts.get_by_text(f"{name} was removed").wait_for()
+        if _ == 0:
+            toasts.get_by_role("button", name="Undo").click()
+            toasts.get_by_text(f"{name} was removed").wait_for(state="detached")
+            until(lambda: page.get_by_label("Shown").input_value() == name)
+
+
 def test_two_migrations_are_compared(window: Open) -> None:
     page = window().sign_in("/history")
     page.get_by_role("checkbox", name="Compare first").check()
