@@ -94,6 +94,22 @@ def test_a_dark_report_is_printed_on_white(window: Open) -> None:
     assert page.evaluate("() => getComputedStyle(document.body).color") == "rgb(232, 234, 237)"
 
 
+def test_a_verification_says_what_it_found(site: Site, window: Open) -> None:
+    id_ = site.migrate("verified", io=None, small=8)
+    until(lambda: site.view(id_).state == "completed")
+    one = window()
+    page = one.sign_in(f"/migrations/{id_}")
+    page.get_by_role("button", name="Verify").click()
+    page.get_by_text(re.compile("^verified .* re-read, all as they were written$")).wait_for()
+    assert one.faults() == []
+    bad = next((site.home / "targets" / "verified").rglob("*.zip"))
+    bad.write_bytes(bytes(bad.stat().st_size))
+    page.get_by_role("button", name="Verify").click()
+    page.get_by_text(re.compile("^verified .*, 1 DIFFERENCE")).wait_for()
+    page.locator(".note.critical").filter(has_text=bad.name).wait_for()
+    assert one.faults() == []
+
+
 def test_a_rule_is_tried_made_fires_and_is_acknowledged(window: Open) -> None:
     page = window().sign_in("/alerts")
     write_rule(page, "much-memory", "migmond_memory_used_bytes", "1 MiB")

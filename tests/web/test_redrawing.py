@@ -55,7 +55,7 @@ def test_an_update_that_changes_one_row_touches_one_row(site: Site, slow: str, w
       return found;
     }""")
     assert {t["row"] for t in touched} == {7}
-    assert {t["cell"] for t in touched} == {"Progress", "Rate", "ETA (80 %)", "Files"}
+    assert {t["cell"] for t in touched} == {"Progress", "Rate", "ETA (80 %)", "Entries"}
     assert "childList" not in {t["type"] for t in touched}
 
 

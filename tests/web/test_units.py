@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from dashboard import module
-from migmond.cli.render.execution import amounts
+from migmond.cli.render.execution import amounts, verification
+from migmond.cli.render.text import clock
 from migmond.domain import api
 from migmond.domain.errors import InvalidInput
 from migmond.domain.units import parse_size, show_amount, show_duration, show_energy, show_number, show_rate, show_size
@@ -101,6 +102,19 @@ def test_how_much_is_there_is_told_alike(page: Page) -> None:
     shown = [(size, entries, p.planned) for p, size, entries in zip(told, found, found, strict=True)]
     texts = [f"{show_size(s)} of {show_size(p.bytes)}, {n:,} of {p.entries:,} entries" for s, n, p in shown]
     assert texts == [amounts(p) for p in told]
+
+
+@pytest.mark.parametrize("failure", ["", "the disk is gone"])
+@pytest.mark.parametrize("unreadable", [0, 1, 1200])
+@pytest.mark.parametrize("mismatches", [0, 1, 2000])
+@pytest.mark.parametrize(("checked", "unhashed"), [(0, 0), (1, 0), (3000, 1), (3000, 1500)])
+def test_what_a_verification_found_is_told_alike(
+    page: Page, checked: int, unhashed: int, mismatches: int, unreadable: int, failure: str
+) -> None:
+    """The page had a button that verifies, and never said what was found."""
+    at, looked_at = "2026-11-26T14:00:00+00:00", api.TallyView(checked, checked << 20)
+    view = api.VerificationView(at, looked_at, unhashed, mismatches, (), failure, unreadable)
+    assert said(page, [["verified", msgspec.to_builtins(view), clock(at)]]) == [verification(view)]
 
 
 def test_what_is_not_known_is_a_dash(page: Page) -> None:

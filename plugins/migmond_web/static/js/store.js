@@ -121,6 +121,8 @@ function hello({ executions: views, age_s }) {
 function event({ data, gap }) {
   if (gap) { disconnect(); connect(); return; }
   if (data.view) fresh.set(data.execution, data.view);
+  const known = fresh.get(data.execution) || executions.value.get(data.execution);
+  if (data.type === "execution.verified" && known) fresh.set(data.execution, { ...known, verification: data.verification });
   if (data.type === "execution.forgotten") fresh.set(data.execution, null);
   freshAt = Date.now();
   if (data.type === "execution.progress") { drawing ||= requestAnimationFrame(take); return; }

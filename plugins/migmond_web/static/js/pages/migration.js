@@ -7,6 +7,7 @@ import { phases } from "../phases.js";
 import { below, bytes, count, DASH, duration, percent, rate, ratio, settled, time, waysOf } from "../format.js";
 import { param, turn } from "../main.js";
 import { apply, CAN_STEER, Controls, Intervene } from "../controls.js";
+import { Remarks } from "../remarks.js";
 import { Left } from "./overview.js";
 
 const LOOK_MS = 3000, PAGE = 25;
@@ -47,11 +48,12 @@ function Known({ id }) {
   const over = ENDED.includes(view?.state), score = useScore(id, over, around.data?.scores);
   useEffect(() => { if (view) document.title = `${view.name} · migmond`; }, [view?.name]);
   if (!view) return session.error ? html`<h1>Migration</h1><${Failure} error=${session.error} again=${session.again} /><p><a href="/history">History</a></p>` : html`<p class="empty" role="status">Loading …</p>`;
-  const live = !over;
+  const live = !over, why = view.why || (over && session.data?.execution.why) || ""; // how far a verification is, no event says
   const p = view.progress, s = session.data, rates = s?.performance?.rates;
   return html`<p><a href="/">Overview</a> / ${view.name}</p>
     <div class="row title"><h1>${view.name}</h1><${Badge} kind=${view.state} /><span class="dim">${waysOf(view)} · ${view.id.slice(0, 6)}</span><span class="row end"><${Controls} of=${view} cancel />${!live && html`<${Ending} of=${view} />`}</span></div>
-    ${view.why && html`<p class="note ${view.state === "failed" ? "critical" : view.holds.length || view.state === "completed_with_errors" ? "warning" : ""}">${view.why}</p>`}
+    ${why && html`<p class="note ${view.state === "failed" ? "critical" : view.holds.length || view.state === "completed_with_errors" ? "warning" : ""}">${why}</p>`}
+    <${Remarks} of=${view} rolledBack=${session.data?.execution.rolled_back} />
     <section class="panel" aria-label="Progress"><div class="in"><${Bar} tall value=${p.percent_done} label=${`done: ${percent(p.percent_done)}`} />
       <p class="row"><strong>${p.percent_done === null ? "scanning" : percent(p.percent_done)}</strong><span>${bytes(settled(p, "bytes"))} of ${bytes(p.planned.bytes)}${p.growing ? " so far" : ""}</span><span>${count(settled(p, "entries"))} of ${count(p.planned.entries)} entries</span>${live ? html`<span class="left">${p.seconds_remaining === null ? "" : "done in "}<${Left} of=${p} /></span>` : html`<span>took ${duration(p.seconds_elapsed)}, ended ${time(view.finished_at)}</span>`}</p>
       <${Steps} of=${view} timeline=${timeline.data} /></div></section>

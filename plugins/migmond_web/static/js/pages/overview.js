@@ -78,14 +78,14 @@ export default function Overview() {
         { name: "Progress", cls: "full", cell: (v) => html`<${Progress} of=${v.progress} />` },
         { name: "Rate", num: true, cell: (v) => rate(v.progress.bytes_per_s) },
         { name: "ETA (80 %)", num: true, cls: "eta", cell: (v) => html`<${Left} of=${v.progress} />` },
-        { name: "Files", num: true, cell: (v) => html`${count(settled(v.progress, "entries"))}<span class="sub">of ${count(v.progress.planned.entries)}</span>` },
+        { name: "Entries", num: true, cell: (v) => html`${count(settled(v.progress, "entries"))}<span class="sub">of ${count(v.progress.planned.entries)}</span>` },
         { name: "Errors", num: true, cell: (v) => count(v.progress.failed.entries) },
         { name: "Score", num: true, cell: (v) => scores[v.id] === undefined ? DASH : Math.round(100 * scores[v.id]) },
         { name: "Why", cls: "name", cell: (v) => v.why || DASH },
         { name: "", cls: "acts", by: (v) => v.state, cell: (v) => html`<${Controls} of=${v} />` },
       ]} />`}<//>
     ${system === null ? html`<p class="note">Nothing is known of the machine: no collector runs.</p>` : system === undefined ? html`<${Loading} />` : html`<div class="tiles">
-      <${Tile} name="Throughput" value=${rate(machine.rates.written)} more=${`read ${rate(machine.rates.read)}`} />
+      <${Tile} name="Disk throughput" value=${rate(machine.rates.written)} more=${`read ${rate(machine.rates.read)}`} />
       <${Tile} name="Busiest disk" value=${system.busiest_disk ? ratio(system.busiest_disk.value) : DASH} more=${system.busiest_disk?.of} kind=${system.busiest_disk?.value > 0.85 ? "warning" : ""} />
       <${Tile} name="CPU" value=${ratio(system.cpu_ratio)} />
       <${Tile} name="Memory" value=${bytes(system.memory_used_bytes)} more=${system.memory_size_bytes ? `of ${bytes(system.memory_size_bytes)}` : ""} />
