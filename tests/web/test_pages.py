@@ -20,7 +20,7 @@ from migmond.domain.units import show_size
 from patience import until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 Open = Callable[..., Window]
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
@@ -79,6 +79,28 @@ def test_the_charts_of_a_migration_begin_where_it_began(site: Site, window: Open
     began = datetime.fromisoformat(site.view(lasting).started_at or "")
     age = (datetime.now(UTC) - began).total_seconds()
     assert all(60 <= span <= max(60, age + 6) for span in spans)
+
+
+def test_temperatures_of_disks_are_drawn_where_any_disk_tells(window: Open) -> None:
+    one = window()
+
+    def with_temperatures(route: Route) -> None:
+        """What the history answers where disks tell: none does on the machines of these tests."""
+        answer = route.fetch()
+        found = answer.json()
+        for disk, degrees in (("sdb", 41.0), ("sda", 50.0)):
+            values = [None] * (found["points"] - 2) + [degrees, degrees]
+            found["series"].insert(0, {
+                "metric": "migmond_disk_temperature_celsius", "labels": {"device": disk}, "unit": "celsius",
+                "kind": "gauge", "mean": values, "low": values, "high": values,
+            })  # fmt: skip
+        route.fulfill(response=answer, json=found)
+
+    one.context.route("**/history?*", with_temperatures)
+    page = one.sign_in("/")
+    page.get_by_role("img", name=re.compile("^Device temperatures: sda 50 °C, sdb 41 °C[.]")).wait_for()
+    page.get_by_role("img", name=re.compile("^Throughput: Read ")).wait_for()
+    assert one.faults() == []
 
 
 def test_a_dark_report_is_printed_on_white(window: Open) -> None:
