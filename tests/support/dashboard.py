@@ -55,13 +55,21 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def _as_url(script: Path) -> str:
+    """Return a module as an address that has all of it, and of the modules that it imports."""
+    text = re.sub(
+        r"""(["'])([.]{1,2}/[^"']+[.]js)\1""", lambda m: f'"{_as_url((script.parent / m[2]).resolve())}"',
+        script.read_text(),
+    )  # fmt: skip
+    return "data:text/javascript;base64," + base64.b64encode(text.encode()).decode()
+
+
 @contextmanager
 def module(browser: Browser, name: str) -> Iterator[Page]:
-    """A page with nothing but one of the dashboard's modules that need no other, as `window.module`."""
+    """A page with nothing but one of the dashboard's modules, and what it needs of others, as `window.module`."""
     context = browser.new_context()
     page = context.new_page()
-    text = base64.b64encode((SCRIPTS / name).read_bytes()).decode()
-    page.evaluate("async (text) => { window.module = await import('data:text/javascript;base64,' + text); }", text)
+    page.evaluate("async (url) => { window.module = await import(url); }", _as_url(SCRIPTS / name))
     yield page
     context.close()
 

@@ -39,6 +39,12 @@ def page(browser_process: Browser) -> Iterator[Page]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def remarks(browser_process: Browser) -> Iterator[Page]:
+    with module(browser_process, "remarks.js") as one:
+        yield one
+
+
 def said(page: Page, calls: list[list[Any]]) -> list[Any]:
     """Return what the functions answer: each call is a name and its arguments."""
     found: list[Any] = page.evaluate("(calls) => calls.map(([name, ...given]) => window.module[name](...given))", calls)
@@ -109,12 +115,12 @@ def test_how_much_is_there_is_told_alike(page: Page) -> None:
 @pytest.mark.parametrize("mismatches", [0, 1, 2000])
 @pytest.mark.parametrize(("checked", "unhashed"), [(0, 0), (1, 0), (3000, 1), (3000, 1500)])
 def test_what_a_verification_found_is_told_alike(
-    page: Page, checked: int, unhashed: int, mismatches: int, unreadable: int, failure: str
+    remarks: Page, checked: int, unhashed: int, mismatches: int, unreadable: int, failure: str
 ) -> None:
     """The page had a button that verifies, and never said what was found."""
     at, looked_at = "2026-11-26T14:00:00+00:00", api.TallyView(checked, checked << 20)
     view = api.VerificationView(at, looked_at, unhashed, mismatches, (), failure, unreadable)
-    assert said(page, [["verified", msgspec.to_builtins(view), clock(at)]]) == [verification(view)]
+    assert said(remarks, [["verified", msgspec.to_builtins(view), clock(at)]]) == [verification(view)]
 
 
 def test_what_is_not_known_is_a_dash(page: Page) -> None:

@@ -24,8 +24,6 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0, roundingMo
 export const number = (value) => (unknown(value) ? DASH : Number.isInteger(value) || Math.abs(value) >= 1000 ? whole.format(value) : digits(value, 4));
 /** How many there are. */
 export const count = (value) => (unknown(value) ? DASH : whole.format(value));
-/** `1 entry`, `1,021 entries`. */
-export const countOf = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 export function bytes(value) {
@@ -115,12 +113,4 @@ export function tail(path, most = 32) {
 export function below(path, sources) {
   const source = sources.filter((s) => path.startsWith(`${s.replace(/\/$/, "")}/`)).sort((a, b) => b.length - a.length)[0];
   return source === undefined ? path : path.slice(source.replace(/\/$/, "").length + 1);
-}
-/** What the last verification found, in a sentence; `at`: its time as it is shown. In the words of the command line (tests/web/test_units.py compares). */
-export function verified(v, at) {
-  const looked = countOf(v.checked.entries, "entry", "entries");
-  if (v.failure) return `verification of ${at} did not end: ${v.failure} (${looked} checked, ${countOf(v.mismatches, "difference")}${v.unreadable ? `, ${count(v.unreadable)} could not be read` : ""})`;
-  if (!v.checked.entries) return `verified ${at}: nothing to look at, no entry was brought over`;
-  const result = v.mismatches ? countOf(v.mismatches, "DIFFERENCE") : `all ${v.unreadable ? "others " : ""}as they were written`;
-  return `verified ${at}: ${looked}, ${bytes(v.checked.bytes)} re-read, ${v.unreadable ? `${count(v.unreadable)} COULD NOT BE READ, ` : ""}${result}${v.unhashed ? ` (${count(v.unhashed)} without a hash: size and time only)` : ""}`;
 }

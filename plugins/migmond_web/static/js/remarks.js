@@ -1,6 +1,17 @@
 /** What is to be said of a migration beside its figures: what a verification found, what is not as it was, what holds parts of it. */
 import { html } from "./lib.js";
-import { bytes, countOf, time, verified } from "./format.js";
+import { bytes, count, time } from "./format.js";
+
+/** `1 entry`, `1,021 entries`. */
+export const countOf = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+/** What the last verification found, in a sentence; `at`: its time as it is shown. In the words of the command line (tests/web/test_units.py compares). */
+export function verified(v, at) {
+  const looked = countOf(v.checked.entries, "entry", "entries");
+  if (v.failure) return `verification of ${at} did not end: ${v.failure} (${looked} checked, ${countOf(v.mismatches, "difference")}${v.unreadable ? `, ${count(v.unreadable)} could not be read` : ""})`;
+  if (!v.checked.entries) return `verified ${at}: nothing to look at, no entry was brought over`;
+  const result = v.mismatches ? countOf(v.mismatches, "DIFFERENCE") : `all ${v.unreadable ? "others " : ""}as they were written`;
+  return `verified ${at}: ${looked}, ${bytes(v.checked.bytes)} re-read, ${v.unreadable ? `${count(v.unreadable)} COULD NOT BE READ, ` : ""}${result}${v.unhashed ? ` (${count(v.unhashed)} without a hash: size and time only)` : ""}`;
+}
 
 /** [kind of note, what it says]; `rolledBack`: the rollbacks of it. */
 function remarks(of, rolledBack) {
