@@ -205,9 +205,9 @@ def show_condition(condition: Condition) -> str:
         selected += f"[{_duration(condition.window_s)}]"
     if condition.aggregation is not Aggregation.LAST:
         selected = f"{condition.aggregation.value}({selected})"
-    text = f"{selected} {condition.operator.value} {_number(condition.threshold)}"
+    text = f"{selected} {condition.operator.value} {_value(condition, condition.threshold)}"
     if condition.resolve_threshold is not None:
-        text += f" resolve {_number(condition.resolve_threshold)}"
+        text += f" resolve {_value(condition, condition.resolve_threshold)}"
     if condition.for_s:
         text += f" for {_duration(condition.for_s)}"
     if condition.keep_firing_for_s:
@@ -219,6 +219,27 @@ def show_condition(condition: Condition) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_SIZES = [(unit, 1024.0**power) for power, unit in reversed([*enumerate(("KiB", "MiB", "GiB", "TiB"), 1)])]
+
+
+def _value(condition: Condition, value: float) -> str:
+    """With the unit that the metric's name tells of, where that is exactly the same; people read no 1099511627776."""
+    rate = condition.aggregation is Aggregation.RATE
+    text = ""
+    if found := re.search(r"_bytes(_per_second|_total)?$", condition.metric):
+        per_second = "/s" if rate or found[1] == "_per_second" else ""
+        text = next(
+            (f"{value / size:.0f}{unit}{per_second}" for unit, size in _SIZES if value and not value % size), ""
+        )
+    elif condition.metric.endswith("_seconds") and value >= 1 and not rate:
+        text = _duration(value)
+    elif condition.metric.endswith("_ratio") and not rate:
+        text = f"{100 * value:.6g}%"
+    elif condition.metric.endswith("_celsius") and not rate:
+        text = f"{_number(value)}C"
+    return text if parse_value(text) == value else _number(value)
 
 
 def _number(value: float) -> str:

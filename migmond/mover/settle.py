@@ -116,7 +116,7 @@ class Settler:
             try:
                 fd = targets.get(root, path)
                 gone, stay = remove_temporaries(fd, context.options.execution)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):  # a file stood in its way: it was never made
                 continue
             except OSError as e:
                 gone, stay = 0, {b"": e}

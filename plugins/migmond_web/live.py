@@ -18,7 +18,7 @@ import trio
 from migmond.client.aio import AsyncClient
 from migmond.client.errors import ClientError
 from migmond.domain.event_api import SubscribeParams, Subscription
-from migmond.domain.events import Delivery, ExecutionForgotten, ExecutionProgress
+from migmond.domain.events import Delivery, ExecutionForgotten, ExecutionProgress, ExecutionVerified
 from migmond_web.daemon import Daemon, SignedOut
 
 WAITING = 1000
@@ -270,5 +270,7 @@ class Hub:
             channel.views[execution] = view
         elif isinstance(event, ExecutionForgotten):
             channel.views.pop(execution, None)
+        elif isinstance(event, ExecutionVerified) and (known := channel.views.get(execution)) is not None:
+            channel.views[execution] = msgspec.structs.replace(known, verification=event.verification)
         progress = isinstance(event, ExecutionProgress)
         channel.tell(execution, Update("event", event, gap=delivery.missed > 0), progress=progress)

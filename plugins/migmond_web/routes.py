@@ -27,7 +27,8 @@ class Route(msgspec.Struct, frozen=True):
     Attributes:
         verb: GET, POST, PUT or DELETE. What follows from GET changes nothing; its parameters are in the query, those of
             the others in the body, as JSON.
-        path: below BASE; `{name}` is the parameter of that name.
+        path: below BASE; `{name}` is the parameter of that name. What people name as they like, `a/b` or `..`, is none:
+            browsers and proxies make other paths of those.
         call: the daemon's method.
         params, result: of that method.
         help: one or two sentences for the document.
@@ -57,7 +58,7 @@ def routes() -> tuple[Route, ...]:
               "Page through a directory as you may see it."),
         Route("GET", "/plans", "plan.list", api.Nothing, api.SavedPlans, "List your saved plans."),
         Route("PUT", "/plans", "plan.save", api.PlanParams, api.SavedPlan, "Save a plan under its name."),
-        Route("DELETE", "/plans/{name}", "plan.remove", api.PlanNameParams, api.Acknowledged, "Remove a saved plan."),
+        Route("DELETE", "/plans", "plan.remove", api.PlanNameParams, api.Acknowledged, "Remove a saved plan."),
         Route("GET", "/{id}", "execution.session", one, SessionView,
               "How a migration stands and performs: state, progress, rates, where the time goes, what it takes."),
         Route("DELETE", "/{id}", "execution.forget", ForgetParams, ForgetView,
@@ -124,7 +125,7 @@ def routes() -> tuple[Route, ...]:
         Route("GET", "/dashboards", "dashboard.list", api.Nothing, DashboardList, "List the dashboards that you made."),
         Route("PUT", "/dashboards", "dashboard.put", PutDashboardParams, DashboardView,
               "Keep a dashboard; your older one of that name is replaced."),
-        Route("DELETE", "/dashboards/{name}", "dashboard.remove", DashboardNameParams, api.Acknowledged,
+        Route("DELETE", "/dashboards", "dashboard.remove", DashboardNameParams, api.Acknowledged,
               "Remove one of your dashboards."),
         Route("GET", "/status", "system.status", api.Nothing, daemon_api.Status, "How the daemon is."),
         Route("GET", "/doctor", "system.doctor", api.Nothing, daemon_api.Checks, "Whether all is well there."),

@@ -28,7 +28,7 @@ HEADERS: Mapping[str, str] = {
 """With every answer."""
 TRIES = 10
 TRIES_WINDOW_S = 60.0
-"""So many tries to sign in from one address within that time."""
+"""So many tries to sign in, in one way, from one address within that time."""
 ADDRESSES = 10_000
 
 
@@ -91,15 +91,15 @@ def token_of(headers: Mapping[str, str]) -> str:
 
 
 class Tries:
-    """Counts tries to sign in by address; forgets the oldest addresses when there are many."""
+    """Counts tries to sign in by source, which is in what way and from which address; forgets the oldest of many."""
 
     def __init__(self) -> None:
         self._tries: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def wait_s(self, address: str, now: float) -> float:
+    def wait_s(self, source: str, now: float) -> float:
         """Count a try at `now` (monotonic seconds); returns how long to wait before one is listened to, 0 for now."""
-        tries = self._tries.setdefault(address, deque())
-        self._tries.move_to_end(address)
+        tries = self._tries.setdefault(source, deque())
+        self._tries.move_to_end(source)
         while len(self._tries) > ADDRESSES:
             self._tries.popitem(last=False)
         while tries and tries[0] <= now - TRIES_WINDOW_S:
@@ -109,8 +109,8 @@ class Tries:
         tries.append(now)
         return 0.0
 
-    def succeeded(self, address: str) -> None:
+    def succeeded(self, source: str) -> None:
         """The latest try was a good one: only failures count."""
-        tries = self._tries.get(address)
+        tries = self._tries.get(source)
         if tries:
             tries.pop()

@@ -40,16 +40,18 @@ class SigningIn:
         """Sign somebody in by a link or a password; the answer has the cookie."""
         address = request.client.host if request.client else ""
         try:
-            if (wait_s := self._tries.wait_s(address, trio.current_time())) > 0:
-                raise Refused(429, "limit_exceeded", "too many tries to sign in", f"wait {wait_s:.0f} s")
             given = decoded(await body_of(request), OpenParams)
+            # Behind a proxy everybody has one address: who guesses passwords there must not lock out who has a link.
+            source = f"{'link' if given.link else 'password'} {address}"
+            if (wait_s := self._tries.wait_s(source, trio.current_time())) > 0:
+                raise Refused(429, "limit_exceeded", "too many tries to sign in", f"wait {wait_s:.0f} s")
             if given.vouched:
                 raise Refused(400, "invalid_input", "who somebody is, a proxy says in its header", "give a link")
             note = request.headers.get("user-agent", "")[:200]
             found = await self._open(msgspec.structs.replace(given, note=note))
         except (Refused, RemoteError, Unreachable) as e:
             return failure(as_refused(e))
-        self._tries.succeeded(address)
+        self._tries.succeeded(source)
         shown = {"session": found.session, "user": found.user, "uid": found.uid, "role": found.role}
         response = answer(request, {**shown, "expires_at": found.expires_at}, 201)
         response.headers["set-cookie"] = security.cookie(found.token, self._site, self._session_s)

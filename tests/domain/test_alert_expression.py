@@ -10,14 +10,20 @@ from migmond.domain.alert import Aggregation, Condition, Missing, Operator
 from migmond.domain.alert_expression import parse_condition, parse_value, show_condition
 from migmond.domain.errors import InvalidInput
 
+UNITS = st.sampled_from(["", "_bytes", "_bytes_per_second", "_bytes_total", "_seconds", "_ratio", "_celsius"])
 NAMES = st.from_regex(r"[a-z][a-z_]{0,20}", fullmatch=True)
 SECONDS = st.one_of(
     st.just(0.0), st.floats(0.001, 1e6, allow_nan=False), st.sampled_from([60.0, 300.0, 3600.0, 86_400.0, 90.0])
 )
-VALUES = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e30, max_value=1e30)
+VALUES = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False, min_value=-1e30, max_value=1e30),
+    st.integers(-(1 << 50), 1 << 50).map(float),
+    st.integers(1, 1000).map(lambda n: n * 1024.0**2),
+    st.integers(0, 200).map(lambda n: n / 100),
+)
 CONDITIONS = st.builds(
     Condition,
-    NAMES.filter(lambda n: n not in {a.value for a in Aggregation}),
+    st.tuples(NAMES, UNITS).map("".join).filter(lambda n: n not in {a.value for a in Aggregation}),
     st.sampled_from(list(Operator)),
     VALUES,
     st.sampled_from(list(Aggregation)),
@@ -88,6 +94,24 @@ def test_errors_point_at_the_place(text: str, place: int, said: str) -> None:
     assert f"at character {place}:" in e.value.message
     assert said in e.value.message
     assert "avg(" in e.value.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "migmond_execution_bytes_per_second < 1TiB/s",
+        "rate(migmond_disk_bytes_total[5m]) > 20MiB/s",
+        "migmond_memory_used_bytes > 1536MiB",
+        "migmond_memory_used_bytes > 1000000",
+        "migmond_execution_stalled_seconds > 2m resolve 1s",
+        "migmond_execution_stalled_seconds > 0.5",
+        "migmond_execution_error_ratio > 5% resolve 2% for 30s",
+        "migmond_disk_heat_margin_celsius <= 0C resolve 5C",
+    ],
+)
+def test_values_are_shown_as_people_write_them(text: str) -> None:
+    """A page of rules said `< 1099511627776`."""
+    assert show_condition(parse_condition(text)) == text
 
 
 @given(st.text(max_size=60))

@@ -17,22 +17,26 @@ CHECKOUT = Path(__file__).parents[2]
 MIGMON = "/usr/local/bin/migmon"
 
 
-def commands() -> list[str]:
-    """What the README's section on the service says to type: for the daemon, and for the dashboard."""
-    section = (CHECKOUT / "README.md").read_text().split("## As a service", 1)[1].split("\n## ", 1)[0]
+def commands(title: str) -> list[str]:
+    """What a section of the README says to type."""
+    section = (CHECKOUT / "README.md").read_text().split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
     return section.split("```")[1::2]
+
+
+def type_in(text: str) -> None:
+    done = subprocess.run(
+        ["sh", "-e"], input=text, cwd=CHECKOUT, capture_output=True, text=True, check=False,
+        env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module", autouse=True)
 def typed() -> None:
     assert not Path("/opt/migmond").exists()
-    assert len(commands()) == 2
-    for text in commands():
-        done = subprocess.run(
-            ["sh", "-e"], input=text, cwd=CHECKOUT, capture_output=True, text=True, check=False,
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+    daemon, dashboard = commands("As a service")
+    type_in(daemon)
+    type_in(dashboard)
 
 
 def test_the_commands_of_the_readme_install_a_service_that_works() -> None:
@@ -67,3 +71,20 @@ def test_it_is_hardened_and_its_units_are_clean() -> None:
         verified = run("systemd-analyze", "verify", name, name.replace(".service", ".socket"))
         assert verified.stdout + verified.stderr == ""
         run("systemd-analyze", "security", "--no-pager", f"--threshold={exposure}", name)
+
+
+def test_it_is_upgraded_and_removed_and_nothing_of_it_stays() -> None:
+    upgrade, remove = commands("Upgrading and removing")
+    before = shown("MainPID"), of_web("MainPID")
+    type_in(upgrade)
+    assert (shown("ActiveState"), shown("StatusText")) == ("active", "idle")
+    assert of_web("ActiveState") == "active"
+    assert shown("MainPID") != before[0]
+    assert of_web("MainPID") != before[1]
+    assert "from" in run(MIGMON, "ls").stdout
+    type_in(remove)
+    places = ("/etc", "/usr/lib/systemd", "/usr/lib/sysusers.d", "/usr/local", "/opt", "/usr/share", "/var/lib", "/run")
+    left = run("find", *places, "-name", "*migmon*", "-not", "-path", f"{CHECKOUT}/*").stdout.split()
+    ours = ("migmond-checks", "/opt/checks/", str(CHECKOUT), "/run/systemd/")
+    assert [path for path in left if not any(part in path for part in ours)] == []
+    assert "migmond" not in Path("/etc/group").read_text()

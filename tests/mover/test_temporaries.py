@@ -158,3 +158,14 @@ def test_what_cannot_be_removed_keeps_nothing_else_from_it(places: tuple[Path, P
             f"{target}/{ours}10.part", f"{target}/{ours}9.part",
         ]  # fmt: skip
     assert sorted(os.listdir(target)) == [f"{ours}10.part", f"{ours}9.part"]
+
+
+def test_nothing_stays_in_a_directory_that_was_never_made(places: tuple[Path, Path]) -> None:
+    """Where a file stood in its way it was told that `1 temporary file stays (album/: Not a directory)`."""
+    _, target = places
+    mover = Mover(*places)
+    (target / "album").write_text("somebody's file")
+    Settler(mover.context).sweep(Sweep(1, ((0, b"album"), (0, b"none"))))
+    swept = mover.said[-1]
+    assert isinstance(swept, Swept)
+    assert swept.failures == ()

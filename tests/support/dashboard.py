@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import os
 import re
@@ -29,6 +30,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SIZES = {1440: 1000, 1024: 800, 390: 844}
 """Heights of the windows by their widths: a desk, a small laptop, a phone."""
 AXE = ROOT / "tests" / "web" / "vendor" / "axe.js"
+SCRIPTS = ROOT / "plugins" / "migmond_web" / "static" / "js"
 GEOMETRY = ROOT / "tests" / "web" / "geometry.js"
 HOSTILE = "<img src=x onerror=alert(1)>&\"' \u202egpj.mkv"
 PASSWORD = "correct horse"
@@ -51,6 +53,25 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+def _as_url(script: Path) -> str:
+    """Return a module as an address that has all of it, and of the modules that it imports."""
+    text = re.sub(
+        r"""(["'])([.]{1,2}/[^"']+[.]js)\1""", lambda m: f'"{_as_url((script.parent / m[2]).resolve())}"',
+        script.read_text(),
+    )  # fmt: skip
+    return "data:text/javascript;base64," + base64.b64encode(text.encode()).decode()
+
+
+@contextmanager
+def module(browser: Browser, name: str) -> Iterator[Page]:
+    """A page with nothing but one of the dashboard's modules, and what it needs of others, as `window.module`."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.evaluate("async (url) => { window.module = await import(url); }", _as_url(SCRIPTS / name))
+    yield page
+    context.close()
 
 
 class Site:

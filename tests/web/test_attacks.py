@@ -154,7 +154,7 @@ def bodies(directory: Path) -> dict[str, Any]:
         "execution.start": {"plan": plan}, "execution.verify": {}, "execution.forget": {},
         "execution.undo": {}, "execution.rollback": {},
         "execution.intervene": {"action": {"type": "throttle", "io_bytes_per_s": 1 << 20}},
-        "plan.check": {"plan": plan}, "plan.save": {"plan": plan}, "plan.remove": {},
+        "plan.check": {"plan": plan}, "plan.save": {"plan": plan}, "plan.remove": {"name": "n"},
         "alerts.acknowledge": {}, "alerts.silence": {"for_s": 60.0}, "alerts.unsilence": {},
         "rules.put": {"rule": rule}, "rules.remove": {}, "rules.enable": {"enabled": False},
     }  # fmt: skip

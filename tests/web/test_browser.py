@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from dashboard import HOSTILE, MIB, PASSWORD, Site, Window
 from patience import until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Request, Route
 
 Open = Callable[..., Window]
 
@@ -47,6 +48,27 @@ def test_a_link_signs_in_where_the_page_is_open_already(site: Site, window: Open
     one.page.goto(site.gateway.origin)
     one.page.get_by_role("heading", name="Sign in to migmond").wait_for()
     one.sign_in()
+
+
+def test_who_comes_from_another_machine_is_told_the_command_that_leads_back(site: Site, window: Open) -> None:
+    """`migmon dash` made a link to 127.0.0.1, where nobody else's browser finds anything."""
+    one = window()
+    one.page.goto(site.gateway.origin)
+    one.page.get_by_text("migmon dash", exact=True).wait_for()
+
+    def passed_on(route: Route, request: Request) -> None:
+        """As a proxy does."""
+        connection = http.client.HTTPConnection(site.gateway.origin.removeprefix("http://"))
+        connection.request("GET", request.url.removeprefix("http://nas.example"))
+        answer = connection.getresponse()
+        route.fulfill(status=answer.status, headers=dict(answer.getheaders()), body=answer.read())
+        connection.close()
+
+    one.context.route("http://nas.example/**", passed_on)
+    one.page.goto("http://nas.example/")
+    one.page.get_by_text("migmon dash --print --url http://nas.example", exact=True).wait_for()
+    one.context.unroute_all(behavior="wait")
+    one.complaints[:] = [c for c in one.complaints if "status of 401" not in c and "untrustworthy" not in c]
 
 
 def test_a_password_signs_in_and_a_wrong_one_says_so(site: Site, window: Open) -> None:

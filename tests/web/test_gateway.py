@@ -65,6 +65,14 @@ def test_trying_to_sign_in_again_and_again_is_refused(gateway: RunningGateway) -
     assert answers == [403] * 10 + [429] * 2
 
 
+def test_who_guesses_passwords_locks_nobody_out_who_has_a_link(gateway: RunningGateway) -> None:
+    """Behind a proxy both have one address: ten wrong passwords a minute kept everybody out."""
+    with RunningGateway(gateway.daemon) as fresh:
+        stranger, wrong = Browser(fresh), {"user": "nobody-here", "password": "guessed"}
+        assert [stranger.ask("POST", "/session", wrong).status for _ in range(11)] == [403] * 10 + [429]
+        assert Browser(fresh).sign_in().status == 201
+
+
 @pytest.mark.parametrize(
     ("headers", "why"),
     [

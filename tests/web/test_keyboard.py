@@ -171,10 +171,10 @@ def test_a_tour_of_everything(site: Site, window: Open, failing: str, tmp_path: 
     keys.press("+")
     page.get_by_role("button", name="Back to live").wait_for()
     begin, end = (float(v) for v in re.findall(r"(?:from|to)=([\d.]+)", keys.address()))
-    assert 400 < end - begin < 500
+    assert 10 <= end - begin <= 450  # half of what there is of it, a quarter of an hour at most
     keys.press("ArrowLeft")
     until(lambda: f"to={end}" not in keys.address())
-    for _ in range(4):  # where nothing is, the chart keeps the focus
+    for _ in range(16):  # where nothing is, the chart keeps the focus
         keys.press("ArrowLeft")
     page.get_by_text("Nothing was recorded in this time.").wait_for()
     keys.press("ArrowRight")

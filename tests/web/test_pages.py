@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,13 @@ import pytest
 from dashboard import MIB, Site, Window
 from migmond.client.sync import Client
 from migmond.domain import alert_api as a
+from migmond.domain import api
 from migmond.domain.alert import Condition, Operator
+from migmond.domain.units import show_size
 from patience import until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 Open = Callable[..., Window]
 HOSTILE = "<img src=x onerror=alert(1)>&\"'"
@@ -47,6 +50,86 @@ def write_rule(page: Page, name: str, metric: str, threshold: str) -> None:
     dialog.get_by_label("Aggregation").select_option("last")
     dialog.get_by_label("Threshold").fill(threshold)
     dialog.get_by_label("For seconds").fill("0")
+
+
+def test_what_the_target_had_already_is_there(site: Site, window: Open) -> None:
+    """A second run that finds all of it was `100 %`, `0 B of 117 KiB`, `5 of 25 entries`, and 0 % of every type."""
+    source, target = (str(site.home / below / "first") for below in ("sources", "targets"))
+    site.daemon.migmon("run", source, target, "--name", "once more")
+    with Client(site.daemon.socket) as client:
+        view = client.call("execution.get", api.GetParams("once more"), api.ExecutionView)
+    assert view.progress.skipped.bytes == view.progress.planned.bytes > 0
+    page = window().sign_in(f"/migrations/{view.id}")
+    progress = page.get_by_role("region", name="Progress")
+    progress.get_by_text("25 of 25 entries").wait_for()
+    size = show_size(view.progress.planned.bytes)
+    assert f"{size} of {size}" in progress.inner_text()
+    page.get_by_role("table", name="Progress by type").get_by_role("row").nth(1).wait_for()
+    shares = page.get_by_role("table", name="Progress by type").locator("td.full .sub").all_inner_texts()
+    assert [share.split(" of ")[0] for share in shares] == ["100 %"] * 5
+
+
+def test_the_charts_of_a_migration_begin_where_it_began(site: Site, window: Open, lasting: str) -> None:
+    """Of the quarter of an hour before nothing was there but empty grid."""
+    one = window()
+    spans: list[int] = []
+    one.page.on("request", lambda r: spans.extend(int(s) for s in re.findall(r"history[?].*span=(\d+)s", r.url)))
+    page = one.sign_in(f"/migrations/{lasting}")
+    until(lambda: page.title() and len(spans) > 1)
+    began = datetime.fromisoformat(site.view(lasting).started_at or "")
+    age = (datetime.now(UTC) - began).total_seconds()
+    assert all(60 <= span <= max(60, age + 6) for span in spans)
+
+
+def test_temperatures_of_disks_are_drawn_where_any_disk_tells(window: Open) -> None:
+    one = window()
+
+    def with_temperatures(route: Route) -> None:
+        """What the history answers where disks tell: none does on the machines of these tests."""
+        answer = route.fetch()
+        found = answer.json()
+        for disk, degrees in (("sdb", 41.0), ("sda", 50.0)):
+            values = [None] * (found["points"] - 2) + [degrees, degrees]
+            found["series"].insert(0, {
+                "metric": "migmond_disk_temperature_celsius", "labels": {"device": disk}, "unit": "celsius",
+                "kind": "gauge", "mean": values, "low": values, "high": values,
+            })  # fmt: skip
+        route.fulfill(response=answer, json=found)
+
+    one.context.route("**/history?*", with_temperatures)
+    page = one.sign_in("/")
+    page.get_by_role("img", name=re.compile("^Device temperatures: sda 50 °C, sdb 41 °C[.]")).wait_for()
+    page.get_by_role("img", name=re.compile("^Throughput: Read ")).wait_for()
+    assert one.faults() == []
+
+
+def test_a_dark_report_is_printed_on_white(window: Open) -> None:
+    """Browsers leave backgrounds out: what was printed was light grey on nothing, with all buttons."""
+    page = window(scheme="dark").sign_in("/reports")
+    page.get_by_role("table", name="Migrations").wait_for()
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("() => getComputedStyle(document.body).color") == "rgb(20, 24, 29)"
+    assert [b for b in page.locator("button, .button, nav").all() if b.is_visible()] == []
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen", color_scheme="dark")
+    assert page.evaluate("() => getComputedStyle(document.body).color") == "rgb(232, 234, 237)"
+
+
+def test_a_verification_says_what_it_found(site: Site, window: Open) -> None:
+    id_ = site.migrate("verified", io=None, small=8)
+    until(lambda: site.view(id_).state == "completed")
+    one = window()
+    page = one.sign_in(f"/migrations/{id_}")
+    page.get_by_role("button", name="Verify").click()
+    page.get_by_text(re.compile("^verified .* re-read, all as they were written$")).wait_for()
+    assert one.faults() == []
+    bad = next((site.home / "targets" / "verified").rglob("*.zip"))
+    bad.write_bytes(bytes(bad.stat().st_size))
+    page.get_by_role("button", name="Verify").click()
+    page.get_by_text(re.compile("^verified .*, 1 DIFFERENCE")).wait_for()
+    page.locator(".note.critical").filter(has_text=bad.name).wait_for()
+    assert one.faults() == []
 
 
 def test_a_rule_is_tried_made_fires_and_is_acknowledged(window: Open) -> None:
@@ -113,6 +196,25 @@ def test_a_dashboard_is_made_saved_and_there_after_a_reload(window: Open, tmp_pa
     page.get_by_label("Dashboard to import").set_input_files(tmp_path / "brought.json")
     page.get_by_role("button", name="Save").click()
     until(lambda: page.get_by_label("Shown").input_value() == "brought")
+
+
+@pytest.mark.parametrize("name", ["disks/night", "..", "a?b#c"])
+def test_a_dashboard_of_any_name_is_removed_and_comes_back(window: Open, name: str) -> None:
+    """A slash in its name kept it for ever: the path that removed it was another one."""
+    page = window().sign_in("/dashboards")
+    page.get_by_role("button", name="New").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("button", name="Save").click()
+    toasts = page.locator(".toasts")
+    toasts.get_by_text(f"{name} is saved").wait_for()
+    for _ in range(2):
+        page.get_by_role("button", name="Remove…").click()
+        page.get_by_role("dialog", name=f"Remove {name}?").get_by_role("button", name="Remove", exact=True).click()
+        toasts.get_by_text(f"{name} was removed").wait_for()
+        if _ == 0:
+            toasts.get_by_role("button", name="Undo").click()
+            toasts.get_by_text(f"{name} was removed").wait_for(state="detached")
+            until(lambda: page.get_by_label("Shown").input_value() == name)
 
 
 def test_two_migrations_are_compared(window: Open) -> None:

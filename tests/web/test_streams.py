@@ -15,6 +15,7 @@ import pytest
 from daemon import EmbeddedDaemon
 from gateway import BASE, Browser, RunningGateway
 from migmond_web.live import MAX_STREAMS_OF_SESSION
+from patience import until
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,22 @@ def test_what_came_while_nobody_listened_is_told_to_whoever_says_what_was_seen_l
         while event["data"]["type"] != "execution.created":
             event = again.next()
         assert event["data"]["execution"] == id_
+
+
+def test_who_comes_later_sees_what_a_verification_found(browser: Browser, tmp_path: Path) -> None:
+    """The event of it has no view, and the one that is kept for newcomers stayed as it was."""
+    source = tmp_path / "looked at"
+    source.mkdir()
+    (source / "file").write_text("content")
+    id_ = browser.migrate(source, "looked at")
+    with contextlib.closing(Stream(browser)) as first:
+        until(lambda: browser.ask("GET", f"/{id_}/view").json["state"] == "completed")
+        assert browser.ask("POST", f"/{id_}/verify", {}).status == 200
+        while (message := first.next())["kind"] != "event" or message["data"]["type"] != "execution.verified":
+            pass
+        with contextlib.closing(Stream(browser)) as second:
+            [view] = [v for v in second.next()["data"]["executions"] if v["id"] == id_]
+    assert view["verification"] == message["data"]["verification"]
 
 
 @pytest.mark.parametrize("since", ["x", "-1", "1.5", "9" * 30, "%D9%A3"])

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from daemon import ROOT
+from dashboard import module
+from migmond.cli.render.execution import amounts, verification
+from migmond.cli.render.text import clock
+from migmond.domain import api
 from migmond.domain.errors import InvalidInput
 from migmond.domain.units import parse_size, show_amount, show_duration, show_energy, show_number, show_rate, show_size
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-FORMAT = ROOT / "plugins" / "migmond_web" / "static" / "js" / "format.js"
 SHOWN = {"bytes": show_size, "rate": show_rate, "duration": show_duration, "number": show_number, "energy": show_energy}
 UNITS = ("", "bytes", "bytes per second", "per second", "seconds", "ratio", "celsius", "joules", "files")
 EDGES = (
@@ -33,17 +35,19 @@ EDGES = (
 @pytest.fixture(scope="module")
 def page(browser_process: Browser) -> Iterator[Page]:
     """A page with nothing but the module."""
-    context = browser_process.new_context()
-    one = context.new_page()
-    module = base64.b64encode(FORMAT.read_bytes()).decode()
-    one.evaluate("async (module) => { window.format = await import('data:text/javascript;base64,' + module); }", module)
-    yield one
-    context.close()
+    with module(browser_process, "format.js") as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def remarks(browser_process: Browser) -> Iterator[Page]:
+    with module(browser_process, "remarks.js") as one:
+        yield one
 
 
 def said(page: Page, calls: list[list[Any]]) -> list[Any]:
     """Return what the functions answer: each call is a name and its arguments."""
-    found: list[Any] = page.evaluate("(calls) => calls.map(([name, ...given]) => window.format[name](...given))", calls)
+    found: list[Any] = page.evaluate("(calls) => calls.map(([name, ...given]) => window.module[name](...given))", calls)
     return found
 
 
@@ -85,6 +89,38 @@ def test_measures_are_written_alike(page: Page, unit: str, *, per_second: bool) 
     expected = [show_amount(v, unit, per_second=per_second) for v in given]
     wrong = [(v, a, b) for v, a, b in zip(given, found, expected, strict=True) if a != b]
     assert wrong == []
+
+
+def test_how_much_is_there_is_told_alike(page: Page) -> None:
+    """What the target had already, and what is copied but not durable, were in the percentage but not beside it."""
+    chance = random.Random(11)
+    names = ("planned", "done", "failed", "skipped", "cancelled", "in_flight", "gone", "durable")
+    unknown: dict[str, Any] = {
+        "growing": False, "imperfect": 0, "percent_done": None, "bytes_per_s": None, "entries_per_s": None,
+        "seconds_elapsed": 0.0, "seconds_remaining": None, "eta_reason": "",
+    }  # fmt: skip
+    tallies: list[dict[str, Any]] = [
+        {name: api.TallyView(chance.randint(0, 9999), chance.randint(0, 1 << 45)) for name in names} for _ in range(50)
+    ]
+    told = [api.Progress(**unknown, **given) for given in tallies]
+    calls = [["settled", msgspec.to_builtins(p), of] for p in told for of in ("bytes", "entries")]
+    found = iter(said(page, calls))
+    shown = [(size, entries, p.planned) for p, size, entries in zip(told, found, found, strict=True)]
+    texts = [f"{show_size(s)} of {show_size(p.bytes)}, {n:,} of {p.entries:,} entries" for s, n, p in shown]
+    assert texts == [amounts(p) for p in told]
+
+
+@pytest.mark.parametrize("failure", ["", "the disk is gone"])
+@pytest.mark.parametrize("unreadable", [0, 1, 1200])
+@pytest.mark.parametrize("mismatches", [0, 1, 2000])
+@pytest.mark.parametrize(("checked", "unhashed"), [(0, 0), (1, 0), (3000, 1), (3000, 1500)])
+def test_what_a_verification_found_is_told_alike(
+    remarks: Page, checked: int, unhashed: int, mismatches: int, unreadable: int, failure: str
+) -> None:
+    """The page had a button that verifies, and never said what was found."""
+    at, looked_at = "2026-11-26T14:00:00+00:00", api.TallyView(checked, checked << 20)
+    view = api.VerificationView(at, looked_at, unhashed, mismatches, (), failure, unreadable)
+    assert said(remarks, [["verified", msgspec.to_builtins(view), clock(at)]]) == [verification(view)]
 
 
 def test_what_is_not_known_is_a_dash(page: Page) -> None:

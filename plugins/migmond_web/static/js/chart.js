@@ -3,11 +3,14 @@ import uPlot from "../vendor/uplot.js";
 import { html, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { DASH, measure, time } from "./format.js";
 import { save } from "./saving.js";
+import { apart, flat as bandless } from "./series.js";
 
 const sync = uPlot.sync("migmond");
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const DASHES = [[], [6, 4], [2, 3], [10, 3, 2, 3]];
 const KEPT = 2000;
+/** Of marks of one kind, px: closer, they are a wall before the lines. */
+const APART = 9;
 /** Of a band. */
 const EDGE = { show: true, stroke: "transparent", width: 0, points: { show: false } };
 /** Left and right of the time axis, px: what stands above a chart can keep to the same axis. */
@@ -20,24 +23,24 @@ const STEPS = {
 /** Of what there is no half of. */
 const WHOLE = [1, 2, 5].flatMap((n) => Array.from({ length: 12 }, (_, i) => n * 10 ** i)).sort((a, b) => a - b);
 const TIMES = [
-  [86400, "{DD}.{MM}.", null, null, null, null, null, null, 1],
-  [3600, "{HH}:{mm}", "\n{DD}.{MM}.", null, "\n{DD}.{MM}.", null, null, null, 1],
-  [60, "{HH}:{mm}", "\n{DD}.{MM}.", null, "\n{DD}.{MM}.", null, null, null, 1],
+  [86400, "{D} {MMM}", null, null, null, null, null, null, 1],
+  [3600, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
   [1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1],
 ];
 
 /**
  * series: [{name, mean, low, high, unit, perSecond, band}] over `xs` (seconds since the epoch), null where nothing is known;
  * of what `counts` there are no halves; what has a `band` is told with it in words as well. A new list of them is drawn: the same one is passed while nothing is new.
- * marks: [{at, text, kind}]. range: [from, to] or null; onRange is called with one, or null to go back to live.
+ * `titled` false: what is around it says its title already. marks: [{at, text, kind}]. range: [from, to] or null; onRange is called with one, or null to go back to live.
  */
-export function Chart({ title, xs, series, marks = [], range = null, onRange, height = 210 }) {
+export function Chart({ title, titled = true, xs, series, marks = [], range = null, onRange, height = 210 }) {
   const box = useRef(null), plot = useRef(null), told = useRef(marks);
   told.current = marks;
   const [table, setTable] = useState(false), [dark, setDark] = useState(0);
   const unit = series.length ? series[0].unit : "", per = series.length ? series[0].perSecond : false, counts = series[0]?.counts;
   const nothing = useMemo(() => series.every((s) => s.mean.every((v) => v === null)), [series]);
-  const flat = useMemo(() => series.every((s) => !s.band && s.mean.every((v, i) => s.low[i] === v && s.high[i] === v)), [series]); // no more than one sample a point: there is no band
+  const flat = series.every((s) => !s.band && bandless(s));
   const data = useMemo(() => [xs, ...series.flatMap((s) => (flat ? [s.mean] : [s.mean, s.low, s.high]))], [xs, series]);
   useEffect(() => {
     const redraw = () => setDark((n) => n + 1), media = matchMedia("(prefers-color-scheme: dark)");
@@ -86,7 +89,7 @@ export function Chart({ title, xs, series, marks = [], range = null, onRange, he
   };
   const png = () => plot.current && plot.current.ctx.canvas.toBlob((blob) => save(blob, `${title}.png`));
   return html`<figure class="in" aria-label=${title}>
-    <figcaption class="row"><strong>${title}</strong><ul class="legend">${series.map((s, i) => html`<li><i class="s${(i % 4) + 1}"></i>${s.name} <b>${measure(lastOf(s), s.unit, s.perSecond)}</b>${s.band && lastOf(s) !== null && html` (${bandOf(s, lastAt(s))})`}</li>`)}</ul>
+    <figcaption class="row">${titled && html`<strong>${title}</strong>`}<ul class="legend">${series.map((s, i) => html`<li><i class="s${(i % 4) + 1}"></i>${s.name} <b>${measure(lastOf(s), s.unit, s.perSecond)}</b>${s.band && lastOf(s) !== null && html` (${bandOf(s, lastAt(s))})`}</li>`)}</ul>
       <span class="row end">${range && html`<button class="plain" onClick=${() => onRange(null)}>Back to live</button>`}${!nothing && html`<button class="plain" aria-pressed=${table} onClick=${() => setTable(!table)}>${table ? "Chart" : "Table"}</button><button class="plain" onClick=${csv}>CSV</button>${!table && html`<button class="plain" onClick=${png}>PNG</button>`}`}</span></figcaption>
     ${table && !nothing ? html`<div class="scroll tall" tabindex="0" role="region" aria-label=${`All values of ${title}`}><table aria-label=${title}><thead><tr><th scope="col">Time</th>${series.map((s) => html`<th scope="col" class="num">${s.name}</th>${s.band && html`<th scope="col" class="num">80 %</th>`}`)}</tr></thead><tbody>${rowsOf(xs, series).map(([x, i]) => html`<tr key=${x}><td>${time(x)}</td>${series.map((s) => html`<td class="num">${measure(s.mean[i], s.unit, s.perSecond)}</td>${s.band && html`<td class="num">${bandOf(s, i)}</td>`}`)}</tr>`)}</tbody></table></div>` : html`<div class="chart" ref=${box} role="img" tabindex=${onRange ? "0" : undefined} onKeyDown=${keys} aria-label=${nothing ? `${title}: nothing was recorded in this time.` : `${title}: ${series.map((s) => `${s.name} ${measure(lastOf(s), s.unit, s.perSecond)}`).join(", ")}. The button Table shows all values.`}>${nothing && html`<p class="empty">Nothing was recorded in this time.</p>`}</div>`}
   </figure>`;
@@ -112,9 +115,9 @@ const rowsOf = (xs, series) => xs.map((x, i) => [x, i]).filter(([, i]) => series
 function drawMarks(u, marks, colours) {
   const { ctx, bbox } = u;
   ctx.save();
-  for (const mark of marks) {
-    const x = Math.round(u.valToPos(mark.at, "x", true));
-    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+  const at = (seconds) => Math.round(u.valToPos(seconds, "x", true)), { min, max } = u.scales.x;
+  for (const mark of apart(marks.filter((m) => m.at >= min && m.at <= max), at, APART * devicePixelRatio)) {
+    const x = at(mark.at);
     ctx.strokeStyle = colours[mark.kind] || colours.other;
     ctx.setLineDash([3, 3]);
     ctx.beginPath(); ctx.moveTo(x, bbox.top); ctx.lineTo(x, bbox.top + bbox.height); ctx.stroke();
@@ -125,24 +128,3 @@ function drawMarks(u, marks, colours) {
   }
   ctx.restore();
 }
-
-/** The answer of history.query as xs and series; `pick(curve)` returns a name, or null to leave it out. */
-export function curves(view, pick) {
-  if (!view) return { xs: [], series: [] };
-  const n = view.series.length ? view.series[0].mean.length : 0;
-  const xs = Array.from({ length: n }, (_, i) => view.first_s + i * view.step_s);
-  const series = view.series.map((c) => ({ name: pick(c), mean: c.mean, low: c.low, high: c.high, unit: c.unit, perSecond: c.kind === "counter" })).filter((s) => s.name !== null);
-  return { xs, series };
-}
-/** A series in another measure: `factor` times what it was; `as`: its unit, and whether that is per second. */
-export function scaled(s, factor, as) {
-  const of = (values) => values.map((v) => (v === null ? null : v * factor));
-  return { ...s, mean: of(s.mean), low: of(s.low), high: of(s.high), ...as };
-}
-/** Several series added up into one, e.g. the disks of a machine. */
-export function sum(name, parts) {
-  if (!parts.length) return null;
-  const add = (field) => parts[0][field].map((_, i) => { let total = null; for (const p of parts) if (p[field][i] !== null) total = (total ?? 0) + p[field][i]; return total; });
-  return { ...parts[0], name, mean: add("mean"), low: add("low"), high: add("high") };
-}
-export const mean = (name, parts) => { const s = sum(name, parts); if (!s) return null; const d = (a) => a.map((v) => (v === null ? null : v / parts.length)); return { ...s, mean: d(s.mean), low: d(s.low), high: d(s.high) }; };

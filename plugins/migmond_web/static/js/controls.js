@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useState } from "./lib.js";
 import { intervene, undo } from "./api.js";
 import { executions, may, usable } from "./store.js";
 import { Dialog, failed, later, toast } from "./parts.js";
-import { bytes, count, DASH, duration, mebibytes, NUMBER, rate } from "./format.js";
+import { bytes, count, DASH, duration, mebibytes, NUMBER, rate, settled } from "./format.js";
 
 const Browse = later("", () => import("./browse.js"));
 const CAN_PAUSE = ["running"], CAN_RESUME = ["paused", "drained", "failed", "completed_with_errors"];
@@ -48,7 +48,7 @@ export function Several({ of, type, onClose }) {
     onClose();
   };
   return html`<${Dialog} title=${`${type === "pause" ? "Pause" : "Resume"} ${of.length === 1 ? "1 migration" : `${of.length} migrations`}`} onClose=${onClose}><form onSubmit=${submit}>
-    <ul class="list">${of.map((v) => html`<li key=${v.id}>${v.name}<span class="sub">${v.state}; ${count(v.progress.planned.entries - v.progress.done.entries)} entries left</span></li>`)}</ul>
+    <ul class="list">${of.map((v) => html`<li key=${v.id}>${v.name}<span class="sub">${v.state}; ${count(Math.max(0, v.progress.planned.entries - settled(v.progress, "entries") - v.progress.failed.entries))} entries left</span></li>`)}</ul>
     <label class="field"><span>Reason (kept in the log)</span><input value=${reason} onInput=${(e) => setReason(e.target.value)} placeholder="optional" /></label>
     <footer><button type="button" onClick=${onClose}>Leave them</button><button class="main" disabled=${busy || !usable()}>${type === "pause" ? "Pause" : "Resume"} all</button></footer></form><//>`;
 }

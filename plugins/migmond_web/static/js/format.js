@@ -1,7 +1,7 @@
 /** Values as people read and write them: as migmond/domain/units.py has them (tests/web/test_units.py compares). Unknown is a dash, never 0. */
 export const DASH = "–";
-/** A pattern for fields: what is no number would travel as null, which is "no limit". */
-export const NUMBER = "\\s*[0-9]+(\\.[0-9]+)?\\s*";
+/** A pattern for fields: what is no number, or too large for one, would travel as null, which is "no limit". */
+export const NUMBER = "\\s*[0-9]{1,15}(\\.[0-9]{1,15})?\\s*";
 const unknown = (value) => value === null || value === undefined;
 
 /** With so many digits behind the point; what is in the midst between two, as many binary values are, becomes the even one. */
@@ -62,8 +62,10 @@ export function time(at, now = new Date()) {
 /** What is counted while it grows: whole seconds, which do not flicker, and never less than none. */
 export const age = (seconds) => (seconds < 59.5 ? `${Math.max(0, seconds).toFixed(0)} s` : duration(seconds));
 export const ago = (at, now = Date.now()) => `${age((now - new Date(at).getTime()) / 1000)} ago`;
-/** What has arrived of something, with what is on its way: what its percentage is of. */
-export const moved = (progress) => progress.done.bytes + progress.durable.bytes + progress.in_flight.bytes;
+/** What is at the target for good, what it had already among it. */
+export const there = ({ done, durable, skipped }, of) => done[of] + durable[of] + skipped[of];
+/** The same with what is on its way, without what vanished from the source: what a percentage is of. */
+export const settled = (p, of) => there(p, of) + p.in_flight[of] - (p.gone?.[of] ?? 0);
 /** A value with its unit, as metrics and reports have it: the one way for alerts, charts and tables. */
 export function measure(value, unit = "", perSecond = false) {
   if (unknown(value)) return DASH;

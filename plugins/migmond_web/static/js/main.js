@@ -43,6 +43,8 @@ const PAGES = [
   [/^\/sessions$/, "Sessions", () => import("./pages/sessions.js")],
   [/^\/migrations\/([^/]+)$/, "Migration", () => import("./pages/migration.js")],
 ];
+/** A part of a path; as it stands there when somebody cut it off in the midst of an escape. */
+function decoded(part) { try { return decodeURIComponent(part); } catch { return part; } }
 const pageAt = (path) => PAGES.find(([pattern]) => pattern.test(path));
 pageAt(address.peek().pathname)?.[2]().catch(() => {}); // it is told when it is shown; until then who is signed in is asked at the same time
 const NAV = [["/", "Overview"], ["/history", "History"], ["/alerts", "Alerts"], ["/dashboards", "Dashboards"], ["/reports", "Reports"], ["/start", "Start"]];
@@ -60,7 +62,7 @@ function Page() {
   if (!entry) return html`<h1>There is no such page</h1><p><a href="/">Overview</a></p>`;
   if (loaded?.entry !== entry) return html`<${Loading} />`;
   if (loaded.error) return html`<${Failure} error=${{ message: "this page could not be loaded", hint: "the gateway is away, or a newer one is there: try again" }} again=${() => host.reload()} />`;
-  return html`<${loaded.Page} key=${path} id=${decodeURIComponent(entry[0].exec(path)[1] || "")} />`;
+  return html`<${loaded.Page} key=${path} id=${decoded(entry[0].exec(path)[1] || "")} />`;
 }
 
 const THEMES = ["auto", "light", "dark"];
@@ -99,6 +101,8 @@ function App() {
 }
 
 theme(localStorage.getItem("theme") || "auto");
+addEventListener("beforeprint", () => theme("light")); // paper is
+addEventListener("afterprint", () => theme(localStorage.getItem("theme") || "auto"));
 const root = document.getElementById("app");
 if (root.hasAttribute("data-session")) connect(); // who has the cookie of a session is signed in, mostly: what is asked at the same time says whether
 root.replaceChildren();

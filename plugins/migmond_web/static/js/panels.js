@@ -3,7 +3,8 @@ import { html, useMemo } from "./lib.js";
 import { get, post } from "./api.js";
 import { executions } from "./store.js";
 import { Badge, Empty, Loaded, Named, Table, useBeat, useLoaded } from "./parts.js";
-import { Chart, curves } from "./chart.js";
+import { Chart } from "./chart.js";
+import { curves } from "./series.js";
 import { DASH, measure, percent, rate, time } from "./format.js";
 
 const LOOK_MS = 5000, MOST_DRAWN = 8, MOST_TOLD = 15, NO_MARKS = [];
@@ -22,7 +23,7 @@ export function Shown({ of }) {
 function Over({ of }) {
   const select = selectOf(of), found = useLoaded(() => post("/history", { select, span_s: of.span_s ?? 3600, points: 300 }), [JSON.stringify(select), of.span_s, useBeat(LOOK_MS)]);
   const drawn = useMemo(() => found.data && curves({ ...found.data, series: found.data.series.slice(0, MOST_DRAWN) }, (c) => `${c.metric.replace("migmond_", "")} ${Object.values(c.labels).join(" ")}`.slice(0, 50)), [found.data]);
-  return html`<${Loaded} of=${found}>${(d) => html`<${Chart} title=${of.title} xs=${drawn.xs} series=${drawn.series} marks=${NO_MARKS} />${d.series.length > MOST_DRAWN && html`<p class="in dim">${d.series.length - MOST_DRAWN} more series are not drawn; name labels to choose.</p>`}`}<//>`;
+  return html`<${Loaded} of=${found}>${(d) => html`<${Chart} title=${of.title} titled=${false} xs=${drawn.xs} series=${drawn.series} marks=${NO_MARKS} />${d.series.length > MOST_DRAWN && html`<p class="in dim">${d.series.length - MOST_DRAWN} more series are not drawn; name labels to choose.</p>`}`}<//>`;
 }
 
 /** The newest samples of what is selected, with the units of their metrics. */

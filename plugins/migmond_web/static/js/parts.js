@@ -1,7 +1,7 @@
 /** Pieces that every page uses. */
 import { html, signal, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { connection, now } from "./store.js";
-import { age, ago, tail, waysOf } from "./format.js";
+import { age, ago, DASH, tail, waysOf } from "./format.js";
 
 const KIND = {
   running: "good", completed: "good", firing: "critical", failed: "critical", critical: "critical", error: "critical",
@@ -59,7 +59,7 @@ function Row({ row, gone, told }) {
     if (c.by && before?.name === c.name && before.of === of) return before.cell;
     const shown = c.cell(row), text = typeof shown === "object" ? undefined : shown;
     if (text !== undefined && before?.name === c.name && before.text === text) return before.cell;
-    drawn.current[i] = { name: c.name, of, text, cell: html`<td class="${c.num ? "num" : ""} ${c.cls || ""}" data-label=${c.name || ""}><span>${shown}</span></td>` };
+    drawn.current[i] = { name: c.name, of, text, cell: html`<td class="${c.num ? "num" : ""} ${c.cls || ""} ${text === DASH ? "unknown" : ""}" data-label=${c.name || ""}><span>${shown}</span></td>` };
     return drawn.current[i].cell;
   });
   return html`<tr inert=${gone} class=${gone ? "gone" : ""}>${cells}</tr>`;

@@ -1,7 +1,8 @@
 /** What was measured of one migration: the chart that the address names or all of them, below what it was busy with. */
 import { html, useMemo, useRef } from "./lib.js";
 import { Choice, Loaded, useSeen } from "./parts.js";
-import { Chart, curves, scaled } from "./chart.js";
+import { Chart } from "./chart.js";
+import { curves, scaled } from "./series.js";
 import { phases } from "./phases.js";
 import { Strip } from "./strip.js";
 import { param, turn } from "./main.js";
@@ -9,7 +10,7 @@ import { Spans, useHistory, ZoomHint } from "./over.js";
 
 const VIEWS = [["throughput", "Throughput"], ["resources", "Resources"], ["errors", "Errors"], ["io", "I/O"], ["eta", "ETA"], ["movers", "Movers"], ["all", "All"]];
 const PREFIX = "migmond_execution_";
-const METRICS = ["bytes_total", "failed_entries_total", "cpu_seconds_total", "read_bytes_total", "written_bytes_total", "movers", "remaining_seconds", "remaining_low_seconds", "remaining_high_seconds"];
+const METRICS = ["bytes_total", "failed_entries_total", "cpu_seconds_total", "read_bytes_total", "written_bytes_total", "movers", "remaining_seconds", "remaining_low_seconds", "remaining_high_seconds"].map((m) => PREFIX + m);
 
 /** [title, series] by the name of the view, and the times of all of them. */
 function drawn(view) {
@@ -36,10 +37,9 @@ function runOf({ started_at: started, finished_at: finished }) {
 
 export default function Charts({ of: view, timeline }) {
   const id = view.id, asked = param("chart", "throughput"), which = VIEWS.some(([k]) => k === asked) ? asked : "throughput";
-  const select = useMemo(() => METRICS.map((m) => ({ metric: PREFIX + m, labels: { execution: id } })), [id]);
   const whole = useMemo(() => runOf(view), [view.started_at, view.finished_at]);
   const box = useRef(null), seen = useSeen(box);
-  const found = useHistory(select, { about: id, whole, seen }), now = useMemo(() => found.data && drawn(found.data), [found.data]);
+  const found = useHistory(METRICS, { about: id, whole, began: view.started_at ? new Date(view.started_at).getTime() / 1000 : null, seen }), now = useMemo(() => found.data && drawn(found.data), [found.data]);
   const course = useMemo(() => phases(timeline?.milestones || [], view.finished_at), [timeline, view.finished_at]);
   const shown = which === "all" ? VIEWS.map(([k]) => k).filter((k) => k !== "all") : [which];
   return html`<section class="panel" aria-label="Charts" ref=${box}><header><h2>Charts</h2><${Choice} label="Chart" options=${VIEWS} value=${which} onChange=${(v) => turn({ chart: v })} /><${Spans} whole=${whole} /><${ZoomHint} /></header>

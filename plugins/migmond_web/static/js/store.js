@@ -81,7 +81,7 @@ export function connect() {
       last = 0;
       if (e.code === 4401) { ended = true; me.value = null; return; }
       refused = opened ? 0 : refused + 1;
-      again(opened ? "the connection broke" : "the gateway does not answer");
+      again(e.reason || (opened ? "the connection broke" : "the gateway does not answer"));
     };
   };
   const seen = () => {
@@ -121,6 +121,8 @@ function hello({ executions: views, age_s }) {
 function event({ data, gap }) {
   if (gap) { disconnect(); connect(); return; }
   if (data.view) fresh.set(data.execution, data.view);
+  const known = fresh.get(data.execution) || executions.value.get(data.execution);
+  if (data.type === "execution.verified" && known) fresh.set(data.execution, { ...known, verification: data.verification });
   if (data.type === "execution.forgotten") fresh.set(data.execution, null);
   freshAt = Date.now();
   if (data.type === "execution.progress") { drawing ||= requestAnimationFrame(take); return; }

@@ -2,6 +2,7 @@
 import { html, useEffect, useRef, useState } from "./lib.js";
 import { GUTTER } from "./chart.js";
 import { phaseName } from "./phases.js";
+import { apart } from "./series.js";
 import { time } from "./format.js";
 
 const HIGH = 44, BAND = 18, APART = 9;
@@ -21,16 +22,6 @@ export function Strip({ phases: all, marks, range }) {
   const label = `Timeline: ${shown.map((p) => `${phaseName(p.name)} since ${time(p.from)}`).join(", ") || "nothing in this time"}; ${told.length} interventions, alerts and errors. The table Timeline lists all.`;
   return html`<div class="strip" ref=${box}>${width > 0 && html`<svg width=${width} height=${HIGH} role="img" aria-label=${label}>
     ${shown.map((p, i) => { const left = x(p.from), wide = Math.max(2, x(p.to ?? to) - left); return html`<g key=${i}><rect class=${`phase ${p.name === "paused" ? "paused" : p.to === null ? "now" : "done"}`} x=${left} y="0" width=${wide} height=${BAND} rx="2"><title>${`${phaseName(p.name)} ${time(p.from)} – ${p.to === null ? "now" : time(p.to)}`}</title></rect>${wide > 9 * phaseName(p.name).length && html`<text x=${left + 6} y=${BAND - 5}>${phaseName(p.name)}</text>`}</g>`; })}
-    ${apart(told, x).map((m, i) => html`<path key=${`m${i}`} class=${`mark ${m.kind}`} d=${`M${x(m.at) - 5} ${HIGH - 8} h10 l-5 -10 z`}><title>${`${time(m.at)} ${m.text}`}</title></path>`)}
+    ${apart(told, x, APART).map((m, i) => html`<path key=${`m${i}`} class=${`mark ${m.kind}`} d=${`M${x(m.at) - 5} ${HIGH - 8} h10 l-5 -10 z`}><title>${[m, ...m.more].map((one) => `${time(one.at)} ${one.text}`).join("\n")}</title></path>`)}
   </svg>`}</div>`;
-}
-/** Marks that would hide one another are one. */
-function apart(marks, x) {
-  const found = [];
-  for (const m of [...marks].sort((a, b) => a.at - b.at)) {
-    const last = found.at(-1);
-    if (last && last.kind === m.kind && x(m.at) - x(last.at) < APART) last.text += `\n${time(m.at)} ${m.text}`;
-    else found.push({ ...m });
-  }
-  return found;
 }

@@ -37,7 +37,7 @@ export default function Dashboards() {
       toast(`${dashboard.name}: look at it, then save it`);
     } catch (error) { failed({ message: `${given.name} cannot be used: ${error.message}` }); }
   };
-  const drop = () => remove(`/dashboards/${encodeURIComponent(kept.name)}`, {}).then(() => { toast(`${kept.name} was removed`, { text: "Undo", run: () => keep(kept) }); setDialog(null); turn({ name: null }); found.again(); }, failed);
+  const drop = () => remove("/dashboards", { name: kept.name }).then(() => { toast(`${kept.name} was removed`, { text: "Undo", run: () => keep(kept) }); setDialog(null); turn({ name: null }); found.again(); }, failed);
   const panels = shown?.panels || [];
   const focus = (i, what) => requestAnimationFrame(() => { // at an end there is no going on: then on the way back
     const at = (act) => document.querySelector(`[data-panel="${i}"] ${act}:enabled`);

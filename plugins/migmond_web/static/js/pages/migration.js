@@ -4,9 +4,10 @@ import { get, undo } from "../api.js";
 import { executions, happened, may, usable } from "../store.js";
 import { Ago, Badge, Bar, Choice, Empty, Failure, failed, later, Loaded, Panel, Table, Tile, toast, useAnswer, useBeat, useLoaded } from "../parts.js";
 import { phases } from "../phases.js";
-import { below, bytes, count, DASH, duration, moved, percent, rate, ratio, time, waysOf } from "../format.js";
+import { below, bytes, count, DASH, duration, percent, rate, ratio, settled, there, time, waysOf } from "../format.js";
 import { param, turn } from "../main.js";
 import { apply, CAN_STEER, Controls, Intervene } from "../controls.js";
+import { Remarks } from "../remarks.js";
 import { Left } from "./overview.js";
 
 const LOOK_MS = 3000, PAGE = 25;
@@ -45,28 +46,30 @@ function Known({ id }) {
   const alerts = around.data && (around.data.alerts?.alerts || []).filter((a) => a.execution === id && a.state === "firing");
   const view = known || (session.error?.status === 404 ? null : session.data?.execution);
   const over = ENDED.includes(view?.state), score = useScore(id, over, around.data?.scores);
+  useEffect(() => { if (view) document.title = `${view.name} · migmond`; }, [view?.name]);
   if (!view) return session.error ? html`<h1>Migration</h1><${Failure} error=${session.error} again=${session.again} /><p><a href="/history">History</a></p>` : html`<p class="empty" role="status">Loading …</p>`;
-  const live = !over;
+  const live = !over, why = view.why || (over && session.data?.execution.why) || ""; // how far a verification is, no event says
   const p = view.progress, s = session.data, rates = s?.performance?.rates;
   return html`<p><a href="/">Overview</a> / ${view.name}</p>
     <div class="row title"><h1>${view.name}</h1><${Badge} kind=${view.state} /><span class="dim">${waysOf(view)} · ${view.id.slice(0, 6)}</span><span class="row end"><${Controls} of=${view} cancel />${!live && html`<${Ending} of=${view} />`}</span></div>
-    ${view.why && html`<p class="note ${view.state === "failed" ? "critical" : view.holds.length ? "warning" : ""}">${view.why}</p>`}
+    ${why && html`<p class="note ${view.state === "failed" ? "critical" : view.holds.length || view.state === "completed_with_errors" ? "warning" : ""}">${why}</p>`}
+    <${Remarks} of=${view} rolledBack=${session.data?.execution.rolled_back} />
     <section class="panel" aria-label="Progress"><div class="in"><${Bar} tall value=${p.percent_done} label=${`done: ${percent(p.percent_done)}`} />
-      <p class="row"><strong>${p.percent_done === null ? "scanning" : percent(p.percent_done)}</strong><span>${bytes(moved(p))} of ${bytes(p.planned.bytes)}${p.growing ? " so far" : ""}</span><span>${count(p.done.entries + p.durable.entries)} of ${count(p.planned.entries)} entries</span>${live ? html`<span class="left">${p.seconds_remaining === null ? "" : "done in "}<${Left} of=${p} /></span>` : html`<span>took ${duration(p.seconds_elapsed)}, ended ${time(view.finished_at)}</span>`}</p>
+      <p class="row"><strong>${p.percent_done === null ? "scanning" : percent(p.percent_done)}</strong><span>${bytes(settled(p, "bytes"))} of ${bytes(p.planned.bytes)}${p.growing ? " so far" : ""}</span><span>${count(settled(p, "entries"))} of ${count(p.planned.entries)} entries</span>${live ? html`<span class="left">${p.seconds_remaining === null ? "" : "done in "}<${Left} of=${p} /></span>` : html`<span>took ${duration(p.seconds_elapsed)}, ended ${time(view.finished_at)}</span>`}</p>
       <${Steps} of=${view} timeline=${timeline.data} /></div></section>
     <div class="tiles">
       <${Tile} name=${live ? "Current throughput" : "Average throughput"} value=${rate(live ? p.bytes_per_s : p.seconds_elapsed > 0 ? p.done.bytes / p.seconds_elapsed : null)} more=${live && rates?.average ? `average ${rate(rates.average.bytes_per_s)}${s.peak_bytes_per_s ? `, peak ${rate(s.peak_bytes_per_s)}` : ""}` : ""} />
       <${Tile} name="Efficiency score" value=${score.value === null ? DASH : `${Math.round(score.value)} / 100`} more=${score.why} />
-      <${Tile} name="Entries" value=${live && p.entries_per_s !== null ? `${count(p.entries_per_s)}/s` : DASH} more=${`${count(p.skipped.entries)} skipped, ${count(p.in_flight.entries)} in flight`} />
+      <${Tile} name="Entries" value=${live && p.entries_per_s !== null ? `${count(p.entries_per_s)}/s` : DASH} more=${`${count(p.skipped.entries)} skipped, ${count(p.in_flight.entries)} to be made durable`} />
       <${Tile} name="Active alerts" value=${alerts ? count(alerts.length) : DASH} kind=${alerts?.length ? "warning" : ""} more=${alerts?.length ? html`${alerts[0].rule_name}, <${Ago} at=${alerts[0].fired_at} />` : ""} />
       <${Tile} name="Errors" value=${count(p.failed.entries)} kind=${p.failed.entries ? "critical" : ""} more=${p.failed.entries ? "their sources are untouched" : ""} />
       <${Tile} name="Movers" value=${count(view.movers.length)} more=${s ? `${s.resources.cpu_s === null ? "" : `CPU ${duration(s.resources.cpu_s)}, `}${bytes(s.resources.resident_bytes)} RAM` : ""} /></div>
     <${Charts} of=${view} timeline=${timeline.data} />
-    <div class="two">${s?.performance && html`<${Time} of=${view} time=${s.performance.time} />`}<${LargeFiles} of=${view} beat=${beat} live=${live} /></div>
-    <div class="two"><${Breakdown} of=${view} beat=${beat} /><${Batches} id=${view.id} beat=${beat} /></div>
+    <div class="two"><div>${s?.performance && html`<${Time} of=${view} time=${s.performance.time} />`}<${Breakdown} of=${view} beat=${beat} /></div>
+      <div><${LargeFiles} of=${view} beat=${beat} live=${live} /><${Batches} id=${view.id} beat=${beat} /><${Timeline} found=${timeline} /></div></div>
     <${Errors} of=${view} beat=${p.failed.entries} />
     <${Changes} of=${view} beat=${news} />
-    <div class="two"><${Timeline} found=${timeline} /><${Files} id=${view.id} beat=${beat} /></div>`;
+    <${Files} id=${view.id} beat=${beat} />`;
 }
 
 function Steps({ of, timeline }) {
@@ -117,12 +120,13 @@ function Breakdown({ of, beat }) {
   const name = (r) => (by === "type" ? r.type : by === "size" ? r.size : r.directory === null ? null : directory(r.directory)) ?? "the rest";
   return html`<${Panel} title="Breakdown" end=${html`<${Choice} label="Breakdown by" options=${[["type", "Type"], ["size", "Size"], ["directory", "Directory"]]} value=${by} onChange=${(v) => turn({ by: v })} />`}><${Loaded} of=${found}>${(d) => d.rows.length === 0 ? html`<${Empty}>${d.reason || "Nothing was found yet."}<//>` : html`<${Table} label=${`Progress by ${by}`} rows=${d.rows} keyOf=${name} columns=${[
     { name: by[0].toUpperCase() + by.slice(1), cls: "name", cell: name },
-    { name: "Progress", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
-    { name: "Done", num: true, cell: (r) => html`${count(r.done.entries + r.durable.entries)}<span class="sub">of ${count(r.planned.entries)}</span>` },
+    { name: "Durable", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
+    { name: "Done", num: true, cell: (r) => html`${count(there(r, "entries"))}<span class="sub">of ${count(r.planned.entries)}</span>` },
     { name: "Failed", num: true, cell: (r) => count(r.failed.entries) },
   ]} />`}<//><//>`;
 }
-const part = (r) => r.planned.bytes ? Math.min(100, (100 * (r.done.bytes + r.durable.bytes)) / r.planned.bytes) : r.planned.entries ? Math.min(100, (100 * (r.done.entries + r.durable.entries)) / r.planned.entries) : 100;
+/** How much of a part is at the target, durably; what was there already is. */
+const part = (r) => { const of = r.planned.bytes ? "bytes" : "entries"; return r.planned[of] ? Math.min(100, (100 * there(r, of)) / r.planned[of]) : 100; };
 
 function Batches({ id, beat }) {
   const found = useLoaded(() => get(`/${id}/batches`), [id, beat]);

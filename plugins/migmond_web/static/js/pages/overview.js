@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { alertNews, asOf, connection, executions, may, usable } from "../store.js";
 import { Ago, Badge, Bar, Empty, every, Failure, failed, later, Loading, Named, Panel, shared, Table, Tile, Ways } from "../parts.js";
-import { bytes, count, DASH, duration, measure, moved, percent, rate, ratio, waysOf } from "../format.js";
+import { bytes, count, DASH, duration, measure, percent, rate, ratio, settled, waysOf } from "../format.js";
 import { canBe, Controls, Several } from "../controls.js";
 
 const LIVE = ["created", "waiting", "running", "paused", "draining", "drained", "cancelling"];
@@ -35,7 +35,7 @@ function useMachine() {
   return { ...state, again: () => again((n) => n + 1) };
 }
 
-export const Progress = ({ of }) => html`<span class="wide"><${Bar} value=${of.percent_done} label=${`done: ${percent(of.percent_done)}`} /><span class="sub">${of.percent_done === null ? "scanning" : percent(of.percent_done)} · ${bytes(moved(of))} of ${bytes(of.planned.bytes)}${of.growing ? " so far" : ""}</span></span>`;
+export const Progress = ({ of }) => html`<span class="wide"><${Bar} value=${of.percent_done} label=${`done: ${percent(of.percent_done)}`} /><span class="sub">${of.percent_done === null ? "scanning" : percent(of.percent_done)} · ${bytes(settled(of, "bytes"))} of ${bytes(of.planned.bytes)}${of.growing ? " so far" : ""}</span></span>`;
 export const Left = ({ of }) => of.seconds_remaining === null ? html`${DASH}<span class="sub">${of.eta_reason}</span>` : html`${duration(of.seconds_remaining)}<span class="sub">${of.eta_low_s === null ? "" : `${duration(of.eta_low_s)} ${DASH} ${duration(of.eta_high_s)}`}</span>`;
 
 function Attention({ alerts, again }) {
@@ -78,14 +78,14 @@ export default function Overview() {
         { name: "Progress", cls: "full", cell: (v) => html`<${Progress} of=${v.progress} />` },
         { name: "Rate", num: true, cell: (v) => rate(v.progress.bytes_per_s) },
         { name: "ETA (80 %)", num: true, cls: "eta", cell: (v) => html`<${Left} of=${v.progress} />` },
-        { name: "Files", num: true, cell: (v) => html`${count(v.progress.done.entries)}<span class="sub">of ${count(v.progress.planned.entries)}</span>` },
+        { name: "Entries", num: true, cell: (v) => html`${count(settled(v.progress, "entries"))}<span class="sub">of ${count(v.progress.planned.entries)}</span>` },
         { name: "Errors", num: true, cell: (v) => count(v.progress.failed.entries) },
         { name: "Score", num: true, cell: (v) => scores[v.id] === undefined ? DASH : Math.round(100 * scores[v.id]) },
         { name: "Why", cls: "name", cell: (v) => v.why || DASH },
         { name: "", cls: "acts", by: (v) => v.state, cell: (v) => html`<${Controls} of=${v} />` },
       ]} />`}<//>
     ${system === null ? html`<p class="note">Nothing is known of the machine: no collector runs.</p>` : system === undefined ? html`<${Loading} />` : html`<div class="tiles">
-      <${Tile} name="Throughput" value=${rate(machine.rates.written)} more=${`read ${rate(machine.rates.read)}`} />
+      <${Tile} name="Disk throughput" value=${rate(machine.rates.written)} more=${`read ${rate(machine.rates.read)}`} />
       <${Tile} name="Busiest disk" value=${system.busiest_disk ? ratio(system.busiest_disk.value) : DASH} more=${system.busiest_disk?.of} kind=${system.busiest_disk?.value > 0.85 ? "warning" : ""} />
       <${Tile} name="CPU" value=${ratio(system.cpu_ratio)} />
       <${Tile} name="Memory" value=${bytes(system.memory_used_bytes)} more=${system.memory_size_bytes ? `of ${bytes(system.memory_size_bytes)}` : ""} />
