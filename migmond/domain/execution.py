@@ -7,7 +7,7 @@ import enum
 import msgspec
 
 from migmond.domain.file_system import FileSystemId
-from migmond.domain.hold import Hold
+from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.identity import Identity
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Plan
@@ -172,8 +172,18 @@ class Execution(msgspec.Struct, frozen=True):
     further: tuple[Destination, ...] = ()
 
     @property
+    def stopped_by(self) -> Hold | None:
+        """The hold that stops all of it: in a pause the first one, in a drain or a cancel an emergency alone."""
+        whole = [h for h in self.holds if h.selector.selects_all]
+        if self.state in (ExecutionState.DRAINING, ExecutionState.CANCELLING):
+            whole = [h for h in whole if h.reason is HoldReason.EMERGENCY]
+        elif self.state is not ExecutionState.PAUSED:
+            return None
+        return whole[0] if whole else None
+
+    @property
     def stands_still(self) -> bool:
         """Whether nothing begins because of holds: they cover all of it, or all that is left, as `reason` says then."""
-        if self.state is ExecutionState.PAUSED:
+        if self.state is ExecutionState.PAUSED or self.stopped_by is not None:
             return True
         return self.state is ExecutionState.RUNNING and bool(self.holds) and bool(self.reason)

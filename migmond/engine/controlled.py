@@ -54,8 +54,11 @@ class Controlled:
         elif held_whole(execution.holds):
             mode = Mode.PAUSE
         self._gate = Gate(mode)
+        self._gate.freeze(frozen=_is_emergency(execution))
         self._execution = execution
         self._suspending = False
+        self._at_work = trio.CancelScope()
+        """Around all that movers are asked; what is to be journaled is journaled nevertheless."""
         self._scope: Scope | None = None
         self._agenda: Agenda
         """There is one as long as there is a scope."""
@@ -222,7 +225,8 @@ class Controlled:
         self.lift(lambda h: h.reason is HoldReason.EMERGENCY, "lifted", "cancel")  # or it could not tidy up
 
     def suspend(self) -> None:
-        """The daemon stops: end at a safe boundary without a change of state; the next daemon goes on."""
+        """The daemon stops: end at a safe boundary without a change of state; the next daemon goes on. What is held is
+        cut off where it stands: to finish what it has in hand is what the hold is against."""
         self._suspending = True
         self._set_mode(Mode.DRAIN)
 
@@ -261,16 +265,18 @@ class Controlled:
 
     def _set_mode(self, mode: Mode) -> None:
         self._gate.set(mode)
+        self._gate.freeze(frozen=_is_emergency(self.execution))
         if self._scope is not None:
-            self._scope.crew.frozen = self._frozen
             self._scope.crew.mirror_control()
             self._scope.progress.set()
+        if self._suspending and self._stands_still:
+            self._at_work.cancel()
 
     @property
-    def _frozen(self) -> bool:
-        """Whether an emergency stops even what a drain or a cancel still has to do, which no pause does."""
-        emergency = [h for h in self.execution.holds if h.reason is HoldReason.EMERGENCY]
-        return self._gate.ending and held_whole(emergency)
+    def _stands_still(self) -> bool:
+        """Whether holds stop whatever movers have in hand."""
+        ending = self.execution.state in (ExecutionState.DRAINING, ExecutionState.CANCELLING)
+        return self._gate.frozen or (held_whole(self.execution.holds) and not ending)
 
     def _change(self, **fields: object) -> None:
         if self._scope is None:
@@ -314,6 +320,11 @@ class Controlled:
         self._surroundings.bus.publish(
             lambda i, at: HoldChanged(i, at, id_, hold.id, change, hold.reason.value, hold.note)
         )
+
+
+def _is_emergency(execution: Execution) -> bool:
+    """Whether even what a drain or a cancel still has to do is stopped, which no pause does."""
+    return held_whole([h for h in execution.holds if h.reason is HoldReason.EMERGENCY])
 
 
 def sentence(*parts: str) -> str:

@@ -30,6 +30,7 @@ FASTEST_TICK_S = 0.1
 KEEP_S = 30.0
 """How often what was seen of files and batches is journaled: what a killed daemon forgets at most."""
 _WORKING = frozenset({ExecutionState.RUNNING, ExecutionState.DRAINING, ExecutionState.CANCELLING})
+_ENDING = frozenset({ExecutionState.DRAINING, ExecutionState.CANCELLING})
 _STALLING = frozenset({Doing.SCANNING, Doing.COPYING, Doing.SYNCING, Doing.PUBLISHING, Doing.DELETING, Doing.VERIFYING})
 
 
@@ -62,9 +63,13 @@ class Observer:
         """
         scope, totals = self._scope, self._scope.account.totals
         estimate = self._with_forecast(self._pace.estimate(totals.planned, growing=totals.growing))
-        if scope.account.execution.stands_still:
-            paused = scope.account.execution.state is ExecutionState.PAUSED
-            estimate = type(estimate)(0.0, 0.0, None, "paused" if paused else "what is left is held")
+        execution = scope.account.execution
+        if execution.stands_still:
+            paused = execution.state is ExecutionState.PAUSED
+            why = "paused" if paused else "held" if execution.stopped_by is not None else "what is left is held"
+            estimate = Estimate(0.0, 0.0, None, why)
+        elif execution.state in _ENDING:  # what is left is not done
+            estimate = Estimate(estimate.bytes_per_s, estimate.entries_per_s, None, execution.state.value)
         done = None if totals.growing else max(self._percent, percent(totals.there, totals.planned))
         return Live(estimate, done, self.active_s, self._in_flight(), self._movers, self.note)
 
