@@ -42,6 +42,7 @@ class Controlled:
 
     Attributes:
         on_resized: called when another number of movers may be wanted.
+        closed: it only closes its books: what is asked of it now it would not hear.
 
     Args: see `Run`.
     """
@@ -57,6 +58,7 @@ class Controlled:
         self._gate.freeze(frozen=_is_emergency(execution))
         self._execution = execution
         self._suspending = False
+        self._undrained = False
         self._at_work = trio.CancelScope()
         """Around all that movers are asked; what is to be journaled is journaled nevertheless."""
         self._scope: Scope | None = None
@@ -67,6 +69,7 @@ class Controlled:
         self._hold_ends = HoldEnds()
         self._staffing: Staffing | None = None
         self.on_resized: Callable[[], None] = lambda: None
+        self.closed = False
 
     @property
     def execution(self) -> Execution:
@@ -215,8 +218,19 @@ class Controlled:
 
     def drain(self) -> None:
         """Start nothing more; end as DRAINED when what runs is done."""
+        self._undrained = False
         self._enter(ExecutionState.DRAINING)
         self._set_mode(Mode.DRAIN)
+
+    def take_back_drain(self) -> None:
+        """It runs on: what has begun to end ends at its boundary, and another run goes on from there (`goes_on`)."""
+        self._undrained = True
+        self._enter(ExecutionState.RUNNING)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another run is to follow this one at once."""
+        return self._undrained and self._gate.mode is Mode.DRAIN and not self._suspending
 
     def cancel(self) -> None:
         """Abandon what runs, clean up, end as CANCELLED."""
@@ -265,7 +279,7 @@ class Controlled:
 
     def _set_mode(self, mode: Mode) -> None:
         self._gate.set(mode)
-        self._gate.freeze(frozen=_is_emergency(self.execution))
+        self._gate.freeze(frozen=_is_emergency(self.execution) or (self.goes_on and held_whole(self.execution.holds)))
         if self._scope is not None:
             self._scope.crew.mirror_control()
             self._scope.progress.set()

@@ -197,6 +197,7 @@ class Run(Controlled):
             raise
         except* MigmondError as group:
             self._fail(why(group))
+        self.closed = True
         if self._untidied and not self._suspending:
             self._doubled = await cancel_rest(scope)
             note = f"nothing could be tidied up: {self._failure}; {_LEFT_THERE}{scope.id}-"
@@ -331,7 +332,7 @@ class Run(Controlled):
         await scope.ledger.settled()
 
     def _conclude(self, scope: Scope, remark: str) -> None:
-        if self._failure or self._suspending:
+        if self._failure or self._suspending or self.goes_on:
             return
         left = scope.leftovers.text()
         if self._gate.mode is Mode.CANCEL:

@@ -53,8 +53,12 @@ class Stopping(Changer):
         late: list[Execution] = []
         for execution in executions:
             now, run = self._roster.now(execution), self._roster.run_of(execution.id)
-            if run is not None and not run.ready.is_set():
-                late.append(now)  # nothing of it reads or writes yet
+            if (
+                run is not None
+                and (run.closed or not run.ready.is_set())
+                and now.state not in TERMINAL_EXECUTION_STATES
+            ):
+                late.append(now)  # nothing of it reads or writes yet, or any more
             elif run is not None and now.state not in TERMINAL_EXECUTION_STATES:
                 halted[now.id] = self._halt(run, ask)
             elif self._verifies(now):

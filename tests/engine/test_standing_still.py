@@ -1,4 +1,4 @@
-"""What a hold stops stays stopped, whatever else is asked of it: a drain, the end of the daemon."""
+"""What a hold stops stays stopped, whatever else is asked of it: a drain, the end of the daemon. Drains taken back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from migmond.domain.execution import Execution
 from migmond.domain.hold import HoldReason
 from migmond.domain.limits import Limits
 from migmond.domain.states import ExecutionState
+from migmond.domain.steering import Drain, Pause, Resume, Throttle
 from migmond.engine.settings import EngineSettings
 from migmond.engine.station import Station
 from migmond.wire.from_mover import Synced
 from oracle import differences
-from steering import running, texts_and_others
+from steering import change, journaled, running, texts_and_others
 
 SLOW = Limits(io_bytes_per_s=2 << 20)
 
@@ -123,3 +124,36 @@ async def test_the_end_of_the_daemon_finishes_nothing_of_what_is_held(tmp_path: 
         await lab.engine.cancel(lab.engine.find(execution.id), "ana", "")
         assert (await lab.ended(execution)).state is ExecutionState.CANCELLED
     assert [d for d in differences(source, target) if "large" not in d] == []
+
+
+async def test_a_drain_is_taken_back_by_a_resume(tmp_path: Path) -> None:
+    """`drain` offers that as its undo, and it was refused for as long as it drained."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    for name in ("a", "b", "c"):
+        (source / name).write_bytes(random.Random(1).randbytes(1 << 20) * 4)
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await running(lab, source, target, limits=SLOW)
+        record = await change(lab, execution, Drain())
+        assert record.undo == f"migmon resume {execution.id[:6]}"
+        back = await change(lab, execution, Resume())
+        assert (back.before, back.after) == ("draining", "running")
+        assert (await journaled(lab, execution)).state is ExecutionState.RUNNING  # a crash would find it so
+        first = lab.engine.run_of(execution.id)
+        held = await change(lab, execution, Pause())  # though the first run still ends
+        await trio.sleep(0.1)
+        before = moved(lab, execution)
+        await trio.sleep(0.3)
+        assert moved(lab, execution) == before
+        assert lab.engine.find(execution.id).state is ExecutionState.PAUSED
+        await lab.engine.undoing.undo(held.id, "ana", "")
+        await lab.until(lambda: lab.engine.run_of(execution.id) not in (None, first))
+        again = await change(lab, execution, Drain())
+        assert (await lab.ended(execution)).state is ExecutionState.DRAINED
+        assert again.before == "running"
+        await lab.engine.resume(lab.engine.find(execution.id), "ana", "")
+        await change(lab, execution, Throttle(io_bytes_per_s=None))
+        done = await lab.ended(execution)
+        assert done.state is ExecutionState.COMPLETED
+        assert done.totals.done.entries == 4
+    assert differences(source, target) == []
