@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine_harness import Laboratory, laboratory
+from engine_harness import Laboratory, laboratory, plan
 from migmond.domain.execution import Execution
 from migmond.domain.hold import HoldReason
 from migmond.domain.limits import Limits
@@ -157,3 +157,17 @@ async def test_a_drain_is_taken_back_by_a_resume(tmp_path: Path) -> None:
         assert done.state is ExecutionState.COMPLETED
         assert done.totals.done.entries == 4
     assert differences(source, target) == []
+
+
+async def test_what_begins_while_all_is_stopped_is_stopped_as_well(tmp_path: Path) -> None:
+    """It had changed since it was looked at, being no longer what it was when it had not begun, and went on."""
+    source = texts_and_others(tmp_path / "source")
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        first = await running(lab, source, tmp_path / "first")
+        second = await lab.start(plan(source, tmp_path / "second", limits=SLOW))
+        run = lab.engine.run_of(second.id)
+        assert run is not None
+        assert not run.ready.is_set()
+        stopped = await lab.engine.stopping.stop_all(lab.engine.all(), "root", "smoke")
+        assert {s.execution.id for s in stopped} == {first.id, second.id}
+        assert run.execution.state is ExecutionState.PAUSED

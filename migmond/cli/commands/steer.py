@@ -82,9 +82,7 @@ def resume(state: State, /, id_: str, **values: Any) -> None:
             return
         view = client.call("execution.resume", api.ReasonParams(id_, state.reason), api.ExecutionView)
     if view.state == ExecutionState.DRAINING:
-        _done(
-            state, view, f"nothing stops it any more; it drains as before: migmon resume {view.id[:6]} takes that back"
-        )
+        _done(state, view, "nothing stops it any more; it drains as before (resume it once more to take that back)")
         return
     _done(state, view, "goes on", f"migmon pause {view.id[:6]}")
 
