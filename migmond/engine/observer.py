@@ -40,10 +40,14 @@ class Observer:
     Args:
         expire: lifts holds whose time is over.
         schedule: puts the timetable into force.
+        held_back: whether some entries are held, so that it cannot end before somebody lifts that.
     """
 
-    def __init__(self, scope: Scope, expire: Callable[[], None], schedule: Schedule) -> None:
+    def __init__(
+        self, scope: Scope, expire: Callable[[], None], schedule: Schedule, held_back: Callable[[], bool]
+    ) -> None:
         self._scope = scope
+        self._held_back = held_back
         self._expire = expire
         self._schedule = schedule
         self._pace = Pace()
@@ -70,6 +74,8 @@ class Observer:
             estimate = Estimate(0.0, 0.0, None, why)
         elif execution.state in _ENDING:  # what is left is not done
             estimate = Estimate(estimate.bytes_per_s, estimate.entries_per_s, None, execution.state.value)
+        elif self._held_back():
+            estimate = Estimate(estimate.bytes_per_s, estimate.entries_per_s, None, "some of it is held")
         done = None if totals.growing else max(self._percent, percent(totals.there, totals.planned))
         return Live(estimate, done, self.active_s, self._in_flight(), self._movers, self.note)
 

@@ -110,7 +110,9 @@ def undo_effect(now: Execution, id_: str, undone: Action | None, pace: Pace, bef
     elif isinstance(undone, StandingAction):
         there = msgspec.structs.replace(then, holds=now.holds)
         tell = tell if selector_of_action(undone) is not None else phrases(undone, now, there, pace)
-        eta = Eta(None, "known when it is so")
+        eta = eta_with(undone, now, there, None, pace, None)
+        if isinstance(undone, Skip):
+            eta = Eta(None, "what was skipped is to be done as well")
     return _effect(*tell, pace, eta, None, ())
 
 

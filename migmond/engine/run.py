@@ -169,7 +169,8 @@ class Run(Controlled):
         scope.crew = Crew(pool, self._execution.identity, opening, self._gate, handler, limit, scope.now)
         scope.crew.most_entries = batch_entries_of(self._execution.standing)
         scope.crew.roots = len(scope.plan.sources) * (1 + len(self._execution.further))
-        self._observer = Observer(scope, self._expire, Schedule(scope, self.pause, self.lift, self.steered))
+        schedule, agenda = Schedule(scope, self.pause, self.lift, self.steered), self._agenda
+        self._observer = Observer(scope, self._expire, schedule, lambda: agenda.holds_back)
         space, selector = SpaceWatch(scope, self._hold_for, self._observer, opening), scope.plan.selector
         make = functools.partial(Scanner, scope, opening, space)  # compiles the plan's patterns
         long = takes_long(selector.include, selector.exclude)

@@ -76,6 +76,8 @@ class Steering(Changer):
                 return await self._answer_of(earlier, execution)
             now, run = self._roster.now(execution), self._roster.run_of(execution.id)
             self._check(ask, now)
+            if isinstance(ask.action, RetryAction):
+                await self._roster.journaled(now)  # what failed a moment ago is looked for in the journal
             picked = await picked_by(self._surroundings, now, run, ask.action)
             effect = effect_of(ask.action, now, picked, pace_of(now, run, self._surroundings), ask.for_s)
             seen: Seen | None = None
