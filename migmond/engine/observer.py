@@ -61,7 +61,8 @@ class Observer:
 
     @property
     def live(self) -> Live:
-        """What a client sees beyond the journal: rates and movers as of the last tick, what is in flight as of now.
+        """What a client sees beyond the journal: rates as of the last tick, what movers do as well, unless one has come
+        or gone since; what is in flight as of now.
 
         Totals are as of now as well: what was in flight a quarter of a second ago may be among what is done.
         """
@@ -132,10 +133,18 @@ class Observer:
         scope = self._scope
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._learn)
+            nursery.start_soon(self._keep_up)
             while True:
                 self._schedule.look()  # here only: the last tick is when it ends, which no pause is to come into
                 self.tick()
                 await trio.sleep(min(TICK_S, max(FASTEST_TICK_S, scope.surroundings.bus.fastest_s)))
+
+    async def _keep_up(self) -> None:
+        """Who has more movers come, or fewer, sees them come and go at once."""
+        crew = self._scope.crew
+        while True:
+            await crew.changed.mark().wait()
+            self._look(self._scope.now())
 
     async def _learn(self) -> None:
         while True:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trio
 
 from engine_harness import laboratory
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import TaskState
-from migmond.domain.steering import Level, Pause, Prioritise, Retry
+from migmond.domain.steering import Level, Pause, Prioritise, Retry, Workers
 from migmond.engine.recording import Ask
 from migmond.engine.settings import EngineSettings
 from steering import TEXTS, cancelled, change, running, texts_and_others
@@ -62,4 +63,24 @@ async def test_no_end_is_promised_while_some_of_it_is_held(tmp_path: Path, sourc
         effect, _ = await lab.engine.undoing.undo(first.id, "ana", "")
         assert effect.eta_before_s is not None
         assert effect.eta_after_s == effect.eta_before_s  # as it said when the order was changed
+        await cancelled(lab, execution)
+
+
+async def test_movers_are_seen_to_come_and_go_at_once(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked for more saw them up to a quarter of a second late, with the next tick."""
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await running(lab, source, tmp_path / "target")
+
+        def seen() -> int:
+            return len(lab.engine.view(lab.engine.find(execution.id)).movers)
+
+        await lab.until(lambda: seen() == 1)
+        monkeypatch.setattr("migmond.engine.observer.TICK_S", 3600)
+        await trio.sleep(0.3)  # the last tick is over
+        more = await change(lab, execution, Workers(3))
+        await lab.until(lambda: seen() == 3, timeout_s=20)
+        await lab.engine.undoing.undo(more.id, "ana", "")
+        await lab.until(lambda: seen() == 1, timeout_s=20)
         await cancelled(lab, execution)
