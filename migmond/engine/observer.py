@@ -52,6 +52,7 @@ class Observer:
         self._schedule = schedule
         self._pace = Pace()
         self._percent = 0.0
+        self._skipped = 0
         self._active_before_s = scope.account.execution.active_s
         self._active_s = 0.0
         self._last_look = self._kept_at = scope.now()
@@ -172,6 +173,9 @@ class Observer:
             settled = totals.settled.plus(in_flight.entries, in_flight.bytes)
             self._pace.observe(now, settled)
             self.forecasting.tick(self.active_s, settled, totals, self._workers, scope.limiter.allowance.bytes_per_s)
+        if totals.skipped.entries < self._skipped:  # what was skipped is to be done again: there is less of it, truly
+            self._percent = 0.0
+        self._skipped = totals.skipped.entries
         if not totals.growing:
             flying = totals.there.plus(in_flight.entries, in_flight.bytes)
             self._percent = max(self._percent, percent(flying, totals.planned))

@@ -10,7 +10,7 @@ import trio
 from engine_harness import laboratory
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.states import TaskState
-from migmond.domain.steering import Level, Pause, Prioritise, Retry, Workers
+from migmond.domain.steering import Level, Pause, Prioritise, Retry, Skip, Throttle, Workers
 from migmond.engine.recording import Ask
 from migmond.engine.settings import EngineSettings
 from steering import TEXTS, cancelled, change, running, texts_and_others
@@ -83,4 +83,21 @@ async def test_movers_are_seen_to_come_and_go_at_once(
         await lab.until(lambda: seen() == 3, timeout_s=20)
         await lab.engine.undoing.undo(more.id, "ana", "")
         await lab.until(lambda: seen() == 1, timeout_s=20)
+        await cancelled(lab, execution)
+
+
+async def test_what_is_brought_back_is_not_done(tmp_path: Path, source: Path) -> None:
+    """The highest percentage that there ever was stayed, though a skip that counted was taken back."""
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await running(lab, source, tmp_path / "target")
+
+        def percent() -> float:
+            return lab.engine.view(lab.engine.find(execution.id)).progress.percent_done or 0.0
+
+        await change(lab, execution, Throttle(io_ops_per_s=5.0))
+        before = percent()
+        skipped = await change(lab, execution, Skip(TEXTS))
+        await lab.until(lambda: percent() > before + 20)
+        await lab.engine.undoing.undo(skipped.id, "ana", "")
+        await lab.until(lambda: percent() < before + 10)
         await cancelled(lab, execution)
