@@ -9,6 +9,10 @@ from typing import Any
 import click
 
 
+class ReaderGone(Exception):
+    """Whoever read our output has left. Click would make an exit code of the BrokenPipeError."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are `module:attribute`, by name.
 
@@ -32,9 +36,17 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError as e:  # of --help
+            raise ReaderGone from e
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError as e:
+            raise ReaderGone from e
         except click.UsageError as e:
             if e.ctx is None and ctx.invoked_subcommand is not None:  # click's parser does not say whose option it was
                 command = self.get_command(ctx, ctx.invoked_subcommand)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 
 import click
 
 import migmond
 from migmond.cli.exits import Exit, complain, fail
-from migmond.cli.lazy import LazyGroup
+from migmond.cli.lazy import LazyGroup, ReaderGone
 from migmond.cli.parse import global_options
 from migmond.cli.state import State
 from migmond.client.errors import ClientError
@@ -88,11 +89,15 @@ def main() -> None:
             _run(State())
         finally:
             sys.stdout.flush()
+    except (BrokenPipeError, ReaderGone):
+        # Ended as any other program is that writes to nobody (`migmon show ID | head`), and as quietly. Not from the
+        # beginning: a daemon that goes away in the middle of a question closes a socket, which is told.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
     except OSError as e:
         # The interpreter would try to flush what is left once more, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(e, BrokenPipeError):  # the reader of our output left: there is nothing to say
-            complain(f"{e.strerror}: {e.filename}" if e.filename else f"cannot write the output: {e.strerror}")
+        complain(f"{e.strerror}: {e.filename}" if e.filename else f"cannot write the output: {e.strerror}")
         sys.exit(Exit.FAILED)
 
 
@@ -106,6 +111,8 @@ def _run(state: State) -> None:
         sys.exit(Exit.USAGE)
     except click.UsageError as e:
         where = f"{e.ctx.command_path} --help" if e.ctx is not None else "migmon --help"
+        if isinstance(e, click.MissingParameter) and e.param is not None and e.param.name == "id_":
+            where = f"migmon ls lists migrations; {where}"
         complain(" ".join(e.format_message().split()), where)
         sys.exit(Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):

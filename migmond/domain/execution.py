@@ -7,7 +7,7 @@ import enum
 import msgspec
 
 from migmond.domain.file_system import FileSystemId
-from migmond.domain.hold import Hold
+from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.identity import Identity
 from migmond.domain.limits import Limits
 from migmond.domain.plan import Plan
@@ -61,6 +61,8 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
     """Of the skipped entries, those that vanished from the source before they were copied."""
     durable: Tally = Tally()
     """Copied for good, while their sources are still to be deleted. Not of an execution that only removes."""
+    left_out: Tally = Tally()
+    """Of the skipped entries, those that somebody had skipped: they may be brought back."""
 
     @property
     def settled(self) -> Tally:
@@ -77,7 +79,12 @@ class Totals(msgspec.Struct, frozen=True, array_like=True):
         """What rates are told by: what was brought, with the entries that need not be. All else that is settled is so
         all at once, and no byte of it was moved: what failed, was cancelled or skipped would be the best rate of the
         run."""
-        return self.brought.plus(self.skipped.entries, 0)
+        return self.brought.plus(self.skipped.entries - self.left_out.entries, 0)
+
+    @property
+    def given_up(self) -> Tally:
+        """What is settled and tells nothing of how long the rest takes."""
+        return _sum(self.failed, self.cancelled, self.left_out)
 
     @property
     def handled(self) -> Tally:
@@ -192,8 +199,18 @@ class Execution(msgspec.Struct, frozen=True):
     further: tuple[Destination, ...] = ()
 
     @property
+    def stopped_by(self) -> Hold | None:
+        """The hold that stops all of it: in a pause the first one, in a drain or a cancel an emergency alone."""
+        whole = [h for h in self.holds if h.selector.selects_all]
+        if self.state in (ExecutionState.DRAINING, ExecutionState.CANCELLING):
+            whole = [h for h in whole if h.reason is HoldReason.EMERGENCY]
+        elif self.state is not ExecutionState.PAUSED:
+            return None
+        return whole[0] if whole else None
+
+    @property
     def stands_still(self) -> bool:
         """Whether nothing begins because of holds: they cover all of it, or all that is left, as `reason` says then."""
-        if self.state is ExecutionState.PAUSED:
+        if self.state is ExecutionState.PAUSED or self.stopped_by is not None:
             return True
         return self.state is ExecutionState.RUNNING and bool(self.holds) and bool(self.reason)

@@ -26,7 +26,7 @@ class ExecutionState(enum.StrEnum):
     PAUSED = "paused"
     """A hold covers everything; movers keep their place."""
     DRAINING = "draining"
-    """Finishes what runs, starts nothing."""
+    """Finishes what runs, starts nothing; `resume` takes that back."""
     DRAINED = "drained"
     """Stopped at a safe boundary; `resume` goes on."""
     CANCELLING = "cancelling"
@@ -98,7 +98,7 @@ EXECUTION_TRANSITIONS: Mapping[ExecutionState, frozenset[ExecutionState]] = {
     _E.WAITING: frozenset({_E.RUNNING, _E.DRAINED, _E.CANCELLING, _E.CANCELLED, _E.FAILED}),
     _E.RUNNING: frozenset({_E.PAUSED, _E.DRAINING, _E.CANCELLING, _E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED}),
     _E.PAUSED: frozenset({_E.RUNNING, _E.DRAINING, _E.CANCELLING, _E.FAILED}),
-    _E.DRAINING: frozenset({_E.DRAINED, _E.CANCELLING, _E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED}),
+    _E.DRAINING: frozenset({_E.RUNNING, _E.DRAINED, _E.CANCELLING, _E.COMPLETED, _E.COMPLETED_WITH_ERRORS, _E.FAILED}),
     _E.DRAINED: frozenset({_E.RUNNING, _E.WAITING, _E.CANCELLING}),
     _E.CANCELLING: frozenset({_E.CANCELLED, _E.FAILED}),
     _E.COMPLETED: frozenset(),

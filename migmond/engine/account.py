@@ -33,6 +33,10 @@ _TALLY_OF = {
     TaskState.CANCELLED: "cancelled",
     TaskState.DURABLE: "durable",
 }
+_TOLD_APART = {Outcome.SOURCE_GONE: "gone", Outcome.LEFT_OUT: "left_out"}
+"""Of the skipped entries."""
+_NEW = frozenset({"durable", "left_out"})
+"""Older versions did not keep these: there may be less of them than is taken away."""
 
 
 class Account:
@@ -142,6 +146,7 @@ class Account:
             self._set_totals(planned=self.totals.planned.plus(0, -lost), failed=totals.failed.plus(0, -lost))
         elif old.outcome is Outcome.LEFT_OUT:
             self._set_totals(planned=self.totals.planned.plus(0, -lost), skipped=totals.skipped.plus(0, -lost))
+            self._add("left_out", 0, -lost)
 
     def scanned(self, *, complete: bool) -> None:
         self._set_totals(growing=not complete)
@@ -174,8 +179,8 @@ class Account:
             self._add(field, 1, task_bytes(task))
             if left is not None:
                 self._add(left, -1, -task_bytes(task))
-            if state is _SKIPPED and outcome is Outcome.SOURCE_GONE:
-                self._add("gone", 1, task_bytes(task))
+            if state is _SKIPPED and outcome in _TOLD_APART:
+                self._add(_TOLD_APART[outcome], 1, task_bytes(task))
         was = before is _DURABLE and task.lost is not _NOTHING
         now = lost is not _NOTHING and (state is _DONE or state is _DURABLE)
         if was is not now:
@@ -246,6 +251,7 @@ class Account:
         advance(TASK_TRANSITIONS, task.state, TaskState.PENDING)
         self._counts.bring_back(task)
         self._add("skipped", -1, -task_bytes(task))
+        self._add("left_out", -1, -task_bytes(task))
 
     def leave_out(self, directory: Task) -> TaskResult:
         """A directory that the plan's selector picked nothing in: like all that it leaves out, it does not count."""
@@ -300,7 +306,8 @@ class Account:
         fields: dict[str, object] = {"imperfect": totals.imperfect + uncounted.pop("imperfect", (0, 0))[0]}
         for field, (entries, size_bytes) in uncounted.items():
             tally: Tally = getattr(totals, field)
-            fields[field] = tally.plus(entries, size_bytes)
+            sum_ = tally.plus(entries, size_bytes)
+            fields[field] = Tally(max(0, sum_.entries), max(0, sum_.bytes)) if field in _NEW else sum_
         self._execution = msgspec.structs.replace(self._execution, totals=msgspec.structs.replace(totals, **fields))
 
     def _set_totals(self, **fields: object) -> None:

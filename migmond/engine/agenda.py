@@ -24,6 +24,7 @@ from migmond.engine.scope import Scope
 from migmond.engine.sieve import Sieve, compiled
 from migmond.planning.line import Line
 from migmond.planning.standing import order_of
+from migmond.wire.slots import Control
 
 TAKEN = 1000
 """Entries that are taken from the line at once: half a second of small files, which go back when anything changes."""
@@ -229,6 +230,14 @@ class Agenda:
         self._with_movers &= parked
         counted = sum(number in ready and self._line.blocked(number) for number in parked)
         self._say_held(self._line.held(followers=followers) + len(parked) - counted)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether anything waits for a hold on some entries to go, as far as they were looked at."""
+        if all(h.selector.selects_all for h in self._scope.account.execution.holds):
+            return False
+        waits = Control.PAUSE in self._scope.crew.told.values()
+        return waits or any(self._line.held(followers=followers) for followers in (False, True))
 
     def _all_known(self, *, followers: bool) -> bool:
         """Whether every rule in force was evaluated over all there is, and nothing is left to be skipped."""

@@ -183,13 +183,17 @@ class Commits:
 
         def journaled() -> None:
             if publish is not None:
-                scope.nursery.start_soon(station.send, publish)
+                scope.nursery.start_soon(self._publish, station, publish)
             self._deleter.add(deletable, published_ns)
             scope.progress.set()
 
         if changes:
             scope.ledger.record(changes, journaled)
         scope.progress.set()
+
+    async def _publish(self, station: Station, publish: Publish) -> None:
+        await self._scope.gate.thawed()
+        await station.send(publish)
 
     def _meet_all(self, group: Group, failures: tuple[ItemFault, ...], *, standing: bool = False) -> None:
         """`standing`: their copies have their names, and whoever takes the tasks up again looks at these first. So have

@@ -42,6 +42,7 @@ class Controlled:
 
     Attributes:
         on_resized: called when another number of movers may be wanted.
+        closed: it only closes its books: what is asked of it now it would not hear.
 
     Args: see `Run`.
     """
@@ -54,8 +55,12 @@ class Controlled:
         elif held_whole(execution.holds):
             mode = Mode.PAUSE
         self._gate = Gate(mode)
+        self._gate.freeze(frozen=_is_emergency(execution))
         self._execution = execution
         self._suspending = False
+        self._undrained = False
+        self._at_work = trio.CancelScope()
+        """Around all that movers are asked; what is to be journaled is journaled nevertheless."""
         self._scope: Scope | None = None
         self._agenda: Agenda
         """There is one as long as there is a scope."""
@@ -64,6 +69,7 @@ class Controlled:
         self._hold_ends = HoldEnds()
         self._staffing: Staffing | None = None
         self.on_resized: Callable[[], None] = lambda: None
+        self.closed = False
 
     @property
     def execution(self) -> Execution:
@@ -212,8 +218,19 @@ class Controlled:
 
     def drain(self) -> None:
         """Start nothing more; end as DRAINED when what runs is done."""
+        self._undrained = False
         self._enter(ExecutionState.DRAINING)
         self._set_mode(Mode.DRAIN)
+
+    def take_back_drain(self) -> None:
+        """It runs on: what has begun to end ends at its boundary, and another run goes on from there (`goes_on`)."""
+        self._undrained = True
+        self._enter(ExecutionState.RUNNING)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another run is to follow this one at once."""
+        return self._undrained and self._gate.mode is Mode.DRAIN and not self._suspending
 
     def cancel(self) -> None:
         """Abandon what runs, clean up, end as CANCELLED."""
@@ -222,7 +239,8 @@ class Controlled:
         self.lift(lambda h: h.reason is HoldReason.EMERGENCY, "lifted", "cancel")  # or it could not tidy up
 
     def suspend(self) -> None:
-        """The daemon stops: end at a safe boundary without a change of state; the next daemon goes on."""
+        """The daemon stops: end at a safe boundary without a change of state; the next daemon goes on. What is held is
+        cut off where it stands: to finish what it has in hand is what the hold is against."""
         self._suspending = True
         self._set_mode(Mode.DRAIN)
 
@@ -261,16 +279,18 @@ class Controlled:
 
     def _set_mode(self, mode: Mode) -> None:
         self._gate.set(mode)
+        self._gate.freeze(frozen=_is_emergency(self.execution) or (self.goes_on and held_whole(self.execution.holds)))
         if self._scope is not None:
-            self._scope.crew.frozen = self._frozen
             self._scope.crew.mirror_control()
             self._scope.progress.set()
+        if self._suspending and self._stands_still:
+            self._at_work.cancel()
 
     @property
-    def _frozen(self) -> bool:
-        """Whether an emergency stops even what a drain or a cancel still has to do, which no pause does."""
-        emergency = [h for h in self.execution.holds if h.reason is HoldReason.EMERGENCY]
-        return self._gate.ending and held_whole(emergency)
+    def _stands_still(self) -> bool:
+        """Whether holds stop whatever movers have in hand."""
+        ending = self.execution.state in (ExecutionState.DRAINING, ExecutionState.CANCELLING)
+        return self._gate.frozen or (held_whole(self.execution.holds) and not ending)
 
     def _change(self, **fields: object) -> None:
         if self._scope is None:
@@ -314,6 +334,11 @@ class Controlled:
         self._surroundings.bus.publish(
             lambda i, at: HoldChanged(i, at, id_, hold.id, change, hold.reason.value, hold.note)
         )
+
+
+def _is_emergency(execution: Execution) -> bool:
+    """Whether even what a drain or a cancel still has to do is stopped, which no pause does."""
+    return held_whole([h for h in execution.holds if h.reason is HoldReason.EMERGENCY])
 
 
 def sentence(*parts: str) -> str:

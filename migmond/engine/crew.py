@@ -91,8 +91,6 @@ class Crew:
         """Of movers that wait with a file."""
         self.roots = 0
         """How many every mover has to have opened; what it was told to open at first may be more."""
-        self.frozen = False
-        """Nothing may be read or written, whatever the gate says: also what a drain or a cancel still has to do."""
         self.most_entries: int | None = None
         """That somebody allows a batch; None for any number."""
         self._staffed: set[int] = set()
@@ -223,7 +221,7 @@ class Crew:
         """What everybody is told, unless this one is told to wait with a file, or to give it up: as soon as nothing
         more begins, files that are held are given up as well. One that is to leave waits as well: told to drain, it
         would go on with its file."""
-        if self.frozen:
+        if self._gate.frozen:
             return Control.PAUSE
         if process.slot in self.told and self._gate.mode is not Mode.PAUSE:
             return Control.ABANDON if self._gate.ending else self.told[process.slot]

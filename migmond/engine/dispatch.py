@@ -190,6 +190,8 @@ class Dispatcher:
                 self._agenda.put_back(waiting.popleft())
 
     async def _flush(self) -> None:
+        if self._scope.gate.frozen:
+            return
         for station in list(self._scope.crew.stations.values()):
             if station.flight.wants_flush:
                 station.flight.flushing = True

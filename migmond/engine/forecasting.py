@@ -120,7 +120,7 @@ class Forecasting:
                 snapshot = b""
         if not snapshot:
             transport = "network" if "network" in (source.kind, target.kind) else "local"
-            planned = totals.planned
+            planned = _wanted(totals)
             shape = Shape(planned.entries, planned.bytes, source.kind, target.kind, transport, workers)
             self._predictor = Predictor(shape, history)
 
@@ -138,7 +138,7 @@ class Forecasting:
 
         Args:
             active_s: seconds of work.
-            settled: what is in flight included.
+            settled: what is settled or durable, and what is in flight.
             workers: that were asked for.
             limit: bytes per second.
         """
@@ -154,8 +154,9 @@ class Forecasting:
         if self._workers and (workers, limit) != (self._workers, self._limit):
             self._last_action_s = active_s
         self._workers, self._limit = workers, limit
-        planned = totals.planned
-        tick = Tick(active_s, settled.entries, settled.bytes, workers, limit, planned.entries, planned.bytes)
+        gone, planned = totals.given_up, _wanted(totals)
+        done = settled.plus(-gone.entries, -gone.bytes)
+        tick = Tick(active_s, done.entries, done.bytes, workers, limit, planned.entries, planned.bytes)
         change = self._predictor.tick(tick, growing=totals.growing)
         if change is not None:
             self.changes = [*self.changes[-9:], change]
@@ -252,3 +253,9 @@ async def begin(scope: Scope, forecasting: Forecasting) -> None:
         own = next((r.forecast for r in page if r.key == scope.key and r.target.identity == target.identity), own)
     workers = crew_size(scope.account.execution, scope.surroundings.settings, scope.around.scheduled.workers)
     forecasting.begin(scope.account.totals, source, target, others, workers, own)
+
+
+def _wanted(totals: Totals) -> Tally:
+    """What is planned but for what is given up: that went all at once, which is no speed, and there is less to do."""
+    gone = totals.given_up
+    return totals.planned.plus(-gone.entries, -gone.bytes)

@@ -30,10 +30,16 @@ CONTROL_OF = {
 
 
 class Gate:
-    """Holds the mode. DRAIN and CANCEL are final for one scope; CANCEL overrides DRAIN."""
+    """Holds the mode. DRAIN and CANCEL are final for one scope; CANCEL overrides DRAIN.
+
+    Attributes:
+        frozen: an emergency: whatever the mode, nothing begins that reads or writes. What a drain or a cancel still has
+            to do waits as well, and so does the commit of what is copied.
+    """
 
     def __init__(self, mode: Mode) -> None:
         self.mode = mode
+        self.frozen = False
         self.changed = Pulse()
 
     def set(self, mode: Mode) -> None:
@@ -43,13 +49,23 @@ class Gate:
         self.mode = mode
         self.changed.set()
 
+    def freeze(self, *, frozen: bool) -> None:
+        if frozen != self.frozen:
+            self.frozen = frozen
+            self.changed.set()
+
     @property
     def ending(self) -> bool:
         return self.mode in (Mode.DRAIN, Mode.CANCEL)
 
+    async def thawed(self) -> None:
+        """Wait while an emergency stops everything."""
+        while self.frozen:
+            await self.changed.wait()
+
     async def passed(self) -> bool:
-        """Wait while paused; return True to go on, False when the scope is ending."""
-        while self.mode is Mode.PAUSE:
+        """Wait while paused or frozen; return True to go on, False when the scope is ending."""
+        while self.mode is Mode.PAUSE or self.frozen:
             await self.changed.wait()
         return self.mode is Mode.RUN
 

@@ -32,6 +32,7 @@ FASTEST_TICK_S = 0.1
 KEEP_S = 30.0
 """How often what was seen of files and batches is journaled: what a killed daemon forgets at most."""
 _WORKING = frozenset({ExecutionState.RUNNING, ExecutionState.DRAINING, ExecutionState.CANCELLING})
+_ENDING = frozenset({ExecutionState.DRAINING, ExecutionState.CANCELLING})
 _STALLING = frozenset({Doing.SCANNING, Doing.COPYING, Doing.SYNCING, Doing.PUBLISHING, Doing.DELETING, Doing.VERIFYING})
 
 
@@ -41,14 +42,19 @@ class Observer:
     Args:
         expire: lifts holds whose time is over.
         schedule: puts the timetable into force.
+        held_back: whether some entries are held, so that it cannot end before somebody lifts that.
     """
 
-    def __init__(self, scope: Scope, expire: Callable[[], None], schedule: Schedule) -> None:
+    def __init__(
+        self, scope: Scope, expire: Callable[[], None], schedule: Schedule, held_back: Callable[[], bool]
+    ) -> None:
         self._scope = scope
+        self._held_back = held_back
         self._expire = expire
         self._schedule = schedule
         self._pace = Pace()
         self._percent = 0.0
+        self._left_out = 0
         self._active_before_s = scope.account.execution.active_s
         self._active_s = 0.0
         self._last_look = self._kept_at = scope.now()
@@ -58,15 +64,22 @@ class Observer:
 
     @property
     def live(self) -> Live:
-        """What a client sees beyond the journal: rates and movers as of the last tick, what is in flight as of now.
+        """What a client sees beyond the journal: rates as of the last tick, what movers do as well, unless one has come
+        or gone since; what is in flight as of now.
 
         Totals are as of now as well: what was in flight a quarter of a second ago may be among what is done.
         """
         scope, totals = self._scope, self._scope.account.totals
         estimate = self._with_forecast(self._pace.estimate(totals.planned, growing=totals.growing))
-        if scope.account.execution.stands_still:
-            paused = scope.account.execution.state is ExecutionState.PAUSED
-            estimate = type(estimate)(0.0, 0.0, None, "paused" if paused else "what is left is held")
+        execution = scope.account.execution
+        if execution.stands_still:
+            paused = execution.state is ExecutionState.PAUSED
+            why = "paused" if paused else "held" if execution.stopped_by is not None else "what is left is held"
+            estimate = Estimate(0.0, 0.0, None, why)
+        elif execution.state in _ENDING:  # what is left is not done
+            estimate = Estimate(estimate.bytes_per_s, estimate.entries_per_s, None, execution.state.value)
+        elif self._held_back():
+            estimate = Estimate(estimate.bytes_per_s, estimate.entries_per_s, None, "some of it is held")
         done = None if totals.growing else max(self._percent, percent(totals.there, totals.planned))
         return Live(estimate, done, self.active_s, self._in_flight(), self._movers, self.note)
 
@@ -124,10 +137,18 @@ class Observer:
         scope = self._scope
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._learn)
+            nursery.start_soon(self._keep_up)
             while True:
                 self._schedule.look()  # here only: the last tick is when it ends, which no pause is to come into
                 self.tick()
                 await trio.sleep(min(TICK_S, max(FASTEST_TICK_S, scope.surroundings.bus.fastest_s)))
+
+    async def _keep_up(self) -> None:
+        """Who has more movers come, or fewer, sees them come and go at once."""
+        crew = self._scope.crew
+        while True:
+            await crew.changed.mark().wait()
+            self._look(self._scope.now())
 
     async def _learn(self) -> None:
         while True:
@@ -152,9 +173,13 @@ class Observer:
         in_flight = self._in_flight()
         totals = scope.account.totals
         if working:
-            handled = totals.handled.plus(in_flight.entries, in_flight.bytes)
-            self._pace.observe(now, handled, totals.paced.plus(in_flight.entries, in_flight.bytes))
-            self.forecasting.tick(self.active_s, handled, totals, self._workers, scope.limiter.allowance.bytes_per_s)
+            flown = in_flight.entries, in_flight.bytes
+            self._pace.observe(now, totals.handled.plus(*flown), totals.paced.plus(*flown))
+            rate = scope.limiter.allowance.bytes_per_s
+            self.forecasting.tick(self.active_s, totals.handled.plus(*flown), totals, self._workers, rate)
+        if totals.left_out.entries < self._left_out:  # what was skipped is to be done again: there is less of it, truly
+            self._percent = 0.0
+        self._left_out = totals.left_out.entries
         if not totals.growing:
             flying = totals.there.plus(in_flight.entries, in_flight.bytes)
             self._percent = max(self._percent, percent(flying, totals.planned))

@@ -10,13 +10,17 @@ import trio
 
 from migmond.domain.errors import MoverError
 from migmond.domain.identity import Identity
+from migmond.domain.mover_slots import FIRST_SLOT
 from migmond.engine.process import MoverProcess, start_mover
 from migmond.engine.pulse import Pulse
 
 SOON_S = 0.02
-"""Spares are started so long after the last mover has ended: what it did is told first."""
-QUIET_S = 5.0
-"""Or when nobody has wanted a mover for so long: whoever began something wants the CPU now."""
+"""Spares are started so long after the last mover has ended: what it did is told first. As soon when what is at work
+has been so for long: whoever was given a mover, to change something, may change it again."""
+YOUNG_S = 2.0
+"""What began less long ago may be over soon, and wants the CPU now."""
+EACH_S = 1.0
+"""So far apart they are started meanwhile, one at a time: each takes 80 ms of a core."""
 LONGEST_PAUSE_S = 60.0
 """Between tries when they cannot be started, or die again and again."""
 
@@ -34,6 +38,8 @@ class MoverPool:
         self._nursery: trio.Nursery | None = None
         self._watched = 0
         """Movers that live, those in `_ready` included."""
+        self._begun_at = -math.inf
+        """When a migration, or whatever else works on one, was given its first mover."""
         self._failures = 0
         """Spares in a row that could not be started, or died while they waited."""
         self._changed = Pulse()
@@ -52,6 +58,8 @@ class MoverPool:
                 errno=errno.EPERM,
                 hint="only a daemon that runs as root can move other users' files",
             )
+        if slot == FIRST_SLOT:
+            self._begun_at = trio.current_time()
         process = self._take()
         if process is None:
             self._changed.set()  # before it takes its time
@@ -94,12 +102,18 @@ class MoverPool:
         if len(self._ready) >= self._spare:
             return math.inf
         if self._failures:
-            return min(LONGEST_PAUSE_S, QUIET_S * 2.0 ** min(self._failures, 10))
-        return SOON_S if self._watched == len(self._ready) else QUIET_S
+            return min(LONGEST_PAUSE_S, EACH_S * 2.0 ** min(self._failures, 10))
+        return EACH_S if self._young else SOON_S
+
+    @property
+    def _young(self) -> bool:
+        """Whether something at work has begun lately."""
+        return self._watched > len(self._ready) and trio.current_time() - self._begun_at < YOUNG_S
 
     async def _fill(self) -> None:
         changed = self._changed.mark()
-        while len(self._ready) < self._spare and not changed.is_set():
+        most = len(self._ready) + 1 if self._young else self._spare
+        while len(self._ready) < most and not changed.is_set():
             try:
                 process = await start_mover()
             except MoverError:  # told to whoever wants one, if it lasts

@@ -110,7 +110,10 @@ def undo_effect(now: Execution, id_: str, undone: Action | None, pace: Pace, bef
     elif isinstance(undone, StandingAction):
         there = msgspec.structs.replace(then, holds=now.holds)
         tell = tell if selector_of_action(undone) is not None else phrases(undone, now, there, pace)
-        eta = Eta(None, "known when it is so")
+        eta = eta_with(undone, now, there, None, pace, None)
+        if isinstance(undone, Skip | Route):
+            again = "what was skipped is to be done as well" if isinstance(undone, Skip) else "known when it goes there"
+            eta = Eta(None, again)
     return _effect(*tell, pace, eta, None, ())
 
 

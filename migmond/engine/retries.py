@@ -35,6 +35,7 @@ class Retries(Changer):
         """
         run = await self._roster.controllable(execution)
         now = self._roster.now(execution)
+        await self._roster.journaled(now)
         picked = await picked_by(self._surroundings, now, run, ask.action)  # again: others may have tried them
         assert picked is not None
         if not picked.failed:

@@ -111,15 +111,18 @@ class Roster:
         Raises:
             NotFound: it was forgotten meanwhile: what is put now would bring it back without its entries.
         """
-        run = self._runs.get(execution.id)
-        if run is None:
-            if execution.id not in self._executions:
-                raise NotFound(f"{execution.name} was forgotten meanwhile", hint="migmon ls lists what there is")
-            return None
-        await run.ready.wait()
-        if run.execution.state in TERMINAL_EXECUTION_STATES:
-            await run.finished.wait()  # it only closes its books: what is asked of it now, it would not hear
-        return None if run.finished.is_set() else run
+        ended: Run | None = None
+        while (run := self._runs.get(execution.id)) not in (None, ended):
+            assert run is not None
+            await run.ready.wait()
+            if run.closed or run.execution.state in TERMINAL_EXECUTION_STATES:
+                await run.finished.wait()
+            if not run.finished.is_set():
+                return run
+            ended = run  # another one may go on from there
+        if execution.id not in self._executions:
+            raise NotFound(f"{execution.name} was forgotten meanwhile", hint="migmon ls lists what there is")
+        return None
 
     async def journaled(self, execution: Execution) -> None:
         """Wait until what was changed about `execution` is durable: who was told so may rely on it after a crash."""
@@ -166,8 +169,11 @@ class Roster:
         finally:
             self._executions[execution_id] = run.execution
             if self._runs.get(execution_id) is run:
-                del self._runs[execution_id]
-                self.turns.end(execution_id)
+                if run.goes_on and run.execution.state in LIVE_EXECUTION_STATES:
+                    self.launch(Run(self._surroundings, run.execution, resumed=True))
+                else:
+                    del self._runs[execution_id]
+                    self.turns.end(execution_id)
             self._look_back(run)
 
     def _look_back(self, run: Run) -> None:

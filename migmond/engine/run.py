@@ -173,9 +173,9 @@ class Run(Controlled):
         limit, pool = self._surroundings.settings.restart_limit, self._surroundings.pool
         scope.crew = Crew(pool, self._execution.identity, opening, self._gate, handler, limit, scope.now)
         scope.crew.most_entries = batch_entries_of(self._execution.standing)
-        scope.crew.frozen = self._frozen
         scope.crew.roots = len(scope.plan.sources) * (1 + len(self._execution.further))
-        self._observer = Observer(scope, self._expire, Schedule(scope, self.pause, self.lift, self.steered))
+        schedule, agenda = Schedule(scope, self.pause, self.lift, self.steered), self._agenda
+        self._observer = Observer(scope, self._expire, schedule, lambda: agenda.holds_back)
         space, selector = SpaceWatch(scope, self._hold_for, self._observer, opening), scope.plan.selector
         make = functools.partial(Scanner, scope, opening, space)  # compiles the plan's patterns
         long = takes_long(selector.include, selector.exclude)
@@ -197,11 +197,13 @@ class Run(Controlled):
     async def _guarded(self, scope: Scope) -> None:
         """Do the work; an error that no single task is to blame for fails the execution, not the daemon."""
         try:
-            await self._work(scope)
+            with self._at_work:
+                await self._work(scope)
         except* JournalError:
             raise
         except* MigmondError as group:
             self._fail(why(group))
+        self.closed = True
         if self._untidied and not self._suspending:
             self._doubled = await cancel_rest(scope)
             note = f"nothing could be tidied up: {self._failure}; {_LEFT_THERE}{scope.id}-"
@@ -307,7 +309,7 @@ class Run(Controlled):
                 cancel_scope.cancel()
             if self._gate.mode is Mode.CANCEL:
                 await trio.sleep(CANCEL_GRACE_S)
-                if not scope.crew.frozen:
+                if not self._gate.frozen:
                     hanging.kill()
                 continue
             await mark.wait()
@@ -338,7 +340,7 @@ class Run(Controlled):
         await scope.ledger.settled()
 
     def _conclude(self, scope: Scope, remark: str) -> None:
-        if self._failure or self._suspending:
+        if self._failure or self._suspending or self.goes_on:
             return
         left = scope.leftovers.text()
         if self._gate.mode is Mode.CANCEL:
@@ -379,6 +381,7 @@ class Run(Controlled):
             scope.nursery.start_soon(begin, scope, self._observer.forecasting)
             scope.nursery.start_soon(find_disks, scope)
         if scope.orphans:
+            await self._gate.thawed()
             await self._commits.settle(station)
         pid, slot = station.process.pid, station.slot
         self._surroundings.bus.publish(lambda i, at: MoverStarted(i, at, scope.id, slot, pid))

@@ -46,6 +46,8 @@ class Staffing:
     async def _let_go(self, station: Station) -> None:
         """What is copied but not durable is made so first: nobody needs to settle anything after it."""
         if station.flight.wants_flush:
+            if self._scope.gate.frozen:
+                return
             station.flight.flushing = True
             await station.send(Flush())
         elif not station.busy and station.leaving:

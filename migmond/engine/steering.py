@@ -76,6 +76,8 @@ class Steering(Changer):
                 return await self._answer_of(earlier, execution)
             now, run = self._roster.now(execution), self._roster.run_of(execution.id)
             self._check(ask, now)
+            if isinstance(ask.action, RetryAction):
+                await self._roster.journaled(now)  # what failed a moment ago is looked for in the journal
             picked = await picked_by(self._surroundings, now, run, ask.action)
             effect = effect_of(ask.action, now, picked, pace_of(now, run, self._surroundings), ask.for_s)
             seen: Seen | None = None
@@ -197,6 +199,7 @@ class Steering(Changer):
         selector, run = ask.action.selector, await self._roster.controllable(execution)
         now = self._roster.now(execution)
         verifier = self._verifications.of(now.id)
+        draining = run is not None and now.state is ExecutionState.DRAINING
         lifted = [h for h in now.holds if selector.selects_all or h.selector == selector]
         if not selector.selects_all and not lifted:
             raise Conflict(
@@ -210,13 +213,16 @@ class Steering(Changer):
             if not verifier.held:
                 self._verifications.refuse_while_verified(now)
             verifier.go_on()
-        elif not lifted:
+        elif not lifted and not (draining and selector.selects_all):
             raise _nothing_to_resume(now, self._roster.turns.why(now.id), running=run is not None)
         record = self._recording.made(now, ask, None)
         overs = self._records.over(stops | {h.intervention for h in lifted}, ask.author, record.at)
         self._records.add(record, lasting=False)
         if run is not None:
+            stopped = now.stopped_by is not None  # by an emergency: a drain that it stopped goes on draining
             run.lift(lambda h: h in lifted, "lifted", ask.author)
+            if draining and selector.selects_all and not stopped:
+                run.take_back_drain()
             record = msgspec.structs.replace(record, after=run.execution.state.value)
             run.record([*overs, record])
             await self._roster.journaled(now)
@@ -289,8 +295,6 @@ class Steering(Changer):
 
 
 def _nothing_to_resume(now: Execution, waits: str, *, running: bool) -> Conflict:
-    if now.state is ExecutionState.DRAINING:
-        return Conflict(f"{now.name} is draining", hint=f"resume it when it has: migmon watch {now.id[:6]}")
     if running:
         return Conflict(f"{now.name} is not paused: it is {now.state}")
     if now.waiting_since is not None:

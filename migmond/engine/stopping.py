@@ -50,13 +50,14 @@ class Stopping(Changer):
         """
         ask = Ask(Pause(), author, reason, automatic=automatic)
         halted: dict[str, Intervention] = {}
-        late: list[Execution] = []
+        late: set[str] = set()
         for execution in executions:
             now, run = self._roster.now(execution), self._roster.run_of(execution.id)
-            if run is not None and not run.ready.is_set():
-                late.append(now)  # nothing of it reads or writes yet
-            elif run is not None and now.state not in TERMINAL_EXECUTION_STATES:
-                halted[now.id] = self._halt(run, ask)
+            if run is not None and now.state not in TERMINAL_EXECUTION_STATES:
+                if run.closed or not run.ready.is_set():
+                    late.add(now.id)  # nothing of it reads or writes any more, or yet
+                else:
+                    halted[now.id] = self._halt(run, ask)
             elif self._verifies(now):
                 halted[now.id] = self._halt_verification(now, ask)
         began = self._surroundings.clock.monotonic()
@@ -64,7 +65,7 @@ class Stopping(Changer):
             now = self._roster.now(execution)
             if now.id in halted:
                 await self._journaled(now, halted[now.id])
-            elif now in late or (self._roster.run_of(now.id) is None and now.state in LIVE_EXECUTION_STATES):
+            elif now.id in late or (self._roster.run_of(now.id) is None and now.state in LIVE_EXECUTION_STATES):
                 record = await self._hold_back(now, ask)
                 if record is not None:
                     halted[now.id] = record

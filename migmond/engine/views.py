@@ -14,7 +14,7 @@ from migmond.domain.entry import Lost
 from migmond.domain.error_api import CauseView, ErrorGroup, FigureView
 from migmond.domain.execution import Execution, Tally, Verification
 from migmond.domain.fault import SALVAGED, Fault
-from migmond.domain.hold import Hold
+from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.intervention import Intervention
 from migmond.domain.journal import FaultGroup
 from migmond.domain.names import to_text
@@ -104,10 +104,10 @@ def _sources_text(sources: tuple[Source, ...]) -> tuple[str, ...]:
 
 
 def _why(execution: Execution, live: Live | None) -> str:
-    if execution.state is ExecutionState.PAUSED and execution.holds:
-        first = next((h for h in execution.holds if h.selector.selects_all), execution.holds[0])
-        text = f"paused by {first.author}" if first.reason.value == "user" else f"held: {first.reason.value}"
-        return f"{text}: {first.note}" if first.note else text
+    hold = execution.stopped_by
+    if hold is not None:
+        text = f"paused by {hold.author}" if hold.reason is HoldReason.USER else f"held: {hold.reason.value}"
+        return f"{text}: {hold.note}" if hold.note else text
     if live is not None:
         hung = [m for m in live.movers if m.stalled_s is not None]
         if hung:

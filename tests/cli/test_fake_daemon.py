@@ -464,7 +464,9 @@ def test_a_reader_that_leaves_is_not_told_off(migmon: Migmon) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "wb") as gone:
-        assert migmon("ls", stdout=gone).stderr == ""
+        for arguments in (["ls"], ["show", "media"], ["ls", "--json"], ["--help"], ["ls", "--help"]):
+            done = migmon(*arguments, stdout=gone)
+            assert (done.stderr, done.returncode) == ("", -signal.SIGPIPE)  # as cat and ls end
 
 
 def test_an_old_terminal_gets_what_it_can_show(migmon: Migmon) -> None:
@@ -587,4 +589,17 @@ def test_up_in_a_path_is_what_the_kernel_makes_of_it(tmp_path: Path) -> None:
     assert [(s["plan"]["sources"][0]["path"], s["plan"]["destination"]) for s in starts] == [
         (f"{tmp_path}/tree", f"{real}/real/copy"),
         (f"{real}/tree", f"{real}/y"),
+    ]
+
+
+def test_what_lacks_is_told_with_what_to_do_next(migmon: Migmon, tmp_path: Path) -> None:
+    for command in ("pause", "retry", "show"):
+        done = migmon(command)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[1] == f"hint: migmon ls lists migrations; migmon {command} --help"
+    done = migmon("receipt", "--check", str(tmp_path / "nofile"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"error: No such file or directory: {tmp_path}/nofile",
+        "hint: migmon receipt ID -o FILE writes one, --check FILE reads it",
     ]

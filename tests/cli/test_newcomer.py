@@ -254,7 +254,7 @@ def test_what_drains_is_not_said_to_go_on(tmp_path: Path) -> None:
     with running(tmp_path, {"execution.resume": always(execution(state="draining"))}) as migmon:
         done = migmon("resume", "media")
     assert done.returncode == 0
-    assert "it still drains: migmon watch 8f3a1c" in done.stdout
+    assert "it drains as before (resume it once more" in done.stdout
     assert "goes on" not in done.stdout
     assert "Undo" not in done.stderr
 

@@ -13,6 +13,7 @@ from migmond.cli.render.execution import details, listing, live_lines, summary, 
 from migmond.cli.render.machine import Transfer, machine_line, transfer
 from migmond.cli.render.monitoring import session_lines, why_lines
 from migmond.cli.render.other import error_lines, task_lines
+from migmond.cli.render.steering import undo_line
 from migmond.cli.render.text import bar, cells, eta_text, fit, painted, percent_text, printable, printable_json, table
 from migmond.domain import api
 from migmond.domain.analysis import (
@@ -32,6 +33,7 @@ from migmond.domain.analysis import (
 )
 from migmond.domain.error_api import ErrorGroup, ErrorGroups
 from migmond.domain.samples import SampleView
+from migmond.domain.steering_api import Effect, InterventionResult
 
 HOSTILE = "a\x1b]0;owned\x07\nb\u202ec"
 
@@ -237,3 +239,20 @@ def test_what_is_told_of_an_execution_that_is_watched() -> None:
     assert why_lines(WhyView("execution", "It is.", time)) == [
         "It is.", "  time goes to: target write 70% (sdc busy 94%)",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason", "words"),
+    [
+        (68.0, None, "what is held waits", " ETA was 1 min 8 s, now unknown: what is held waits."),
+        (None, 68.0, "", " ETA 1 min 8 s."),
+        (60.0, 68.0, "", " ETA 1 min → 1 min 8 s."),
+        (68.0, 68.0, "", " ETA stays 1 min 8 s."),
+        (None, None, "paused", ""),
+    ],
+)
+def test_what_becomes_of_the_end_is_told_in_words(
+    before: float | None, after: float | None, reason: str, words: str
+) -> None:
+    result = InterventionResult(Effect(None, None, before, after, reason, "workers 2", "workers 4"), None)
+    assert undo_line("media", result, dry_run=False) == f"media: workers 2 → 4.{words}"

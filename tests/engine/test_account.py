@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migmond.analytics.cube import Cube
-from migmond.domain.entry import Lost
+from migmond.domain.entry import EntryType, Lost
 from migmond.domain.execution import Execution, Tally, Totals
 from migmond.domain.file_kinds import FileKind
 from migmond.domain.states import Outcome, TaskState
-from migmond.domain.task import Listing, Member, Task
+from migmond.domain.task import Entry, Listing, Member, Task
 from migmond.engine.account import Account
 from migmond.engine.in_hand import InHand
 from migmond.engine.parts import agrees
@@ -90,3 +91,33 @@ def test_totals_are_the_sums_of_their_parts_at_every_step(data: st.DataObject) -
         trial.cancel()
         assert agrees(cube, told.account.totals)
     trial.check()
+
+
+def test_what_somebody_had_skipped_is_told_apart_from_what_need_not_be_brought() -> None:
+    cube = Cube()
+    told = Told(cube)
+    entries = tuple(Entry(b"f%d" % n, EntryType.FILE, 10, 0, 0, 1, 1) for n in range(4))
+    told.account.plan_entries(Listing(1, 1, 3, entries, {}, complete=True))
+    tasks = [Task(3 + n, 1, e.name, e.type, e.size, 0, 0, 1, 1, 1) for n, e in enumerate(entries)]
+    for task, outcome in zip(tasks, (Outcome.LEFT_OUT, Outcome.LEFT_OUT, Outcome.UNCHANGED), strict=False):
+        told._take(task)
+        told.account.settle(task, TaskState.SKIPPED, outcome)
+    totals = told.account.totals
+    assert (totals.skipped, totals.left_out, totals.given_up) == (Tally(3, 30), Tally(2, 20), Tally(2, 20))
+    assert totals.paced == Tally(1, 0)
+    left = msgspec.structs.replace(tasks[0], state=TaskState.SKIPPED, outcome=Outcome.LEFT_OUT)
+    told.account.bring_back(left)
+    assert (told.account.totals.skipped, told.account.totals.left_out) == (Tally(2, 20), Tally(1, 10))
+    assert cube.sums().skipped == Tally(2, 20)
+
+
+def test_what_an_older_version_did_not_keep_is_never_less_than_nothing() -> None:
+    cube = Cube()
+    told = Told(cube)
+    entry = Entry(b"f", EntryType.FILE, 10, 0, 0, 1, 1)
+    told.account.plan_entries(Listing(1, 1, 3, (entry,), {}, complete=True))
+    task = Task(3, 1, b"f", EntryType.FILE, 10, 0, 0, 1, 1, 1)
+    told.settle(task, TaskState.DURABLE)
+    told.account.recounted(Tally())
+    told.account.settle(msgspec.structs.replace(task, state=TaskState.DURABLE), TaskState.DONE)
+    assert (told.account.totals.done, told.account.totals.durable) == (Tally(1, 10), Tally())

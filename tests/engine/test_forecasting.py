@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 import trio
 
@@ -131,3 +132,31 @@ async def test_learning_what_a_long_run_cost_leaves_the_loop_alone() -> None:
 def test_a_mount_is_known_by_its_point() -> None:
     mount = MountLine(1, 0, 7, b"/", b"/mnt/x", (), "tmpfs", b"tmpfs", ())
     assert side_of(Chain(mount)) == DeviceSide((), "memory", "memory", "/mnt/x", "tmpfs")
+
+
+@pytest.mark.parametrize("how", ["left_out", "failed", "cancelled"])
+def test_what_is_given_up_is_no_speed(how: str) -> None:
+    """Half of it was skipped: what was left was said to take a moment, also when it was brought back."""
+    one, mib = Forecasting(), 1 << 20
+    one.begin(TOTALS, A, B, [Cost(0.0001, 1 / (4 * mib))], 2)
+    for second in range(1, 41):
+        done = Tally(4 * second, 4 * second * mib)
+        one.tick(float(second), done, msgspec.structs.replace(TOTALS, done=done), 2, None)
+    before = one.forecast()
+    assert not isinstance(before, Unknown)
+    assert before.remaining_s == pytest.approx(210, rel=0.1)  # 840 MiB
+    gone = Tally(420, 420 * mib)
+    fields = {how: gone, **({"skipped": gone} if how == "left_out" else {})}
+    for second in range(41, 51):
+        done = Tally(4 * second, 4 * second * mib)
+        totals = msgspec.structs.replace(TOTALS, done=done, **fields)
+        one.tick(float(second), totals.handled, totals, 2, None)
+    less = one.forecast()
+    assert not isinstance(less, Unknown)
+    assert less.remaining_s == pytest.approx(95, rel=0.1)  # 1000 - 420 - 200 MiB
+    for second in range(51, 61):
+        done = Tally(4 * second, 4 * second * mib)
+        one.tick(float(second), done, msgspec.structs.replace(TOTALS, done=done), 2, None)
+    again = one.forecast()
+    assert not isinstance(again, Unknown)
+    assert again.remaining_s == pytest.approx(190, rel=0.1)  # 760 MiB

@@ -34,7 +34,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "QUIET_S", 0.05)
+    monkeypatch.setattr(pool_module, "EACH_S", 0.05)
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def test_spares_are_handed_out_once_each_and_replaced() -> None:
 
 async def test_none_is_started_for_later_while_others_are_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(1) as pool:
-        monkeypatch.setattr(pool_module, "QUIET_S", 3600)
+        monkeypatch.setattr(pool_module, "EACH_S", 3600)
         spare, other = await pool.start(1, ME), await pool.start(2, ME)
         await trio.testing.wait_all_tasks_blocked(0.05)
         await spare.end()
@@ -85,6 +85,27 @@ async def test_none_is_started_for_later_while_others_are_at_work(monkeypatch: p
         assert pool._ready == []
         await other.end()
         await until(lambda: len(pool._ready) == 1)
+
+
+async def test_what_a_long_migration_is_given_is_replaced_at_once_and_what_a_young_one_is_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever had more movers come waited for 150 ms and more, when others had taken the spares within five seconds."""
+    async with running(2) as pool:
+        monkeypatch.setattr(pool_module, "EACH_S", 0.4)
+        taken = [await pool.start(1, ME), await pool.start(2, ME)]
+        assert pool._ready == []
+        began = trio.current_time()
+        await until(lambda: len(pool._ready) == 1)
+        assert trio.current_time() - began >= 0.4
+        await until(lambda: len(pool._ready) == 2)
+        assert trio.current_time() - began >= 0.8
+        monkeypatch.setattr(pool_module, "EACH_S", 3600)
+        monkeypatch.setattr(pool_module, "YOUNG_S", 0.0)
+        taken += [await pool.start(3, ME), await pool.start(4, ME)]
+        await until(lambda: len(pool._ready) == 2)
+        for process in taken:
+            await process.end()
 
 
 async def test_a_spare_that_died_is_replaced_and_never_handed_out() -> None:
@@ -103,7 +124,7 @@ async def test_a_spare_that_died_is_replaced_and_never_handed_out() -> None:
 
 
 async def test_spares_that_die_again_and_again_are_started_ever_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "QUIET_S", 1.0)
+    monkeypatch.setattr(pool_module, "EACH_S", 1.0)
     pool, pauses = MoverPool(1), list[float]()
     for _ in range(8):
         pauses.append(pool._pause_s())

@@ -117,9 +117,13 @@ def _seals(client: Client, execution: str) -> Seals:
 
 
 def _check(state: State, saved: str, id_: str | None) -> None:
-    with open(saved, "rb") as file:
-        lines: Iterator[bytes] = iter(lambda: file.readline(_LINE_BYTES), b"")
-        found = check_receipt(lines)
+    try:
+        with open(saved, "rb") as file:
+            lines: Iterator[bytes] = iter(lambda: file.readline(_LINE_BYTES), b"")
+            found = check_receipt(lines)
+    except OSError as e:
+        complain(f"{e.strerror}: {saved}", "migmon receipt ID -o FILE writes one, --check FILE reads it")
+        sys.exit(Exit.FAILED)
     header, footer = found.header, found.footer
     verdict: Verdict | None = None
     if header and footer and id_ is not None:

@@ -69,8 +69,8 @@ def pause(state: State, /, id_: str, for_s: float | None, **values: Any) -> None
 def resume(state: State, /, id_: str, **values: Any) -> None:
     """Go on: lift all holds, or go on from where it ended.
 
-    A drained, failed or partly failed migration tries what is not done. With a selector, only what was paused with
-    just that one goes on.
+    A drained, failed or partly failed migration tries what is not done; one that drains goes on after all. With a
+    selector, only what was paused with just that one goes on.
     """
     if (selector := selector_from(values)) != api.SelectorSpec():
         intervene(state, id_, ResumeSpec(selector))
@@ -82,7 +82,7 @@ def resume(state: State, /, id_: str, **values: Any) -> None:
             return
         view = client.call("execution.resume", api.ReasonParams(id_, state.reason), api.ExecutionView)
     if view.state == ExecutionState.DRAINING:
-        _done(state, view, f"nothing holds it; it still drains: migmon watch {view.id[:6]}, then resume it")
+        _done(state, view, "nothing stops it any more; it drains as before (resume it once more to take that back)")
         return
     _done(state, view, "goes on", f"migmon pause {view.id[:6]}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migmond.cli.render.text import UNKNOWN, clock, count, percent_text
+from migmond.cli.render.text import clock, count, percent_text
 from migmond.domain import api
 from migmond.domain.steering_api import Effect, InterventionResult, StopAllResult
 from migmond.domain.units import show_duration, show_size
@@ -64,8 +64,12 @@ def _eta(effect: Effect) -> str:
     before, after = effect.eta_before_s, effect.eta_after_s
     if before is None and after is None:
         return ""
-    then = show_duration(after) if after is not None else f"{UNKNOWN} ({effect.eta_reason})"
-    now = UNKNOWN if before is None else show_duration(before)
+    if after is None:
+        return f"ETA was {show_duration(before or 0.0)}, now unknown: {effect.eta_reason or 'not measured yet'}."
+    then = show_duration(after)
+    if before is None:
+        return f"ETA {then}."
+    now = show_duration(before)
     return f"ETA stays {now}." if now == then else f"ETA {now} → {then}."
 
 

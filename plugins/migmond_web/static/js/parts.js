@@ -24,7 +24,7 @@ function useSteady(rows, keyOf) {
   const [held, setHeld] = useState(false), kept = useRef(rows), box = useRef(null);
   useEffect(() => { // a row that goes while the pointer is on it may take the word of its leaving along
     if (!held) return undefined;
-    const moved = (e) => { if (!box.current.contains(e.target) && !box.current.contains(document.activeElement)) setHeld(false); };
+    const moved = (e) => { if (!box.current?.contains(e.target) && !box.current?.contains(document.activeElement)) setHeld(false); };
     document.addEventListener("pointermove", moved);
     return () => document.removeEventListener("pointermove", moved);
   }, [held]);
