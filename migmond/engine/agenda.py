@@ -123,6 +123,11 @@ class Agenda:
             self._restart()
             self._changed()
 
+    @property
+    def returning(self) -> bool:
+        """Whether entries that nobody has skipped any more are still to be pending again, as far as is known."""
+        return (not self._loaded or bool(self._returning)) and not (self._closed or self._scope.gate.ending)
+
     def close(self) -> None:
         """Nothing pending is left: what is skipped or brought back from now on waits until `reopen`."""
         self._closed = True

@@ -32,6 +32,8 @@ from migmond.wire.items import RootInfo
 
 ENGINE, JOURNAL = "engine", "journal"
 """Who sets holds that people did not ask for; the second while the journal's disk is full."""
+BROUGHT_BACK_S = 1.0
+"""How long a change waits for entries that come back; what comes later it picks as it is found."""
 _ITS_END = "its end"
 """By which pauses are over that nobody has lifted."""
 
@@ -173,6 +175,13 @@ class Controlled:
         self._agenda.steer()
         scope.share_limits()
         scope.progress.set()
+
+    async def brought_back(self) -> None:
+        """Wait, but not for long, until what is no longer skipped is pending: whoever picks entries next means these as
+        well."""
+        with trio.move_on_after(BROUGHT_BACK_S):
+            while self._scope is not None and self._agenda.returning:  # noqa: ASYNC110 (a few entries take 1 ms)
+                await trio.sleep(0.005)
 
     async def let_go(self, tasks: Iterable[Task]) -> None:
         """Wait until none of `tasks`, which have failed, is in hand any more."""

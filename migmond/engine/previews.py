@@ -71,6 +71,8 @@ async def picked_by(surroundings: Surroundings, execution: Execution, run: Run |
     selector = selector_of_action(action)
     if selector is None or isinstance(action, Resume):
         return None
+    if run is not None:
+        await run.brought_back()
     counting = Counting(surroundings, execution, run.running_tasks() if run is not None else ())
     if isinstance(action, Retry):
         failed = tuple(await counting.failed(selector))

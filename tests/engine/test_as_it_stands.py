@@ -101,3 +101,29 @@ async def test_what_is_brought_back_is_not_done(tmp_path: Path, source: Path) ->
         await lab.engine.undoing.undo(skipped.id, "ana", "")
         await lab.until(lambda: percent() < before + 10)
         await cancelled(lab, execution)
+
+
+async def test_who_picks_right_after_a_skip_was_taken_back_picks_these_as_well(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were skipped until the agenda had brought them back: a pause picked nothing, and was not made."""
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await running(lab, source, tmp_path / "target")
+        await change(lab, execution, Throttle(io_ops_per_s=5.0))
+        skipped = await change(lab, execution, Skip(TEXTS))
+        assert skipped.entries is not None
+        await lab.until(lambda: lab.engine.find(execution.id).totals.left_out.entries > 40)
+        run = lab.engine.run_of(execution.id)
+        assert run is not None
+        at_once = run._agenda._bring_back
+
+        async def a_busy_moment_later(by: str) -> None:
+            await trio.sleep(0.2)
+            await at_once(by)
+
+        monkeypatch.setattr(run._agenda, "_bring_back", a_busy_moment_later)
+        await lab.engine.undoing.undo(skipped.id, "ana", "")
+        held = await change(lab, execution, Pause(TEXTS))
+        assert held.entries is not None
+        assert held.entries > skipped.entries - 20  # some were copied meanwhile
+        await cancelled(lab, execution)
