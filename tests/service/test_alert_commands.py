@@ -36,7 +36,7 @@ def test_a_rule_from_making_it_to_its_end(daemon: EmbeddedDaemon, tmp_path: Path
         "--severity", "error", "--cooldown", "10m", "--description", "It crawls",
     )  # fmt: skip
     assert "crawling (r-1), error" in made.stdout
-    assert "avg(migmond_execution_bytes_per_second[1s]) < 33554432 for 0.5s" in made.stdout
+    assert "avg(migmond_execution_bytes_per_second[1s]) < 32MiB/s for 0.5s" in made.stdout
     assert "Undo: migmon rules rm crawling" in made.stderr
     started = daemon.migmon(
         "run", str(source), str(tmp_path / "target"), "--name", "photos", "--io", "4MiB/s", "--detach"
