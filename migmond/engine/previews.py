@@ -71,12 +71,12 @@ async def picked_by(surroundings: Surroundings, execution: Execution, run: Run |
     selector = selector_of_action(action)
     if selector is None or isinstance(action, Resume):
         return None
-    if run is not None:
-        await run.brought_back()
     counting = Counting(surroundings, execution, run.running_tasks() if run is not None else ())
     if isinstance(action, Retry):
         failed = tuple(await counting.failed(selector))
         return Picked(Tally(len(failed), sum(map(task_bytes, failed))), failed)
+    if run is not None:
+        await run.brought_back()
     counted = await counting.count(selector)
     if isinstance(action, Skip | Pause):
         return Picked(counted.tally, doubtful=counted.doubtful)

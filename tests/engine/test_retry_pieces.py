@@ -34,9 +34,9 @@ def in_the_way(target: Path) -> list[Path]:
     return [target / f"{i:03}{'.txt' if i % 3 == 0 else '.bin'}" for i in range(FAILING)]
 
 
-def obstructed(source: Path, target: Path) -> None:
+def obstructed(source: Path, target: Path, files: int = 300) -> None:
     """So many of the files cannot be brought over."""
-    texts_and_others(source, 300)
+    texts_and_others(source, files)
     target.mkdir()
     for path in in_the_way(target):
         path.write_bytes(b"in the way")
@@ -57,7 +57,7 @@ async def test_cut_off_between_two_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, running: bool, cut_at: int
 ) -> None:
     source, target, pieces = tmp_path / "source", tmp_path / "target", 0
-    obstructed(source, target)
+    obstructed(source, target, 1200)  # enough to be at work yet when all that fail have failed
     monkeypatch.setattr(retrying, "RETRIED_AT_ONCE", PIECE)
 
     async def apply(journal: SqliteJournal, changes: Sequence[Change]) -> None:
