@@ -123,6 +123,9 @@ class PlanVerdict(Result, frozen=True):
     `method`: `rename` (same file system move), `reflink?` (same file system copy) or `copy`.
     `bytes`: size of the files' contents, of an inode with several names once; what they take is in `targets`.
     `free_bytes`, `free_inodes`: at the first target, for an unprivileged user.
+    `estimate_s`: seconds that it would take, told by earlier runs between the same disks; null when it cannot be told,
+    and `estimate_reason` says why. `estimate_low_s`, `estimate_high_s`: the band that holds the truth four times of
+    five. `workers`: movers that would work on it.
     """
 
     feasible: bool
@@ -136,6 +139,11 @@ class PlanVerdict(Result, frozen=True):
     findings: tuple[Finding, ...]
     seconds_elapsed: float
     targets: tuple[TargetView, ...] = ()
+    estimate_s: float | None = None
+    estimate_low_s: float | None = None
+    estimate_high_s: float | None = None
+    estimate_reason: str = ""
+    workers: int = 0
 
 
 class BrowseParams(Params, frozen=True):

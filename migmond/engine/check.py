@@ -6,16 +6,20 @@ from collections.abc import Sequence
 
 import msgspec
 
+from migmond.analytics.measures import Forecast, Unknown
 from migmond.domain import api
 from migmond.domain.errors import MoverError, NotPermitted, PlanInfeasible
+from migmond.domain.execution import Tally
 from migmond.domain.identity import Identity
 from migmond.domain.plan import Plan
 from migmond.domain.preflight import Promise, TargetFacts
 from migmond.domain.preflight import Survey as Report
 from migmond.engine.crew import open_mover, refused
+from migmond.engine.forecasting import estimate
 from migmond.engine.opening import fresh_opening, roots_of
 from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
+from migmond.engine.turns import crew_of
 from migmond.planning.verdict import Facts, judge, method_of, obstacles
 from migmond.wire.from_mover import Opened, OpenFailed, Probed, Surveyed
 from migmond.wire.to_mover import Probe, Survey
@@ -59,18 +63,30 @@ async def check_plan(
         )
     )
     findings += [_own_is_copied(own) for own in opened.own if own]
+    method, workers = method_of(plan, same, targets), crew_of(plan, surroundings.settings)
+    found: Forecast | Unknown = Unknown("")
+    if method != "rename":
+        found = await estimate(
+            surroundings.journal, roots[0], Tally(survey.entries, survey.bytes), workers, plan.limits
+        )
+    told = found if isinstance(found, Forecast) else None
     return api.PlanVerdict(
         feasible=not any(f.severity == "blocker" for f in findings),
         entries=survey.entries,
         files=survey.files,
         directories=survey.directories,
         bytes=survey.bytes,
-        method=method_of(plan, same, targets),
+        method=method,
         free_bytes=targets[0].free_bytes,
         free_inodes=targets[0].free_inodes,
         findings=tuple(findings),
         seconds_elapsed=surroundings.clock.monotonic() - started,
         targets=tuple(accounts),
+        estimate_s=told.remaining_s if told is not None else None,
+        estimate_low_s=told.low_s if told is not None else None,
+        estimate_high_s=told.high_s if told is not None else None,
+        estimate_reason=found.reason if isinstance(found, Unknown) else "",
+        workers=workers,
     )
 
 

@@ -14,12 +14,15 @@ from migmond.analytics.measures import Cost, Forecast, LimitStep, Shape, SpeedCh
 from migmond.analytics.predictor import Predictor
 from migmond.domain.device import Chain
 from migmond.domain.execution import Tally, Totals
+from migmond.domain.limits import Limits
 from migmond.domain.names import to_text
 from migmond.domain.observation import Outlook
 from migmond.domain.session import DeviceSide, SessionRecord
 from migmond.engine.scope import Scope
 from migmond.engine.turns import crew_size
 from migmond.fsys.device_graph import DeviceGraph, number_of, read_graph
+from migmond.ports import Journal
+from migmond.wire.items import RootInfo
 
 HISTORY_RUNS = 20
 """Newest runs on the same devices that a forecast rests on."""
@@ -237,20 +240,52 @@ def _cost_of(ticks: Sequence[Tick]) -> Cost | None:
         return None
 
 
-async def begin(scope: Scope, forecasting: Forecasting) -> None:
-    """Let `forecasting` begin with what the journal knows: an earlier run of this execution, or of others on the same
-    devices. A mover has opened the roots."""
-    root, journal = scope.roots[0], scope.surroundings.journal
+async def known_of(journal: Journal, root: RootInfo, besides: int = 0) -> tuple[DeviceSide, DeviceSide, list[Cost]]:
+    """Return what a source and its target are on, and what earlier runs between the same two have cost.
+
+    Args:
+        besides: key of an execution that is none of these.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
     try:
         source, target = await sides(root.source_device, root.target_device)
     except OSError:  # /proc or /sys is not to be read: then nothing is known of the disks
         source = target = DeviceSide()
-    own, others, after = b"", list[Cost](), 0
+    others, after = list[Cost](), 0
     while page := await journal.sessions(after=after, limit=_SESSIONS_PAGE):
         after = page[-1].key
-        others += costs_of((r for r in page if r.key != scope.key), source, target)
+        others += costs_of((r for r in page if r.key != besides), source, target)
         del others[:-HISTORY_RUNS]  # of years of runs, with all that was kept of each, the memory would not be small
-        own = next((r.forecast for r in page if r.key == scope.key and r.target.identity == target.identity), own)
+    return source, target, others
+
+
+async def estimate(
+    journal: Journal, root: RootInfo, planned: Tally, workers: int, limits: Limits
+) -> Forecast | Unknown:
+    """Return what a plan would take that has not begun, by what earlier runs between the same two disks have cost.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    source, target, costs = await known_of(journal, root)
+    if not costs:
+        return Unknown("no earlier run between these disks tells")
+    forecasting = Forecasting()
+    totals = Totals(planned, growing=False)
+    forecasting.begin(totals, source, target, costs, workers)
+    forecasting.tick(0.0, Tally(), totals, workers, limits.io_bytes_per_s)
+    return forecasting.forecast()
+
+
+async def begin(scope: Scope, forecasting: Forecasting) -> None:
+    """Let `forecasting` begin with what the journal knows: an earlier run of this execution, or of others on the same
+    devices. A mover has opened the roots."""
+    root, journal = scope.roots[0], scope.surroundings.journal
+    source, target, others = await known_of(journal, root, besides=scope.key)
+    before = await journal.session(scope.key)
+    own = before.forecast if before is not None and before.target.identity == target.identity else b""
     workers = crew_size(scope.account.execution, scope.surroundings.settings, scope.around.scheduled.workers)
     forecasting.begin(scope.account.totals, source, target, others, workers, own)
 

@@ -208,6 +208,9 @@ def test_the_machine_in_one_line() -> None:
     ]
     assert machine_line(samples, None) == "CPU 30%  sdc 88% busy!  sdd 50 °C"
     assert machine_line(samples, (1 << 20, 2 << 20)).startswith("W 2 MiB/s  R 1 MiB/s  CPU 30%")
+    lately = [0.0, 1 << 20, 4 << 20, 2 << 20]
+    assert machine_line(samples, (1 << 20, 2 << 20), lately).startswith("W 2 MiB/s ▁▂█▄  R 1 MiB/s  CPU 30%")
+    assert machine_line(samples, (0.0, 0.0), [0.0, 0.0]).startswith("W 0 B/s ▁▁  R 0 B/s")
     assert transfer(samples) == Transfer(AT, 100.0, 7.0)
     assert machine_line([sample("migmond_cpu_busy_ratio", None, cpu="0")], None) == ""
     assert transfer([]) is None

@@ -18,7 +18,9 @@ import trees
 from as_user import NOBODY
 from engine_harness import ME, Laboratory, laboratory, plan
 from loopfs import missing, mounted, tmpfs
+from migmond.cli.render.execution import verdict
 from migmond.domain import api
+from migmond.domain.changes import PutSession
 from migmond.domain.errors import NotPermitted
 from migmond.domain.events import HoldChanged
 from migmond.domain.execution import Execution
@@ -28,6 +30,7 @@ from migmond.domain.limits import Limits
 from migmond.domain.plan import ConflictPolicy, Operation, Plan, Source
 from migmond.domain.preflight import Folding, TargetFacts
 from migmond.domain.selector import Selector
+from migmond.domain.session import DeviceSide, SessionRecord
 from migmond.domain.states import ExecutionState
 from migmond.engine import check
 from migmond.engine.process import MoverProcess
@@ -506,3 +509,30 @@ async def test_a_destination_that_becomes_somebodys_symlink_meanwhile_is_a_verdi
         verdict = await check.check_plan(lab.surroundings, plan(source, target), ME)
     assert not verdict.feasible
     assert "symlink" in verdict.findings[0].message
+
+
+async def test_how_long_it_takes_is_told_by_earlier_runs_between_the_same_disks(tmp_path: Path, other_fs: Path) -> None:
+    source, target = other_fs / "source", other_fs / "target"
+    trees.small_files(source, 100, 10_000, random.Random(1), per_directory=50)
+    async with laboratory(tmp_path / "state") as lab:
+        unknown = await lab.check(plan(source, target, reflink=False))
+        assert unknown.estimate_s is None
+        assert "no earlier run" in unknown.estimate_reason
+        memory = DeviceSide((), "memory", "memory")
+        first = await lab.run(plan(source, other_fs / "before"))
+        cost = {"cost_a": 0.05, "cost_b": 1e-6}
+        known = SessionRecord(first.key, first.id, 0.0, source=memory, target=memory, **cost)  # type: ignore[arg-type]
+        await lab.journal.apply([PutSession(known)])
+        told = await lab.check(plan(source, target, reflink=False))
+        assert told.estimate_reason == ""
+        assert told.estimate_low_s is not None
+        assert told.estimate_high_s is not None
+        assert told.estimate_s == pytest.approx(0.05 * told.entries + 1e-6 * told.bytes, rel=0.2)
+        assert told.estimate_s is not None
+        assert told.estimate_low_s < told.estimate_s < told.estimate_high_s
+        slow = await lab.check(plan(source, target, reflink=False, limits=Limits(io_bytes_per_s=10_000)))
+        assert slow.estimate_s == pytest.approx(told.bytes / 10_000, rel=0.3)
+        instantly = await lab.check(plan(source, target, Operation.MOVE))
+        assert (instantly.method, instantly.estimate_s, instantly.estimate_reason) == ("rename", None, "")
+    assert verdict(told, "/there")[-1].startswith("  takes about ")
+    assert verdict(unknown, "/there")[-1].startswith("  how long it takes is not known: no earlier run")

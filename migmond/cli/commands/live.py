@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 import time
+from collections import deque
 
 import click
 import msgspec
@@ -28,6 +29,8 @@ from migmond.domain import api
 from migmond.domain.analysis import WhyParams, WhyView
 from migmond.domain.samples import Samples, SamplesParams, SampleView
 
+_LOOKS_DRAWN = 30
+"""One every two seconds: the last minute."""
 _EXPLAINED = 20
 """A terminal shows few more; each costs a question a second."""
 
@@ -107,6 +110,7 @@ class Machine:
     def __init__(self) -> None:
         self._last: Transfer | None = None
         self._rates: tuple[float, float] | None = None
+        self._lately: deque[float] = deque(maxlen=_LOOKS_DRAWN)
 
     def line(self, client: Client) -> str:
         """Return one line, "" when no collector tells anything."""
@@ -122,8 +126,9 @@ class Machine:
             if seconds > 0:
                 read, written = now.read - self._last.read, now.written - self._last.written
                 self._rates = (max(0.0, read / seconds), max(0.0, written / seconds))
+                self._lately.append(self._rates[1])
         self._last = now
-        return machine_line(samples, self._rates)
+        return machine_line(samples, self._rates, self._lately)
 
 
 def with_bottlenecks(client: Client, page: api.ExecutionPage) -> api.ExecutionPage:

@@ -259,7 +259,16 @@ def verdict(v: api.PlanVerdict, destination: str) -> list[str]:
             "reflink?": "by reflink where possible, else copying",
         }
         lines.append(f"✓ feasible, {how.get(v.method, v.method)}; nothing was written")
+        if v.method != "rename":
+            lines.append(f"  {_estimate(v)}")
     return lines
+
+
+def _estimate(v: api.PlanVerdict) -> str:
+    if v.estimate_s is None or v.estimate_low_s is None or v.estimate_high_s is None:
+        return f"how long it takes is not known: {v.estimate_reason}"
+    band = f"{show_duration(v.estimate_low_s)} – {show_duration(v.estimate_high_s)}"
+    return f"takes about {show_duration(v.estimate_s)} ({band}) with {count(v.workers, 'mover')}"
 
 
 def _need(v: api.PlanVerdict) -> str:

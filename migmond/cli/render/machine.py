@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from migmond.cli.render.plot import columns
 from migmond.cli.render.text import rate_text
 from migmond.domain.samples import SampleView
 from migmond.domain.units import show_degrees
@@ -37,16 +38,18 @@ def transfer(samples: Iterable[SampleView]) -> Transfer | None:
     return Transfer(at, sums["read"], sums["write"]) if at else None
 
 
-def machine_line(samples: Iterable[SampleView], rates: tuple[float, float] | None) -> str:
-    """Return `W 572 MiB/s  R 302 MiB/s  CPU 29%  sdc 88% busy!  sdd 50°C`; "" when nothing is known.
+def machine_line(samples: Iterable[SampleView], rates: tuple[float, float] | None, lately: Sequence[float] = ()) -> str:
+    """Return `W 572 MiB/s ▂▃▅▇▆  R 302 MiB/s  CPU 29%  sdc 88% busy!  sdd 50°C`; "" when nothing is known.
 
     Args:
         rates: bytes per second read and written, None when they are not known yet.
+        lately: what was written per second in the last looks; of two and more a curve is drawn.
     """
     known = [s for s in samples if s.value is not None]
     parts = []
     if rates is not None:
-        parts += [f"W {rate_text(rates[1])}", f"R {rate_text(rates[0])}"]
+        curve = f" {columns(lately, 1, 0.0, max(lately))[0]}" if len(lately) > 1 else ""
+        parts += [f"W {rate_text(rates[1])}{curve}", f"R {rate_text(rates[0])}"]
     cpus = [s.value for s in known if s.metric == "migmond_cpu_busy_ratio" and s.value is not None]
     if cpus:
         parts.append(f"CPU {sum(cpus) / len(cpus):.0%}")

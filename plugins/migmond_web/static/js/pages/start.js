@@ -4,7 +4,7 @@ import { post } from "../api.js";
 import { may, usable } from "../store.js";
 import { Badge, Failure, Loading, Panel, Table, Tile } from "../parts.js";
 import Browse from "../browse.js";
-import { bytes, count, duration, mebibytes, NUMBER } from "../format.js";
+import { bytes, count, DASH, duration, mebibytes, NUMBER } from "../format.js";
 import { go } from "../main.js";
 
 const KIND = { ok: "completed", warning: "warning", blocker: "critical" };
@@ -31,7 +31,7 @@ export default function Start() {
       <p><button class="main" disabled=${busy !== "" || !usable()}>Check</button></p></form><//>
     ${busy === "check" && html`<${Loading} />`}
     ${verdict && html`<${Panel} title="Preflight" end=${`walked in ${duration(verdict.seconds_elapsed)}`}><div class="in">
-      <div class="tiles"><${Tile} name="Verdict" value=${verdict.feasible ? "feasible" : "not feasible"} kind=${verdict.feasible ? "" : "critical"} /><${Tile} name="Files" value=${count(verdict.files)} more=${`${count(verdict.directories)} directories`} /><${Tile} name="Size" value=${bytes(verdict.bytes)} /><${Tile} name="Free there" value=${bytes(verdict.free_bytes)} /><${Tile} name="Method" value=${verdict.method} /></div></div>
+      <div class="tiles"><${Tile} name="Verdict" value=${verdict.feasible ? "feasible" : "not feasible"} kind=${verdict.feasible ? "" : "critical"} /><${Tile} name="Files" value=${count(verdict.files)} more=${`${count(verdict.directories)} directories`} /><${Tile} name="Size" value=${bytes(verdict.bytes)} /><${Tile} name="Free there" value=${bytes(verdict.free_bytes)} /><${Tile} name="Method" value=${verdict.method} />${verdict.method !== "rename" && html`<${Tile} name="Takes about" value=${verdict.estimate_s === null ? DASH : duration(verdict.estimate_s)} more=${verdict.estimate_s === null ? verdict.estimate_reason : `${duration(verdict.estimate_low_s)} – ${duration(verdict.estimate_high_s)}`} />`}</div></div>
       <${Table} label="Findings" rows=${verdict.findings} columns=${[{ name: "", cell: (x) => html`<${Badge} kind=${KIND[x.severity]}>${x.severity}<//>` }, { name: "Finding", cls: "name", cell: (x) => html`${x.message}<span class="sub">${[x.example, x.hint].filter(Boolean).join(" · ")}</span>` }, { name: "Entries", num: true, cell: (x) => x.count ? count(x.count) : "" }]} />
       <p class="in"><button class="main" disabled=${!verdict.feasible || busy !== "" || !usable() || !may("operator")} onClick=${start}>Start it</button></p><//>`}
     ${browse && html`<${Browse} from=${f[browse] || "/"} onClose=${() => setBrowse("")} onPick=${(p) => { setForm({ ...f, [browse]: p }); setVerdict(null); setBrowse(""); }} />`}`;
