@@ -35,6 +35,7 @@ async def check_plan(
 
     Raises:
         MoverError: no mover could be started, or it died.
+        JournalError: what earlier runs took cannot be read.
     """
     started = surroundings.clock.monotonic()
     opening = fresh_opening("0" * 12, plan, surroundings)
