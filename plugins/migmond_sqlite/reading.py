@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
+import msgspec
 
 from migmond.domain.alert import Delivery
 from migmond.domain.changes import (
@@ -41,6 +42,7 @@ _OUTCOMES = tuple(Outcome)
 _MILESTONES = {kind.value: kind for kind in MilestoneKind}
 _FILE_KINDS = tuple(FileKind)
 _NOTHING = Lost.NOTHING
+_INTEGERS = msgspec.json.Decoder(list[int])
 _FINAL = (ExecutionState.COMPLETED, ExecutionState.COMPLETED_WITH_ERRORS, ExecutionState.CANCELLED)
 
 
@@ -138,16 +140,33 @@ def tasks(
 
 
 def pending(db: apsw.Connection, key: int, after: int, limit: int, *, followers: bool) -> Columns:
+    """One row of six lists, made by SQLite while the loop goes on: twenty thousand rows take 1.6 times as long, five
+    times as long of which nobody else has the interpreter."""
     base, end = _range(key)
-    sql = (
-        "SELECT id, directory, name, type, size, mtime_ns FROM task WHERE id > ? AND id <= ? AND state = 0"
-        f" AND leader {'> 0' if followers else '= 0'} AND type <> {int(EntryType.DIRECTORY)} ORDER BY id LIMIT ?"
+    chosen = (
+        "(SELECT id, directory, name, type, size, mtime_ns FROM task WHERE id > ? AND id <= ? AND state = 0"
+        f" AND leader {'> 0' if followers else '= 0'} AND type <> {int(EntryType.DIRECTORY)} ORDER BY id LIMIT ?)"
     )
-    rows = db.execute(sql, (base | after, end, limit)).fetchall()
-    ids, directories, names, types, sizes, times = map(list, zip(*rows, strict=True)) if rows else [[]] * 6
-    if any(time.__class__ is bytes for time in times):
-        times = list(map(_time, times))
-    return Columns([i & NUMBER_MASK for i in ids], directories, names, types, sizes, times)
+    sql = (
+        f"SELECT group_concat(id & {NUMBER_MASK}), group_concat(directory), CAST(group_concat(name, x'00') AS BLOB),"
+        f" group_concat(type), group_concat(size), group_concat(mtime_ns), max(mtime_ns) FROM {chosen}"
+    )
+    bounds = (base | after, end, limit)
+    numbers, directories, names, types, sizes, times, latest = run(db, sql, bounds)[0]
+    if numbers is None:
+        return Columns([], [], [], [], [], [])
+    if isinstance(latest, bytes):  # beyond 64 bits, which no list has
+        times_ns = [_time(time) for (time,) in run(db, f"SELECT mtime_ns FROM {chosen}", bounds)]
+    else:
+        times_ns = _INTEGERS.decode(f"[{times}]")
+    return Columns(
+        _INTEGERS.decode(f"[{numbers}]"),
+        _INTEGERS.decode(f"[{directories}]"),
+        names.split(b"\0"),  # which no name has in it
+        _INTEGERS.decode(f"[{types}]"),
+        _INTEGERS.decode(f"[{sizes}]"),
+        times_ns,
+    )
 
 
 _KEYS = {
