@@ -15,7 +15,7 @@ from migmond.domain.error_api import CauseView, ErrorGroup, FigureView
 from migmond.domain.execution import Execution, Tally, Verification
 from migmond.domain.fault import SALVAGED, Fault
 from migmond.domain.hold import Hold, HoldReason
-from migmond.domain.intervention import Intervention
+from migmond.domain.intervention import Intervention, InterventionKind
 from migmond.domain.journal import FaultGroup
 from migmond.domain.names import to_text
 from migmond.domain.plan import Plan, Source
@@ -272,7 +272,23 @@ def _cause_view(found: Found, figures: Sequence[Figure]) -> CauseView:
     return CauseView(found.cause.name, found.cause.title, found.score, found.evidence, told)
 
 
+_TURNS = frozenset({
+    InterventionKind.RESUME, InterventionKind.DRAIN, InterventionKind.CANCEL, InterventionKind.RETRY,
+    InterventionKind.RECOVER,
+})  # fmt: skip
+"""Each sets an execution going, or lets it end."""
+
+
 def intervention_views(interventions: Iterable[Intervention]) -> tuple[InterventionView, ...]:
+    """Return interventions as clients see them.
+
+    Args:
+        interventions: of one execution, in their order; or some of the newest.
+    """
+    interventions = tuple(interventions)
+    turns = [i.id for i in interventions if i.kind in _TURNS]
+    past = set(turns[:-1])
+    # The next one took each of them back: the command that would is of no use any more.
     return tuple(
         InterventionView(
             i.id,
@@ -283,7 +299,7 @@ def intervention_views(interventions: Iterable[Intervention]) -> tuple[Intervent
             i.reason,
             i.before,
             i.after,
-            i.undo if i.ended_at is None else "",
+            i.undo if i.ended_at is None and i.id not in past else "",
             action_phrase(i.action) if i.action is not None else "",
             time_or_none(i.until),
             i.entries,

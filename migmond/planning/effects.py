@@ -124,7 +124,10 @@ def eta_with(
         case Throttle():
             return eta_with_limits(now.limits, then.limits, pace, for_s)
         case Skip():
-            return _less(pace, picked or Tally())
+            without = _less(pace, picked or Tally())
+            if for_s is None or without.seconds is None or without.seconds <= for_s:
+                return without
+            return Eta(pace.eta_s)  # what is skipped comes back before the rest is done
         case Workers() if _workers(then, pace) == _workers(now, pace):
             return Eta(pace.eta_s, pace.eta_reason)
         case Workers():

@@ -17,6 +17,7 @@ from migmond.domain.states import ExecutionState
 from migmond.domain.steering import Drain, Pause, Resume, Throttle
 from migmond.engine.settings import EngineSettings
 from migmond.engine.station import Station
+from migmond.engine.views import intervention_views
 from migmond.wire.from_mover import Synced
 from oracle import differences
 from steering import change, journaled, running, texts_and_others
@@ -138,6 +139,9 @@ async def test_a_drain_is_taken_back_by_a_resume(tmp_path: Path) -> None:
         assert record.undo == f"migmon resume {execution.id[:6]}"
         back = await change(lab, execution, Resume())
         assert (back.before, back.after) == ("draining", "running")
+        await journaled(lab, execution)
+        told = intervention_views(await lab.journal.interventions(execution.id))
+        assert [i.undo for i in told] == ["", f"migmon pause {execution.id[:6]}"]  # the drain was offered a resume
         assert (await journaled(lab, execution)).state is ExecutionState.RUNNING  # a crash would find it so
         first = lab.engine.run_of(execution.id)
         held = await change(lab, execution, Pause())  # though the first run still ends

@@ -128,6 +128,8 @@ def test_limits_make_it_longer_as_far_as_can_be_told() -> None:
 def test_what_is_skipped_is_not_waited_for() -> None:
     half = Tally(500, 5_000)
     assert eta_with(Skip(Selector()), EXECUTION, EXECUTION, half, FREE, None).seconds == pytest.approx(100.0)
+    assert eta_with(Skip(Selector()), EXECUTION, EXECUTION, half, FREE, 101.0).seconds == pytest.approx(100.0)
+    assert eta_with(Skip(Selector()), EXECUTION, EXECUTION, half, FREE, 99.0).seconds == 200.0  # it comes back before
     assert eta_with(Pause(), EXECUTION, EXECUTION, None, FREE, 60.0).seconds == 260.0
     assert eta_with(Pause(), EXECUTION, EXECUTION, None, FREE, None).seconds is None
 
