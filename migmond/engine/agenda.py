@@ -6,14 +6,15 @@ While nothing of that is in force, it is not asked: pending entries go to movers
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
 from migmond.domain.changes import BringBack, LeaveOut
 from migmond.domain.entry import EntryType
 from migmond.domain.file_kinds import FileKind
+from migmond.domain.selector import Selector
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import Task
 from migmond.engine.in_force import InForce
@@ -93,6 +94,18 @@ class Agenda:
         self._say("")
         self._changed()
         self.parting.set()
+
+    @contextmanager
+    def set_aside(self, selector: Selector) -> Iterator[None]:
+        """Let nothing begin that `selector` picks while the context lasts. Of a million entries it takes a second to
+        find out how many it picks, and what is asked for is to be effective at once."""
+        end = self.rules.set_aside(selector, self._scope.wall())
+        self.steer()
+        try:
+            yield
+        finally:
+            end()
+            self.steer()
 
     def _changed(self) -> None:
         self.version += 1
@@ -253,6 +266,8 @@ class Agenda:
     def _say_held(self, held: int) -> None:
         scope = self._scope
         holds = [h for h in scope.account.execution.holds if not h.selector.selects_all]
+        if not holds:  # it is set aside, for a moment
+            return
         by = ", ".join(dict.fromkeys(f"{h.intervention or h.id} by {h.author}" for h in holds))
         reason = f"the rest, {held:,} {'entry' if held == 1 else 'entries'}, is held: {by}"
         self._say(reason)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import trio
@@ -176,12 +177,25 @@ class Controlled:
         scope.share_limits()
         scope.progress.set()
 
+    @contextlib.contextmanager
+    def set_aside(self, selector: Selector) -> Iterator[None]:
+        """Let nothing begin that `selector` picks while the context lasts: see `Agenda.set_aside`."""
+        with self._agenda.set_aside(selector) if self._scope is not None else contextlib.nullcontext():
+            yield
+
     async def brought_back(self) -> None:
         """Wait, but not for long, until what is no longer skipped is pending: whoever picks entries next means these as
         well."""
         with trio.move_on_after(BROUGHT_BACK_S):
-            while self._scope is not None and self._agenda.returning:  # noqa: ASYNC110 (a few entries take 1 ms)
+            while self._brings_back:  # noqa: ASYNC110 (a few entries take 1 ms)
                 await trio.sleep(0.005)
+
+    @property
+    def _brings_back(self) -> bool:
+        """Whether what is skipped no more may still be to be pending. Of what has just begun nobody has looked yet."""
+        if self._scope is not None:
+            return self._agenda.returning
+        return not self.closed and self.execution.totals.left_out.entries > 0
 
     async def let_go(self, tasks: Iterable[Task]) -> None:
         """Wait until none of `tasks`, which have failed, is in hand any more."""

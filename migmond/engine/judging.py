@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from migmond.domain.execution import Execution
 from migmond.domain.file_kinds import FileKind
 from migmond.domain.journal import FaultRecord
+from migmond.domain.selector import Selector
 from migmond.domain.states import TaskState
 from migmond.domain.steering import Pause, Route, Skip
 from migmond.domain.task import Task, may_be_read
@@ -27,6 +29,9 @@ class Judging:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._rules: dict[str, InForce] = {}
+        self._aside: dict[str, tuple[Selector, float]] = {}
+        """What a change is asked for of which it is not known yet what it picks, by an id that no rule has."""
+        self._asked = itertools.count(1)
         self._learned: dict[int, FileKind] = {}
         """What is not judged anew yet of what turned out to be of a kind that is held or skipped."""
         self._tried: set[int] = set()
@@ -46,10 +51,22 @@ class Judging:
         of skips that are in force no more."""
         before = self._rules
         self._rules = {}
-        for id_, (effect, selector, since) in rules_in_force(execution).items():
+        aside = {id_: (Pause(selector), selector, since) for id_, (selector, since) in self._aside.items()}
+        for id_, (effect, selector, since) in {**rules_in_force(execution), **aside}.items():
             known = before.get(id_)
             self._rules[id_] = known if known is not None else InForce(Rule(id_, effect), selector, since)
         return {i for i, r in before.items() if isinstance(r.rule.effect, Skip) and i not in self._rules}
+
+    def set_aside(self, selector: Selector, now: float) -> Callable[[], None]:
+        """Hold what a selector picks, from the next `follow` on until the one after what is returned was called. What
+        movers have in hand goes on."""
+        id_ = f"asked {next(self._asked)}"
+        self._aside[id_] = (selector, now)
+
+        def end() -> None:
+            del self._aside[id_]
+
+        return end
 
     def is_in_force(self, rule: InForce) -> bool:
         """Whether it still is."""
@@ -63,7 +80,8 @@ class Judging:
     @property
     def parting(self) -> list[InForce]:
         """Those that hold or skip some entries, while others go on."""
-        return [r for r in self._rules.values() if isinstance(r.rule.effect, Pause | Skip)]
+        rules = [r for id_, r in self._rules.items() if id_ not in self._aside]
+        return [r for r in rules if isinstance(r.rule.effect, Pause | Skip)]
 
     @property
     def ready(self) -> list[tuple[InForce, Matcher]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import msgspec
 import trio
@@ -16,6 +16,7 @@ from migmond.domain.hold import Hold
 from migmond.domain.intervention import Intervention
 from migmond.domain.states import EXECUTION_TRANSITIONS, ExecutionState
 from migmond.domain.steering import (
+    Action,
     Cancel,
     Drain,
     Order,
@@ -23,6 +24,7 @@ from migmond.domain.steering import (
     Reordering,
     Resume,
     Route,
+    Skip,
     Standing,
     StandingAction,
     Workers,
@@ -38,7 +40,8 @@ from migmond.engine.restarting import RESTARTABLE, Restarting
 from migmond.engine.retries import Retries
 from migmond.engine.rollbacks import refuse_while_undone
 from migmond.engine.routing import Routing, Seen
-from migmond.planning.actions import checked_for_s, refuse_too_many
+from migmond.engine.run import Run
+from migmond.planning.actions import checked_for_s, refuse_too_many, selector_of_action
 from migmond.planning.effects import with_standing
 from migmond.planning.standing import next_hold_number
 
@@ -78,24 +81,30 @@ class Steering(Changer):
             self._check(ask, now)
             if isinstance(ask.action, RetryAction):
                 await self._roster.journaled(now)  # what failed a moment ago is looked for in the journal
-            picked = await picked_by(self._surroundings, now, run, ask.action)
-            effect = effect_of(ask.action, now, picked, pace_of(now, run, self._surroundings), ask.for_s)
-            seen: Seen | None = None
-            if isinstance(ask.action, Route) and picked is not None and not picked.nothing:
-                seen = await self._routing.look(now, ask.action, picked.tally)
-                effect = msgspec.structs.replace(effect, notes=(*effect.notes, *seen.notes))
-            elif ask.action == Reordering(Order.EXTENT):
-                told = await extent_notes(self._surroundings, now)
-                effect = msgspec.structs.replace(effect, notes=(*effect.notes, *told))
-            if dry_run or (picked is not None and picked.nothing):
-                return effect, None
-            async with self._launching[execution.id]:
-                record = await self._carry_out(execution, ask, picked, seen)
+            with _set_aside(run, ask.action) if not dry_run else contextlib.nullcontext():
+                effect, picked, seen = await self._weighed(now, run, ask)
+                if dry_run or (picked is not None and picked.nothing):
+                    return effect, None
+                async with self._launching[execution.id]:
+                    record = await self._carry_out(execution, ask, picked, seen)
         if record is not None:
             effect = msgspec.structs.replace(effect, before=record.before, after=record.after)
         return effect, record
 
-    @asynccontextmanager
+    async def _weighed(self, now: Execution, run: Run | None, ask: Ask) -> tuple[Effect, Picked | None, Seen | None]:
+        """Return what a change means, what it picks, and what was seen where it would send that."""
+        picked = await picked_by(self._surroundings, now, run, ask.action)
+        effect = effect_of(ask.action, now, picked, pace_of(now, run, self._surroundings), ask.for_s)
+        seen: Seen | None = None
+        if isinstance(ask.action, Route) and picked is not None and not picked.nothing:
+            seen = await self._routing.look(now, ask.action, picked.tally)
+            effect = msgspec.structs.replace(effect, notes=(*effect.notes, *seen.notes))
+        elif ask.action == Reordering(Order.EXTENT):
+            told = await extent_notes(self._surroundings, now)
+            effect = msgspec.structs.replace(effect, notes=(*effect.notes, *told))
+        return effect, picked, seen
+
+    @contextlib.asynccontextmanager
     async def _once(self, ask: Ask) -> AsyncIterator[None]:
         """Let equal requests of one author wait for one another."""
         if not ask.request_id:
@@ -292,6 +301,12 @@ class Steering(Changer):
         waits = self._roster.now(execution).waiting_since is not None
         hint = "drain takes it out of the line, resume puts it back" if waits else ""
         return Conflict(f"{execution.name} cannot be {done}: it is {self._roster.now(execution).state}", hint=hint)
+
+
+def _set_aside(run: Run | None, action: Action) -> contextlib.AbstractContextManager[None]:
+    """Let nothing begin that is to be held, skipped or sent elsewhere, while that is looked at."""
+    selector = selector_of_action(action) if isinstance(action, Pause | Skip | Route) else None
+    return contextlib.nullcontext() if run is None or selector is None else run.set_aside(selector)
 
 
 def _nothing_to_resume(now: Execution, waits: str, *, running: bool) -> Conflict:

@@ -9,8 +9,11 @@ import trio
 
 from engine_harness import laboratory
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.identity import Identity
 from migmond.domain.states import TaskState
 from migmond.domain.steering import Level, Pause, Prioritise, Retry, Skip, Throttle, Workers
+from migmond.engine.pool import MoverPool
+from migmond.engine.process import MoverProcess
 from migmond.engine.recording import Ask
 from migmond.engine.settings import EngineSettings
 from steering import TEXTS, cancelled, change, running, texts_and_others
@@ -126,4 +129,36 @@ async def test_who_picks_right_after_a_skip_was_taken_back_picks_these_as_well(
         held = await change(lab, execution, Pause(TEXTS))
         assert held.entries is not None
         assert held.entries > skipped.entries - 20  # some were copied meanwhile
+        await cancelled(lab, execution)
+
+
+async def test_who_picks_right_after_a_restart_picks_what_is_about_to_come_back(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a migration that had just begun again nobody had looked what comes back: a pause picked nothing."""
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await running(lab, source, tmp_path / "target")
+        await change(lab, execution, Throttle(io_ops_per_s=5.0))
+        skipped = await change(lab, execution, Skip(TEXTS))
+        await lab.until(lambda: lab.engine.find(execution.id).totals.left_out.entries > 40)
+        run = lab.engine.run_of(execution.id)
+        assert run is not None
+
+        async def never(by: str) -> None:
+            await trio.sleep_forever()
+
+        monkeypatch.setattr(run._agenda, "_bring_back", never)
+        await lab.engine.undoing.undo(skipped.id, "ana", "")
+        left_out = lab.engine.find(execution.id).totals.left_out.entries
+    at_once = MoverPool.start
+
+    async def a_busy_moment_later(pool: MoverPool, slot: int, identity: Identity) -> MoverProcess:
+        await trio.sleep(0.3)
+        return await at_once(pool, slot, identity)
+
+    monkeypatch.setattr(MoverPool, "start", a_busy_moment_later)
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        held = await change(lab, lab.engine.find(execution.id), Pause(TEXTS))
+        assert held.entries is not None
+        assert held.entries > 200 - left_out
         await cancelled(lab, execution)
