@@ -18,17 +18,20 @@ from migmond.domain.selector import Selector
 from migmond.domain.states import ExecutionState, Outcome, TaskState
 from migmond.domain.task import Task
 from migmond.engine.in_force import InForce
+from migmond.engine.intake import Intake
 from migmond.engine.judging import Judging
 from migmond.engine.ordering import Ordering
 from migmond.engine.pulse import Pulse
 from migmond.engine.scope import Scope
-from migmond.engine.sieve import Sieve, compiled
+from migmond.engine.sieve import compiled
 from migmond.planning.line import Line
 from migmond.planning.standing import order_of
 from migmond.wire.slots import Control
 
 TAKEN = 1000
 """Entries that are taken from the line at once: half a second of small files, which go back when anything changes."""
+FEW = 100
+"""As many while something is set aside: in a moment all is looked at anew."""
 AT_ONCE = 1000
 """Entries that are skipped or brought back in one go, 10 ms of the loop."""
 LOOK_S = 0.25
@@ -50,20 +53,13 @@ class Agenda:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._journal = scope.surroundings.journal
-        self._sieve = Sieve(self._journal, scope.key, scope.places)
         self._line = Line()
         self.rules = Judging(scope)
+        self._intake = Intake(scope, self._line, self.rules, self._changed, lambda: self.version)
         self._ordering = Ordering(scope, self._line, self._changed)
         self._kept: dict[int, Task] = {}
         """Tasks in the line that were taken before: what is known of them is not all in the journal, which may even
         call them failed until it has that they are tried again."""
-        self._with_movers: set[int] = set()
-        """Numbers in the line that movers had when they were read: what is not given back is settled by the time that
-        nothing is in flight."""
-        self._known = [0, 0]
-        self._complete = [False, False]
-        self._planned = -1
-        self._generation = 0
         self._returning: set[str] = set()
         self._loaded = False
         self._closed = False
@@ -123,12 +119,10 @@ class Agenda:
         self._restart()
 
     def _restart(self) -> None:
-        self._generation += 1
         self._line.clear()
-        self._with_movers.clear()
+        self._intake.restart()
         self._ready(tuple(self._kept.values()))
         self.rules.forget_learned()
-        self._known, self._complete, self._planned = [0, 0], [False, False], -1
 
     def begin(self) -> None:
         """A pass over the pending entries begins: further names may have become files of their own."""
@@ -164,11 +158,12 @@ class Agenda:
             while any(r.matcher is None for r in self.rules):
                 await scope.progress.wait()
             version = self.version
-            numbers = self._line.next(TAKEN, followers=followers)
+            numbers = self._line.next(FEW if self.rules.sets_aside else TAKEN, followers=followers)
             if numbers is None:
                 await trio.lowlevel.checkpoint()
                 continue
             if not numbers:
+                self._intake.wanted = True
                 self._wake.set()
                 return []
             for number in numbers:
@@ -208,7 +203,7 @@ class Agenda:
 
     def _ready(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            self._with_movers.discard(task.number)
+            self._intake.with_movers.discard(task.number)
             self._line.put((task.number,), followers=bool(task.leader))
 
     @property
@@ -226,7 +221,7 @@ class Agenda:
             return True
         if not self._all_known(followers=followers):
             return False
-        for number in self._with_movers:
+        for number in self._intake.with_movers:
             self._line.ready[followers].discard(number)
         held = self._line.held(followers=followers)
         if held:
@@ -243,9 +238,9 @@ class Agenda:
         if not self._all_known(followers=followers):
             return
         ready = self._line.ready[followers]
-        for number in self._with_movers - parked:
+        for number in self._intake.with_movers - parked:
             ready.discard(number)
-        self._with_movers &= parked
+        self._intake.with_movers &= parked
         counted = sum(number in ready and self._line.blocked(number) for number in parked)
         self._say_held(self._line.held(followers=followers) + len(parked) - counted)
 
@@ -259,7 +254,7 @@ class Agenda:
 
     def _all_known(self, *, followers: bool) -> bool:
         """Whether every rule in force was evaluated over all there is, and nothing is left to be skipped."""
-        if not self._loaded or self._returning or not self._complete[followers]:
+        if not self._loaded or self._returning or not self._intake.complete[followers]:
             return False
         return not any(self._line.skipped(skip.rule, 1, followers=followers) for skip in self.rules.skips)
 
@@ -293,8 +288,8 @@ class Agenda:
             for by in sorted(self._returning) if not self._closed else ():
                 await self._bring_back(by)
             if self.active and not self._closed:
-                await self._catch_up()
-                await self._ordering.line_up(complete=all(self._complete))
+                await self._intake.catch_up()
+                await self._ordering.line_up(complete=all(self._intake.complete))
                 for skip in self.rules.skips:
                     await self._leave_out(skip)
             with trio.move_on_after(LOOK_S):
@@ -304,61 +299,6 @@ class Agenda:
         for rule in [r for r in self.rules if r.matcher is None]:
             rule.matcher = await compiled(rule.selector, rule.now)
             self._changed()
-
-    async def _catch_up(self) -> None:
-        """Read what is pending and not known, and what rules are not evaluated over."""
-        scope = self._scope
-        planned, scan_done = scope.account.totals.planned.entries, scope.scan_done
-        new = any(0 in r.upto for r in self.rules)
-        if planned == self._planned and all(self._complete) and not new:
-            return
-        generation = self._generation
-        rules = [r for r, _ in self.rules.ready]  # what comes meanwhile saw some at most
-        for followers in (False, True):
-            while generation == self._generation and await self._read(followers=followers):
-                pass
-        if generation == self._generation:
-            self._planned = planned
-            for rule in rules:
-                rule.upto = [upto or -1 for upto in rule.upto]  # of none it was evaluated over all
-            complete = [scan_done, scan_done]
-            if complete != self._complete:
-                self._complete = complete
-                scope.progress.set()
-
-    async def _read(self, *, followers: bool) -> bool:
-        """Read and evaluate one page; False when there is none."""
-        generation, version = self._generation, self.version
-        due = self.rules.ready
-        after = min([self._known[followers], *(max(0, r.upto[followers]) for r, _ in due)])
-        in_hand = self._scope.in_hand
-        with in_hand.reading():
-            page = await self._sieve.read(after, [m for _, m in due], followers=followers)
-            numbers = page.tasks.numbers
-            if generation == self._generation and in_hand:  # at once: what is given back from here on leaves it
-                self._with_movers.update(n for n in numbers if n > self._known[followers] and n in in_hand)
-        if not numbers or generation != self._generation:
-            return False
-        last = numbers[-1]
-        open_ = [(r, m) for r, m in due if r.upto[followers] < last]
-        found = await trio.to_thread.run_sync(page.picked, [m for _, m in open_])
-        if generation != self._generation:
-            return False
-        marked = False
-        for (rule, _), its in zip(open_, found, strict=True):
-            rule.rule.marks.add(its)
-            rule.upto[followers] = last
-            marked |= bool(its)
-        known = self._known[followers]
-        if last > known:
-            self._line.put([n for n in numbers if n > known], followers=followers)
-            self._known[followers] = last
-        self._line.changed()
-        if marked or version != self.version:
-            self._changed()
-        else:
-            self._scope.progress.set()
-        return True
 
     async def _judge(self, tasks: Sequence[Task]) -> bool:
         """Judge a few tasks; returns whether any rule picks one of which that was not known."""

@@ -68,6 +68,11 @@ class Judging:
 
         return end
 
+    @property
+    def sets_aside(self) -> bool:
+        """Whether anything is set aside."""
+        return bool(self._aside)
+
     def is_in_force(self, rule: InForce) -> bool:
         """Whether it still is."""
         return self._rules.get(rule.rule.id) is rule

@@ -67,9 +67,9 @@ class Sieve:
         self._key = key
         self._places = places
 
-    async def read(self, after: int, matchers: Sequence[Matcher], *, followers: bool) -> Page:
+    async def read(self, after: int, matchers: Sequence[Matcher], *, followers: bool, limit: int = PAGE) -> Page:
         """Read the next pending entries, none at the end, with what `matchers` ask about them."""
-        tasks = await self._journal.pending(self._key, after=after, limit=PAGE, followers=followers)
+        tasks = await self._journal.pending(self._key, after=after, limit=limit, followers=followers)
         places = await self._places.find(n for n in set(tasks.directories) if n)
         faults: Mapping[int, FaultRecord] = {}
         if any(m.asks_for_errors for m in matchers):

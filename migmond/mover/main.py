@@ -91,7 +91,6 @@ _ACTIVITY_OF: dict[type, Activity] = {
 }
 """What the rest of the time belongs to that a message takes; all others are OTHER."""
 
-NICENESS = 5
 _RECEIVE_BYTES = 1 << 20
 _IDLE_POLL_S = 0.02
 _LONE_SYNC_S = 0.2
@@ -361,9 +360,6 @@ def main() -> None:
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # somebody wants to write what we have a lease on: it waits a moment
     page = mmap.mmap(slot_fd, SLOT_BYTES)
     os.close(slot_fd)
-    # People at the terminal and the daemon that answers them come first; a machine with nothing else to do does not
-    # slow a mover down for it.
-    os.nice(NICENESS)
     # The copying and the committing thread hand over the interpreter often: short turns keep both going.
     sys.setswitchinterval(0.001)
     connection = Connection(socket_fd)

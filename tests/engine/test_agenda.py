@@ -235,18 +235,18 @@ async def test_what_is_asked_for_while_all_is_being_read_concerns_all(
         hold(lab, execution, "h1", Selector(include=("**",)))  # before anything can have gone to a mover
         agenda = await agenda_of(lab, execution)
         await known(lab, execution)
-        await lab.until(lambda: all(agenda._complete))
-        read, ends = agenda._sieve.read, list[bool]()
+        await lab.until(lambda: all(agenda._intake.complete))
+        read, ends = agenda._intake._sieve.read, list[bool]()
 
-        async def asked_meanwhile(after: int, matchers: Sequence[Matcher], *, followers: bool) -> Page:
-            page = await read(after, matchers, followers=followers)
+        async def asked_meanwhile(after: int, matchers: Sequence[Matcher], *, followers: bool, limit: int) -> Page:
+            page = await read(after, matchers, followers=followers, limit=limit)
             if not page.tasks.numbers:
                 ends.append(followers)
                 if len(ends) == last_read:
                     change(lab, execution, "i-8", Skip(Selector(include=("*.jpg",))))
             return page
 
-        monkeypatch.setattr(agenda._sieve, "read", asked_meanwhile)
+        monkeypatch.setattr(agenda._intake._sieve, "read", asked_meanwhile)
         change(lab, execution, "i-7", Skip(Selector(include=("1.txt",))))
         await lab.until(lambda: lab.engine.find(execution.id).totals.skipped.entries == 9)
         assert ends[:2] == [False, True]

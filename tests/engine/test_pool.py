@@ -19,7 +19,7 @@ from migmond.domain.errors import MoverError
 from migmond.domain.identity import Identity
 from migmond.engine import pool as pool_module
 from migmond.engine.pool import MoverPool
-from migmond.engine.process import MoverProcess
+from migmond.engine.process import NICENESS, MoverProcess, start_mover
 
 
 def children() -> set[int]:
@@ -175,6 +175,13 @@ async def test_a_daemon_that_is_not_root_has_movers_of_its_own_only(monkeypatch:
         with pytest.raises(MoverError, match="uid 40002"):
             await pool.start(1, Identity(40002, 40002))
         assert pool._ready == ready
+
+
+async def test_what_is_started_for_later_leaves_the_daemon_the_processor_from_the_first_moment() -> None:
+    """A spare loads its code for 80 ms of a core, and somebody waited for an answer meanwhile."""
+    process = await start_mover()
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
+    await process.end()
 
 
 async def test_spares_end_with_a_daemon_that_is_killed() -> None:
