@@ -129,7 +129,7 @@ async def test_what_is_tried_again_keeps_to_rules_that_came_after_it_failed(tmp_
         run = lab.engine.run_of(execution.id)
         assert run is not None
         agenda = run._agenda
-        await lab.until(lambda: all(agenda._complete) and all(r.upto[0] > 0 for r in agenda.rules))
+        await lab.until(lambda: all(agenda._intake.complete) and all(r.upto[0] > 0 for r in agenda.rules))
         clear(target)
         await change(lab, execution, Retry())
         await change(lab, execution, Throttle(io_ops_per_s=None))
