@@ -5,7 +5,7 @@ import { happened } from "../store.js";
 import { Badge, Empty, later, Loaded, Named, Panel, Table, toast, useAnswer, useLoaded, Ways } from "../parts.js";
 import { bytes, count, DASH, duration, measure, rate, time } from "../format.js";
 import { go, param, turn } from "../main.js";
-import { Pages } from "./migration.js";
+import { Pages } from "../paging.js";
 
 const Course = later("", () => import("../course.js"));
 const PAGE = 25, MOST = 5, LONGEST = 24;

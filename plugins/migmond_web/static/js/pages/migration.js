@@ -2,14 +2,16 @@
 import { html, useEffect, useRef, useState } from "../lib.js";
 import { get, undo } from "../api.js";
 import { executions, happened, may, usable } from "../store.js";
-import { Ago, Badge, Bar, Choice, Empty, Failure, failed, later, Loaded, Panel, Table, Tile, toast, useAnswer, useBeat, useLoaded } from "../parts.js";
+import { Ago, Badge, Bar, Choice, Empty, Failure, failed, later, Left, Loaded, Panel, Table, Tile, toast, useAnswer, useBeat, useLoaded } from "../parts.js";
 import { phases } from "../phases.js";
 import { below, bytes, count, DASH, duration, percent, rate, ratio, settled, there, time, waysOf } from "../format.js";
 import { param, turn } from "../main.js";
-import { apply, CAN_STEER, Controls, Intervene } from "../controls.js";
+import { ahead, apply, CAN_STEER, Controls, Intervene } from "../controls.js";
+import { Pages } from "../paging.js";
 import { Remarks } from "../remarks.js";
-import { Left } from "./overview.js";
+import "../forms.js"; // here one steers: what the dialogs hold is there before anybody opens one
 
+ahead();
 const LOOK_MS = 3000, PAGE = 25;
 const Charts = later("Charts", () => import("../runcharts.js"));
 const Ending = later("", () => import("../ending.js"));
@@ -111,7 +113,6 @@ function LargeFiles({ of, beat, live }) {
   ]} /><${Pages} offset=${offset} size=${10} total=${d.total} set=${setOffset} />`}<//><//>`;
 }
 
-export const Pages = ({ offset, size, total, set }) => total <= size ? null : html`<p class="row in"><button disabled=${offset === 0} onClick=${() => set(Math.max(0, offset - size))}>Previous</button><span>${offset + 1} ${DASH} ${Math.min(total, offset + size)} of ${count(total)}</span><button disabled=${offset + size >= total} onClick=${() => set(offset + size)}>Next</button></p>`;
 
 function Breakdown({ of, beat }) {
   const by = param("by", "type"), { id, sources } = of;
