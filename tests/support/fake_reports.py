@@ -119,6 +119,7 @@ COMPARISON = ComparisonView(
     (
         Difference("active_s", "seconds", (120.0, 90.0), (None, -0.25), ("", "better")),
         Difference("bytes", "bytes", (10.0 * GIB, None), (None, None), ("", "")),
+        Difference("entries", "", (1000.0, 250.0), (None, None), ("", ""), (False, True)),
         Difference("energy_j", "joules", (105.0, 7200.0), (None, 67.571), ("", "worse")),
     ),
     ("media", "earlier"),
