@@ -159,7 +159,7 @@ def checked(params: BreakdownParams) -> BreakdownParams:
     unknown = [name for name in by if name not in BY]
     if unknown or not by:
         what = f"by {unknown[0][:40]!r}" if unknown else "by nothing"
-        raise InvalidInput(f"progress cannot be told {what}", hint=f"by one or more of {', '.join(BY)}")
+        raise InvalidInput(f"progress cannot be told {what}", hint=f"by one or more of {', '.join(BY)}", field="by")
     if not 0 < params.limit <= MAX_ROWS:
-        raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_ROWS}")
+        raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_ROWS}", field="limit")
     return msgspec.structs.replace(params, by=by)
