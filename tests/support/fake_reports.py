@@ -107,6 +107,8 @@ PERIOD = PeriodReport(
     disks=(FINDING,),
     cost=CostSums(105.0, 1, 1.234, 1, "EUR", "2026-01-01", {"transfer": 1.234}, COST.wear, ("executions without",)),
     as_of=AT,
+    next=7,
+    left=1,
 )  # fmt: skip
 _NONE = api.TallyView(0, 0)
 NOTHING = PeriodReport(
