@@ -121,13 +121,13 @@ function Breakdown({ of, beat }) {
   const name = (r) => (by === "type" ? r.type : by === "size" ? r.size : r.directory === null ? null : directory(r.directory)) ?? "the rest";
   return html`<${Panel} title="Breakdown" end=${html`<${Choice} label="Breakdown by" options=${[["type", "Type"], ["size", "Size"], ["directory", "Directory"]]} value=${by} onChange=${(v) => turn({ by: v })} />`}><${Loaded} of=${found}>${(d) => d.rows.length === 0 ? html`<${Empty}>${d.reason || "Nothing was found yet."}<//>` : html`<${Table} label=${`Progress by ${by}`} rows=${d.rows} keyOf=${name} columns=${[
     { name: by[0].toUpperCase() + by.slice(1), cls: "name", cell: name },
-    { name: "Durable", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
+    { name: "Copied", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
     { name: "Done", num: true, cell: (r) => html`${count(there(r, "entries"))}<span class="sub">of ${count(r.planned.entries)}</span>` },
     { name: "Failed", num: true, cell: (r) => count(r.failed.entries) },
   ]} />`}<//><//>`;
 }
-/** How much of a part is at the target, durably; what was there already is. */
-const part = (r) => { const of = r.planned.bytes ? "bytes" : "entries"; return r.planned[of] ? Math.min(100, (100 * there(r, of)) / r.planned[of]) : 100; };
+/** How much of a part is copied, as far as that is known before it is durable; what was there already is. */
+const part = (r) => { const of = r.planned.bytes ? "bytes" : "entries"; return r.planned[of] ? Math.min(100, (100 * settled(r, of)) / r.planned[of]) : 100; };
 
 function Batches({ id, beat }) {
   const found = useLoaded(() => get(`/${id}/batches`), [id, beat]);
