@@ -22,12 +22,19 @@ class Better(enum.Enum):
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """A figure of each execution. `better`: which direction is the better one."""
+    """A figure of each execution.
+
+    Attributes:
+        better: which direction is the better one.
+        of_whole: it tells of a whole run, and before the end of one is only what it has come to so far: less time, or
+            fewer failures, than a run that has ended tell nothing. Rates can be compared at any time.
+    """
 
     name: str
     unit: str
     values: tuple[float | None, ...]
     better: Better = Better.NEITHER
+    of_whole: bool = False
 
 
 class Course(msgspec.Struct, frozen=True):
@@ -35,10 +42,12 @@ class Course(msgspec.Struct, frozen=True):
 
     Attributes:
         points: active seconds, share of the work done (0 to 1) and bytes, in order of time. Work may fall back.
+        ended: nothing more comes.
     """
 
     id: str
     points: tuple[tuple[float, float, int], ...]
+    ended: bool = True
 
 
 def resample(course: Course, steps: int = 100) -> Curve:
@@ -87,20 +96,23 @@ def _rises(course: Course) -> list[tuple[_Moment, _Moment]]:
     return rises
 
 
-def differences(figures: Sequence[Figure]) -> tuple[Difference, ...]:
-    """Return the table: each value beside the first execution's."""
+def differences(figures: Sequence[Figure], ended: Sequence[bool]) -> tuple[Difference, ...]:
+    """Return the table: each value beside the first execution's.
+
+    Args:
+        ended: whether each of the executions has.
+    """
     rows = []
     for figure in figures:
-        first = figure.values[0] if figure.values else None
+        so_far = tuple(figure.of_whole and not e and v is not None for v, e in zip(figure.values, ended, strict=True))
+        first = figure.values[0] if figure.values and not so_far[0] else None
         changes: list[float | None] = []
         verdicts = []
         for number, value in enumerate(figure.values):
-            change = None
-            if number and value is not None and first:
-                change = value / first - 1
-            changes.append(change)
-            verdicts.append(_verdict(figure.better, first, value) if number else "")
-        rows.append(Difference(figure.name, figure.unit, figure.values, tuple(changes), tuple(verdicts)))
+            comparable = value if number and not so_far[number] else None
+            changes.append(comparable / first - 1 if comparable is not None and first else None)
+            verdicts.append(_verdict(figure.better, first, comparable))
+        rows.append(Difference(figure.name, figure.unit, figure.values, tuple(changes), tuple(verdicts), so_far))
     return tuple(rows)
 
 
@@ -127,26 +139,32 @@ class Summary(msgspec.Struct, frozen=True):
 
 def figures(summaries: Sequence[Summary]) -> tuple[Figure, ...]:
     """Return the rows that every comparison has, without those that nobody knows."""
-    higher, lower = Better.HIGHER, Better.LOWER
-    rows: tuple[tuple[str, str, Better], ...] = (
-        ("bytes", "bytes", Better.NEITHER),
-        ("entries", "", Better.NEITHER),
-        ("workers", "", Better.NEITHER),
-        ("active_s", "seconds", lower),
-        ("held_s", "seconds", Better.NEITHER),
-        ("average_bytes_per_s", "bytes per second", higher),
-        ("peak_bytes_per_s", "bytes per second", higher),
-        ("entries_per_s", "per second", higher),
-        ("failed_entries", "", lower),
-        ("retries", "", lower),
-        ("score", "", higher),
-        ("speed", "", higher),
-        ("resources", "", higher),
-        ("success", "", higher),
-        ("cpu_s_per_gb", "seconds", lower),
-        ("energy_j", "joules", lower),
+    higher, lower, neither = Better.HIGHER, Better.LOWER, Better.NEITHER
+    of_whole = True
+    rows: tuple[tuple[str, str, Better, bool], ...] = (
+        ("bytes", "bytes", neither, of_whole),
+        ("entries", "", neither, of_whole),
+        ("workers", "", neither, not of_whole),
+        ("active_s", "seconds", lower, of_whole),
+        ("held_s", "seconds", neither, of_whole),
+        ("average_bytes_per_s", "bytes per second", higher, not of_whole),
+        ("peak_bytes_per_s", "bytes per second", higher, of_whole),
+        ("entries_per_s", "per second", higher, not of_whole),
+        ("failed_entries", "", lower, of_whole),
+        ("retries", "", lower, of_whole),
+        # What is copied and not done yet has taken its time already: before the end the score and its parts,
+        # and what a GB took, are worse than they will be.
+        ("score", "", higher, of_whole),
+        ("speed", "", higher, of_whole),
+        ("resources", "", higher, of_whole),
+        ("success", "", higher, of_whole),
+        ("cpu_s_per_gb", "seconds", lower, of_whole),
+        ("energy_j", "joules", lower, of_whole),
     )
-    made = (Figure(name, unit, tuple(getattr(s, name) for s in summaries), better) for name, unit, better in rows)
+    made = (
+        Figure(name, unit, tuple(getattr(s, name) for s in summaries), better, whole)
+        for name, unit, better, whole in rows
+    )
     return tuple(f for f in made if any(v is not None for v in f.values))
 
 
@@ -171,5 +189,7 @@ def compare(courses: Sequence[Course], figures: Sequence[Figure], steps: int = 1
     if any(len(f.values) != len(courses) for f in figures):
         raise ValueError("a figure needs a value for each execution, None where it is unknown")
     return ComparisonView(
-        tuple(c.id for c in courses), tuple(resample(c, steps) for c in courses), differences(figures)
-    )  # fmt: skip
+        tuple(c.id for c in courses),
+        tuple(resample(c, steps) for c in courses),
+        differences(figures, [c.ended for c in courses]),
+    )

@@ -41,6 +41,7 @@ from migmond.analytics.classes import (
     cells_of_no_files,
 )
 from migmond.analytics.cube_directories import BYTES, OTHER, SHIFT, Directories, DirectoriesState
+from migmond.analytics.cube_rows import Row, tally
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Tally
 from migmond.domain.file_kinds import FileKind
@@ -69,21 +70,6 @@ class CubeState(msgspec.Struct, frozen=True, array_like=True):
     read: bytes = b""
 
 
-class Row(msgspec.Struct, frozen=True):
-    """The sums of some cells. `kind`, `size`: position in `classes.TYPES` and `SIZES`, or None when it is over all of
-    them; `directory`: number of its task or OTHER, or None likewise."""
-
-    kind: int | None
-    size: int | None
-    directory: int | None
-    planned: Tally
-    done: Tally
-    failed: Tally
-    skipped: Tally
-    cancelled: Tally
-    durable: Tally
-
-
 class Cube:
     """Args:
     most: directories that are told apart, at least two.
@@ -98,6 +84,8 @@ class Cube:
         self._fields = tuple([0] * CELLS for _ in range(6))
         self._planned, self._done, self._failed, self._skipped, self._cancelled, self._durable = self._fields
         self._directories = Directories(most, self._fields)
+        self._in_flight: dict[int, int] = {}
+        """By cell. Of a snapshot: what is in flight is another with every look, and nobody counts it."""
         self._parts = bytearray()
         """By task number, one more than what `_part` returns, or 0: to find that a second time costs as much as the
         first time. Not kept: what is not there is found anew."""
@@ -156,7 +144,7 @@ class Cube:
                 skipped += amount
         if any(e.type is _DIRECTORY for e in listing.entries):
             self._directories.note(listing.first, listing.directory)
-        return _tally(everything), _tally(skipped)
+        return tally(everything), tally(skipped)
 
     def settle(self, task: Task, state: TaskState) -> None:
         """A task is durable, done, failed, skipped or cancelled, and may have been durable before; any other state
@@ -289,7 +277,8 @@ class Cube:
 
     def sums(self) -> Row:
         """Return the sums over everything."""
-        return Row(None, None, None, *(_tally(sum(field)) for field in self._fields))
+        sums = [sum(field) for field in self._fields]
+        return Row(None, None, None, *map(tally, [*sums, sum(self._in_flight.values())]))
 
     def rows(self, *, kind: bool = False, size: bool = False, directory: bool = False) -> list[Row]:
         """Return the sums by what is wanted, without those in which nothing is planned, in no order."""
@@ -307,17 +296,26 @@ class Cube:
                 large if size else None,
                 numbers.get(cell - part, OTHER) if directory else None,
             )
-            found = sums.setdefault(key, [0] * len(self._fields))
+            found = sums.setdefault(key, [0] * (len(self._fields) + 1))
             for position, field in enumerate(self._fields):
                 found[position] += field[cell]
-        return [Row(*key, *map(_tally, found)) for key, found in sums.items()]
+            found[-1] += self._in_flight.get(cell, 0)
+        return [Row(*key, *map(tally, found)) for key, found in sums.items()]
 
-    def snapshot(self) -> Cube:
-        """Return the sums as they are now, for a thread to look through: 45,000 cells may take 0.1 s."""
+    def snapshot(self, in_flight: Iterable[tuple[Task, Tally]] = ()) -> Cube:
+        """Return the sums as they are now, for a thread to look through: 45,000 cells may take 0.1 s.
+
+        Args:
+            in_flight: planned tasks of which something is copied that is in no other sum: 1 entry when that is all of
+                it, else 0, and the bytes.
+        """
         copy = Cube(self._most, copies=self._copies)
         copy._fields = tuple(field[:] for field in self._fields)
         copy._planned, copy._done, copy._failed, copy._skipped, copy._cancelled, copy._durable = copy._fields
         copy._directories = self._directories.snapshot(copy._fields)
+        for task, copied in in_flight:
+            place = self._place(task)
+            copy._in_flight[place] = copy._in_flight.get(place, 0) + (copied.entries << SHIFT) + copied.bytes
         return copy
 
     # --- keeping -----------------------------------------------------------------------------------
@@ -402,7 +400,3 @@ class Cube:
 
 def _counted(task: Task) -> int:
     return task.size if task.type is _FILE and not task.leader else 0
-
-
-def _tally(number: int) -> Tally:
-    return Tally(number >> SHIFT, number & BYTES)

@@ -35,6 +35,11 @@ class Past(msgspec.Struct, frozen=True):
         """Nothing but the record is left of it."""
         return self.record is not None and self.record.ended is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Nothing more comes of it, unless somebody sets it going again."""
+        return self.execution.state in TERMINAL_EXECUTION_STATES
+
 
 def forgotten(record: SessionRecord) -> Past | None:
     """Return an execution that is on record only by how it went; None when it is there, or that is not on record."""
@@ -132,7 +137,7 @@ def active_s(past: Past) -> float:
 
 def under_way(past: Past) -> Tally:
     """Return what has been copied and is yet to become durable, as of the last look; nothing of what has ended."""
-    if past.record is None or not past.record.course or past.execution.state in TERMINAL_EXECUTION_STATES:
+    if past.record is None or not past.record.course or past.has_ended:
         return Tally()
     seen, totals = past.record.course[-1].settled, past.execution.totals
     handled = totals.handled.plus(-totals.cancelled.entries, -totals.cancelled.bytes)
@@ -141,18 +146,24 @@ def under_way(past: Past) -> Tally:
 
 def average(past: Past) -> float | None:
     """Return bytes that are done or under way per active second; None before there were any."""
-    return _brought(past).bytes / active_s(past) if active_s(past) > 0 else None
+    return _rate(past, _brought(past).bytes)
 
 
 def entries_rate(past: Past) -> float | None:
     """Return entries that are done or under way per active second, likewise."""
-    return _brought(past).entries / active_s(past) if active_s(past) > 0 else None
+    return _rate(past, _brought(past).entries)
+
+
+def _rate(past: Past, brought: int) -> float | None:
+    """While it has brought nothing yet (it scans) nobody knows how fast that will be."""
+    seconds = active_s(past)
+    return brought / seconds if seconds > 0 and (brought or past.has_ended) else None
 
 
 def _brought(past: Past) -> Tally:
     """What is done or under way, of what is at work as of the last look, as its active time is."""
     totals = past.execution.totals
-    if past.record is None or not past.record.course or past.execution.state in TERMINAL_EXECUTION_STATES:
+    if past.record is None or not past.record.course or past.has_ended:
         return totals.brought
     seen = past.record.course[-1].settled
     not_brought = totals.failed.plus(totals.skipped.entries, totals.skipped.bytes)
@@ -178,7 +189,7 @@ def course_of(past: Past) -> Course:
     """Return how it went: the share of the work that is known now, in bytes, or in entries where there are none."""
     record = past.record
     if record is None or not record.course:
-        return Course(past.execution.id, ())
+        return Course(past.execution.id, (), past.has_ended)
     planned = record.course[-1].planned
     points = []
     for point in record.course:
@@ -187,7 +198,7 @@ def course_of(past: Past) -> Course:
         else:
             share = point.settled.entries / planned.entries if planned.entries else 0.0
         points.append((point.active_s, share, point.settled.bytes))
-    return Course(past.execution.id, tuple(points))
+    return Course(past.execution.id, tuple(points), past.has_ended)
 
 
 def summary_of(past: Past, found: ScoreView | None, cost: CostView | None) -> Summary:

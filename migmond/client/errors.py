@@ -27,7 +27,8 @@ def no_connection(path: str, error: OSError) -> Unreachable:
 
 
 class RemoteError(ClientError):
-    """The daemon refused. `kind` is stable (`not_found`, `plan_infeasible`, ...), the message is for people."""
+    """The daemon refused. `kind` is stable (`not_found`, `plan_infeasible`, ...), the message is for people. `field`:
+    the parameter that it is about, "" for none in particular."""
 
     def __init__(self, error: ErrorObject) -> None:
         super().__init__(error.message)
@@ -37,6 +38,7 @@ class RemoteError(ClientError):
         self.kind = str(data.get("kind") or "error")
         self.hint = str(data.get("hint") or "")
         self.path = data.get("path")
+        self.field = str(data.get("field") or "")
         self.retryable = bool(data.get("retryable"))
 
     @property

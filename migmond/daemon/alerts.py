@@ -27,7 +27,7 @@ from migmond.domain.alert import (
     AlertState,
     Silence,
 )
-from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted
+from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted, about
 from migmond.domain.execution import Execution
 from migmond.domain.identity import Peer, Role
 from migmond.domain.states import TERMINAL_EXECUTION_STATES
@@ -94,7 +94,9 @@ class AlertDesk:
     async def list_alerts(self, peer: Peer, params: a.AlertsParams) -> a.AlertPage:
         check_limit(params.limit, MAX_PAGE)
         if params.view not in ("active", "silenced", "history"):
-            raise InvalidInput(f"there is no view {params.view[:40]!r}", hint="active, silenced or history")
+            raise InvalidInput(
+                f"there is no view {params.view[:40]!r}", hint="active, silenced or history", field="view"
+            )
         execution = self._execution(peer, params.execution).id if params.execution else ""
         rule = self._alerts.rules.named(params.rule).id if params.rule else ""
         least = RANK[params.severity] if params.severity is not None else 0
@@ -145,7 +147,7 @@ class AlertDesk:
 
     async def acknowledge(self, peer: Peer, params: a.AckParams) -> a.AlertView:
         if len(params.note) > MAX_NOTE:
-            raise InvalidInput("the note is too long", hint=f"use at most {MAX_NOTE} characters")
+            raise InvalidInput("the note is too long", hint=f"use at most {MAX_NOTE} characters", field="note")
         alert = next((x for x in self._open(peer) if x.id == params.alert), None)
         if alert is None:
             raise NotFound(f"no open alert is called {params.alert[:40]!r}", hint="migmon alerts lists them")
@@ -162,7 +164,9 @@ class AlertDesk:
 
     async def silence(self, peer: Peer, params: a.SilenceParams) -> a.SilenceView:
         if not (math.isfinite(params.for_s) and 0 < params.for_s <= 366 * 86_400.0):
-            raise InvalidInput(f"a silence of {params.for_s} s makes no sense", hint="give e.g. --for 2h")
+            raise InvalidInput(
+                f"a silence of {params.for_s} s makes no sense", hint="give e.g. --for 2h", field="for_s"
+            )
         check_labels(params.labels)
         if len(self._alerts.silences) >= MOST_SILENCES:
             raise LimitExceeded(f"there are {MOST_SILENCES} silences", hint="end some: migmon alerts unsilence")
@@ -236,7 +240,8 @@ class AlertDesk:
     async def put_rule(self, peer: Peer, params: a.RulePutParams) -> a.RuleView:
         before = self._change(peer, params.replace) if params.replace else None
         at = self._surroundings.clock.wall()
-        rule = self._made(peer, params.rule, before, at)
+        with about("rule"):
+            rule = self._made(peer, params.rule, before, at)
         if before is None:
             if len(self._alerts.rules) >= MOST_RULES:
                 raise LimitExceeded(f"there are {MOST_RULES} rules", hint="remove some: migmon rules rm")
@@ -254,14 +259,17 @@ class AlertDesk:
             before.owner if before is not None else peer.identity.uid, own,
         )  # fmt: skip
         if rule.builtin and rule.name != rule.id:
-            raise InvalidInput(f"{rule.id} comes with migmond and keeps its name", hint="make another rule")
+            raise InvalidInput(
+                f"{rule.id} comes with migmond and keeps its name", hint="make another rule", field="name"
+            )
         check_rule(rule, self._alerts.metrics)
         if own and "execution" not in self._alerts.metrics[rule.condition.metric].labels:
             raise NotPermitted(
                 f"{rule.condition.metric} is no metric of migrations", hint="rules about the machine are for admins"
             )
-        for call in rule.actions:
-            self._check_action(call, peer)
+        for position, call in enumerate(rule.actions):
+            with about(f"actions[{position}]"):
+                self._check_action(call, peer)
         return rule
 
     async def remove_rule(self, peer: Peer, rule: str) -> api.Acknowledged:
@@ -276,11 +284,12 @@ class AlertDesk:
 
     async def test_rule(self, peer: Peer, params: a.RuleTestParams) -> a.RuleTestView:
         if (params.spec is None) == (not params.rule):
-            raise InvalidInput("give either rule or spec", hint="rule names one that there is")
+            raise InvalidInput("give either rule or spec", hint="rule names one that there is", field="rule")
         if not (math.isfinite(params.span_s) and 60 <= params.span_s <= _SPAN_MOST_S):
-            raise InvalidInput(f"a span of {params.span_s} s", hint="1m to 366d")
+            raise InvalidInput(f"a span of {params.span_s} s", hint="1m to 366d", field="span_s")
         at = self._surroundings.clock.wall()
-        rule = self._rule(peer, params.rule) if params.spec is None else self._made(peer, params.spec, None, at)
+        with about("spec"):
+            rule = self._rule(peer, params.rule) if params.spec is None else self._made(peer, params.spec, None, at)
         condition, known = rule.condition, self._alerts.metrics.get(rule.condition.metric)
         if known is None:
             raise InvalidInput(f"nobody provides {condition.metric} now", hint="migmon metrics")

@@ -17,10 +17,11 @@ from migmond.domain.dashboards import (
     DashboardList,
     DashboardView,
     KeptDashboard,
+    Panel,
     PutDashboardParams,
 )
 from migmond.domain.decoding import from_msgpack
-from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound
+from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, about
 from migmond.domain.identity import Peer
 from migmond.engine.views import time_text
 from migmond.ports import Clock
@@ -54,7 +55,8 @@ class Dashboards:
             NotFound: there is none of the old name.
         """
         dashboard, uid = params.dashboard, peer.identity.uid
-        _check(dashboard)
+        with about("dashboard"):
+            _check(dashboard)
         kept = dict(self._kept)
         if params.rename_from and kept.pop((uid, params.rename_from), None) is None:
             raise NotFound(
@@ -95,21 +97,29 @@ def _view(kept: KeptDashboard) -> DashboardView:
 
 def _check(dashboard: Dashboard) -> None:
     if dashboard.version != VERSION:
-        raise InvalidInput(f"a dashboard of version {dashboard.version}", hint=f"this migmond takes version {VERSION}")
+        hint = f"this migmond takes version {VERSION}"
+        raise InvalidInput(f"a dashboard of version {dashboard.version}", hint=hint, field="version")
     if not dashboard.name.strip() or len(dashboard.name) > MAX_NAME or not dashboard.name.isprintable():
-        raise InvalidInput("a dashboard needs a name", hint=f"printable, at most {MAX_NAME} characters")
+        raise InvalidInput("a dashboard needs a name", hint=f"printable, at most {MAX_NAME} characters", field="name")
     if len(dashboard.panels) > MAX_PANELS:
-        raise InvalidInput(f"{len(dashboard.panels)} panels", hint=f"at most {MAX_PANELS}")
-    for number, panel in enumerate(dashboard.panels, 1):
-        if len(panel.title) > MAX_NAME or len(panel.execution) > MAX_NAME:
-            raise InvalidInput(f"panel {number}: a text is too long", hint=f"at most {MAX_NAME} characters")
-        if not 1 <= panel.width <= 4:
-            raise InvalidInput(f"panel {number}: width {panel.width}", hint="1 to 4")
-        if not 60 <= panel.span_s <= _MAX_SPAN_S:  # this way round NaN is refused too
-            raise InvalidInput(f"panel {number}: span_s {panel.span_s}", hint="a minute to 400 days")
-        if len(panel.select) > MAX_SERIES:
-            raise InvalidInput(f"panel {number}: {len(panel.select)} metrics", hint=f"at most {MAX_SERIES}")
-        for wanted in panel.select:
-            texts = (wanted.metric, *wanted.labels.keys(), *wanted.labels.values())
-            if len(wanted.labels) > MAX_SERIES or any(len(text) > 200 for text in texts):
-                raise InvalidInput(f"panel {number}: a metric or label is too long", hint="migmon metrics lists them")
+        raise InvalidInput(f"{len(dashboard.panels)} panels", hint=f"at most {MAX_PANELS}", field="panels")
+    for position, panel in enumerate(dashboard.panels):
+        with about(f"panels[{position}]"):
+            _check_panel(position + 1, panel)
+
+
+def _check_panel(number: int, panel: Panel) -> None:
+    if len(panel.title) > MAX_NAME or len(panel.execution) > MAX_NAME:
+        field = "title" if len(panel.title) > MAX_NAME else "execution"
+        raise InvalidInput(f"panel {number}: a text is too long", hint=f"at most {MAX_NAME} characters", field=field)
+    if not 1 <= panel.width <= 4:
+        raise InvalidInput(f"panel {number}: width {panel.width}", hint="1 to 4", field="width")
+    if not 60 <= panel.span_s <= _MAX_SPAN_S:  # this way round NaN is refused too
+        raise InvalidInput(f"panel {number}: span_s {panel.span_s}", hint="a minute to 400 days", field="span_s")
+    if len(panel.select) > MAX_SERIES:
+        raise InvalidInput(f"panel {number}: {len(panel.select)} metrics", hint=f"at most {MAX_SERIES}", field="select")
+    for wanted in panel.select:
+        texts = (wanted.metric, *wanted.labels.keys(), *wanted.labels.values())
+        if len(wanted.labels) > MAX_SERIES or any(len(text) > 200 for text in texts):
+            long = f"panel {number}: a metric or label is too long"
+            raise InvalidInput(long, hint="migmon metrics lists them", field="select")

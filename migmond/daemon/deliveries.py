@@ -11,9 +11,9 @@ import trio
 from migmond.daemon.pages import check_limit
 from migmond.domain import daemon_api
 from migmond.domain.alert import ActionCall, Alert, Delivery, Tried
-from migmond.domain.decoding import converted
+from migmond.domain.decoding import converted, field_of
 from migmond.domain.delivery_api import ActionTrouble, DeliveriesParams, DeliveryList, DeliveryView
-from migmond.domain.errors import InvalidInput, MigmondError, NotPermitted, PluginError
+from migmond.domain.errors import InvalidInput, MigmondError, NotPermitted, PluginError, inside
 from migmond.domain.identity import Peer, Role
 from migmond.engine.views import time_text
 from migmond.monitor.outbox import Outbox, Trouble
@@ -61,18 +61,20 @@ class Acting:
         spec = self.specs().get(call.name)
         if spec is None:
             known = ", ".join(sorted(self.specs()))
-            raise InvalidInput(f"there is no alert action {call.name[:40]!r}", hint=f"there is: {known}")
+            raise InvalidInput(f"there is no alert action {call.name[:40]!r}", hint=f"there is: {known}", field="name")
         if call.name in FOR_ADMINS and peer.role < Role.ADMIN:
             raise NotPermitted(f"{call.name} stops everybody's migrations", hint="ask an admin, or use pause")
         if unknown := sorted(set(call.parameters) - set(spec.parameters.__struct_fields__)):
             known = ", ".join(spec.parameters.__struct_fields__) or "none"
-            raise InvalidInput(f"{call.name} has no parameter {unknown[0][:40]!r}", hint=f"there is: {known}")
+            message = f"{call.name} has no parameter {unknown[0][:40]!r}"
+            raise InvalidInput(message, hint=f"there is: {known}", field="parameters")
         try:
             decoded = converted(call.parameters, spec.parameters)
         except msgspec.ValidationError as e:
-            raise InvalidInput(f"alert action {call.name}: {e}", hint=spec.help) from e
+            where = inside("parameters", field_of(e))
+            raise InvalidInput(f"alert action {call.name}: {e}", hint=spec.help, field=where) from e
         if why := spec.check(decoded):
-            raise InvalidInput(f"alert action {call.name}: {why}", hint=spec.help)
+            raise InvalidInput(f"alert action {call.name}: {why}", hint=spec.help, field="parameters")
 
     async def act(self, delivery: Delivery) -> Tried:
         """Try a call once."""

@@ -15,6 +15,7 @@ from migmond.breath import Breath
 from migmond.daemon.failures import error_groups
 from migmond.daemon.file_pager import FilePager
 from migmond.daemon.history import Telemetry
+from migmond.daemon.pages import check_after
 from migmond.daemon.reports import Reports, Sees, ran_in, span
 from migmond.domain import api
 from migmond.domain.analysis import DeviceFinding
@@ -22,7 +23,6 @@ from migmond.domain.error_api import ErrorGroup
 from migmond.domain.errors import InvalidInput, LimitExceeded
 from migmond.domain.execution import Execution
 from migmond.domain.history import MAX_POINTS, HistoryParams, HistorySeriesParams, SeriesSelector, SeriesView
-from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.names import from_text
 from migmond.domain.report import MAX_EXPORT_ROWS, ExportPage, ExportParams
 from migmond.domain.samples import MetricList, SampleView
@@ -75,15 +75,15 @@ class Exports:
             Unavailable, HistoryError: there is no history, or it cannot be read.
         """
         if params.format not in FORMATS:
-            raise InvalidInput(f"there is no format {params.format[:40]!r}", hint=f"formats are {', '.join(FORMATS)}")
+            hint = f"formats are {', '.join(FORMATS)}"
+            raise InvalidInput(f"there is no format {params.format[:40]!r}", hint=hint, field="format")
         if params.format == "prometheus":
             return await self._prometheus(params, sees)
         chosen = table(params.table)
         if chosen is None:
             names = ", ".join(t.name for t in tables())
-            raise InvalidInput(f"there is no table {params.table[:40]!r}", hint=f"tables are {names}")
-        if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_EXPORT_ROWS:
-            raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_EXPORT_ROWS}")
+            raise InvalidInput(f"there is no table {params.table[:40]!r}", hint=f"tables are {names}", field="table")
+        check_after(params.after, params.limit, MAX_EXPORT_ROWS)
         rows, following = await self._rows(chosen.name, params, execution, sees, ids)
         return await self._written(params, chosen, rows, following)
 
@@ -97,7 +97,8 @@ class Exports:
         if name == "findings":
             return _paged([_finding_row(f) for f in await self._reports.disks(sees)], params)
         if execution is None:
-            raise InvalidInput(f"{name} are of one execution", hint=f"migmon export --table {name} ID")
+            hint = f"migmon export --table {name} ID"
+            raise InvalidInput(f"{name} are of one execution", hint=hint, field="execution")
         if name == "errors":
             groups = await error_groups(self._journal, execution)
             return _paged([_error_row(execution.id, g) for g in groups], params)
@@ -131,7 +132,7 @@ class Exports:
     ) -> tuple[Sequence[Numbered], int | None]:
         """So many series that their points fit the page, at least one."""
         if not 2 <= params.points <= MAX_POINTS:
-            raise InvalidInput(f"{params.points} points", hint=f"points is 2 to {MAX_POINTS}")
+            raise InvalidInput(f"{params.points} points", hint=f"points is 2 to {MAX_POINTS}", field="points")
         start, end = self._time(params, execution)
         of = execution.id if execution is not None else ""
         most = max(1, params.limit // params.points)
@@ -185,7 +186,8 @@ class Exports:
 
     async def _prometheus(self, params: ExportParams, sees: Sees) -> ExportPage:
         if params.table or params.execution:
-            raise InvalidInput("prometheus is of all newest metrics", hint="leave table and execution out")
+            field = "table" if params.table else "execution"
+            raise InvalidInput("prometheus is of all newest metrics", hint="leave table and execution out", field=field)
         pasts, paces = await self._reports.pasts(sees)
         runs = await self._reports.judged(_told(pasts), paces)
         known = [*collector_families(self._metrics().metrics, self._samples()), *execution_families(runs)]

@@ -10,6 +10,7 @@ import trio
 from migmond.breath import Breath
 from migmond.domain import api
 from migmond.domain.entry import EntryType
+from migmond.domain.errors import about
 from migmond.domain.execution import Execution
 from migmond.domain.journal import Sift
 from migmond.domain.states import TaskState
@@ -88,9 +89,10 @@ class FilePager:
                 return api.TaskPage(tuple(found), after)
 
     async def _matcher(self, spec: api.SelectorSpec) -> Matcher:
-        if takes_long(spec.include, spec.exclude):
-            return await trio.to_thread.run_sync(matcher_of, spec, self._wall())
-        return matcher_of(spec, self._wall())
+        with about("selector"):
+            if takes_long(spec.include, spec.exclude):
+                return await trio.to_thread.run_sync(matcher_of, spec, self._wall())
+            return matcher_of(spec, self._wall())
 
     async def _read(self, spec: api.SelectorSpec, after: int, limit: int) -> tuple[list[Task], int | None]:
         """Return tasks among which is everything that the selector picks up to a number, and this; None: of all."""

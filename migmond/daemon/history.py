@@ -8,6 +8,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Container, Sequence
 
 from migmond.config.load import Config
+from migmond.daemon.pages import check_after
 from migmond.domain import daemon_api
 from migmond.domain.errors import HistoryError, InvalidInput, LimitExceeded, Unavailable
 from migmond.domain.history import (
@@ -24,7 +25,6 @@ from migmond.domain.history import (
     SeriesPage,
     SeriesView,
 )
-from migmond.domain.limits import MAX_INTEGER
 from migmond.domain.telemetry import MAX_AT, MAX_LABELS, Annotation, Batch, Chart, Curve, Selection, SeriesInfo
 from migmond.domain.units import show_size
 from migmond.engine.views import time_text
@@ -91,14 +91,17 @@ class Telemetry:
             HistoryError: it cannot be read now.
         """
         if not 2 <= params.points <= MAX_POINTS:
-            raise InvalidInput(f"{params.points} points", hint=f"points is 2 to {MAX_POINTS}")
+            raise InvalidInput(f"{params.points} points", hint=f"points is 2 to {MAX_POINTS}", field="points")
         if not 0 < len(params.select) <= MAX_SERIES:
             raise InvalidInput(
-                f"{len(params.select)} selectors", hint=f"select is 1 to {MAX_SERIES} of {{metric, labels}}"
+                f"{len(params.select)} selectors",
+                hint=f"select is 1 to {MAX_SERIES} of {{metric, labels}}",
+                field="select",
             )
         labels = max(len(s.labels) for s in params.select)
         if labels > MAX_LABELS:  # sorting the million that a message has room for would keep the loop for a second
-            raise InvalidInput(f"a selector of {labels:,} labels", hint=f"a series has at most {MAX_LABELS}")
+            hint = f"a series has at most {MAX_LABELS}"
+            raise InvalidInput(f"a selector of {labels:,} labels", hint=hint, field="select")
         start, end = self._range(params)
         history = self._there()
         selections = [Selection(s.metric, tuple(sorted(s.labels.items()))) for s in params.select]
@@ -124,18 +127,20 @@ class Telemetry:
         elif math.isfinite(params.span_s) and params.span_s > 0:
             start = max(0.0, end - params.span_s)
         else:
-            raise InvalidInput(f"a span of {params.span_s} s makes no sense", hint="span_s is e.g. 3600")
+            raise InvalidInput(
+                f"a span of {params.span_s} s makes no sense", hint="span_s is e.g. 3600", field="span_s"
+            )
         if not 0 <= start < end <= MAX_AT:
             raise InvalidInput(
                 f"there is no time from {params.start or 'a span before'} to {params.end or 'now'}",
                 hint="start is before end",
+                field="start" if params.start else "end",
             )
         return start, end
 
     async def series(self, params: HistorySeriesParams, executions: Container[str] | None) -> SeriesPage:
         """Answer `history.series`; arguments and errors as those of `query`."""
-        if not 0 <= params.after <= MAX_INTEGER or not 0 < params.limit <= MAX_SERIES_PAGE:
-            raise InvalidInput(f"after {params.after}, limit {params.limit}", hint=f"limit is 1 to {MAX_SERIES_PAGE}")
+        check_after(params.after, params.limit, MAX_SERIES_PAGE)
         found = await self._there().series(
             metric=params.metric,
             execution=params.execution,
@@ -248,12 +253,15 @@ def parse_time(name: str, text: str) -> float:
         at = None
     if at is None or at.tzinfo is None:
         raise InvalidInput(
-            f"{name} is {text[:40]!r}, no time with a zone", hint="write 2026-11-26T14:00:00Z or ...+01:00"
+            f"{name} is {text[:40]!r}, no time with a zone",
+            hint="write 2026-11-26T14:00:00Z or ...+01:00",
+            field=name,
         )
     try:
         return at.timestamp()
     except OverflowError as e:  # year 1 in a zone east of Greenwich
-        raise InvalidInput(f"{name} is out of range: {text[:40]!r}", hint="write a time from 1970 on") from e
+        hint = "write a time from 1970 on"
+        raise InvalidInput(f"{name} is out of range: {text[:40]!r}", hint=hint, field=name) from e
 
 
 def _curve_view(curve: Curve) -> CurveView:

@@ -29,9 +29,10 @@ def wanted(params: api.ListParams) -> Callable[[Execution], bool]:
         InvalidInput: there is no such state, or the text that is searched for is longer than any path.
     """
     if unknown := sorted(set(params.states) - _STATES):
-        raise InvalidInput(f"there is no state {unknown[0][:40]!r}", hint=f"states are {', '.join(sorted(_STATES))}")
+        hint = f"states are {', '.join(sorted(_STATES))}"
+        raise InvalidInput(f"there is no state {unknown[0][:40]!r}", hint=hint, field="states")
     if len(params.search) > _LONGEST:
-        raise InvalidInput(f"nothing is longer than {_LONGEST} characters", hint="search for less")
+        raise InvalidInput(f"nothing is longer than {_LONGEST} characters", hint="search for less", field="search")
     states, text = frozenset(params.states or _STATES), params.search.strip().casefold()
     return lambda e: e.state.value in states and (not text or any(text in told.casefold() for told in _texts(e)))
 
@@ -65,5 +66,5 @@ def sort_key(sort: str) -> Callable[[api.ExecutionView], tuple[object, ...]]:
         "eta": lambda v: (v.progress.seconds_remaining is None, v.progress.seconds_remaining or 0.0),
     }
     if sort not in keys:
-        raise InvalidInput(f"cannot sort by {sort!r}", hint=f"sort by created, {', '.join(keys)}")
+        raise InvalidInput(f"cannot sort by {sort!r}", hint=f"sort by created, {', '.join(keys)}", field="sort")
     return keys[sort]

@@ -244,8 +244,7 @@ def parts_of(engine: Engine) -> Callable[[Execution], Awaitable[Cube | None]]:
     """Return what returns the progress of an execution by parts, as it is at that moment."""
 
     async def parts(execution: Execution) -> Cube | None:
-        cube = (await engine.counted(execution)).cube
-        return None if cube is None else cube.snapshot()
+        return (await engine.counted(execution)).cube
 
     return parts
 

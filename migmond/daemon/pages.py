@@ -12,7 +12,8 @@ def check_limit(limit: int, most: int = MAX_PAGE) -> None:
     """Raises:
     InvalidInput: no page has so many.
     """
-    _check(f"limit {limit}", limit, most, begins=True)
+    if not 0 < limit <= most:
+        raise InvalidInput(f"limit {limit}", hint=f"limit is 1 to {most}", field="limit")
 
 
 def check_offset(offset: int, limit: int, most: int = MAX_PAGE) -> None:
@@ -21,7 +22,9 @@ def check_offset(offset: int, limit: int, most: int = MAX_PAGE) -> None:
     Raises:
         InvalidInput: no page begins there, or has so many.
     """
-    _check(f"offset {offset}, limit {limit}", limit, most, begins=offset >= 0)
+    check_limit(limit, most)
+    if offset < 0:
+        raise InvalidInput(f"offset {offset}", hint="offset counts from 0", field="offset")
 
 
 def check_after(after: int, limit: int, most: int = MAX_PAGE) -> None:
@@ -30,9 +33,13 @@ def check_after(after: int, limit: int, most: int = MAX_PAGE) -> None:
     Raises:
         InvalidInput: no page begins there, or has so many.
     """
-    _check(f"after {after}, limit {limit}", limit, most, begins=0 <= after <= MAX_INTEGER)
+    check_limit(limit, most)
+    check_cursor("after", after)
 
 
-def _check(asked: str, limit: int, most: int, *, begins: bool) -> None:
-    if not begins or not 0 < limit <= most:
-        raise InvalidInput(asked, hint=f"limit is 1 to {most}")
+def check_cursor(name: str, given: int) -> None:
+    """Raises:
+    InvalidInput: no page has told that to be where the following one begins.
+    """
+    if not 0 <= given <= MAX_INTEGER:
+        raise InvalidInput(f"{name} {given}", hint="give what `next` of a page says, 0 for the first one", field=name)

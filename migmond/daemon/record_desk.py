@@ -75,11 +75,13 @@ class RecordDesk:
     async def compare(self, peer: Peer, params: CompareParams) -> ComparisonView:
         if not 2 <= len(params.ids) <= MOST_COMPARED:
             raise InvalidInput(
-                f"{len(params.ids)} of 2 to {MOST_COMPARED} executions to compare", hint="name each, or give its id"
+                f"{len(params.ids)} of 2 to {MOST_COMPARED} executions to compare",
+                hint="name each, or give its id",
+                field="ids",
             )
         found = [self._rights.find(peer, name) for name in params.ids]
         if len({e.key for e in found}) < len(found):
-            raise InvalidInput("an execution is compared with itself", hint="give different ones")
+            raise InvalidInput("an execution is compared with itself", hint="give different ones", field="ids")
         async with self._rights.reads[peer.identity.uid]:
             return await self._reports.compare(found, lambda e: sees(peer, e))
 

@@ -47,6 +47,7 @@ from migmond.config.load import Config
 from migmond.daemon.failures import error_groups
 from migmond.daemon.history import parse_time
 from migmond.daemon.live_config import LiveConfig
+from migmond.daemon.pages import check_cursor, check_limit
 from migmond.domain.analysis import ComparisonView, DeviceFinding, LongTrend, ScoreView
 from migmond.domain.errors import InvalidInput
 from migmond.domain.execution import Execution
@@ -139,12 +140,12 @@ class Reports:
         """Answer `report.since`.
 
         Raises:
-            InvalidInput: times, states or a limit that make no sense.
+            InvalidInput: times, states, a limit or a cursor that make no sense.
         """
-        if not 0 < params.limit <= MAX_REPORT_ROWS:
-            raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_REPORT_ROWS}")
+        check_limit(params.limit, MAX_REPORT_ROWS)
+        check_cursor("before", params.before)
         if unknown := set(params.states) - {s.value for s in ExecutionState}:
-            raise InvalidInput(f"there is no state {min(unknown)[:40]!r}", hint="migmon ls shows some")
+            raise InvalidInput(f"there is no state {min(unknown)[:40]!r}", hint="migmon ls shows some", field="states")
         since, until = span(params.since, params.until, params.span_s, self._clock.wall())
         pasts, paces = await self.pasts(sees, forgotten_too=True)
         chosen = [
@@ -159,17 +160,21 @@ class Reports:
         def made() -> PeriodReport:
             all_runs = _judged(chosen, paces, terms)
             runs = [r for r in all_runs if not r.past.is_forgotten]
+            older = [r for r in runs if not params.before or r.past.execution.key < params.before]
+            page, left = older[: params.limit], max(0, len(older) - params.limit)
             return PeriodReport(
                 since=time_text(since),
                 until=time_text(until),
                 states=dict(Counter(r.past.execution.state.value for r in runs)),
                 sums=sums(runs),
                 mean_score=mean_score(runs),
-                executions=tuple(row(r) for r in runs[: params.limit]),
+                executions=tuple(row(r) for r in page),
                 trends=trends(all_runs),
                 disks=tuple(_disks(all_runs, samples)),
                 cost=cost_sums(runs),
                 as_of=now,
+                next=page[-1].past.execution.key if left else None,
+                left=left,
             )
 
         return await trio.to_thread.run_sync(made)
@@ -292,10 +297,10 @@ def span(since: str, until: str, span_s: float | None, now: float) -> tuple[floa
     elif math.isfinite(span_s) and span_s > 0:
         start = max(0.0, end - span_s)
     else:
-        raise InvalidInput(f"a span of {span_s} s makes no sense", hint="span_s is e.g. 2592000")
+        raise InvalidInput(f"a span of {span_s} s makes no sense", hint="span_s is e.g. 2592000", field="span_s")
     if not 0 <= start < end <= MAX_AT:
         said = f"there is no time from {since[:40] or 'a span before'} to {until[:40] or 'now'}"
-        raise InvalidInput(said, hint="since is before until")
+        raise InvalidInput(said, hint="since is before until", field="since" if since else "until")
     return start, end
 
 

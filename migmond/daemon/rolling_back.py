@@ -6,7 +6,7 @@ import trio
 
 from migmond.daemon.pages import check_after
 from migmond.domain.api import SelectorSpec
-from migmond.domain.errors import InvalidInput
+from migmond.domain.errors import InvalidInput, about
 from migmond.domain.names import to_text
 from migmond.domain.rollback_api import (
     FateView,
@@ -40,9 +40,10 @@ async def selector_from_outside(spec: SelectorSpec) -> Selector:
     Raises:
         InvalidInput: it makes no sense.
     """
-    if takes_long(spec.include, spec.exclude):
-        return await trio.to_thread.run_sync(selector_of, spec)
-    return selector_of(spec)
+    with about("selector"):
+        if takes_long(spec.include, spec.exclude):
+            return await trio.to_thread.run_sync(selector_of, spec)
+        return selector_of(spec)
 
 
 def checked_fate(params: RollbackPlanParams) -> Fate | None:
@@ -58,7 +59,7 @@ def checked_fate(params: RollbackPlanParams) -> Fate | None:
         return Fate(params.fate)
     except ValueError as e:
         known = ", ".join(Fate)
-        raise InvalidInput(f"there is no fate {params.fate[:40]!r}", hint=f"fates are {known}") from e
+        raise InvalidInput(f"there is no fate {params.fate[:40]!r}", hint=f"fates are {known}", field="fate") from e
 
 
 def outlook_view(name: str, found: Outlook) -> RollbackOutlook:

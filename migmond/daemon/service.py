@@ -37,7 +37,7 @@ from migmond.domain.changes import (
     SavePlan,
 )
 from migmond.domain.error_api import ErrorGroups, SalvageParams, SalvageView
-from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound
+from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, about
 from migmond.domain.execution import Execution
 from migmond.domain.forget_api import ForgetParams, ForgetView
 from migmond.domain.identity import Peer, Role
@@ -154,7 +154,7 @@ class Service:
 
     async def save_plan(self, peer: Peer, plan: api.PlanSpec) -> api.SavedPlan:
         if not plan.name:
-            raise InvalidInput("a saved plan needs a name", hint="migmon plan SRC DST --save NAME")
+            raise InvalidInput("a saved plan needs a name", hint="migmon plan SRC DST --save NAME", field="plan.name")
         parsed, now = await _parsed(plan, peer), self._surroundings.clock.wall()
         async with self._reads[peer.identity.uid]:
             saved = {p.name for p, _ in await self._surroundings.journal.plans(peer.identity.uid)}
@@ -185,10 +185,10 @@ class Service:
 
     async def start(self, peer: Peer, params: api.StartParams) -> api.ExecutionView:
         if (params.plan is None) == (not params.plan_name):
-            raise InvalidInput("give either plan or plan_name", hint="plan_name names a saved plan")
+            raise InvalidInput("give either plan or plan_name", hint="plan_name names a saved plan", field="plan")
         name = checked_name(params.name)
         if len(params.request_id) > _MAX_REQUEST_ID:
-            raise InvalidInput("request_id is too long", hint=f"use at most {_MAX_REQUEST_ID} characters")
+            raise _too_long_request()
         spec = params.plan if params.plan is not None else await self._saved(peer, params.plan_name)
         plan = await _parsed(spec, peer)
         identity = mover_identity(peer, privileged=plan.privileged)
@@ -255,7 +255,9 @@ class Service:
     async def salvage(self, peer: Peer, params: SalvageParams) -> SalvageView:
         execution = self._steer(peer, params.id)
         if not 1 <= params.limit_s <= MAX_SALVAGE_S:
-            raise InvalidInput(f"limit_s is {params.limit_s}", hint=f"1 to {MAX_SALVAGE_S:.0f} seconds")
+            raise InvalidInput(
+                f"limit_s is {params.limit_s}", hint=f"1 to {MAX_SALVAGE_S:.0f} seconds", field="limit_s"
+            )
         task = await self._knowledge.monitoring.find(execution, params.path)
         async with self._reads[peer.identity.uid]:
             return await salvage(self._surroundings, execution, task, params.limit_s)
@@ -346,7 +348,7 @@ class Service:
     async def _follow_up(self, peer: Peer, params: RollbackParams | RecoverParams, *, again: bool) -> api.ExecutionView:
         first, reason = self._steer(peer, params.id), checked_reason(params.reason)
         if len(params.request_id) > _MAX_REQUEST_ID:
-            raise InvalidInput("request_id is too long", hint=f"use at most {_MAX_REQUEST_ID} characters")
+            raise _too_long_request()
         selector = await selector_from_outside(params.selector)
         order = Rollback(first, selector, reason, params.request_id, again=again)
         return self._engine.view(await self._engine.rollback(order, first.identity, author(peer)))
@@ -367,6 +369,12 @@ class Service:
 async def _parsed(spec: api.PlanSpec, peer: Peer) -> Plan:
     """As `plan_of`; what takes long to compile is compiled in a thread."""
     selector = spec.selector
-    if takes_long(selector.include, selector.exclude):
-        return await trio.to_thread.run_sync(plan_of, spec, peer)
-    return plan_of(spec, peer)
+    with about("plan"):
+        if takes_long(selector.include, selector.exclude):
+            return await trio.to_thread.run_sync(plan_of, spec, peer)
+        return plan_of(spec, peer)
+
+
+def _too_long_request() -> InvalidInput:
+    hint = f"use at most {_MAX_REQUEST_ID} characters"
+    return InvalidInput("request_id is too long", hint=hint, field="request_id")

@@ -85,7 +85,9 @@ class SignIn:
             try:
                 granted = Role[role.upper()]
             except KeyError:
-                raise InvalidInput(f"there is no role {role[:40]!r}", hint="viewer, operator or admin") from None
+                raise InvalidInput(
+                    f"there is no role {role[:40]!r}", hint="viewer, operator or admin", field="role"
+                ) from None
             if granted > peer.role:
                 raise NotPermitted(f"you are {peer.role.name.lower()}", hint="ask for no more than that")
         now = self._clock.monotonic()
@@ -108,7 +110,9 @@ class SignIn:
         """
         note = params.note[:MAX_NOTE]
         if sum(map(bool, (params.link, params.user, params.vouched))) != 1:
-            raise InvalidInput("give a link, or user and password, or vouched", hint="migmon dash makes a link")
+            raise InvalidInput(
+                "give a link, or user and password, or vouched", hint="migmon dash makes a link", field="link"
+            )
         if params.link:
             identity, most = self._open_link(params.link)
         elif params.user:

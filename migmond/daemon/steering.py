@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import trio
 
 from migmond.daemon.entries import find_entry
-from migmond.domain.errors import InvalidInput, NotFound
+from migmond.domain.errors import InvalidInput, NotFound, about
 from migmond.domain.execution import Execution
 from migmond.domain.intervention import Intervention
 from migmond.domain.names import from_outside
@@ -49,15 +49,21 @@ class Steered:
             Conflict, LimitExceeded: see `Steering.intervene`.
         """
         if len(params.request_id) > MAX_REQUEST_ID:
-            raise InvalidInput("request_id is too long", hint=f"use at most {MAX_REQUEST_ID} characters")
-        reason, action = checked_reason(params.reason), await self._parsed(params.action, execution)
+            raise InvalidInput(
+                "request_id is too long", hint=f"use at most {MAX_REQUEST_ID} characters", field="request_id"
+            )
+        reason = checked_reason(params.reason)
+        with about("action"):
+            action = await self._parsed(params.action, execution)
         ask = Ask(action, author, reason, params.for_s, params.request_id)
         return _result(*await self._engine.steering.intervene(execution, ask, dry_run=params.dry_run))
 
     async def _parsed(self, spec: ActionSpec, execution: Execution) -> Action:
         before = 0
         if isinstance(spec, MoveSpec) and spec.before:
-            found = await find_entry(self._surroundings.journal, execution, from_outside(spec.before))
+            with about("before"):
+                path = from_outside(spec.before)
+            found = await find_entry(self._surroundings.journal, execution, path)
             if found is None:
                 raise NotFound(
                     f"{execution.name} has no entry {spec.before!r}",

@@ -263,13 +263,16 @@ class Curve(Result, frozen=True):
 
 class Difference(Result, frozen=True):
     """One row of the table. `values`: one for each execution, null where unknown. `changes`: as shares of the first
-    one's, null for it and where they cannot be told. `verdicts`: `better`, `worse`, `same` or "" for each."""
+    one's, null for it and where they cannot be told. `verdicts`: `better`, `worse`, `same` or "" for each. `so_far`:
+    whether the execution has not ended and its value tells of a whole one: it goes on, and has no change and no
+    verdict, nor has any beside a first one of that kind."""
 
     name: str
     unit: str
     values: tuple[float | None, ...]
     changes: tuple[float | None, ...]
     verdicts: tuple[str, ...]
+    so_far: tuple[bool, ...] = ()
 
 
 class ComparisonView(Result, frozen=True):

@@ -32,6 +32,9 @@ class BreakdownRow(Result, frozen=True):
     `size`: class of size, upper bound included; what is no file is in the first. `directory`: full path of a source, or
     of what is one or two steps below it; an entry counts with the one that it lies in, at any depth. `merged`: of all
     directories that are not told apart.
+    `in_flight`: of files of 1 MiB and more, what is copied and in none of the others yet: whole ones that are not
+    durable, and the bytes of those that movers have at hand. What is smaller is told when it is settled, a moment
+    later: these are less than the execution has in flight.
     """
 
     type: str | None
@@ -44,6 +47,7 @@ class BreakdownRow(Result, frozen=True):
     skipped: TallyView
     cancelled: TallyView
     durable: TallyView = TallyView(0, 0)
+    in_flight: TallyView = TallyView(0, 0)
 
 
 class Breakdown(Result, frozen=True):
@@ -159,7 +163,7 @@ def checked(params: BreakdownParams) -> BreakdownParams:
     unknown = [name for name in by if name not in BY]
     if unknown or not by:
         what = f"by {unknown[0][:40]!r}" if unknown else "by nothing"
-        raise InvalidInput(f"progress cannot be told {what}", hint=f"by one or more of {', '.join(BY)}")
+        raise InvalidInput(f"progress cannot be told {what}", hint=f"by one or more of {', '.join(BY)}", field="by")
     if not 0 < params.limit <= MAX_ROWS:
-        raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_ROWS}")
+        raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_ROWS}", field="limit")
     return msgspec.structs.replace(params, by=by)

@@ -8,13 +8,18 @@ began with the same type, 14 were ended by SIGSEGV. So did a daemon that took up
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Any, TypeVar
 
 import msgspec
 
+from migmond.domain.errors import inside
+
 T = TypeVar("T")
 
+_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
+_NAMED = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`$", re.DOTALL)
 _MAKING = threading.Lock()
 """Of the process, as what msgspec keeps is."""
 
@@ -54,3 +59,11 @@ def converted(value: Any, type_: type[T], *, strict: bool = True) -> T:
     """
     with _MAKING:
         return msgspec.convert(value, type_, strict=strict)
+
+
+def field_of(error: msgspec.ValidationError) -> str:
+    """Return which field does not fit its type, "" when that is not told: `plan.sources[0].path`."""
+    text = str(error)
+    place = _PLACE.search(text)
+    named = _NAMED.search(text[: place.start()] if place else text)
+    return inside(place[1] if place else "", named[1] if named else "")

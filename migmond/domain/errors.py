@@ -26,6 +26,8 @@ The mapping of these classes to wire codes lives in one place, `migmond.rpc.faul
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -54,6 +56,30 @@ class InvalidInput(MigmondError):
     """Something from outside could not be parsed or is out of range."""
 
     kind = "invalid_input"
+
+    def __init__(
+        self, message: str, *, hint: str = "", path: bytes | None = None, errno: int | None = None, field: str = ""
+    ) -> None:
+        """`field`: which parameter it is about, as msgspec names those of the wrong type: `plan.sources[0].path`; ""
+        when it is none in particular, or nobody asked with parameters. The others are as of every error."""
+        super().__init__(message, hint=hint, path=path, errno=errno)
+        self.field = field
+
+
+def inside(outer: str, field: str) -> str:
+    """Return how a field is called from outside of `outer`, which it is in; either may be ""."""
+    return f"{outer}.{field}" if outer and field and not field.startswith("[") else outer + field
+
+
+@contextlib.contextmanager
+def about(field: str) -> Iterator[None]:
+    """What is refused in here is that parameter, or the part of it that the error names: whoever checks the inside of
+    one need not know where it comes from."""
+    try:
+        yield
+    except InvalidInput as e:
+        e.field = inside(field, e.field)
+        raise
 
 
 class ConfigError(InvalidInput):

@@ -27,7 +27,8 @@ class ReportSinceParams(Params, frozen=True):
 
     `until`: RFC 3339 with zone, "" for now. `since`: likewise; "" is `span_s` seconds before `until`.
     `states`: only such; empty for all. `name`: only those whose name contains this text. `limit`: rows at most, the
-    newest; sums are of all.
+    newest; all else in the report is of all of them. `before`: `next` of the page before, 0 for the first one; with
+    `since` and `until` as that page tells them it goes on in the same time, however late it is by then.
     """
 
     since: str = ""
@@ -36,6 +37,7 @@ class ReportSinceParams(Params, frozen=True):
     states: tuple[str, ...] = ()
     name: str = ""
     limit: int = 200
+    before: int = 0
 
 
 class CompareParams(Params, frozen=True):
@@ -224,9 +226,10 @@ class CostSums(Result, frozen=True):
 class PeriodReport(Result, frozen=True):
     """All executions that ran in a time.
 
-    `states`: how many there are of each. `executions`: the newest `limit` of them, newest first. `mean_score`: of those
-    that have one, weighted alike. `trends`: scores, and rates of each pair of devices with runs enough. `disks`: disks
-    that became slower over these runs, and what the newest SMART values say.
+    `states`: how many there are of each. `executions`: a page of them, newest first. `next`: pass it as `before` for
+    the following page; null at the end. `left`: how many follow on further pages. `mean_score`: of those that have one,
+    weighted alike. `trends`: scores, and rates of each pair of devices with runs enough. `disks`: disks that became
+    slower over these runs, and what the newest SMART values say.
     """
 
     since: str
@@ -239,3 +242,5 @@ class PeriodReport(Result, frozen=True):
     disks: tuple[DeviceFinding, ...]
     cost: CostSums
     as_of: str
+    next: int | None = None
+    left: int = 0

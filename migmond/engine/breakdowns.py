@@ -22,7 +22,8 @@ WAIT_S = 1.0
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """`cube` is None while it is counted, up to task number `counted`; `reason`: why it cannot be had."""
+    """`cube`: a snapshot, with what is in flight; None while it is counted, up to task number `counted`; `reason`: why
+    it cannot be had."""
 
     cube: Cube | None
     counted: int = 0
@@ -55,11 +56,13 @@ class Breakdowns:
             if run.parts.cube is None:
                 with trio.move_on_after(WAIT_S):
                     await run.counted.wait()
-            return Counted(run.parts.cube, run.parts.counted)
+            cube = run.parts.cube
+            return Counted(None if cube is None else cube.snapshot(run.in_flight()), run.parts.counted)
         job = await self._job(execution)
         with trio.move_on_after(WAIT_S):
             await job.ended.wait()
-        return Counted(None if job.reason else job.parts.cube, job.parts.counted, job.reason)
+        known = None if job.reason else job.parts.cube
+        return Counted(None if known is None else known.snapshot(), job.parts.counted, job.reason)
 
     async def parts(self, execution: Execution, run: Run | None) -> Parts:
         """Return what is kept with an execution, or what its run knows by now; its cube may not be counted yet.

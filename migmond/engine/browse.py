@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from migmond.domain import api
 from migmond.domain.entry import EntryType
-from migmond.domain.errors import InvalidInput, MoverError
+from migmond.domain.errors import InvalidInput, MoverError, about
 from migmond.domain.identity import Identity
 from migmond.domain.names import from_outside, to_text
 from migmond.engine.crew import refused
@@ -25,14 +25,17 @@ async def browse(pool: MoverPool, identity: Identity, params: api.BrowseParams) 
         NotPermitted, PlanInfeasible: it cannot be opened by that person.
         MoverError: no mover could be started, or it died.
     """
-    path = from_outside(params.path)
-    if not path.startswith(b"/") or len(path) > _MAX_PATH or b"\0" in path:
-        raise InvalidInput(f"{params.path[:100]!r} is no absolute path", hint="begin with /")
+    with about("path"):
+        path = from_outside(params.path)
+        if not path.startswith(b"/") or len(path) > _MAX_PATH or b"\0" in path:
+            raise InvalidInput(f"{params.path[:100]!r} is no absolute path", hint="begin with /")
     if not 0 < params.limit <= MAX_ENTRIES:
-        raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_ENTRIES}")
+        raise InvalidInput(f"limit {params.limit}", hint=f"limit is 1 to {MAX_ENTRIES}", field="limit")
+    with about("after"):
+        after = _cursor(params.after)
     process = await pool.start(0, identity)
     try:
-        await process.send(Browse(path, _cursor(params.after), params.limit))
+        await process.send(Browse(path, after, params.limit))
         answer = await process.receive()
     finally:
         await process.end()

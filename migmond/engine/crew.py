@@ -13,7 +13,9 @@ import trio
 
 from migmond.domain.activity import Spent
 from migmond.domain.errors import MoverError, NotPermitted, PlanInfeasible
+from migmond.domain.execution import Tally
 from migmond.domain.identity import Identity
+from migmond.domain.task import Task
 from migmond.engine.gate import CONTROL_OF, Gate, Mode
 from migmond.engine.opening import part_of
 from migmond.engine.pool import MoverPool
@@ -150,6 +152,19 @@ class Crew:
         self.most_entries = most_entries
         for station in self.stations.values():
             station.sizer.most = most_entries
+
+    def running_tasks(self) -> set[int]:
+        """Return the numbers of the tasks that movers have in hand."""
+        flights = [station.flight for station in self.stations.values()]
+        return {n for flight in flights for batch in flight.batches.values() for n in batch.tasks}
+
+    def copied(self) -> list[tuple[Task, Tally]]:
+        """Return what movers have copied of large files that are not settled; see `Flight.copied`."""
+        found: list[tuple[Task, Tally]] = []
+        for station in self.stations.values():
+            glimpse = station.process.control.look()
+            found += station.flight.copied(glimpse.task, glimpse.file_done)
+        return found
 
     def call_all(self) -> bool:
         """Whoever is there is busy, and there is more to do: let all others come. Returns whether they are here: what

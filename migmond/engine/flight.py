@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 
 from migmond.domain.copy_times import CopyTimes
+from migmond.domain.execution import Tally
 from migmond.domain.task import CommitGroup, Member, Task
 from migmond.engine.account import task_bytes
 from migmond.wire.items import CopyResult
+
+WORTH_BYTES = 1 << 20
+"""Of what is in flight, only files of this size are looked for one by one: smaller ones come by the thousand, and are
+settled before anybody misses them."""
 
 
 class GroupState(enum.Enum):
@@ -99,6 +105,25 @@ class Flight:
             and not self.flushing
             and any(g.state is not GroupState.SYNCED for g in self.groups.values())
         )
+
+    def copied(self, at_hand: int, done: int) -> Iterator[tuple[Task, Tally]]:
+        """Yield what the mover has copied of files of `WORTH_BYTES` and more that are not settled: of all of them
+        together it is known from its slot, of these one by one.
+
+        Args:
+            at_hand: the task that it is at, 0 for none.
+            done: bytes of it that are copied.
+        """
+        for batch in self.batches.values():
+            task = batch.tasks.get(at_hand)
+            if task is not None and task.size >= WORTH_BYTES:
+                yield task, Tally(0, min(done, task_bytes(task)))
+        for group in self.groups.values():
+            if group.size_bytes < WORTH_BYTES:
+                continue
+            for task in group.tasks.values():
+                if task.size >= WORTH_BYTES:
+                    yield task, Tally(1, task_bytes(task))
 
     def lost(self) -> tuple[list[Task], list[Group]]:
         """The mover died: return tasks to be dispatched again, and groups that have to be settled."""

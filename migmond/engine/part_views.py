@@ -9,8 +9,9 @@ import trio
 
 from migmond.analytics.batches import STEPS, BatchesState, BatchRecord
 from migmond.analytics.classes import SIZES, TYPES
-from migmond.analytics.cube import Cube, Row
+from migmond.analytics.cube import Cube
 from migmond.analytics.cube_directories import OTHER
+from migmond.analytics.cube_rows import Row
 from migmond.analytics.files_at_hand import EndedFile, FileAtHand, FilesAtHand
 from migmond.domain.breakdown import (
     Batches,
@@ -48,7 +49,7 @@ async def breakdown_view(
     if cube is None:
         why = counted.reason or f"it is being counted from the journal, up to entry {counted.counted:,} so far"
         return Breakdown(execution.id, by, complete=False, reason=why, growing=growing, rows=(), left_out=0, sum=None)
-    rows, total = await trio.to_thread.run_sync(_sorted_rows, cube.snapshot(), by)
+    rows, total = await trio.to_thread.run_sync(_sorted_rows, cube, by)
     shown = rows[: params.limit]
     numbers = sorted({r.directory for r in shown if r.directory})
     places = await journal.places(execution.key, numbers)
@@ -87,6 +88,7 @@ def _row(row: Row, paths: dict[int, str]) -> BreakdownRow:
         tally_view(row.skipped),
         tally_view(row.cancelled),
         tally_view(row.durable),
+        tally_view(row.in_flight),
     )
 
 

@@ -11,7 +11,7 @@ import trio
 from migmond.analytics.recount import Recount
 from migmond.domain.errors import JournalError, MigmondError, MoverError
 from migmond.domain.events import MoverDied, MoverStarted
-from migmond.domain.execution import Execution, Stage
+from migmond.domain.execution import Execution, Stage, Tally
 from migmond.domain.hold import HoldReason
 from migmond.domain.mover_slots import FIRST_SLOT
 from migmond.domain.names import to_text
@@ -19,6 +19,7 @@ from migmond.domain.observation import Observation
 from migmond.domain.preflight import Promise
 from migmond.domain.session import DeviceSide
 from migmond.domain.states import ExecutionState
+from migmond.domain.task import Task
 from migmond.domain.timeline import MilestoneKind
 from migmond.engine.agenda import Agenda
 from migmond.engine.away import begin as begin_with_destinations
@@ -112,10 +113,11 @@ class Run(Controlled):
 
     def running_tasks(self) -> set[int]:
         """Return the numbers of the tasks that movers have in hand."""
-        if self._scope is None:
-            return set()
-        stations = self._scope.crew.stations.values()
-        return {n for s in stations for batch in s.flight.batches.values() for n in batch.tasks}
+        return self._scope.crew.running_tasks() if self._scope is not None else set()
+
+    def in_flight(self) -> list[tuple[Task, Tally]]:
+        """Return what movers have copied of large files that are not settled; see `Flight.copied`."""
+        return self._scope.crew.copied() if self._scope is not None else []
 
     def whereabouts(self, number: int) -> Whereabouts:
         """Return where a task is that has not ended."""

@@ -134,7 +134,9 @@ class Steering(Changer):
             most = self._surroundings.settings.turns.most_movers
             if ask.action.count > most:
                 hint = f"workers {most}, or ask an administrator to raise it: migmon config executions"
-                raise InvalidInput(f"{ask.action.count} movers are asked for, the limit is {most}", hint=hint)
+                raise InvalidInput(
+                    f"{ask.action.count} movers are asked for, the limit is {most}", hint=hint, field="action.count"
+                )
 
     async def _carry_out(
         self, execution: Execution, ask: Ask, picked: Picked | None, seen: Seen | None

@@ -24,6 +24,7 @@ def refuse_too_many_movers(plan: Plan, limits: TurnLimits) -> None:
         raise InvalidInput(
             f"the plan asks for {plan.workers} movers, the limit is {limits.most_movers}",
             hint=f"--workers {limits.most_movers}, {_SETTINGS}",
+            field="plan.workers",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
-from migmond.domain.errors import InvalidInput, LimitExceeded
+from migmond.domain.errors import InvalidInput, LimitExceeded, about
 from migmond.domain.execution import Execution
 from migmond.domain.limits import MAX_INTEGER, Limits
 from migmond.domain.names import to_text
@@ -77,11 +77,14 @@ def action_of(spec: ActionSpec, plan: Plan, before: int = 0) -> Action:
         case Throttle():
             return _throttle(spec)
         case Workers():
-            _within("workers", spec.count, 1, MAX_WORKERS)
+            with about("count"):
+                _within("workers", spec.count, 1, MAX_WORKERS)
         case BatchSize():
-            _within("a batch's entries", spec.entries, 0, MAX_BATCH, hint="0 lets the daemon find out")
+            with about("entries"):
+                _within("a batch's entries", spec.entries, 0, MAX_BATCH, hint="0 lets the daemon find out")
         case Weight():
-            _within("weight", spec.weight, MIN_WEIGHT, MAX_WEIGHT)
+            with about("weight"):
+                _within("weight", spec.weight, MIN_WEIGHT, MAX_WEIGHT)
         case PrioritiseSpec():
             return Prioritise(_some(spec, "priority"), spec.level)
         case MoveSpec():
@@ -110,10 +113,12 @@ def checked_for_s(for_s: float | None, action: Action) -> float | None:
     if for_s is None:
         return None
     if not isinstance(action, LASTING):
-        raise InvalidInput("this does not last, so it cannot end by itself", hint="leave --for out")
+        raise InvalidInput("this does not last, so it cannot end by itself", hint="leave --for out", field="for_s")
     if not 0 < for_s < MAX_FOR_S:
         what = "a pause" if isinstance(action, Pause) else "a change"
-        raise InvalidInput(f"{what} of {for_s} s makes no sense", hint="give e.g. --for 2h, or leave it out")
+        raise InvalidInput(
+            f"{what} of {for_s} s makes no sense", hint="give e.g. --for 2h, or leave it out", field="for_s"
+        )
     return for_s
 
 
@@ -172,10 +177,11 @@ def _throttle(spec: Throttle) -> Throttle:
         value = told.get(name)
         if value is not None and not 0 < value < most:  # this way round NaN is refused too
             hint = "null is unlimited; to stop, use pause" if not value else f"above 0 and below {most:g}"
-            raise InvalidInput(f"limit {name} is {value}", hint=hint)
+            raise InvalidInput(f"limit {name} is {value}", hint=hint, field=name)
     timetable = told.get("timetable", "")
     if len(timetable) > MAX_TIMETABLE or not timetable.isprintable():
-        raise InvalidInput("the timetable is too long or not printable", hint='write e.g. "08:00,20MiB 19:00,off"')
+        hint = 'write e.g. "08:00,20MiB 19:00,off"'
+        raise InvalidInput("the timetable is too long or not printable", hint=hint, field="timetable")
     check_limits(Limits(**told))
     return spec
 
@@ -188,12 +194,13 @@ def _within(what: str, value: float, least: float, most: float, hint: str = "to 
 def _selector(
     spec: PrioritiseSpec | MoveSpec | SkipSpec | RouteSpec | PauseSpec | ResumeSpec | RetrySpec,
 ) -> Selector:
-    selector = selector_of(spec.selector)
-    if _length(selector) > MAX_SELECTOR:
-        raise InvalidInput(
-            f"a selector of {_length(selector):,} characters, the limit is {MAX_SELECTOR:,}",
-            hint="use wildcards, or several changes",
-        )
+    with about("selector"):
+        selector = selector_of(spec.selector)
+        if _length(selector) > MAX_SELECTOR:
+            raise InvalidInput(
+                f"a selector of {_length(selector):,} characters, the limit is {MAX_SELECTOR:,}",
+                hint="use wildcards, or several changes",
+            )
     return selector
 
 
@@ -202,22 +209,26 @@ def _some(spec: PrioritiseSpec | MoveSpec | SkipSpec, what: str) -> Selector:
     selector = _selector(spec)
     if selector.selects_all:
         hint = "give e.g. --type video or --under DIR" + ("; to end all of it: migmon cancel" if what == "skip" else "")
-        raise InvalidInput(f"{what}: of which entries? no selector is given", hint=hint)
+        raise InvalidInput(f"{what}: of which entries? no selector is given", hint=hint, field="selector")
     return selector
 
 
 def _move(spec: MoveSpec, before: int) -> Move:
     if (spec.place is Place.BEFORE) != bool(spec.before):
-        raise InvalidInput("`before` goes with the place before, and with that only", hint="--before PATH")
+        raise InvalidInput(
+            "`before` goes with the place before, and with that only", hint="--before PATH", field="before"
+        )
     return Move(_some(spec, "reorder"), spec.place, before if spec.place is Place.BEFORE else 0)
 
 
 def _route(spec: RouteSpec, plan: Plan) -> Route:
-    selector, destination = _selector(spec), absolute_path(spec.destination, "destination")
-    if destination == plan.destination:
-        raise InvalidInput(
-            "this is the plan's destination: everything goes there already", hint="give another directory"
-        )
+    selector = _selector(spec)
+    with about("destination"):
+        destination = absolute_path(spec.destination, "destination")
+        if destination == plan.destination:
+            raise InvalidInput(
+                "this is the plan's destination: everything goes there already", hint="give another directory"
+            )
     refuse_overlaps(plan.sources, destination)
     return Route(selector, destination)
 

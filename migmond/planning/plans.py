@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from migmond.domain import api
-from migmond.domain.errors import InvalidInput, NotPermitted, PlanInfeasible
+from migmond.domain.errors import InvalidInput, NotPermitted, PlanInfeasible, about
 from migmond.domain.identity import Peer, Role
 from migmond.domain.limits import MAX_INTEGER, Limits
 from migmond.domain.names import from_outside, to_text
@@ -39,21 +39,29 @@ def plan_of(spec: api.PlanSpec, peer: Peer) -> Plan:
         raise NotPermitted("only an admin may ask for a privileged migration", hint="leave out --privileged")
     if not 0 < len(spec.sources) <= MAX_SOURCES:
         raise InvalidInput(
-            f"a plan has 1 to {MAX_SOURCES} sources, not {len(spec.sources)}", hint="name a directory above them"
+            f"a plan has 1 to {MAX_SOURCES} sources, not {len(spec.sources)}",
+            hint="name a directory above them",
+            field="sources",
         )
     if spec.workers is not None and not 0 < spec.workers <= MAX_WORKERS:
-        raise InvalidInput(f"workers is 1 to {MAX_WORKERS}, not {spec.workers}", hint="leave it out for one per core")
-    check_limits(spec.limits)
+        raise InvalidInput(
+            f"workers is 1 to {MAX_WORKERS}, not {spec.workers}", hint="leave it out for one per core", field="workers"
+        )
+    with about("limits"):
+        check_limits(spec.limits)
     _check_volume(spec)
-    sources = tuple(Source(absolute_path(s.path, "source"), _relative(s.into)) for s in spec.sources)
-    destination = absolute_path(spec.destination, "destination")
+    sources = tuple(_source(i, s) for i, s in enumerate(spec.sources))
+    with about("destination"):
+        destination = absolute_path(spec.destination, "destination")
     refuse_overlaps(sources, destination)
+    with about("selector"):
+        selector = selector_of(spec.selector)
     return Plan(
         name=_name(spec, sources[0]),
         sources=sources,
         destination=destination,
         operation=spec.operation,
-        selector=selector_of(spec.selector),
+        selector=selector,
         conflict=spec.conflict,
         verify=spec.verify,
         limits=spec.limits,
@@ -94,6 +102,13 @@ def spec_of(plan: Plan) -> api.PlanSpec:
     )
 
 
+def _source(position: int, spec: api.SourceSpec) -> Source:
+    with about(f"sources[{position}].path"):
+        path = absolute_path(spec.path, "source")
+    with about(f"sources[{position}].into"):
+        return Source(path, _relative(spec.into))
+
+
 def _target(destination: bytes, source: Source) -> bytes:
     return os.path.join(destination, source.into) if source.into else destination
 
@@ -107,13 +122,17 @@ def check_limits(limits: Limits) -> None:
     for name in ("cpu_percent", "memory_bytes", "io_bytes_per_s", "io_ops_per_s", "network_bytes_per_s"):
         value = getattr(limits, name)
         if value is not None and not 0 < value < MAX_INTEGER:
-            raise InvalidInput(f"limit {name} is {value}", hint="leave it out for unlimited; to stop, use pause")
+            hint = "leave it out for unlimited; to stop, use pause"
+            raise InvalidInput(f"limit {name} is {value}", hint=hint, field=name)
     if limits.memory_bytes is not None and limits.memory_bytes < LEAST_MEMORY_BYTES:
         least = show_size(LEAST_MEMORY_BYTES)
         raise InvalidInput(
-            f"limit memory_bytes is {limits.memory_bytes}", hint=f"movers cannot do with less than {least}"
+            f"limit memory_bytes is {limits.memory_bytes}",
+            hint=f"movers cannot do with less than {least}",
+            field="memory_bytes",
         )
-    parse_timetable(limits.timetable)
+    with about("timetable"):
+        parse_timetable(limits.timetable)
 
 
 def _check_volume(spec: api.PlanSpec) -> None:
@@ -211,7 +230,9 @@ def checked_name(name: str) -> str:
     """
     if len(name) > MAX_NAME or not name.isprintable():
         raise InvalidInput(
-            f"name {name[:40]!r} is too long or not printable", hint=f"use at most {MAX_NAME} plain characters"
+            f"name {name[:40]!r} is too long or not printable",
+            hint=f"use at most {MAX_NAME} plain characters",
+            field="name",
         )
     return name
 
@@ -226,5 +247,6 @@ def checked_reason(reason: str) -> str:
         raise InvalidInput(
             f"reason {reason[:40]!r} is too long or not printable",
             hint=f"use one line of at most {MAX_REASON} characters",
+            field="reason",
         )
     return reason

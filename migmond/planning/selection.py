@@ -11,7 +11,7 @@ import msgspec
 from migmond.domain import api
 from migmond.domain.columns import Columns
 from migmond.domain.entry import EntryType
-from migmond.domain.errors import InvalidInput
+from migmond.domain.errors import InvalidInput, about
 from migmond.domain.fault import Fault
 from migmond.domain.file_kinds import EXTENSIONS, FileKind, tells_kind
 from migmond.domain.limits import MAX_INTEGER
@@ -85,8 +85,10 @@ class Matcher:
 
     def __init__(self, selector: Selector, now: float) -> None:
         self._selector = selector
-        self._include = Patterns(selector.include) if selector.include else None
-        self._exclude = Patterns(selector.exclude) if selector.exclude else None
+        with about("include"):
+            self._include = Patterns(selector.include) if selector.include else None
+        with about("exclude"):
+            self._exclude = Patterns(selector.exclude) if selector.exclude else None
         self._under = selector.under.strip(b"/")
         self._newer_ns = None if selector.newer_than is None else int((now - selector.newer_than) * 1e9)
         self._older_ns = None if selector.older_than is None else int((now - selector.older_than) * 1e9)
@@ -97,12 +99,13 @@ class Matcher:
         unknown = [t for t in selector.types if t not in CONTENT_CLASSES and t not in self._types]
         if unknown:
             known = ", ".join([*(t.name.lower() for t in EntryType), *CONTENT_CLASSES])
-            raise InvalidInput(f"unknown type {unknown[0]!r}", hint=f"types are {known}")
+            raise InvalidInput(f"unknown type {unknown[0]!r}", hint=f"types are {known}", field="types")
         try:
             self._states = frozenset(TaskState[s.upper()] for s in selector.states)
         except KeyError as e:
             states = ", ".join(s.name.lower() for s in TaskState)
-            raise InvalidInput(f"unknown state {e.args[0].lower()!r}", hint=f"states are {states}") from e
+            unknown_state = f"unknown state {e.args[0].lower()!r}"
+            raise InvalidInput(unknown_state, hint=f"states are {states}", field="states") from e
 
     @property
     def asks_for_errors(self) -> bool:
@@ -307,14 +310,17 @@ def _selector(spec: api.SelectorSpec) -> Selector:
     for name, most in _BOUNDS.items():
         value = getattr(spec, name)
         if value is not None and not 0 <= value <= most:  # this way round NaN is refused too
-            raise InvalidInput(f"{name} is {value}: negative or out of range", hint="sizes and ages count from 0")
+            hint = "sizes and ages count from 0"
+            raise InvalidInput(f"{name} is {value}: negative or out of range", hint=hint, field=name)
     for name in ("types", "states", "errors"):
         if len(getattr(spec, name)) > MAX_CHOSEN:
-            raise InvalidInput(f"more than {MAX_CHOSEN} {name}", hint="leave it out for all")
+            raise InvalidInput(f"more than {MAX_CHOSEN} {name}", hint="leave it out for all", field=name)
+    with about("under"):
+        under = from_outside(spec.under)
     return Selector(
         include=spec.include,
         exclude=spec.exclude,
-        under=from_outside(spec.under),
+        under=under,
         larger_than=spec.larger_than,
         smaller_than=spec.smaller_than,
         newer_than=spec.newer_than,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from migmond.domain import errors
+from migmond.domain.decoding import field_of
 from migmond.domain.hints import SEE_LOG
 from migmond.domain.names import to_text
 from migmond.wire.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, ErrorObject
@@ -57,7 +58,7 @@ def error_object(error: Exception, log: Callable[..., None]) -> ErrorObject:
     if isinstance(error, errors.MigmondError):
         return ErrorObject(code_of(error), _short(error.message), _data(error))
     if isinstance(error, msgspec.ValidationError):
-        return ErrorObject(INVALID_PARAMS, _short(str(error)), {"kind": "invalid_input", "hint": "see system.methods"})
+        return error_object(errors.InvalidInput(str(error), hint="see system.methods", field=field_of(error)), log)
     incident = secrets.token_hex(4)
     log("unexpected error in a method", incident=incident, exc_info=error)
     return ErrorObject(
@@ -78,4 +79,5 @@ def _data(error: errors.MigmondError) -> dict[str, object]:
         "path": None if error.path is None else _short(to_text(error.path)),
         "errno": error.errno,
         "hint": _short(error.hint),
+        "field": (_short(error.field) or None) if isinstance(error, errors.InvalidInput) else None,
     }

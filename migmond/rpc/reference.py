@@ -14,6 +14,11 @@ from migmond.rpc.faults import CODES
 from migmond.rpc.methods import standard_registry
 from migmond.rpc.registry import Registry
 
+_DATA = (
+    "The `data` of an error has `kind`, `retryable`, `path`, `errno`, `hint` (what to do) and `field` (which parameter "
+    "it is about, such as `plan.sources[0].path`); what is not known is null."
+)
+
 
 def reference(registry: Registry) -> str:
     """Return Markdown: every method with its parameters and result, every event, every error code."""
@@ -26,7 +31,7 @@ def reference(registry: Registry) -> str:
         text = " ".join((inspect.getdoc(kind) or "").split()) if kind.__doc__ != events._Event.__doc__ else ""
         fields = ", ".join(f for f in kind.__struct_fields__ if f not in ("id", "at"))
         lines += [f"- `{kind.__struct_config__.tag}` ({fields}){': ' + text if text else ''}"]
-    lines += ["", "## Error codes", "", "| code | kind | meaning |", "| --- | --- | --- |"]
+    lines += ["", "## Error codes", "", _DATA, "", "| code | kind | meaning |", "| --- | --- | --- |"]
     for error, code in sorted(CODES.items(), key=lambda item: -item[1]):
         lines.append(f"| {code} | `{error.kind}` | {inspect.getdoc(error) or ''} |".replace("\n", " "))
     return "\n".join(lines) + "\n"

@@ -31,7 +31,8 @@ def check_chosen(params: SubscribeParams) -> None:
     """Raise InvalidInput when more types or executions than MAX_CHOSEN are named."""
     for chosen, what in ((params.types, "types"), (params.executions, "executions")):
         if len(chosen) > MAX_CHOSEN:
-            raise InvalidInput(f"{len(chosen)} {what}, the limit is {MAX_CHOSEN}", hint="leave it empty for all")
+            many = f"{len(chosen)} {what}, the limit is {MAX_CHOSEN}"
+            raise InvalidInput(many, hint="leave it empty for all", field=what)
 
 
 class Due(NamedTuple):

@@ -32,7 +32,7 @@ class Encoding(enum.Enum):
 
 
 class ErrorObject(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The `error` of an answer. `data` has kind, retryable, path, errno, hint."""
+    """The `error` of an answer. `data` has kind, retryable, path, errno, hint, field."""
 
     code: int
     message: str

@@ -75,7 +75,7 @@ def as_refused(error: Exception) -> Refused:
             if error.unknown_method:
                 hint = "the daemon is older than the gateway: restart it"
                 return Refused(501, "unknown_method", error.message, hint)
-            return Refused(STATUS_OF.get(error.kind, 500), error.kind, error.message, error.hint)
+            return Refused(STATUS_OF.get(error.kind, 500), error.kind, error.message, error.hint, error.field)
     raise error
 
 

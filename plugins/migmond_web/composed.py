@@ -76,6 +76,10 @@ def composed() -> tuple[Composed, ...]:
     )  # fmt: skip
 
 
+_ASKED_AS = {"select": "metric", "span_s": "span"}
+"""Parameters of `history.query` that are called otherwise here."""
+
+
 async def _overview(call: Call, params: DashboardParams) -> dict[str, Any]:
     return await overview(call, executions=params.executions)
 
@@ -92,4 +96,8 @@ async def _history(call: Call, params: HistoryQuery) -> dict[str, Any]:
     labels = {**params.labels, **({"execution": params.execution} if params.execution else {})}
     select = tuple(SeriesSelector(metric, labels) for metric in params.metric)
     asked = HistoryParams(select, params.start, params.end, span_s, params.points, params.annotations)
-    return await call("history.query", asked)
+    try:
+        return await call("history.query", asked)
+    except Refused as e:
+        e.field = _ASKED_AS.get(e.field, e.field)
+        raise

@@ -46,6 +46,13 @@ LOOK_S, SILENT_S = 10.0, 60.0
     metavar="NAME",
     help="Header in which a reverse proxy says who somebody is: X-Remote-User. Only with Unix sockets.",
 )
+@click.option(
+    "--address-header",
+    default="",
+    metavar="NAME",
+    help="Header in which a reverse proxy says where a request comes from: X-Forwarded-For, of which the last entry "
+    "counts. Without it all who come by the proxy share the limit on tries to sign in.",
+)
 @click.option("--socket", "socket_path", metavar="PATH", help="Of the daemon.")
 @click.option("--end-with-daemon", is_flag=True, help="End when no daemon has answered for a minute.")
 @click.pass_context
@@ -54,6 +61,7 @@ def main(
     binds: Sequence[str],
     origins: Sequence[str],
     proxy_header: str,
+    address_header: str,
     socket_path: str | None,
     *,
     end_with_daemon: bool,
@@ -77,7 +85,7 @@ def main(
     if not origins:
         addresses = [bind for bind in binds if not bind.startswith("unix:")] or [DEFAULT_BIND]
         origins = [f"http://{name}" for address in addresses for name in _names(address)]
-    site = Site(tuple(origin.rstrip("/") for origin in origins), proxy_header.lower())
+    site = Site(tuple(origin.rstrip("/") for origin in origins), proxy_header.lower(), address_header.lower())
     path = find_socket(socket_path).path
     gateway = Gateway(Daemon(path), site)
     listen = [*binds, *(f"fd://{fd}" for fd in inherited)]

@@ -25,7 +25,11 @@ _ERROR = {
                 "code": {"type": "string"},
                 "message": {"type": "string"},
                 "hint": {"type": "string"},
-                "field": {"type": ["string", "null"]},
+                "field": {
+                    "type": ["string", "null"],
+                    "description": "The parameter that is wrong, such as plan.sources[0].path; null when it is none in "
+                    "particular.",
+                },
             },
         }
     },
@@ -37,7 +41,7 @@ _REFUSALS = {
     "404": "There is no such thing, or it is somebody else's.",
     "409": "It does not fit the present state, or names several.",
     "413": "The body is too large.",
-    "422": "The parameters do not fit; `field` says which.",
+    "422": "The parameters do not fit; `field` says which, when it is one.",
     "429": "Too much at a time.",
     "500": "A mistake of migmond.",
     "501": "The daemon is older than the gateway.",

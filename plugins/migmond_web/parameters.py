@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 
 from migmond.domain import api
-from migmond.domain.decoding import converted, from_json
+from migmond.domain.decoding import converted, field_of, from_json
 from migmond_web.answers import Refused
 from migmond_web.composed import Composed
 from migmond_web.routes import BASE, Route
@@ -38,14 +38,7 @@ async def parameters(request: Request, endpoint: Route | Composed) -> api.Params
     try:
         return converted(given, endpoint.params, strict=endpoint.verb != "GET")
     except msgspec.ValidationError as e:
-        message, _, where = str(e).partition(" - at ")
-        field = where.strip("`").removeprefix("$.") or _named(message)
-        raise Refused(422, "invalid_input", message, f"see {BASE}/docs", field) from e
-
-
-def _named(message: str) -> str:
-    found = re.search(r"`([a-z_]+)`$", message)
-    return found[1] if found else ""
+        raise Refused(422, "invalid_input", str(e).partition(" - at ")[0], f"see {BASE}/docs", field_of(e)) from e
 
 
 def _from_query(request: Request, kind: type[api.Params]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -30,6 +31,10 @@ TRIES = 10
 TRIES_WINDOW_S = 60.0
 """So many tries to sign in, in one way, from one address within that time."""
 ADDRESSES = 10_000
+_LONGEST_ADDRESS = 64
+"""Characters; IPv6 with a zone has fewer."""
+_OF_ONE = 64
+"""Bits of an IPv6 address that are the network's; all that follows a client chooses as it likes (RFC 4291, 2.5.4)."""
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -38,10 +43,12 @@ class Site(msgspec.Struct, frozen=True):
     Attributes:
         origins: what browsers call it, `http://127.0.0.1:7447`; the first is in links.
         proxy_header: the header in which a reverse proxy says who somebody is, lower case; "" when there is none.
+        address_header: the one in which it says where a request comes from, likewise.
     """
 
     origins: tuple[str, ...]
     proxy_header: str = ""
+    address_header: str = ""
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -88,6 +95,32 @@ def token_of(headers: Mapping[str, str]) -> str:
         if name == COOKIE:
             return value
     return ""
+
+
+def source_of(told: Sequence[str], peer: str) -> str:
+    """Return where a request comes from, as tries to sign in are counted.
+
+    Of what the proxy tells only the last entry is its own: what stands before it, anybody may have sent. Who comes past
+    the proxy, as one can on its machine, has nothing told.
+
+    Args:
+        told: the lines of the site's address header.
+        peer: the other end of the connection.
+
+    Raises:
+        ValueError: the proxy tells what is no address.
+    """
+    if not told:
+        return peer
+    last = told[-1].rpartition(",")[2].strip()
+    if len(last) > _LONGEST_ADDRESS:
+        raise ValueError("no address is that long")
+    address = ipaddress.ip_address(last)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(ipaddress.IPv6Network((int(address) >> _OF_ONE << _OF_ONE, _OF_ONE)))
+        address = address.ipv4_mapped
+    return str(address)
 
 
 class Tries:

@@ -38,11 +38,10 @@ class SigningIn:
 
     async def sign_in(self, request: Request) -> Response:
         """Sign somebody in by a link or a password; the answer has the cookie."""
-        address = request.client.host if request.client else ""
         try:
             given = decoded(await body_of(request), OpenParams)
-            # Behind a proxy everybody has one address: who guesses passwords there must not lock out who has a link.
-            source = f"{'link' if given.link else 'password'} {address}"
+            # Several people may have one address: who guesses passwords there must not lock out who has a link.
+            source = f"{'link' if given.link else 'password'} {self._address(request)}"
             if (wait_s := self._tries.wait_s(source, trio.current_time())) > 0:
                 raise Refused(429, "limit_exceeded", "too many tries to sign in", f"wait {wait_s:.0f} s")
             if given.vouched:
@@ -56,6 +55,15 @@ class SigningIn:
         response = answer(request, {**shown, "expires_at": found.expires_at}, 201)
         response.headers["set-cookie"] = security.cookie(found.token, self._site, self._session_s)
         return response
+
+    def _address(self, request: Request) -> str:
+        header = self._site.address_header
+        try:
+            told = request.headers.getlist(header) if header else []
+            return security.source_of(told, request.client.host if request.client else "")
+        except ValueError as e:  # all of them would count as one, or each as another
+            why = f"the proxy does not say in {header} where this comes from"
+            raise Refused(400, "invalid_input", why, "it has to set that header itself: see contrib/nginx") from e
 
     async def whoami(self, request: Request) -> Response:
         """Tell who is signed in."""

@@ -111,7 +111,8 @@ def test_differences_know_what_is_better() -> None:
             Figure("rate", "bytes/s", (100.0, 150.0, 101.0, None), Better.HIGHER),
             Figure("time", "s", (100.0, 150.0, 50.0, 0.0), Better.LOWER),
             Figure("files", "", (0.0, 5.0, 0.0, None)),
-        ]
+        ],
+        [True] * 4,
     )
     assert rate.verdicts == ("", "better", "same", "")
     assert rate.changes[1] == pytest.approx(0.5)
@@ -123,7 +124,7 @@ def test_differences_know_what_is_better() -> None:
 
 def test_the_table_has_a_row_for_every_figure_that_is_known() -> None:
     one, other = Summary(active_s=100.0, score=60.0, retries=0.0), Summary(active_s=50.0, retries=4.0)
-    rows = {d.name: d for d in differences(figures([one, other]))}
+    rows = {d.name: d for d in differences(figures([one, other]), [True, True])}
     assert list(rows) == ["active_s", "retries", "score"]
     assert rows["active_s"].verdicts == ("", "better")
     assert rows["retries"].verdicts == ("", "worse")
@@ -131,6 +132,44 @@ def test_the_table_has_a_row_for_every_figure_that_is_known() -> None:
     assert rows["score"].verdicts == ("", "")
     everything = Summary(*[1.0] * len(Summary.__struct_fields__))
     assert {f.name for f in figures([everything])} == set(Summary.__struct_fields__)
+
+
+WHOLE = {
+    "bytes", "entries", "active_s", "held_s", "peak_bytes_per_s", "failed_entries", "retries", "score", "speed",
+    "resources", "success", "cpu_s_per_gb", "energy_j",
+}  # fmt: skip
+"""Figures that are what a run has come to so far, until it has ended."""
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.floats(0, 1e12)), min_size=4, max_size=4),
+    st.lists(st.booleans(), min_size=4, max_size=4),
+)
+def test_what_goes_on_is_neither_better_nor_worse_by_what_tells_of_a_whole_run(
+    values: list[float | None], ended: list[bool]
+) -> None:
+    summaries = [Summary(*[value] * len(Summary.__struct_fields__)) for value in values]
+    for row, all_ended in zip(
+        differences(figures(summaries), ended), differences(figures(summaries), [True] * 4), strict=True
+    ):
+        assert not any(all_ended.so_far)
+        for i, (value, over) in enumerate(zip(values, ended, strict=True)):
+            whole = row.name in WHOLE
+            assert row.so_far[i] == (whole and not over and value is not None)
+            if whole and not (over and ended[0]):
+                assert (row.changes[i], row.verdicts[i]) == (None, "")
+            else:
+                assert (row.changes[i], row.verdicts[i]) == (all_ended.changes[i], all_ended.verdicts[i])
+
+
+def test_a_comparison_knows_which_of_its_runs_have_ended() -> None:
+    points = tuple((float(t), t / 10, t * 100) for t in range(11))
+    over, live = Course("over", points), Course("live", points[:4], ended=False)
+    rows = figures([Summary(bytes=1000.0, average_bytes_per_s=100.0), Summary(bytes=300.0, average_bytes_per_s=50.0)])
+    size, rate = compare([over, live], rows).differences
+    assert (size.changes, size.verdicts, size.so_far) == ((None, None), ("", ""), (False, True))
+    assert (rate.changes, rate.verdicts, rate.so_far) == ((None, -0.5), ("", "worse"), (False, False))
+    assert compare([live, over], rows).differences[0].verdicts == ("", "")
 
 
 def test_a_comparison_has_two_to_five() -> None:

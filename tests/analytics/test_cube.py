@@ -89,6 +89,33 @@ def test_a_count_from_the_journal_while_things_change_is_exact(data: st.DataObje
     trial.check()
 
 
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_what_is_in_flight_is_told_with_the_part_that_it_is_planned_in(data: st.DataObject) -> None:
+    cube = Cube()
+    trial = Trial(data, cube, cube)
+    for _ in range(data.draw(st.integers(5, 25))):
+        trial.step()
+    trial.end()
+    pending = [t for t in trial.oracle.tasks.values() if t.state is TaskState.PENDING and t.type is FILE]
+    chosen = data.draw(st.lists(st.sampled_from(pending), unique=True)) if pending else []
+    copied = [(t, Tally(data.draw(st.integers(0, 1)), data.draw(st.integers(0, t.size)))) for t in chosen]
+    seen = cube.snapshot(copied)
+    for parts in ({"kind": True}, {"size": True}, {"directory": True}, {"kind": True, "size": True, "directory": True}):
+        expected: dict[object, Tally] = {}
+        for task, part in copied:
+            key = trial.oracle.key(task, **{"kind": False, "size": False, "directory": False, **parts})
+            expected[key] = expected.get(key, Tally()).plus(part.entries, part.bytes)
+        found = {named(row)[0]: row.in_flight for row in seen.rows(**parts)}
+        assert {key: tally for key, tally in found.items() if tally != Tally()} == {
+            key: tally for key, tally in expected.items() if tally != Tally()
+        }
+        assert [msgspec.structs.replace(row, in_flight=Tally()) for row in seen.rows(**parts)] == cube.rows(**parts)
+    assert seen.sums().in_flight == Tally(sum(c.entries for _, c in copied), sum(c.bytes for _, c in copied))
+    assert cube.sums().in_flight == Tally()  # nobody counts it
+    trial.check()
+
+
 def test_whoever_holds_much_stays() -> None:
     """However late it comes: nothing that has more than 2 / (most / 2) of all is merged."""
     rng, most = random.Random(3), 32

@@ -28,6 +28,7 @@ from migmond.analytics.runs import (
     entries_rate,
     scored,
     similar_run,
+    summary_of,
     time_of,
 )
 from migmond.analytics.schemas import Kind, Value, tables
@@ -109,6 +110,24 @@ def test_what_is_copied_and_not_yet_durable_counts_while_it_is_at_work() -> None
     over = Past(ended(1, totals=totals, state=ExecutionState.CANCELLED), one)
     assert average(over) == GB / 100
     assert scored(over, Paces()).resources == 10  # type: ignore[union-attr]
+
+
+def test_what_has_brought_nothing_yet_has_no_rate() -> None:
+    nothing = Totals(Tally(1000, 10 * GB))
+    scanning = Past(ended(1, totals=nothing, state=ExecutionState.RUNNING), record(1, course=()))
+    assert (average(scanning), entries_rate(scanning)) == (None, None)
+    found = summary_of(scanning, None, None)
+    assert (found.bytes, found.active_s, found.average_bytes_per_s, found.entries_per_s) == (0.0, 100.0, None, None)
+    over = Past(ended(1, totals=nothing, state=ExecutionState.CANCELLED), record(1, course=()))
+    assert (average(over), entries_rate(over)) == (0.0, 0.0)
+
+
+def test_a_course_says_whether_more_comes() -> None:
+    live = Past(ended(1, state=ExecutionState.RUNNING), record(1))
+    assert not course_of(live).ended
+    assert course_of(Past(ended(1), record(1))).ended
+    assert course_of(Past(ended(1))).ended
+    assert not course_of(msgspec.structs.replace(live, record=None)).ended
 
 
 def test_time_that_was_held_is_shown_but_no_work() -> None:

@@ -104,10 +104,11 @@ media 8f3a1c
   ▂▅▇█·█████
 earlier 4d2e4d: nothing is on record of how it went
 
-        media 8f3a1c     earlier 4d2e4d
-active         2 min  1 min 30 s -25% ✓
-bytes         10 GiB                  —
-energy         105 J    7.2 kJ +6757% ✗
+         media 8f3a1c     earlier 4d2e4d
+active          2 min  1 min 30 s -25% ✓
+bytes          10 GiB                  —
+entries         1,000         250 so far
+energy          105 J    7.2 kJ +6757% ✗
 ✓ better, ✗ worse, = the same as media 8f3a1c"""
 
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from engine_harness import Laboratory, laboratory, plan
-from migmond.analytics.classes import SIZES, TYPES
+from migmond.analytics.classes import SIZE_BOUNDS, SIZES, TYPES
 from migmond.analytics.cube import Cube
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Execution, Tally
@@ -106,6 +106,31 @@ async def test_failures_skips_and_a_second_try_are_counted(tmp_path: Path) -> No
         kept = await parts.load_parts(lab.journal, again, fresh=False)
         assert isinstance(kept.counts, Cube)
         await agree(lab, again)
+
+
+async def test_a_large_file_is_seen_to_get_on(tmp_path: Path, other_fs: Path) -> None:
+    """Its row stood at 0 % until it was durable: an hour, of a large one."""
+    source, target, size = tmp_path / "source", other_fs / "target", 8 << 20
+    (source / "films").mkdir(parents=True)
+    (source / "films" / "long.mkv").write_bytes(os.urandom(size))
+    (source / "notes.txt").write_bytes(b"x" * 500)
+    where = ("video", SIZES[sum(size > bound for bound in SIZE_BOUNDS)], "films")
+    async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
+        execution = await lab.start(plan(source, target, limits=Limits(io_bytes_per_s=2 << 20)))
+
+        def at_hand() -> int:
+            run = lab.engine.run_of(execution.id)
+            assert run is not None
+            return sum(part.bytes for _, part in run.in_flight())
+
+        await lab.until(lambda: at_hand() >= 1 << 20)
+        (found,) = (await cells(lab, execution, "in_flight")).items()
+        assert found[0] == where
+        assert (found[1].entries, 1 << 20 <= found[1].bytes < size) == (0, True)
+        assert (await cells(lab, execution, "done")).get(where) is None
+        done = await agree(lab, await lab.ended(execution))
+        assert await cells(lab, done, "in_flight") == {}
+        assert (await cells(lab, done, "done"))[where] == Tally(1, size)
 
 
 async def test_a_cancel_is_counted(tmp_path: Path, other_fs: Path) -> None:

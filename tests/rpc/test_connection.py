@@ -108,7 +108,7 @@ async def test_an_error_says_what_and_what_next() -> None:
     async with connected(FakeBackend()) as client:
         answer = await client.ask(call("execution.get", {"id": "missing"}))
     assert answer["error"]["data"] == {
-        "kind": "not_found", "retryable": False, "path": None, "errno": None, "hint": "migmon ls",
+        "kind": "not_found", "retryable": False, "path": None, "errno": None, "hint": "migmon ls", "field": None,
     }  # fmt: skip
 
 

@@ -227,6 +227,23 @@ def test_a_period_may_be_narrowed(daemon: SystemDaemon) -> None:
         assert ask(daemon, 0, "report.since", msgspec.structs.replace(ALL, **wrong), PeriodReport) == "invalid_input"
 
 
+@pytest.mark.parametrize("limit", [1, 2, 4, 8, 9, 1000])
+def test_the_pages_of_a_period_are_all_its_executions_once(daemon: SystemDaemon, limit: int) -> None:
+    asked, seen = msgspec.structs.replace(ALL, limit=limit), []
+    while True:
+        page = ask(daemon, ANA, "report.since", asked, PeriodReport)
+        seen += [r.name for r in page.executions]
+        assert page.sums.executions == 9  # what else is in it is of all of them
+        assert page.left == 9 - len(seen)
+        assert len(page.executions) == min(limit, len(page.executions) + page.left)
+        if page.next is None:
+            break
+        asked = msgspec.structs.replace(asked, since=page.since, until=page.until, before=page.next)
+    assert seen == ["unmeasured", HOSTILE, *(f"run-{k}" for k in range(7, 0, -1))]
+    wrong = msgspec.structs.replace(ALL, before=-1)
+    assert ask(daemon, ANA, "report.since", wrong, PeriodReport) == "invalid_input"
+
+
 def test_executions_side_by_side(daemon: SystemDaemon) -> None:
     view = ask(daemon, ANA, "execution.compare", CompareParams((f"{1:012x}", "run-5", "unmeasured")), ComparisonView)
     assert view.names == ("run-1", "run-5", "unmeasured")
@@ -379,6 +396,11 @@ def test_the_commands_show_it(daemon: SystemDaemon, tmp_path: Path) -> None:
     assert "best ten seconds" in both
     period = daemon.migmon("report", "--since", "3650d", "--name", "bens").stdout
     assert period.startswith("3 migrations from ")
+    assert "more" not in period
+    assert (
+        "\nand 1 more (--limit)\n"
+        in daemon.migmon("report", "--since", "3650d", "--name", "bens", "--limit", "2").stdout
+    )
     file = tmp_path / "files.csv"
     said = daemon.migmon("export", f"{8:012x}", "--format", "csv", "-o", str(file)).stderr
     assert said == f"{file}: 301 rows\n"

@@ -107,6 +107,8 @@ PERIOD = PeriodReport(
     disks=(FINDING,),
     cost=CostSums(105.0, 1, 1.234, 1, "EUR", "2026-01-01", {"transfer": 1.234}, COST.wear, ("executions without",)),
     as_of=AT,
+    next=7,
+    left=1,
 )  # fmt: skip
 _NONE = api.TallyView(0, 0)
 NOTHING = PeriodReport(
@@ -119,6 +121,7 @@ COMPARISON = ComparisonView(
     (
         Difference("active_s", "seconds", (120.0, 90.0), (None, -0.25), ("", "better")),
         Difference("bytes", "bytes", (10.0 * GIB, None), (None, None), ("", "")),
+        Difference("entries", "", (1000.0, 250.0), (None, None), ("", ""), (False, True)),
         Difference("energy_j", "joules", (105.0, 7200.0), (None, 67.571), ("", "worse")),
     ),
     ("media", "earlier"),

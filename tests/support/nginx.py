@@ -85,19 +85,24 @@ class Nginx:
         self._process.terminate()
         self._process.wait(20)
 
-    def connected(self) -> ssl.SSLSocket:
-        """Return a connection to it."""
+    def connected(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
+        """Return a connection to it. `source`: the address that it comes from."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=20, source_address=(source, 0))
         return context.wrap_socket(sock, server_hostname=NAME)
 
     def ask(
-        self, verb: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        verb: str,
+        path: str,
+        body: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        source: str = "127.0.0.1",
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        """Send a request as a page there does; returns the answer and its body."""
+        """Send a request from `source` as a page there does; returns the answer and its body."""
         connection = http.client.HTTPConnection(NAME, self.port)
-        connection.sock = self.connected()
+        connection.sock = self.connected(source)
         sent = {"Host": self.host, "Origin": self.origin, "X-Migmond": "1", **(headers or {})}
         connection.request(verb, path, body, sent)
         answer = connection.getresponse()

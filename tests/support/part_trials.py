@@ -10,7 +10,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from migmond.analytics.classes import SIZE_BOUNDS, SIZES, TYPES
-from migmond.analytics.cube import Cube, Row
+from migmond.analytics.cube import Cube
+from migmond.analytics.cube_rows import Row
 from migmond.domain.entry import EntryType
 from migmond.domain.execution import Tally
 from migmond.domain.file_kinds import FileKind, tells_kind
@@ -80,16 +81,20 @@ class Oracle:
             chain.append(self.tasks[chain[-1]].directory)
         return chain[::-1][:3][-1]
 
+    def key(self, task: Task, kind: bool, size: bool, directory: bool) -> object:
+        """Which row a task is in."""
+        return (
+            kind_of(task, self.read) if kind else None,
+            size_of(task) if size else None,
+            self.owner(task.directory or task.number) if directory else None,
+        )
+
     def rows(self, kind: bool, size: bool, directory: bool) -> dict[object, dict[str, Tally]]:
         sums: dict[object, dict[str, Tally]] = defaultdict(lambda: defaultdict(Tally))
         for t in self.tasks.values():
             if t.outcome is Outcome.NOT_SELECTED:
                 continue
-            key = (
-                kind_of(t, self.read) if kind else None,
-                size_of(t) if size else None,
-                self.owner(t.directory or t.number) if directory else None,
-            )
+            key = self.key(t, kind, size, directory)
             counted = t.size if t.type is FILE and not t.leader else 0
             for field in ("planned", STATES.get(t.state, "")):
                 if field:

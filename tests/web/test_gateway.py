@@ -153,11 +153,11 @@ def test_a_migration_from_start_to_end(browser: Browser, tmp_path: Path) -> None
     [
         ("GET", "/none/files", None, 404, None),
         ("GET", "/migrations?limit=many", None, 422, "limit"),
-        ("GET", "/migrations?states=no-such", None, 422, None),
+        ("GET", "/migrations?states=no-such", None, 422, "states"),
         ("GET", "/migrations?unknown=1", None, 422, "unknown"),
         ("POST", "/migrations", b"{", 400, None),
         ("POST", "/migrations", b'{"a":' * 100_000, 400, None),
-        ("POST", "/migrations", {}, 422, None),
+        ("POST", "/migrations", {}, 422, "plan"),
         ("POST", "/migrations", b"x" * (1 << 20) + b"x", 413, None),
         ("GET", "/any/performance-analysis?time_range=2y", None, 422, "time_range"),
         ("PATCH", "/migrations", {}, 405, None),

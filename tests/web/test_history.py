@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +97,32 @@ def test_what_is_picked_stays_picked_on_other_pages_and_in_other_searches(window
     page.get_by_role("heading", name="3 migrations compared").wait_for()
     page.get_by_role("table", name="Differences").get_by_text("Accounts 2026").wait_for()
     assert one.faults() == []
+
+
+def test_a_report_is_read_page_by_page_and_kept_as_a_whole(window: Open, ids: list[str]) -> None:
+    one = window(width=1024)
+    page = one.sign_in("/reports")
+    rows = page.get_by_role("table", name="Migrations").locator("tbody tr")
+
+    def shown(first: int, last: int) -> None:
+        page.get_by_text(f"{first} \u2013 {last} of {len(ids)}").wait_for()
+        until(lambda: rows.count() == last - first + 1)
+        assert one.faults() == []
+
+    shown(1, 50)
+    page.get_by_role("button", name="Older").click()
+    shown(51, 100)
+    page.get_by_role("button", name="Older").click()
+    shown(101, len(ids))
+    assert page.get_by_role("button", name="Older").count() == 0
+    assert "failing" in rows.last.inner_text()
+    page.reload()  # the page is in the address
+    shown(101, len(ids))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report as JSON").click()
+    kept = json.loads(Path(download.value.path()).read_text())
+    assert [row["id"] for row in kept["executions"]] == ids[::-1]
+    assert (kept["left"], kept["next"]) == (0, None)
+    page.get_by_role("button", name="Newest").click()
+    shown(1, 50)
+    assert "before" not in page.evaluate("() => location.search")

@@ -38,6 +38,23 @@ def test_signing_in_and_live_updates_through_nginx(tmp_path: Path) -> None:
             assert nginx.heard(b'"kind":"hello"', cookie).startswith(b"HTTP/1.1 101")
 
 
+def test_who_tries_to_sign_in_through_nginx_is_told_from_others(tmp_path: Path) -> None:
+    """Behind it everybody had one address: ten wrong passwords a minute kept all others out."""
+    nginx = Nginx(tmp_path, "migmond.conf")
+    options = ("--origin", nginx.origin, "--address-header", "X-Forwarded-For")
+    with EmbeddedDaemon(tmp_path / "home") as daemon, RunningGateway(daemon, *options) as gateway:
+        nginx.change({"http://127.0.0.1:7447": gateway.origin})
+
+        def tried(number: int, source: str) -> int:
+            body = json.dumps({"user": f"nobody-{number}", "password": "guessed"})
+            claimed = {"X-Forwarded-For": f"192.0.2.{number}"}  # it has no say in that
+            return nginx.ask("POST", f"{BASE}/session", body, claimed, source)[0].status
+
+        with nginx:
+            assert [tried(n, "127.0.0.2") for n in range(12)] == [403] * 10 + [429] * 2
+            assert tried(12, "127.0.0.3") == 403
+
+
 # --- people whom nginx knows -----------------------------------------------------------------------
 
 PASSWORDS = {"root": "r", "games": "g", "news": "n", "daemon": "d"}

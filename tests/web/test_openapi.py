@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,21 @@ CHECKED = [
 ]
 
 
+def names_what_was_asked_for(_context: Any, response: Any, case: Any) -> None:
+    """The field that a refusal names is a parameter of the operation, or one that was sent."""
+    if response.status_code != 422 or (field := response.json()["error"]["field"]) is None:
+        return
+    described = document()
+    operation = described["paths"][case.operation.path][case.operation.method]
+    known = {p["name"] for p in operation.get("parameters", ())}
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if "$ref" in body:
+        body = described["components"]["schemas"][body["$ref"].rpartition("/")[2]]
+    sent = [of for of in (case.query, case.body) if isinstance(of, dict)]
+    known |= set(body.get("properties", ())) | {name for of in sent for name in of}
+    assert field in known or re.split(r"[.\[]", field)[0] in known, field
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     home = tmp_path_factory.mktemp("openapi") / "home"
@@ -56,7 +72,7 @@ def test_every_answer_is_as_described(operation: Any, browser: Browser, data: st
     case = data.draw(operation.as_strategy(generation_mode=data.draw(modes)))
     origin = browser.gateway.origin
     sent = {"Cookie": browser.cookie, "X-Migmond": "1", "Host": origin.removeprefix("http://")}
-    case.call_and_validate(base_url=origin, headers=sent, checks=CHECKED)
+    case.call_and_validate(base_url=origin, headers=sent, checks=[*CHECKED, names_what_was_asked_for])
 
 
 def test_what_is_served_is_the_document(browser: Browser) -> None:

@@ -226,6 +226,29 @@ def test_two_migrations_are_compared(window: Open) -> None:
     page.get_by_role("table", name="Differences").get_by_role("row").nth(1).wait_for()
 
 
+def test_a_file_that_takes_long_moves_its_row(window: Open, lasting: str) -> None:
+    """It stood at 0 % until all of it was durable."""
+    page = window().sign_in(f"/migrations/{lasting}?by=size")
+    row = page.get_by_role("table", name="Progress by size").get_by_role("row").filter(has_text="55 MiB")
+    until(lambda: re.search(r"\b[1-9]\d? % of 55 MiB", row.inner_text()) is not None)
+    assert re.search(r"\b0\s*of 1\b", row.inner_text())  # it is not done
+
+
+def test_what_still_runs_is_no_worse_than_what_has_ended(window: Open, ended: tuple[str, ...], lasting: str) -> None:
+    page = window().sign_in(f"/history?compare={ended[0]},{lasting}")
+    table = page.get_by_role("table", name="Differences")
+
+    def row(name: str) -> str:
+        return str(table.get_by_role("row").filter(has=page.get_by_text(name, exact=True)).inner_text())
+
+    table.get_by_role("row").nth(1).wait_for()
+    for name in ("Moved", "Entries", "Active", "Failed entries", "Retries"):
+        assert row(name).count("so far") == 1, name
+        assert not re.search("%|better|worse|same", row(name)), name
+    assert "so far" not in row("Average rate")
+    assert re.search("% worse", row("Average rate"))  # 1 MiB/s
+
+
 def test_a_report_is_kept_as_a_file_and_opened(window: Open, tmp_path: Path) -> None:
     page = window().sign_in("/reports")
     for link, name in (("Report as HTML", "all.html"), (f"Report of {HOSTILE} as HTML", "one.html")):

@@ -6,6 +6,7 @@ import os
 import sys
 
 import click
+from msgspec.structs import replace
 
 from migmond.cli.commands.look import width
 from migmond.cli.connect import connect
@@ -14,6 +15,7 @@ from migmond.cli.meant import meant
 from migmond.cli.output import writing
 from migmond.cli.parse import DURATION, PATH, execution_argument, global_options, states_option
 from migmond.cli.state import State
+from migmond.client.sync import Client
 from migmond.domain import api
 from migmond.domain.analysis import ComparisonView
 from migmond.domain.report import MAX_REPORT_ROWS, CompareParams, PeriodReport, ReportSinceParams, ReportView
@@ -30,7 +32,7 @@ from migmond.domain.report import MAX_REPORT_ROWS, CompareParams, PeriodReport, 
 )
 @states_option("completed, failed, ...")
 @click.option("--name", default="", metavar="TEXT", help="Only those whose name contains it.")
-@click.option("--limit", type=click.IntRange(1, MAX_REPORT_ROWS), default=50, show_default=True, help="Rows at most.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Rows at most.")
 @click.option("--html", "output", type=PATH, metavar="FILE", help="Write one HTML file that needs nothing else.")
 @global_options
 @click.pass_obj
@@ -82,7 +84,7 @@ def _one(state: State, id_: str, output: str | None) -> None:
 
 def _period(state: State, params: ReportSinceParams, output: str | None) -> None:
     with connect(state) as client:
-        view = client.call("report.since", params, PeriodReport)
+        view = with_rows(client, params)
     if output is not None:
         from migmond.cli.render.report_html import period_page
 
@@ -93,6 +95,19 @@ def _period(state: State, params: ReportSinceParams, output: str | None) -> None
         from migmond.cli.render.report import period_lines
 
         state.show(period_lines(view, width()), marks=True)
+
+
+def with_rows(client: Client, params: ReportSinceParams) -> PeriodReport:
+    """Return the report with as many rows as `params` asks for, from as many pages as that takes."""
+    wanted = params.limit
+    view = client.call("report.since", replace(params, limit=min(wanted, MAX_REPORT_ROWS)), PeriodReport)
+    while view.next is not None and (more := wanted - len(view.executions)) > 0:
+        following = replace(
+            params, since=view.since, until=view.until, before=view.next, limit=min(more, MAX_REPORT_ROWS)
+        )
+        page = client.call("report.since", following, PeriodReport)
+        view = replace(view, executions=view.executions + page.executions, next=page.next, left=page.left)
+    return view
 
 
 def _write(state: State, output: str, page: str) -> None:

@@ -46,7 +46,9 @@ def name_of(difference: Difference) -> str:
 
 
 def change_text(difference: Difference, number: int) -> str:
-    """Return how a value differs from the first one's, with its verdict; "" for the first."""
+    """Return how a value differs from the first one's, with its verdict; "" for the first. What goes on says so."""
+    if any(difference.so_far[number : number + 1]):  # an older daemon does not tell
+        return " so far"
     change, verdict = difference.changes[number], difference.verdicts[number]
     text = "" if change is None else f" {change:+.0%}"
     return text + _MARKS.get(verdict, "")

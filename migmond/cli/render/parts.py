@@ -41,7 +41,9 @@ def _names(b: Breakdown, row: BreakdownRow) -> list[str]:
 
 
 def _amounts(row: BreakdownRow) -> list[str]:
-    done = row.done.bytes + row.durable.bytes, row.done.entries + row.durable.entries
+    """What is copied counts as done, as in the figures of all of it, before it is durable."""
+    parts = row.done, row.durable, row.in_flight
+    done = sum(t.bytes for t in parts), sum(t.entries for t in parts)
     there = done[0] + row.skipped.bytes, done[1] + row.skipped.entries
     planned = row.planned.bytes, row.planned.entries
     of, part = (planned[0], there[0]) if planned[0] else (planned[1], there[1])

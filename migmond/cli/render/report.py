@@ -186,8 +186,8 @@ def period_lines(report: PeriodReport, width: int) -> list[str]:
             "",
             *row_lines(report.executions),
         ]
-        if s.executions > len(report.executions):
-            lines.append(f"and {s.executions - len(report.executions):,} more (--limit)")
+        if report.left:
+            lines.append(f"and {report.left:,} more (--limit)")
         lines += ["", "TRENDS", *_indented([trend_text(t) for t in report.trends])]
         lines += ["", "COST", *_indented(cost_sum_lines(report.cost))]
     lines += ["", "DISKS", *_indented(finding_lines(report.disks))]

@@ -89,8 +89,8 @@ def period_page(report: PeriodReport) -> str:
     ]  # fmt: skip
     rows = [_row(r) for r in report.executions]
     body.append(html.table(header, rows, right=frozenset({4, 5, 6, 7, 8, 12})))
-    if s.executions > len(rows):
-        body.append(html.paragraph(f"and {s.executions - len(rows):,} more"))
+    if report.left:
+        body.append(html.paragraph(f"and {report.left:,} more"))
     body += [html.heading("Trends"), html.items([trend_text(t) for t in report.trends])]
     body += [html.heading("Disks"), html.items(_plain(finding_lines(report.disks)))]
     body += [html.heading("Cost"), html.items(cost_sum_lines(report.cost))]

@@ -3,8 +3,9 @@ import { html, render, signal, useEffect, useState } from "./lib.js";
 import { alertNews, asOf, connect, connection, disconnect, executions, me, whoAmI } from "./store.js";
 import { get, remove } from "./api.js";
 import * as host from "./host.js";
-import { Failure, failed, Live, Loading, Lost, Toasts } from "./parts.js";
-import { SignIn } from "./pages/signin.js";
+import { Failure, failed, later, Live, Loading, Lost, Toasts } from "./parts.js";
+
+const SignIn = later("", () => import("./pages/signin.js"));
 
 export const address = signal(host.address());
 host.onReturn(() => { address.value = host.address(); });
@@ -105,6 +106,7 @@ addEventListener("beforeprint", () => theme("light")); // paper is
 addEventListener("afterprint", () => theme(localStorage.getItem("theme") || "auto"));
 const root = document.getElementById("app");
 if (root.hasAttribute("data-session")) connect(); // who has the cookie of a session is signed in, mostly: what is asked at the same time says whether
+else if (!host.signsIn) SignIn.ahead();
 root.replaceChildren();
 render(html`<${App} />`, root);
 const AGAIN_MS = 2000;

@@ -1,7 +1,7 @@
 /** Pieces that every page uses. */
 import { html, signal, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { connection, now } from "./store.js";
-import { age, ago, DASH, tail, waysOf } from "./format.js";
+import { age, ago, DASH, duration, tail, waysOf } from "./format.js";
 
 const KIND = {
   running: "good", completed: "good", firing: "critical", failed: "critical", critical: "critical", error: "critical",
@@ -15,6 +15,8 @@ export const Ago = ({ at }) => ago(at, now.value);
 /** A migration in a table: no more than two lines of its name, and the ends of its paths; titles say all of them. */
 export const Named = ({ of }) => html`<a class="clamp" href=${`/migrations/${of.id}`} title=${of.name}>${of.name}</a>`;
 export const Ways = ({ of }) => html`<span class="sub" title=${waysOf(of)}>${waysOf(of, (path) => tail(path))}</span>`;
+/** How long a migration takes yet, or why nobody knows. */
+export const Left = ({ of }) => of.seconds_remaining === null ? html`${DASH}<span class="sub">${of.eta_reason}</span>` : html`${duration(of.seconds_remaining)}<span class="sub">${of.eta_low_s === null ? "" : `${duration(of.eta_low_s)} ${DASH} ${duration(of.eta_high_s)}`}</span>`;
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 export const Loading = () => html`<p class="empty" role="status">Loading …</p>`;
 export const Failure = ({ error, again }) => html`<div class="note critical" role="alert">${error.message}${error.hint && html`<span class="sub">${error.hint}</span>`} ${again && html`<button onClick=${again}>Try again</button>`}</div>`;
@@ -154,17 +156,20 @@ export function useSeen(ref) {
 /** A loaded thing in its states. */
 export const Loaded = ({ of, children, empty }) => of.data !== null ? html`${of.error && html`<${Failure} error=${of.error} again=${of.again} />`}${children(of.data)}` : of.error ? html`<${Failure} error=${of.error} again=${of.again} />` : html`<${Loading} />`;
 
-/** A component whose module is fetched when it is first shown. `title`: of the panel that is there until then, "" for none. */
+/** A component whose module is fetched when it is first shown, or asked for `ahead` of that. `title`: of the panel that is there until then, "" for none. */
 export function later(title, load) {
-  let found = null;
-  return function Later(props) {
-    const [, drawn] = useState(false), [error, setError] = useState(null);
-    const again = () => { setError(null); load().then((m) => { found = m.default; drawn(true); }, () => setError({ message: "this part of the page could not be loaded", hint: "the gateway is away, or a newer one is there: load the page again" })); };
-    useEffect(() => { if (!found) again(); }, []);
-    if (found) return html`<${found} ...${props} />`;
+  let found = null, asked = null;
+  const fetched = () => (asked ||= load().then((m) => { found = m.default; }, (error) => { asked = null; throw error; }));
+  function Later(props) {
+    const there = found !== null, [, drawn] = useState(false), [error, setError] = useState(null);
+    const again = () => { setError(null); fetched().then(() => drawn(true), () => setError({ message: "this part of the page could not be loaded", hint: "the gateway is away, or a newer one is there: load the page again" })); };
+    useEffect(() => { if (!there) again(); }, []);
+    if (there) return html`<${found} ...${props} />`;
     const meanwhile = error ? html`<${Failure} error=${error} again=${again} />` : html`<${Loading} />`;
     return title ? html`<${Panel} title=${title}>${meanwhile}<//>` : meanwhile;
-  };
+  }
+  Later.ahead = () => { fetched().catch(() => {}); }; // it is told when it is shown
+  return Later;
 }
 
 /** A modal dialog that is there as long as it is rendered. */

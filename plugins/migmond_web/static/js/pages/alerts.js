@@ -5,6 +5,7 @@ import { alertNews, executions, may, usable } from "../store.js";
 import { Ago, Badge, Choice, Dialog, Empty, failed, Loaded, Panel, Table, toast, useAnswer, useLoaded } from "../parts.js";
 import { count, DASH, measure, time } from "../format.js";
 import { param, turn } from "../main.js";
+import { Onward } from "../paging.js";
 import { Rules } from "../rules.js";
 
 const VIEWS = [["active", "Active"], ["silenced", "Silenced"], ["history", "History"]];
@@ -25,7 +26,7 @@ export default function Alerts() {
       { name: "Value", num: true, cell: (a) => html`${measure(a.value, a.unit)}<span class="sub">${a.operator} ${measure(a.threshold, a.unit)}</span>` },
       { name: "Since", num: true, cell: (a) => html`<${Ago} at=${a.fired_at || a.pending_at} />${a.resolved_at && html`<span class="sub">until ${time(a.resolved_at)}</span>`}` },
       ...(view === "history" ? [] : [{ name: "", cls: "acts", cell: (a) => html`${!a.acknowledged_at && a.state === "firing" && html`<button disabled=${off} onClick=${() => setOpen(["acknowledge", a])}>Acknowledge…</button> `}${view === "active" && html`<button disabled=${off} onClick=${() => setOpen(["silence", a])}>Silence…</button>`}` }]),
-    ]} />${view === "history" && (before || d.next !== null) && html`<p class="in row">${before && html`<button onClick=${() => turn({ before: null })}>Newest</button>`}${d.next !== null && html`<button onClick=${() => turn({ before: String(d.next) })}>Older</button>`}</p>`}`}<//><//>
+    ]} />${view === "history" && html`<${Onward} at=${before} next=${d.next} turn=${(cursor) => turn({ before: cursor })} />`}`}<//><//>
     ${view === "silenced" && html`<${Silences} off=${off} />`}
     <${Rules} />
     ${open?.[0] === "acknowledge" && html`<${Acknowledge} of=${open[1]} onClose=${() => setOpen(null)} onDone=${done} />`}${open?.[0] === "silence" && html`<${SilenceIt} of=${open[1]} onClose=${() => setOpen(null)} onDone=${done} />`}`;

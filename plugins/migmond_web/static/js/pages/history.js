@@ -5,7 +5,7 @@ import { happened } from "../store.js";
 import { Badge, Empty, later, Loaded, Named, Panel, Table, toast, useAnswer, useLoaded, Ways } from "../parts.js";
 import { bytes, count, DASH, duration, measure, rate, time } from "../format.js";
 import { go, param, turn } from "../main.js";
-import { Pages } from "./migration.js";
+import { Pages } from "../paging.js";
 
 const Course = later("", () => import("../course.js"));
 const PAGE = 25, MOST = 5, LONGEST = 24;
@@ -80,6 +80,11 @@ const nameOf = (name) => NAMES[name] || `${name[0].toUpperCase()}${name.slice(1)
 /** A name as the head of a column: there is room for five. */
 const short = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
 const changeOf = (change, verdict) => (verdict === "same" ? "same" : `${change >= 0 ? "+" : "−"}${count(Math.abs(100 * change))} % ${verdict}`);
+/** What is said below a value: that it goes on, or how it differs from the first one. */
+function noteOf(row, i) {
+  const said = row.so_far?.[i] ? "so far" : row.changes[i] === null ? "" : changeOf(row.changes[i], row.verdicts[i]);
+  return said && html`<span class="sub">${said}</span>`;
+}
 
 function Compare({ ids }) {
   const found = useLoaded(() => get("/compare", { ids }), [ids.join(",")]);
@@ -87,6 +92,6 @@ function Compare({ ids }) {
     <${Loaded} of=${found}>${(d) => html`<${Panel} title="Rate by percent done"><${Course} curves=${d.curves.map((c, i) => ({ name: d.names[i] || c.id.slice(0, 6), points: c.points }))} /><//>
       <${Panel} title="Differences" end="against the first"><${Table} label="Differences" rows=${d.differences} keyOf=${(r) => r.name} columns=${[
         { name: "What", cls: "name", cell: (r) => nameOf(r.name) },
-        ...d.ids.map((id, i) => ({ name: `${short(d.names[i] || "")} ${id.slice(0, 6)}`.trim(), num: true, cls: "full", cell: (r) => html`${measure(r.values[i], r.unit)}${r.changes[i] !== null && r.changes[i] !== undefined && html`<span class="sub">${changeOf(r.changes[i], r.verdicts[i])}</span>`}` })),
+        ...d.ids.map((id, i) => ({ name: `${short(d.names[i] || "")} ${id.slice(0, 6)}`.trim(), num: true, cls: "full", cell: (r) => html`${measure(r.values[i], r.unit)}${noteOf(r, i)}` })),
       ]} /><//>`}<//>`;
 }

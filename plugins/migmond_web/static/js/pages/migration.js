@@ -2,14 +2,16 @@
 import { html, useEffect, useRef, useState } from "../lib.js";
 import { get, undo } from "../api.js";
 import { executions, happened, may, usable } from "../store.js";
-import { Ago, Badge, Bar, Choice, Empty, Failure, failed, later, Loaded, Panel, Table, Tile, toast, useAnswer, useBeat, useLoaded } from "../parts.js";
+import { Ago, Badge, Bar, Choice, Empty, Failure, failed, later, Left, Loaded, Panel, Table, Tile, toast, useAnswer, useBeat, useLoaded } from "../parts.js";
 import { phases } from "../phases.js";
 import { below, bytes, count, DASH, duration, percent, rate, ratio, settled, there, time, waysOf } from "../format.js";
 import { param, turn } from "../main.js";
-import { apply, CAN_STEER, Controls, Intervene } from "../controls.js";
+import { ahead, apply, CAN_STEER, Controls, Intervene } from "../controls.js";
+import { Pages } from "../paging.js";
 import { Remarks } from "../remarks.js";
-import { Left } from "./overview.js";
+import "../forms.js"; // here one steers: what the dialogs hold is there before anybody opens one
 
+ahead();
 const LOOK_MS = 3000, PAGE = 25;
 const Charts = later("Charts", () => import("../runcharts.js"));
 const Ending = later("", () => import("../ending.js"));
@@ -111,7 +113,6 @@ function LargeFiles({ of, beat, live }) {
   ]} /><${Pages} offset=${offset} size=${10} total=${d.total} set=${setOffset} />`}<//><//>`;
 }
 
-export const Pages = ({ offset, size, total, set }) => total <= size ? null : html`<p class="row in"><button disabled=${offset === 0} onClick=${() => set(Math.max(0, offset - size))}>Previous</button><span>${offset + 1} ${DASH} ${Math.min(total, offset + size)} of ${count(total)}</span><button disabled=${offset + size >= total} onClick=${() => set(offset + size)}>Next</button></p>`;
 
 function Breakdown({ of, beat }) {
   const by = param("by", "type"), { id, sources } = of;
@@ -120,13 +121,13 @@ function Breakdown({ of, beat }) {
   const name = (r) => (by === "type" ? r.type : by === "size" ? r.size : r.directory === null ? null : directory(r.directory)) ?? "the rest";
   return html`<${Panel} title="Breakdown" end=${html`<${Choice} label="Breakdown by" options=${[["type", "Type"], ["size", "Size"], ["directory", "Directory"]]} value=${by} onChange=${(v) => turn({ by: v })} />`}><${Loaded} of=${found}>${(d) => d.rows.length === 0 ? html`<${Empty}>${d.reason || "Nothing was found yet."}<//>` : html`<${Table} label=${`Progress by ${by}`} rows=${d.rows} keyOf=${name} columns=${[
     { name: by[0].toUpperCase() + by.slice(1), cls: "name", cell: name },
-    { name: "Durable", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
+    { name: "Copied", cls: "full", cell: (r) => html`<${Bar} value=${part(r)} label=${name(r)} /><span class="sub">${percent(part(r), 0)} of ${r.planned.bytes ? bytes(r.planned.bytes) : `${count(r.planned.entries)} ${r.planned.entries === 1 ? "entry" : "entries"}`}</span>` },
     { name: "Done", num: true, cell: (r) => html`${count(there(r, "entries"))}<span class="sub">of ${count(r.planned.entries)}</span>` },
     { name: "Failed", num: true, cell: (r) => count(r.failed.entries) },
   ]} />`}<//><//>`;
 }
-/** How much of a part is at the target, durably; what was there already is. */
-const part = (r) => { const of = r.planned.bytes ? "bytes" : "entries"; return r.planned[of] ? Math.min(100, (100 * there(r, of)) / r.planned[of]) : 100; };
+/** How much of a part is copied, as far as that is known before it is durable; what was there already is. */
+const part = (r) => { const of = r.planned.bytes ? "bytes" : "entries"; return r.planned[of] ? Math.min(100, (100 * settled(r, of)) / r.planned[of]) : 100; };
 
 function Batches({ id, beat }) {
   const found = useLoaded(() => get(`/${id}/batches`), [id, beat]);

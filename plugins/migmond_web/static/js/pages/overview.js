@@ -2,9 +2,9 @@
 import { html, useEffect, useMemo, useState } from "../lib.js";
 import { get, post } from "../api.js";
 import { alertNews, asOf, connection, executions, may, usable } from "../store.js";
-import { Ago, Badge, Bar, Empty, every, Failure, failed, later, Loading, Named, Panel, shared, Table, Tile, Ways } from "../parts.js";
+import { Ago, Badge, Bar, Empty, every, Failure, failed, later, Left, Loading, Named, Panel, shared, Table, Tile, Ways } from "../parts.js";
 import { bytes, count, DASH, duration, measure, percent, rate, ratio, settled, waysOf } from "../format.js";
-import { canBe, Controls, Several } from "../controls.js";
+import { ahead, canBe, Controls, Several } from "../controls.js";
 
 const LIVE = ["created", "waiting", "running", "paused", "draining", "drained", "cancelling"];
 const WORST = ["failed", "paused", "cancelling", "draining", "drained", "running", "waiting", "created"];
@@ -35,8 +35,7 @@ function useMachine() {
   return { ...state, again: () => again((n) => n + 1) };
 }
 
-export const Progress = ({ of }) => html`<span class="wide"><${Bar} value=${of.percent_done} label=${`done: ${percent(of.percent_done)}`} /><span class="sub">${of.percent_done === null ? "scanning" : percent(of.percent_done)} · ${bytes(settled(of, "bytes"))} of ${bytes(of.planned.bytes)}${of.growing ? " so far" : ""}</span></span>`;
-export const Left = ({ of }) => of.seconds_remaining === null ? html`${DASH}<span class="sub">${of.eta_reason}</span>` : html`${duration(of.seconds_remaining)}<span class="sub">${of.eta_low_s === null ? "" : `${duration(of.eta_low_s)} ${DASH} ${duration(of.eta_high_s)}`}</span>`;
+const Progress = ({ of }) => html`<span class="wide"><${Bar} value=${of.percent_done} label=${`done: ${percent(of.percent_done)}`} /><span class="sub">${of.percent_done === null ? "scanning" : percent(of.percent_done)} · ${bytes(settled(of, "bytes"))} of ${bytes(of.planned.bytes)}${of.growing ? " so far" : ""}</span></span>`;
 
 function Attention({ alerts, again }) {
   const firing = (alerts?.alerts || []).filter((a) => a.state === "firing" && !a.acknowledged_at);
@@ -52,6 +51,7 @@ function Attention({ alerts, again }) {
 /** Pause or resume what is picked, all with one reason. */
 function Bulk({ picked, clear }) {
   const [open, setOpen] = useState("");
+  useEffect(ahead, []);
   const of = (type) => picked.filter((v) => canBe(type, v));
   const button = (type, text) => html`<button disabled=${!usable() || of(type).length === 0} onClick=${() => setOpen(type)}>${text}</button>`;
   return html`<span class="row" role="group" aria-label="What is picked"><span>${picked.length} picked</span>${button("pause", "Pause…")}${button("resume", "Resume…")}<button class="plain" onClick=${clear}>Clear</button></span>

@@ -7,7 +7,7 @@ import { whoAmI } from "../store.js";
 const HERE = /^(localhost|127\.0\.0\.1|\[::1\])$/.test(location.hostname);
 const COMMAND = HERE ? "migmon dash" : `migmon dash --print --url ${location.origin}`;
 
-export function SignIn() {
+export default function SignIn() {
   const [error, setError] = useState(null), [busy, setBusy] = useState(false);
   const open = async (given) => {
     setBusy(true);
