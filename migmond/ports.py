@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Protocol
 
-from migmond.domain.alert import ActionCall, Alert, AlertFilter, AlertRule, Delivery, Silence
+from migmond.domain.alert import Alert, AlertFilter, AlertRule, Delivery, Silence
 from migmond.domain.changes import Change, ReceiptSeal
 from migmond.domain.columns import Columns
 from migmond.domain.errors import JournalDamaged
@@ -245,8 +245,10 @@ class Journal(Protocol):
 class Deliveries(Protocol):
     """Calls of alert actions that are made for certain, though not at once."""
 
-    def put(self, alert: Alert, call: ActionCall, *, firing: bool) -> None:
-        """Have an action called. Calls about one alert reach an action in the order in which they were put."""
+    def send(self, calls: Iterable[Delivery]) -> None:
+        """Have calls made, which are on record already, together with what they tell of; what could not be journaled
+        is made all the same. Returns at once. Calls about one alert reach an action in the order in which they were
+        sent."""
 
 
 class Steerer(Protocol):
