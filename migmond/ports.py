@@ -13,7 +13,7 @@ from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution
 from migmond.domain.file_kinds import FileKind
 from migmond.domain.hold import HoldReason
-from migmond.domain.intervention import Intervention
+from migmond.domain.intervention import Intervention, InterventionKind
 from migmond.domain.journal import FaultGroup, FaultRecord, JournalBackup, JournalCondition, Sift
 from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
@@ -280,6 +280,10 @@ class Steerer(Protocol):
 
     async def take_back(self, execution: str, author: str, reason: str) -> int:
         """Take back whatever `author` has changed about an execution and is still in force; returns how much."""
+
+    async def take_back_requested(self, author: str, kind: InterventionKind, requests: str, reason: str) -> int:
+        """Take back changes of one kind that `author` has asked for with a request_id that begins with `requests`,
+        whatever execution they are about, as far as they are in force; returns how many."""
 
     async def stop_all(self, author: str, reason: str) -> None:
         """Put an emergency hold on everything."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from migmond.domain.errors import Conflict
+from collections.abc import Sequence
+
+from migmond.domain.errors import Conflict, NotFound
 from migmond.domain.hold import HoldReason
+from migmond.domain.intervention import InterventionKind
 from migmond.domain.steering import Action, Pause, Throttle
 from migmond.engine.manager import Engine
 from migmond.engine.recording import Ask
@@ -38,12 +41,18 @@ class EngineSteerer:
     async def take_back(self, execution: str, author: str, reason: str) -> int:
         now = self._engine.find(execution)
         mine = [h.intervention for h in now.holds if h.author == author and h.intervention]
-        mine += [s.id for s in now.standing if s.author == author]
+        return await self._undo([*mine, *(s.id for s in now.standing if s.author == author)], author, reason)
+
+    async def take_back_requested(self, author: str, kind: InterventionKind, requests: str, reason: str) -> int:
+        found = self._engine.undoing.requested(author, requests)
+        return await self._undo([i.id for i in found if i.kind is kind], author, reason)
+
+    async def _undo(self, ids: Sequence[str], author: str, reason: str) -> int:
         count = 0
-        for id_ in mine:
+        for id_ in ids:
             try:
                 await self._engine.undoing.undo(id_, author, reason)
-            except Conflict:  # somebody else was faster
+            except (Conflict, NotFound):  # somebody else was faster, or it has ended or is forgotten
                 continue
             count += 1
         return count
