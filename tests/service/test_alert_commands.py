@@ -76,8 +76,10 @@ def test_a_rule_from_making_it_to_its_end(daemon: EmbeddedDaemon, tmp_path: Path
     assert "crawling" in daemon.migmon("rules", "ls").stdout
     calling = daemon.migmon("rules", "edit", "crawling", "--action", "throttle:io_bytes_per_s=2MiB,on_resolve=false")
     assert "  action throttle io_bytes_per_s=2MiB on_resolve=false\n" in calling.stdout
+    resuming = daemon.migmon("rules", "edit", "crawling", "--action", "pause:resume=true,lasts=2h")
+    assert "  action pause resume=true lasts=2h\n" in resuming.stdout
     empty = daemon.migmon("rules", "edit", "crawling", "--without", "actions", "--label", "team=disks")
-    assert "action throttle" not in empty.stdout
+    assert "  action pause" not in empty.stdout
     assert "label team=disks" in empty.stdout
     refused = daemon.migmon("rules", "edit", "crawling", "--inhibits", "crawling", check=False)
     assert "crawling → crawling" in refused.stderr

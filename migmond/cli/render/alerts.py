@@ -152,7 +152,8 @@ def rule_detail_lines(r: a.RuleView) -> list[str]:
 def _parameters(call: ActionCall) -> Iterator[str]:
     """As they are written for `rules add --action`."""
     for name, value in call.parameters.items():
-        yield from (f" {name}+={v}" for v in value) if isinstance(value, list | tuple) else (f" {name}={value}",)
+        shown = str(value).lower() if isinstance(value, bool) else value
+        yield from (f" {name}+={v}" for v in value) if isinstance(value, list | tuple) else (f" {name}={shown}",)
     if not call.on_resolve:
         yield " on_resolve=false"
 
