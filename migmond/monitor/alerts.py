@@ -33,6 +33,7 @@ from migmond.domain.states import TERMINAL_EXECUTION_STATES
 from migmond.domain.telemetry import MAX_TEXT, Annotation, Batch
 from migmond.monitor.alert_calls import AlertCalls
 from migmond.monitor.alert_record import AlertRecord
+from migmond.monitor.history import SteadyClock
 from migmond.monitor.rule_book import RuleBook
 from migmond.ports import Clock, Deliveries, Journal
 
@@ -95,6 +96,7 @@ class Alerts:
         self._deliveries = deliveries
         self._evaluator = Evaluator(self._record.make_id, max(10.0, 3 * interval_s))
         self._removed = Removed()
+        self._steady = SteadyClock()
         self._kept_at = self._pruned_at = clock.monotonic()
         self._lock = trio.Lock()
         self._looked = trio.Event()
@@ -234,7 +236,8 @@ class Alerts:
         # than never.
         done: list[AlertChange | PutDelivery] = [*map(PutDelivery, calls), *changes.values()]
         done += [RemoveSilence(id_) for id_ in over]
-        if now - self._pruned_at >= PRUNE_EVERY_S:
+        steady = self._steady.is_steady(now, at)
+        if steady and now - self._pruned_at >= PRUNE_EVERY_S:
             self._pruned_at = now
             self._calls.forget_told(at)
             keep_s, most = self._world.retention()

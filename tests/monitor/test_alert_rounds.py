@@ -274,6 +274,19 @@ async def test_the_past_is_pruned_and_what_no_cooldown_asks_for_is_forgotten() -
     assert await bench.journal.past_alerts(AlertFilter(), 9) == []
 
 
+async def test_a_clock_that_is_wrong_for_a_while_takes_no_alerts_of_the_past_away() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+    for value in (5.0, 50.0):
+        await bench.look(("aa", value))
+    bench.clock.ahead += 365 * 86_400.0
+    await bench.look(after=PRUNE_EVERY_S + 1)
+    assert [a.id for a in await bench.journal.past_alerts(AlertFilter(), 9)] == ["a-1"]
+    await bench.look(after=301.0)  # it has run evenly since: it is right
+    assert await bench.journal.past_alerts(AlertFilter(), 9) == []
+
+
 class Steps(trio.abc.Instrument):
     """The longest that one task has kept the loop, by the CPU time of it: not what others on the machine took."""
 

@@ -24,13 +24,13 @@ METRIC = "migmond_execution_bytes_per_second"
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 100.0
+        self.now, self.ahead = 100.0, 1_000_000.0
 
     def monotonic(self) -> float:
         return self.now
 
     def wall(self) -> float:
-        return self.now + 1_000_000
+        return self.now + self.ahead
 
 
 class World:
