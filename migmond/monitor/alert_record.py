@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import trio
+
 from migmond.breath import Breath
 from migmond.domain.alert import Alert, AlertState
 from migmond.domain.alert_changes import AlertChange, PutAlert, RemoveAlerts
@@ -14,6 +16,7 @@ from migmond.ports import Clock, Journal
 _IDS_AT_A_TIME = 100
 _AT_A_TIME = 500
 """Changes in one transaction: whoever else wants to write waits for it."""
+_PATIENCE_S = 10.0
 _MOST_OWED = 5_000
 """Alerts that are journaled as soon as that is possible again; of more, the oldest are not."""
 
@@ -70,17 +73,20 @@ class AlertRecord:
 
     async def apply(self, changes: Sequence[AlertChange | PutDelivery]) -> None:
         """Journal changes, in order. What cannot be is logged, once for each reason, and what it says of alerts is
-        journaled with what comes next: one that has ended while the disk was full is in the history all the same."""
+        journaled with what comes next: one that has ended while the disk was full is in the history all the same. So is
+        what waits too long behind others: whoever has to know that the disk hangs is not to wait for it."""
         all_of_it: list[AlertChange | PutDelivery] = [*self._owed.values(), *changes]
         try:
-            await self._ids.top_up(self._journal)
-            for i in range(0, len(all_of_it), _AT_A_TIME):
-                await self._journal.apply(all_of_it[i : i + _AT_A_TIME])
-        except JournalError as e:
+            with trio.fail_after(_PATIENCE_S):
+                await self._ids.top_up(self._journal)
+                for i in range(0, len(all_of_it), _AT_A_TIME):
+                    await self._journal.apply(all_of_it[i : i + _AT_A_TIME])
+        except (JournalError, trio.TooSlowError) as e:
+            why = e.message if isinstance(e, JournalError) else f"it took longer than {_PATIENCE_S:g} s"
             self._owe(changes)
-            if e.message != self._failing:
-                self._failing = e.message
-                self._log("alerts could not be journaled", why=e.message)
+            if why != self._failing:
+                self._failing = why
+                self._log("alerts could not be journaled", why=why)
             return
         self._failing = ""
         self._owed.clear()
@@ -110,6 +116,7 @@ class AlertRecord:
     def _note(self, change: AlertChange | PutDelivery) -> None:
         if isinstance(change, PutAlert):
             self._open.add(change.alert.id)
+            self._owed.pop(change.alert.id, None)
             if change.alert.state is AlertState.RESOLVED:
                 self._open.discard(change.alert.id)
         elif isinstance(change, RemoveAlerts):

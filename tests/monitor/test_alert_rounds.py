@@ -9,6 +9,7 @@ import time
 import msgspec
 import pytest
 import trio
+from trio.testing import MockClock
 
 from alert_bench import METRIC, Bench, Clock, rule
 from migmond.domain.alert import (
@@ -254,6 +255,27 @@ async def test_alerts_go_on_while_the_journal_is_full(monkeypatch: pytest.Monkey
     assert [a.id for a in await bench.journal.past_alerts(AlertFilter(), 9)] == ["a-1"]
     await bench.look(("aa", 5.0), after=KEEP_EVERY_S)
     assert [a.id for a in await bench.journal.open_alerts()] == ["a-2"]
+
+
+async def test_nobody_waits_for_a_disk_that_hangs_to_be_told_of_it(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+
+    async def hang(_: object) -> None:
+        await trio.sleep_forever()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.journal, "apply", hang)
+        with trio.fail_after(60):
+            await bench.look(("aa", 5.0))
+        assert bench.world.calls == [("a-1", "hook", True)]
+    (alert,) = alerts.open_alerts()
+    await alerts.acknowledge(alert, "ana", "")
+    await bench.look(("aa", 5.0))  # what could not be journaled then is now, and undoes nothing that came later
+    assert [a.acknowledged_by for a in await bench.journal.open_alerts()] == ["ana"]
 
 
 async def test_the_past_is_pruned_and_what_no_cooldown_asks_for_is_forgotten() -> None:
