@@ -276,7 +276,7 @@ class Steerer(Protocol):
     async def throttle(
         self, execution: str, author: str, reason: str, limits: Throttle, for_s: float | None, request_id: str = ""
     ) -> None:
-        """Limit an execution."""
+        """Limit an execution, as far as it is not limited to less already."""
 
     async def take_back(self, execution: str, author: str, reason: str) -> int:
         """Take back whatever `author` has changed about an execution and is still in force; returns how much."""

@@ -55,7 +55,7 @@ class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 OWN_ACTIONS: tuple[tuple[str, str, type[msgspec.Struct]], ...] = (
     ("pause", "Pause the migration, or all that use the device.", PauseParameters),
-    ("throttle", "Limit the migration, or all that use the device.", ThrottleParameters),
+    ("throttle", "Limit the migration, or all that use the device; lower limits stay.", ThrottleParameters),
     ("stop-all", "Stop all migrations at once, until they are resumed; for rules of admins.", NoParameters),
 )
 """Name, help and parameters."""

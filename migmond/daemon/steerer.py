@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from migmond.domain.errors import Conflict, NotFound
 from migmond.domain.hold import HoldReason
 from migmond.domain.intervention import InterventionKind
-from migmond.domain.steering import Action, Pause, Throttle
+from migmond.domain.limits import Limits
+from migmond.domain.steering import Pause, Throttle
 from migmond.engine.manager import Engine
 from migmond.engine.recording import Ask
+
+
+def lowering(wanted: Throttle, now: Limits) -> Throttle | None:
+    """Return of wanted limits those that are below what holds now, None when none is: what throttles by itself makes
+    nothing faster that somebody wants slower."""
+    told = {name: getattr(wanted, name) for name in wanted.__struct_fields__ if hasattr(now, name)}
+    lower: dict[str, Any] = {
+        name: value
+        for name, value in told.items()
+        if isinstance(value, int | float) and (getattr(now, name) is None or value < getattr(now, name))
+    }
+    return Throttle(**lower) if lower else None
 
 
 class EngineSteerer:
@@ -32,8 +46,9 @@ class EngineSteerer:
     async def throttle(
         self, execution: str, author: str, reason: str, limits: Throttle, for_s: float | None, request_id: str = ""
     ) -> None:
-        action: Action = limits
-        await self._intervene(execution, Ask(action, author, reason, for_s, request_id, automatic=True))
+        action = lowering(limits, self._engine.find(execution).limits)
+        if action is not None:
+            await self._intervene(execution, Ask(action, author, reason, for_s, request_id, automatic=True))
 
     async def _intervene(self, execution: str, ask: Ask) -> None:
         await self._engine.steering.intervene(self._engine.find(execution), ask)

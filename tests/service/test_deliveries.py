@@ -241,10 +241,11 @@ def test_an_alert_takes_back_what_it_has_done_and_nothing_else(tmp_path: Path) -
         one, other = (an_alert(n, execution=id_, device="") for n in (1, 2))
         leave(daemon, "pause", pausing, one)
         leave(daemon, "throttle", {"io_bytes_per_s": 1 << 18}, one)
+        leave(daemon, "throttle", {"io_bytes_per_s": 1 << 23}, other)
         leave(daemon, "pause", pausing, other)
         leave(daemon, "pause", pausing, one, firing=False)
         daemon.start()
-        until(lambda: [d.state for d in calls(daemon).deliveries] == ["done"] * 4)
+        until(lambda: [d.state for d in calls(daemon).deliveries] == ["done"] * 5)
         with Client(daemon.socket) as client:
             view = client.call("execution.get", api.GetParams(id_), api.ExecutionView)
             found = client.call("execution.interventions", api.ExecutionParams(id_), InterventionList).interventions

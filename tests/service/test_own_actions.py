@@ -16,6 +16,7 @@ from migmond.daemon.action_page import action_page
 from migmond.daemon.app import BUILTIN_PLUGINS
 from migmond.daemon.deliveries import Acting, DeliveryDesk
 from migmond.daemon.own_actions import OwnActions
+from migmond.daemon.steerer import lowering
 from migmond.domain.alert import ActionCall, Delivery, Tried
 from migmond.domain.changes import (
     PutDelivery,
@@ -25,6 +26,7 @@ from migmond.domain.errors import Conflict, InvalidInput, LimitExceeded, Migmond
 from migmond.domain.hold import HoldReason
 from migmond.domain.identity import Identity, Peer, Role
 from migmond.domain.intervention import InterventionKind
+from migmond.domain.limits import Limits
 from migmond.domain.steering import Throttle
 from migmond.monitor.emergency import Touching
 from migmond.monitor.outbox import Outbox, OutboxLimits
@@ -124,6 +126,15 @@ async def test_what_cannot_be_done_now_is_tried_again_or_not() -> None:
     assert await them.act(call("pause", "")) == Tried("the alert is about no migration and no device", final=True)
     assert (await them.act(call("pause", lasts=5))).final
     assert (await them.act(call("fly"))).error.startswith("no alert action 'fly'; there is: ")
+
+
+def test_an_alert_makes_nothing_faster_that_somebody_wants_slower() -> None:
+    now = Limits(io_bytes_per_s=5, io_ops_per_s=100.0)
+    wanted = Throttle(io_bytes_per_s=20, io_ops_per_s=50.0, cpu_percent=80.0)
+    assert lowering(wanted, now) == Throttle(io_ops_per_s=50.0, cpu_percent=80.0)
+    assert lowering(Throttle(io_bytes_per_s=20), now) is None
+    assert lowering(Throttle(io_bytes_per_s=None), now) is None
+    assert lowering(Throttle(io_bytes_per_s=20), Limits()) == Throttle(io_bytes_per_s=20)
 
 
 async def test_one_that_cannot_be_paused_saves_no_other() -> None:
