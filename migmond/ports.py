@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Protocol
 
-from migmond.domain.alert import ActionCall, Alert, AlertFilter, AlertRule, Delivery, Silence
+from migmond.domain.alert import Alert, AlertFilter, AlertRule, Delivery, Silence
 from migmond.domain.changes import Change, ReceiptSeal
 from migmond.domain.columns import Columns
 from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution
 from migmond.domain.file_kinds import FileKind
 from migmond.domain.hold import HoldReason
-from migmond.domain.intervention import Intervention
+from migmond.domain.intervention import Intervention, InterventionKind
 from migmond.domain.journal import FaultGroup, FaultRecord, JournalBackup, JournalCondition, Sift
 from migmond.domain.plan import Plan
 from migmond.domain.session import SessionRecord
@@ -245,8 +245,10 @@ class Journal(Protocol):
 class Deliveries(Protocol):
     """Calls of alert actions that are made for certain, though not at once."""
 
-    def put(self, alert: Alert, call: ActionCall, *, firing: bool) -> None:
-        """Have an action called. Calls about one alert reach an action in the order in which they were put."""
+    def send(self, calls: Iterable[Delivery]) -> None:
+        """Have calls made, which are on record already, together with what they tell of; what could not be journaled
+        is made all the same. Returns at once. Calls about one alert reach an action in the order in which they were
+        sent."""
 
 
 class Steerer(Protocol):
@@ -274,10 +276,14 @@ class Steerer(Protocol):
     async def throttle(
         self, execution: str, author: str, reason: str, limits: Throttle, for_s: float | None, request_id: str = ""
     ) -> None:
-        """Limit an execution."""
+        """Limit an execution, as far as it is not limited to less already."""
 
     async def take_back(self, execution: str, author: str, reason: str) -> int:
         """Take back whatever `author` has changed about an execution and is still in force; returns how much."""
+
+    async def take_back_requested(self, author: str, kind: InterventionKind, requests: str, reason: str) -> int:
+        """Take back changes of one kind that `author` has asked for with a request_id that begins with `requests`,
+        whatever execution they are about, as far as they are in force; returns how many."""
 
     async def stop_all(self, author: str, reason: str) -> None:
         """Put an emergency hold on everything."""

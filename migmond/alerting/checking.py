@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+import msgspec
 
 from migmond.alerting.metrics import Known
 from migmond.domain.alert import MAX_HELD_S, MAX_WINDOW_S, Aggregation, AlertRule, Condition, Missing, Operator
@@ -18,6 +20,8 @@ MAX_ACTIONS = 10
 MAX_INHIBITS = 20
 _LONGEST = 2000
 """Characters of a description."""
+MAX_ACTIONS_BYTES = 64 << 10
+"""Of all actions of a rule, as JSON: each alert and each call has a copy on record."""
 
 
 def check_rule(rule: AlertRule, metrics: Mapping[str, Known]) -> None:
@@ -38,6 +42,10 @@ def check_rule(rule: AlertRule, metrics: Mapping[str, Known]) -> None:
         )
     if len(rule.actions) > MAX_ACTIONS:
         raise InvalidInput(f"{len(rule.actions)} actions", hint=f"a rule has at most {MAX_ACTIONS}", field="actions")
+    if len(msgspec.json.encode(rule.actions)) > MAX_ACTIONS_BYTES:
+        raise InvalidInput(
+            "the actions have too long parameters", hint=f"at most {MAX_ACTIONS_BYTES >> 10} KiB", field="actions"
+        )
     if len(rule.inhibits) > MAX_INHIBITS:
         raise InvalidInput(f"it inhibits {len(rule.inhibits)} rules", hint=f"at most {MAX_INHIBITS}", field="inhibits")
     if any(len(name) > MAX_TEXT for name in rule.inhibits):
@@ -46,6 +54,28 @@ def check_rule(rule: AlertRule, metrics: Mapping[str, Known]) -> None:
     _check_seconds("cooldown_s", rule.cooldown_s, MAX_HELD_S)
     with about("condition"):
         check_condition(rule.condition, metrics)
+
+
+def check_inhibition(rule: AlertRule, others: Iterable[AlertRule]) -> None:
+    """Raise InvalidInput when rules would keep one another quiet in a circle: when all fire nobody would be told.
+
+    Args:
+        others: all rules beside this one, which may have an older one with its id among them.
+    """
+    named = {name: r for r in (*others, rule) for name in (r.id, r.name) if r.id != rule.id or r is rule}
+    todo, seen = [(rule, rule.name)], {rule.id}
+    while todo:
+        at, path = todo.pop()
+        for other in (named[name] for name in at.inhibits if name in named):
+            if other is rule:
+                raise InvalidInput(
+                    f"rules would keep one another quiet, and when they fire nobody is told: {path} → {rule.name}",
+                    hint="take one of them out of inhibits",
+                    field="inhibits",
+                )
+            if other.id not in seen:
+                seen.add(other.id)
+                todo.append((other, f"{path} → {other.name}"))
 
 
 def check_condition(condition: Condition, metrics: Mapping[str, Known]) -> None:

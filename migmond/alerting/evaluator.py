@@ -201,12 +201,13 @@ class Evaluator:
                 self._count -= 1
 
     def forget(self, now: float, ended: Container[str]) -> None:
-        """Drop the readings of executions that have ended, and of series that are told of no more."""
+        """Drop the readings of executions that have ended, and of series that are told of no more; not what has come
+        since `now`, which nobody has looked at yet."""
         for tracks in self._tracks.values():
             gone = [
                 labels
                 for labels, track in tracks.items()
-                if (track.execution and track.execution in ended) or now - track.last_at > _FORGET_AFTER_S
+                if (track.execution in ended and track.last_at <= now) or now - track.last_at > _FORGET_AFTER_S
             ]
             for labels in gone:
                 del tracks[labels]

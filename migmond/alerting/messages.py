@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 
-from migmond.domain.alert import Aggregation, Alert, AlertRule, AlertState, Operator
+from migmond.alerting.judging import Verdict, verdict
+from migmond.domain.alert import Aggregation, Alert, AlertRule, AlertState, Condition, Missing, Operator
 from migmond.domain.units import show_amount, show_duration
 
 _WORDS = {
@@ -36,18 +37,25 @@ def sentence(rule: AlertRule, alert: Alert, unit: str, subject: str) -> str:
     how = _AGGREGATES.get(condition.aggregation)
     name = f"{how} of {condition.metric} over {show_duration(condition.window_s)}" if how else condition.metric
     what = rule.description.split(". ")[0].rstrip(".") or rule.name
-    if alert.value is None:
-        said = f"{name} is not told"
-    else:
-        said = f"{name} is {show_amount(alert.value, unit, per_second=per_second)}"
-    line = f"{of}{what}: {said}, {_WORDS[condition.operator]} {threshold} since {time_of(alert.pending_at)}"
+    line = f"{of}{what}: {name} is {_how_it_is(condition, alert, unit, threshold)}"
     if alert.state is AlertState.RESOLVED:
-        why = alert.ending or f"{name} is {_or_nothing(alert, unit, per_second=per_second)}"
+        value = alert.value
+        why = f"{name} is {'not told' if value is None else show_amount(value, unit, per_second=per_second)}"
+        why = alert.ending or why
         fired, pending = alert.fired_at, time_of(alert.pending_at)
         begin = f"it fired at {time_of(fired)}" if fired is not None else f"it was so since {pending}, and never fired"
         line = f"{of}{what}: resolved, {why}; {begin}, threshold {threshold}"
     return line
 
 
-def _or_nothing(alert: Alert, unit: str, *, per_second: bool) -> str:
-    return "not told" if alert.value is None else show_amount(alert.value, unit, per_second=per_second)
+def _how_it_is(condition: Condition, alert: Alert, unit: str, threshold: str) -> str:
+    """Return the rest of `METRIC is ...` of one that is pending or fires."""
+    beyond, since = f"{_WORDS[condition.operator]} {threshold}", time_of(alert.pending_at)
+    if alert.value is None:
+        if condition.missing is Missing.FIRE:
+            return f"not told, which counts as {beyond}, since {since}"
+        return f"not told now; it was {beyond} at {since}"
+    value = show_amount(alert.value, unit, per_second=condition.aggregation is Aggregation.RATE)
+    if verdict(condition, alert.value, firing=False) is Verdict.CLEAR:
+        return f"{value}; it was {beyond} at {since}, and that is not over yet"
+    return f"{value}, {beyond} since {since}"

@@ -20,6 +20,7 @@ class RuleMetric(msgspec.Struct, frozen=True):
     Attributes:
         unit: base unit; "bytes per second" for rates that are gauges.
         label: the only label that its series have.
+        once: it tells of what has happened for good: nobody is told that it is over, as if all were well again.
     """
 
     name: str
@@ -27,6 +28,7 @@ class RuleMetric(msgspec.Struct, frozen=True):
     kind: MetricKind
     help: str
     label: str = "execution"
+    once: bool = False
 
 
 _G, _C = MetricKind.GAUGE, MetricKind.COUNTER
@@ -70,8 +72,10 @@ METRICS: tuple[RuleMetric, ...] = (
         f"{_P}hung_seconds", "seconds", _G,
         "For how long the mover that waits longest has been in one operation of the file system; 0 when none waits.",
     ),
-    RuleMetric(f"{_P}finished", "", _G, "1, once, when it has ended in any way."),
-    RuleMetric(f"{_P}ended_badly", "", _G, "1, once, when it has ended failed, or with entries that failed."),
+    RuleMetric(f"{_P}finished", "", _G, "1, once, when it has ended in any way.", once=True),
+    RuleMetric(
+        f"{_P}ended_badly", "", _G, "1, once, when it has ended failed, or with entries that failed.", once=True
+    ),
     RuleMetric(
         f"{_P}target_full_seconds", "seconds", _G,
         "In how many seconds its target is full at the pace of the last minutes, if before it is done; 30 days if not.",
@@ -95,6 +99,7 @@ METRICS: tuple[RuleMetric, ...] = (
         "device",
     ),
 )  # fmt: skip
+ONCE = frozenset(m.name for m in METRICS if m.once)
 
 
 class Known(msgspec.Struct, frozen=True):

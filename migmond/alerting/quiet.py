@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +16,9 @@ from migmond.domain.alert import (
     Silence,
 )
 
+SETTLES_S = 300.0
+"""What began while another alert kept it quiet is told only when it outlasts that one by so much: the mean of some
+minutes remembers a stall, and who was told of the stall need not hear that it was slow as well."""
 _NAMED = 3
 """How many of a group are named in its message."""
 
@@ -34,11 +38,26 @@ def silences(silence: Silence, alert: Alert, at: float, owns: Callable[[int, str
     )
 
 
-def concern_the_same(alert: Alert, other: Alert) -> bool:
-    """Whether two alerts are about the same execution or the same device."""
-    return bool(
-        (alert.execution and alert.execution == other.execution) or (alert.device and alert.device == other.device)
-    )
+def _subjects(alert: Alert) -> Iterator[tuple[str, str]]:
+    if alert.execution:
+        yield "execution", alert.execution
+    if alert.device:
+        yield "device", alert.device
+
+
+def by_subject(alerts: Iterable[Alert]) -> Mapping[tuple[str, str], Sequence[Alert]]:
+    """Return alerts by the execution and the device that they are about."""
+    found: defaultdict[tuple[str, str], list[Alert]] = defaultdict(list)
+    for alert in alerts:
+        for subject in _subjects(alert):
+            found[subject].append(alert)
+    return found
+
+
+def _lasts(inhibiting: Alert, alert: Alert, at: float) -> bool:
+    """Whether an alert still keeps another quiet at wall clock `at`."""
+    ended = inhibiting.resolved_at
+    return ended is None or (alert.pending_at < ended and 0 <= at - ended < SETTLES_S)
 
 
 class Around(msgspec.Struct, frozen=True):
@@ -47,14 +66,15 @@ class Around(msgspec.Struct, frozen=True):
     Attributes:
         rules: by id.
         silences: all that have not ended.
-        inhibiting: alerts that fire now and whose rules inhibit others.
+        inhibiting: alerts that fire now, or have ended not longer than SETTLES_S ago, and whose rules inhibit others
+            about the same execution or device; see `by_subject`.
         told_at: by rule and series, when actions were called last, wall clock seconds.
         owns: whether a user (uid) owns an execution (id).
     """
 
     rules: Mapping[str, AlertRule]
     silences: Sequence[Silence]
-    inhibiting: Sequence[Alert]
+    inhibiting: Mapping[tuple[str, str], Sequence[Alert]]
     told_at: Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
     owns: Callable[[int, str], bool]
 
@@ -66,8 +86,8 @@ def why_quiet(alert: Alert, rule: AlertRule, around: Around, at: float) -> str:
     for silence in around.silences:
         if silences(silence, alert, at, around.owns):
             return f"silenced by {silence.id}"
-    for other in around.inhibiting:
-        if other.id != alert.id and concern_the_same(alert, other):
+    for other in (o for subject in _subjects(alert) for o in around.inhibiting.get(subject, ())):
+        if other.id != alert.id and _lasts(other, alert, at):
             theirs = around.rules.get(other.rule)
             if theirs is not None and not {rule.id, rule.name}.isdisjoint(theirs.inhibits):
                 return f"inhibited by {other.id} ({other.rule_name})"
@@ -77,22 +97,40 @@ def why_quiet(alert: Alert, rule: AlertRule, around: Around, at: float) -> str:
     return ""
 
 
-def notices(rule: AlertRule, alerts: Sequence[Alert], *, firing: bool) -> Iterable[tuple[Alert, ActionCall]]:
+class Notice(msgspec.Struct, frozen=True):
+    """What is to be delivered.
+
+    Attributes:
+        also: ids of the alerts that it tells of besides.
+    """
+
+    alert: Alert
+    call: ActionCall
+    also: tuple[str, ...] = ()
+
+
+def notices(calls: Iterable[tuple[Alert, Sequence[ActionCall]]]) -> Iterator[Notice]:
     """Yield what is to be delivered about alerts of one rule that fire, or are resolved, at the same time.
 
-    Several are one notice, of the first with a message that counts the others; actions that change executions are
-    called for each.
+    Those with the same calls are one notice, of the first with a message that counts the others; actions that change
+    executions are called for each.
+
+    Args:
+        calls: of each alert.
     """
-    if not alerts:
-        return
-    together = grouped(alerts)
-    for call in rule.actions:
-        if not firing and not call.on_resolve:
-            continue
-        if call.name in STEERING_ACTIONS:
-            yield from ((alert, call) for alert in alerts)
-        else:
-            yield together, call
+    groups: list[tuple[Sequence[ActionCall], list[Alert]]] = []
+    for alert, its in calls:
+        group = next((alerts for known, alerts in groups if known == its), None)
+        if group is None:
+            groups.append((its, group := []))
+        group.append(alert)
+    for its, alerts in groups:
+        first, also = grouped(alerts), tuple(a.id for a in alerts[1:])
+        for call in its:
+            if call.name in STEERING_ACTIONS:
+                yield from (Notice(alert, call) for alert in alerts)
+            else:
+                yield Notice(first, call, also)
 
 
 def grouped(alerts: Sequence[Alert]) -> Alert:
@@ -107,10 +145,10 @@ def grouped(alerts: Sequence[Alert]) -> Alert:
 
 
 def is_told(before: Alert | None, after: Alert) -> bool:
-    """Whether the end of an alert is told to its actions: only to those that were told of its beginning."""
+    """Whether the end of an alert is told to anybody: only to who was told of its beginning."""
     return (
         before is not None
         and before.state is AlertState.FIRING
         and after.state is AlertState.RESOLVED
-        and after.notified_at is not None
+        and bool(after.told)
     )

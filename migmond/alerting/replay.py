@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -26,9 +26,9 @@ class Episode(msgspec.Struct, frozen=True):
 class Replay:
     """Takes charts of one rule's series in order of time.
 
-    A bucket counts as one reading, made at its end: of its highest for `max`, its lowest for `min`, else its mean. A
-    gap is no reading. What is firing when a series ends for good goes on firing, as it would have done, but for those
-    of migrations that ended.
+    A bucket counts as one reading, made at its end: of its highest for `max`, its lowest for `min`, all its readings
+    together for `sum`, else their mean. A gap is no reading. What is firing when a series ends for good goes on firing,
+    as it would have done, but for those of migrations that ended.
 
     Args:
         ended: by id, of executions that have ended, when: wall clock seconds.
@@ -48,8 +48,12 @@ class Replay:
         self.covered_s = 0.0
         self.series: set[tuple[tuple[str, str], ...]] = set()
 
-    def take(self, chart: Chart, end: float) -> None:
-        """Take in a chart that begins where the one before ended; of its buckets only those that end by `end`."""
+    def take(self, chart: Chart, end: float, watched: Sequence[bool] | None = None) -> None:
+        """Take in a chart that begins where the one before ended; of its buckets only those that end by `end`.
+
+        Args:
+            watched: of each bucket whether anybody looked then; None when that is not known: somebody did.
+        """
         if self._evaluator is None:
             self._evaluator = Evaluator(self._make_id, 2.5 * chart.step_s)
             self._evaluator.watch([self._rule])
@@ -65,6 +69,8 @@ class Replay:
             if at > end:
                 return
             self._at = at
+            if watched is not None and not watched[i]:
+                continue
             for curve in chart.curves:
                 value = self._reading(curve, i, chart.step_s)
                 if value is not None:
@@ -85,6 +91,8 @@ class Replay:
         aggregation = self._rule.condition.aggregation
         if aggregation is Aggregation.MAX:
             return curve.high[i]
+        if aggregation is Aggregation.SUM:
+            return mean * curve.count[i]
         return curve.low[i] if aggregation is Aggregation.MIN else mean
 
     def _judge(self, at: float) -> None:

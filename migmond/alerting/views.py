@@ -60,8 +60,13 @@ def rule_view(rule: AlertRule, firing: int, *, changed: bool) -> RuleView:
     )  # fmt: skip
 
 
-def silence_view(s: Silence) -> SilenceView:
-    """Return a silence as clients see it."""
+def silence_view(s: Silence, rule: AlertRule | None) -> SilenceView:
+    """Return a silence as clients see it.
+
+    Args:
+        rule: that it is about; None for all, or when it is no more.
+    """
     return SilenceView(
-        s.id, s.author, s.reason, time_text(s.since), time_text(s.until), s.rule, s.execution, s.labels, s.own
-    )
+        s.id, s.author, s.reason, time_text(s.since), time_text(s.until), s.rule, s.execution, s.labels, s.own,
+        rule.name if rule is not None else "",
+    )  # fmt: skip

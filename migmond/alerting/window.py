@@ -13,6 +13,8 @@ from migmond.domain.telemetry import MetricKind
 
 LEAST_COVER = 0.5
 """A window of which readings cover less says nothing yet: after a start or a gap the first readings are no average."""
+SUM_COVER = 0.9
+"""Of a sum nearly all readings must be there: the sum of half of them is half of it, below many a threshold."""
 STALE_AFTER = 2.5
 """The newest reading counts for so many intervals: one that is late is not missing."""
 
@@ -115,7 +117,10 @@ class Window:
         covered = at - self._queue.first_at
         if self._aggregation is not Aggregation.RATE:
             covered += self._every_s
-        if covered < LEAST_COVER * self._window_s:
+        if self._aggregation is Aggregation.SUM:
+            if (count + 0.5) * self._every_s < SUM_COVER * self._window_s:
+                return None
+        elif covered < LEAST_COVER * self._window_s:
             return None
         if self._aggregation is Aggregation.RATE:
             return self._queue.total / covered

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -18,6 +18,7 @@ from migmond.daemon.rights import author, ids_seen_by
 from migmond.domain import alert_api as a
 from migmond.domain import api
 from migmond.domain.alert import (
+    MOST_OWN,
     MOST_RULES,
     ActionCall,
     Aggregation,
@@ -25,6 +26,7 @@ from migmond.domain.alert import (
     AlertFilter,
     AlertRule,
     AlertState,
+    Missing,
     Silence,
 )
 from migmond.domain.errors import InvalidInput, LimitExceeded, NotFound, NotPermitted, about
@@ -47,7 +49,13 @@ _SPAN_MOST_S = 366 * 86_400.0
 _REPLAYED = 20_000
 """Buckets of a replay at most, of each series: 30 s each for a week."""
 _AT_A_TIME = 1000
-_REPLAY_SERIES = 50
+_LEAST_AT_A_TIME = 20
+_REPLAY_CELLS = 50_000
+"""Buckets that are looked at together, of all series: of many series fewer each."""
+_ALWAYS_TOLD = "migmond_memory_size_bytes"
+"""It is on record of all times at which a daemon ran."""
+_PAST_AT_A_TIME = 100
+"""Alerts of the past that are read together: whoever may see few of them asks no question for each."""
 
 CheckAction = Callable[[ActionCall, Peer], None]
 """Raises InvalidInput or NotPermitted when an action cannot be called like that by that one's rules."""
@@ -128,14 +136,15 @@ class AlertDesk:
     async def _past(self, peer: Peer, which: AlertFilter, least: int, limit: int) -> tuple[list[Alert], int | None]:
         """Pages are found by number: what the caller may not see is left out, and the next page begins behind it."""
         shown, found = self._shown(peer), list[Alert]()
+        at_a_time = max(limit, _PAST_AT_A_TIME)
         while True:
-            page = await self._surroundings.journal.past_alerts(which, limit)
+            page = await self._surroundings.journal.past_alerts(which, at_a_time)
             for alert in page:
                 if (shown is None or not alert.execution or alert.execution in shown) and RANK[alert.severity] >= least:
                     found.append(alert)
                     if len(found) == limit:
                         return found, alert.number
-            if len(page) < limit:
+            if len(page) < at_a_time:
                 return found, None
             which = msgspec.structs.replace(which, before=page[-1].number)
 
@@ -170,6 +179,7 @@ class AlertDesk:
         check_labels(params.labels)
         if len(self._alerts.silences) >= MOST_SILENCES:
             raise LimitExceeded(f"there are {MOST_SILENCES} silences", hint="end some: migmon alerts unsilence")
+        _check_share(peer, self._alerts.silences, "silences", "migmon alerts unsilence")
         rule = self._alerts.rules.named(params.rule).id if params.rule else ""
         execution = self._execution(peer, params.execution).id if params.execution else ""
         own = peer.role < Role.ADMIN
@@ -180,7 +190,7 @@ class AlertDesk:
             dict(params.labels), peer.identity.uid, own,
         )  # fmt: skip
         await self._alerts.silence(made)
-        return silence_view(made)
+        return self._silence_view(made)
 
     async def unsilence(self, peer: Peer, silence: str) -> a.SilenceView:
         found = next((s for s in self._seen_silences(peer) if s.id == silence), None)
@@ -189,7 +199,10 @@ class AlertDesk:
         if peer.role < Role.ADMIN and not (found.own and found.owner == peer.identity.uid):
             raise NotPermitted(f"{found.id} is {found.author}'s", hint="ask an admin")
         await self._alerts.unsilence(found)
-        return silence_view(found)
+        return self._silence_view(found)
+
+    def _silence_view(self, silence: Silence) -> a.SilenceView:
+        return silence_view(silence, self._alerts.rules.get(silence.rule))
 
     def _seen_silences(self, peer: Peer) -> list[Silence]:
         shown = self._shown(peer)
@@ -201,7 +214,7 @@ class AlertDesk:
         ]
 
     async def list_silences(self, peer: Peer) -> a.SilenceList:
-        return a.SilenceList(tuple(silence_view(s) for s in self._seen_silences(peer)))
+        return a.SilenceList(tuple(self._silence_view(s) for s in self._seen_silences(peer)))
 
     # --- rules -------------------------------------------------------------------------------------
 
@@ -218,13 +231,16 @@ class AlertDesk:
             raise NotPermitted(f"the rule {rule.name} is not yours", hint="make one of your own, or ask an admin")
         return rule
 
-    def _rule_view(self, peer: Peer, rule: AlertRule) -> a.RuleView:
-        firing = sum(1 for x in self._open(peer) if x.rule == rule.id and x.state is AlertState.FIRING)
+    def _firing(self, peer: Peer) -> Counter[str]:
+        """Return how many alerts that `peer` may see fire, by rule."""
+        return Counter(x.rule for x in self._open(peer) if x.state is AlertState.FIRING)
+
+    def _rule_view(self, peer: Peer, rule: AlertRule, firing: Counter[str]) -> a.RuleView:
         changed = rule.builtin and self._alerts.rules.is_edited(rule)
         if peer.role < Role.ADMIN and rule.owner != peer.identity.uid:
             # An action's parameters may be secrets: the address of a webhook is one.
             rule = msgspec.structs.replace(rule, actions=tuple(ActionCall(c.name) for c in rule.actions))
-        return rule_view(rule, firing, changed=changed)
+        return rule_view(rule, firing[rule.id], changed=changed)
 
     async def list_rules(self, peer: Peer) -> a.RuleList:
         found = [
@@ -232,10 +248,11 @@ class AlertDesk:
             for r in self._alerts.rules.by_name()
             if peer.role is not Role.OPERATOR or not r.own or r.owner == peer.identity.uid
         ]
-        return a.RuleList(tuple(self._rule_view(peer, r) for r in found))
+        firing = self._firing(peer)
+        return a.RuleList(tuple(self._rule_view(peer, r, firing) for r in found))
 
     async def get_rule(self, peer: Peer, rule: str) -> a.RuleView:
-        return self._rule_view(peer, self._rule(peer, rule))
+        return self._rule_view(peer, self._rule(peer, rule), self._firing(peer))
 
     async def put_rule(self, peer: Peer, params: a.RulePutParams) -> a.RuleView:
         before = self._change(peer, params.replace) if params.replace else None
@@ -245,10 +262,11 @@ class AlertDesk:
         if before is None:
             if len(self._alerts.rules) >= MOST_RULES:
                 raise LimitExceeded(f"there are {MOST_RULES} rules", hint="remove some: migmon rules rm")
+            _check_share(peer, self._alerts.rules.values(), "rules", "migmon rules rm")
             number = await self._surroundings.journal.next_id("rule", 1)
             rule = msgspec.structs.replace(rule, id=f"r-{number}")
         await self._alerts.put_rule(rule)
-        return self._rule_view(peer, rule)
+        return self._rule_view(peer, rule, self._firing(peer))
 
     def _made(self, peer: Peer, spec: a.RuleSpec, before: AlertRule | None, at: float) -> AlertRule:
         own = peer.role < Role.ADMIN if before is None else before.own
@@ -280,7 +298,14 @@ class AlertDesk:
         rule = self._change(peer, params.rule)
         changed = msgspec.structs.replace(rule, enabled=params.enabled, changed_at=self._surroundings.clock.wall())
         await self._alerts.put_rule(changed)
-        return self._rule_view(peer, changed)
+        return self._rule_view(peer, changed, self._firing(peer))
+
+    async def _watched(self, rule: AlertRule, start: float, end: float, step_s: float) -> list[bool] | None:
+        """Return of each bucket whether a daemon ran, for rules that fire when nothing is told; None: nobody knows."""
+        if rule.condition.missing is not Missing.FIRE or _ALWAYS_TOLD not in self._alerts.metrics:
+            return None
+        chart = await self._telemetry.replayed(Selection(_ALWAYS_TOLD, ()), start, end, step_s, _REPLAY_CELLS, None)
+        return [any(curve.mean[i] is not None for curve in chart.curves) for i in range(chart.buckets)]
 
     async def test_rule(self, peer: Peer, params: a.RuleTestParams) -> a.RuleTestView:
         if (params.spec is None) == (not params.rule):
@@ -297,7 +322,11 @@ class AlertDesk:
             raise InvalidInput(
                 f"of the counter {condition.metric} only rates are on record", hint=f"test rate({condition.metric})"
             )
-        return await self._replay(rule, known.unit, at - params.span_s, at, self._shown(peer))
+        scope = self._shown(peer)
+        if params.spec is None and rule.own:  # it looks at its owner's only, whoever tries it
+            owned = frozenset(e.id for e in self._engine.all() if e.identity.uid == rule.owner)
+            scope = owned if scope is None else scope & owned
+        return await self._replay(rule, known.unit, at - params.span_s, at, scope)
 
     async def _replay(
         self, rule: AlertRule, unit: str, start: float, end: float, executions: frozenset[str] | None
@@ -311,12 +340,21 @@ class AlertDesk:
             if e.state in TERMINAL_EXECUTION_STATES and e.finished_at is not None
         }
         replay, breath, at, coarsest = Replay(rule, ended), Breath(self._surroundings.clock.monotonic), start, 0.0
+        at_a_time = _AT_A_TIME
         while at < end:
-            until = min(end, at + step_s * _AT_A_TIME)
-            chart = await self._telemetry.replayed(selection, at, until, step_s, _REPLAY_SERIES, executions)
+            until = min(end, at + step_s * at_a_time)
+            most = _REPLAY_CELLS // at_a_time
+            try:
+                chart = await self._telemetry.replayed(selection, at, until, step_s, most, executions)
+            except LimitExceeded:
+                if at_a_time < _LEAST_AT_A_TIME:
+                    raise
+                at_a_time //= 2
+                continue
+            watched = await self._watched(rule, at, until, step_s)
             coarsest = max(coarsest, chart.step_s)
             await breath.take()
-            replay.take(chart, until)
+            replay.take(chart, until, watched)
             at = until
         episodes = replay.finish()
         views = [
@@ -330,3 +368,9 @@ class AlertDesk:
             len(views), sum(v.seconds for v in views), tuple(views[-MOST_EPISODES:]), len(replay.series),
             time_text(start), time_text(end), coarsest, replay.covered_s, unit,
         )  # fmt: skip
+
+
+def _check_share(peer: Peer, there: Iterable[AlertRule | Silence], what: str, command: str) -> None:
+    """Raise LimitExceeded when an operator has as many as one may have."""
+    if peer.role < Role.ADMIN and sum(x.own and x.owner == peer.identity.uid for x in there) >= MOST_OWN:
+        raise LimitExceeded(f"you have {MOST_OWN} {what}", hint=f"end some: {command}, or ask an admin")

@@ -17,7 +17,7 @@ from migmond.domain.samples import SampleView
 from migmond.engine.manager import Engine
 from migmond.engine.settings import Surroundings
 from migmond.fsys.power_supply import on_battery
-from migmond.monitor.emergency import EmergencyWatch
+from migmond.monitor.emergency import EmergencyWatch, Touching
 from migmond.monitor.outbox import Outbox, OutboxLimits
 from migmond.monitor.session import Session
 from migmond.monitor.sleep_lock import SleepLock
@@ -31,13 +31,13 @@ async def delivering(
     engine: Engine,
     surroundings: Surroundings,
     host: PluginHost,
-    touching: Callable[[str], Sequence[str]],
+    touching: Callable[[str], Touching],
     config: Config,
 ) -> DeliveryDesk:
     """Start to carry out calls of alert actions, those that an earlier daemon left first.
 
     Args:
-        touching: returns the ids of executions at work that use a device.
+        touching: returns which executions at work use a device.
     """
 
     def name_of(execution: str) -> str:

@@ -10,7 +10,7 @@ import trio
 
 from migmond.daemon.pages import check_limit
 from migmond.domain import daemon_api
-from migmond.domain.alert import ActionCall, Alert, Delivery, Tried
+from migmond.domain.alert import ActionCall, Delivery, Tried
 from migmond.domain.decoding import converted, field_of
 from migmond.domain.delivery_api import ActionTrouble, DeliveriesParams, DeliveryList, DeliveryView
 from migmond.domain.errors import InvalidInput, MigmondError, NotPermitted, PluginError, inside
@@ -105,6 +105,7 @@ class Acting:
         return AlertNotice(
             delivery=delivery.id,
             alert=told.id,
+            also=delivery.also,
             rule=told.rule_name,
             severity=told.severity.value,
             message=told.message,
@@ -130,8 +131,8 @@ class DeliveryDesk:
         self._acting = acting
         self._journal = journal
 
-    def put(self, alert: Alert, call: ActionCall, *, firing: bool) -> None:
-        self._outbox.put(alert, call, firing=firing)
+    def send(self, calls: Iterable[Delivery]) -> None:
+        self._outbox.send(calls)
 
     def check(self, call: ActionCall, peer: Peer) -> None:
         """See `Acting.check`."""

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from migmond.domain.errors import Conflict
+from collections.abc import Sequence
+from typing import Any
+
+from migmond.domain.errors import Conflict, NotFound
 from migmond.domain.hold import HoldReason
-from migmond.domain.steering import Action, Pause, Throttle
+from migmond.domain.intervention import InterventionKind
+from migmond.domain.limits import Limits
+from migmond.domain.steering import Pause, Throttle
 from migmond.engine.manager import Engine
 from migmond.engine.recording import Ask
+
+
+def lowering(wanted: Throttle, now: Limits) -> Throttle | None:
+    """Return of wanted limits those that are below what holds now, None when none is: what throttles by itself makes
+    nothing faster that somebody wants slower."""
+    told = {name: getattr(wanted, name) for name in wanted.__struct_fields__ if hasattr(now, name)}
+    lower: dict[str, Any] = {
+        name: value
+        for name, value in told.items()
+        if isinstance(value, int | float) and (getattr(now, name) is None or value < getattr(now, name))
+    }
+    return Throttle(**lower) if lower else None
 
 
 class EngineSteerer:
@@ -29,8 +46,9 @@ class EngineSteerer:
     async def throttle(
         self, execution: str, author: str, reason: str, limits: Throttle, for_s: float | None, request_id: str = ""
     ) -> None:
-        action: Action = limits
-        await self._intervene(execution, Ask(action, author, reason, for_s, request_id, automatic=True))
+        action = lowering(limits, self._engine.find(execution).limits)
+        if action is not None:
+            await self._intervene(execution, Ask(action, author, reason, for_s, request_id, automatic=True))
 
     async def _intervene(self, execution: str, ask: Ask) -> None:
         await self._engine.steering.intervene(self._engine.find(execution), ask)
@@ -38,12 +56,18 @@ class EngineSteerer:
     async def take_back(self, execution: str, author: str, reason: str) -> int:
         now = self._engine.find(execution)
         mine = [h.intervention for h in now.holds if h.author == author and h.intervention]
-        mine += [s.id for s in now.standing if s.author == author]
+        return await self._undo([*mine, *(s.id for s in now.standing if s.author == author)], author, reason)
+
+    async def take_back_requested(self, author: str, kind: InterventionKind, requests: str, reason: str) -> int:
+        found = self._engine.undoing.requested(author, requests)
+        return await self._undo([i.id for i in found if i.kind is kind], author, reason)
+
+    async def _undo(self, ids: Sequence[str], author: str, reason: str) -> int:
         count = 0
-        for id_ in mine:
+        for id_ in ids:
             try:
                 await self._engine.undoing.undo(id_, author, reason)
-            except Conflict:  # somebody else was faster
+            except (Conflict, NotFound):  # somebody else was faster, or it has ended or is forgotten
                 continue
             count += 1
         return count

@@ -10,6 +10,8 @@ import msgspec
 
 MOST_RULES = 200
 """Of one daemon: so many are evaluated each round for a hundred executions (see `monitor.alerts`)."""
+MOST_OWN = 50
+"""Rules that one operator may have, and silences: nobody uses up those of all."""
 MAX_WINDOW_S = 3600.0
 """Readings of a longer time are not kept at hand."""
 MAX_HELD_S = 7 * 86_400.0
@@ -148,6 +150,8 @@ class Alert(msgspec.Struct, frozen=True):
         met_s, clear_s: for how long the condition has been met, and not been met, without a break. Only time between
             two looks that both said so counts: not that in which nothing was told, nor that between two daemons.
         notified_at: when its actions were called; None: not yet, or there are none.
+        told: the calls that were made then; whoever got them is told of the end as well, whatever has become of the
+            rule.
         quiet: why its actions are not called, "" when they are.
         ending: why it was resolved, other than by its value: the execution ended, the rule was changed.
     """
@@ -175,6 +179,7 @@ class Alert(msgspec.Struct, frozen=True):
     met_s: float = 0.0
     clear_s: float = 0.0
     notified_at: float | None = None
+    told: tuple[ActionCall, ...] = ()
     quiet: str = ""
     ending: str = ""
 
@@ -199,7 +204,8 @@ class AlertFilter(msgspec.Struct, frozen=True):
 
 
 class Silence(msgspec.Struct, frozen=True):
-    """Alerts that match call no actions for a while; they are shown as silenced.
+    """Alerts that match call no actions for a while; they are shown as silenced. Whoever was told of one before is told
+    of its end all the same: what an action has done, or somebody waits for, does not last for ever.
 
     Attributes:
         id: `s-1`, ...
@@ -228,6 +234,7 @@ class Delivery(msgspec.Struct, frozen=True):
     Attributes:
         id: of this delivery, for ever: receivers tell repeated ones by it (the idempotency key).
         told: the alert as it was when the action was called.
+        also: ids of further alerts that it tells of: several that fire, or end, at the same time are one notice.
         firing: False when it tells that the alert is resolved.
         created_at: wall clock seconds.
         attempts: how often it was tried. `error`: why the last try failed.
@@ -250,11 +257,17 @@ class Delivery(msgspec.Struct, frozen=True):
     delay_s: float = 0.0
     waited_s: float = 0.0
     tried_at: float | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def alert(self) -> str:
         """Id of the alert."""
         return self.told.id
+
+    @property
+    def alerts(self) -> tuple[str, ...]:
+        """Ids of all alerts that it tells of."""
+        return (self.told.id, *self.also)
 
     @property
     def settled(self) -> bool:

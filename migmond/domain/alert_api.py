@@ -93,7 +93,7 @@ class UnsilenceParams(Params, frozen=True):
 
 
 class SilenceView(Result, frozen=True):
-    """`own`: it is about alerts of its author's executions only."""
+    """`own`: it is about alerts of its author's executions only. `rule`: id; `rule_name`: "" when it is no more."""
 
     id: str
     author: str
@@ -104,6 +104,7 @@ class SilenceView(Result, frozen=True):
     execution: str
     labels: Mapping[str, str]
     own: bool
+    rule_name: str = ""
 
 
 class SilenceList(Result, frozen=True):

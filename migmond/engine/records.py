@@ -100,6 +100,10 @@ class Records:
         mine = [r for r in self._in_force.values() if r.author == author and r.execution in among]
         return max(mine, key=lambda r: int(r.id.removeprefix("i-")), default=None)
 
+    def requested_in_force(self, author: str, prefix: str) -> list[Intervention]:
+        """Return those that `author` asked for with a request_id that begins with `prefix` and that are in force."""
+        return [r for r in self._in_force.values() if r.author == author and r.request_id.startswith(prefix)]
+
     def execution_of(self, id_: str) -> str | None:
         """Return the id of the execution that an intervention is about."""
         return self._executions.get(id_)

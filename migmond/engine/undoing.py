@@ -53,6 +53,10 @@ class Undoing(Changer):
             raise NotFound("nothing that you changed is in force", hint=hint)
         return found.id
 
+    def requested(self, author: str, prefix: str) -> list[Intervention]:
+        """Return what `author` asked for with a request_id that begins with `prefix` and that is in force."""
+        return self._records.requested_in_force(author, prefix)
+
     async def undo(
         self, id_: str, author: str, reason: str, *, dry_run: bool = False
     ) -> tuple[Effect, Intervention | None]:

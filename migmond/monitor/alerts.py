@@ -25,6 +25,7 @@ from migmond.domain.alert_changes import (
     RemoveAlerts,
     RemoveSilence,
 )
+from migmond.domain.changes import PutDelivery
 from migmond.domain.errors import Conflict
 from migmond.domain.events import AlertAcknowledged, AlertFiring, AlertPending, AlertResolved, Event
 from migmond.domain.execution import Execution
@@ -32,6 +33,7 @@ from migmond.domain.states import TERMINAL_EXECUTION_STATES
 from migmond.domain.telemetry import MAX_TEXT, Annotation, Batch
 from migmond.monitor.alert_calls import AlertCalls
 from migmond.monitor.alert_record import AlertRecord
+from migmond.monitor.history import SteadyClock
 from migmond.monitor.rule_book import RuleBook
 from migmond.ports import Clock, Deliveries, Journal
 
@@ -90,11 +92,11 @@ class Alerts:
         self._record = AlertRecord(journal, clock, log)
         self.rules = RuleBook(self._record)
         """All there are; `put_rule` and `remove_rule` change them, as their open alerts have to be closed."""
-        self._calls = AlertCalls(
-            deliveries, clock, self.rules, lambda uid, execution: execution in self._owners.get(uid, ())
-        )
+        self._calls = AlertCalls(clock, self.rules, lambda uid, execution: execution in self._owners.get(uid, ()))
+        self._deliveries = deliveries
         self._evaluator = Evaluator(self._record.make_id, max(10.0, 3 * interval_s))
         self._removed = Removed()
+        self._steady = SteadyClock()
         self._kept_at = self._pruned_at = clock.monotonic()
         self._lock = trio.Lock()
         self._looked = trio.Event()
@@ -114,9 +116,9 @@ class Alerts:
             self._calls.note_told(past)
         for i, alert in enumerate(found):
             self._calls.note_told(alert)
-            if alert.notified_at is not None and not alert.quiet and not await self._journal.deliveries(alert.id):
-                found[i] = msgspec.structs.replace(alert, notified_at=None)  # killed before the outbox had it
-                self._calls.note_untold(alert)
+            rule = self.rules.get(alert.rule)
+            if alert.notified_at is not None and not alert.told and rule is not None:
+                found[i] = msgspec.structs.replace(alert, told=rule.actions)  # an older version did not note it
         self._evaluator.restore(found)
         self._watch()
 
@@ -217,8 +219,9 @@ class Alerts:
                     changes[after.id] = RemoveAlerts((after.id,))
             elif after.state is not AlertState.PENDING or self._takes_long(after):
                 changes[after.id] = PutAlert(after)
-        self._calls.call_resolved(changed)
-        for alert in await self._calls.call_firing(self.open_alerts(), at):
+        calls = await self._calls.about_ended(changed)
+        told, more = await self._calls.about_firing(self.open_alerts(), at)
+        for alert in told:
             await breath.take()
             self._evaluator.replace(alert)
             changes[alert.id] = PutAlert(alert)
@@ -228,15 +231,22 @@ class Alerts:
                 await breath.take()
                 changes[alert.id] = PutAlert(self.worded(alert))
         over = self._calls.end_silences(at)
-        done: list[AlertChange] = [*changes.values(), *(RemoveSilence(id_) for id_ in over)]
-        if now - self._pruned_at >= PRUNE_EVERY_S:
+        calls += more
+        # Calls come before the alerts that they are about: what is killed between two transactions tells twice, rather
+        # than never.
+        done: list[AlertChange | PutDelivery] = [*map(PutDelivery, calls), *changes.values()]
+        done += [RemoveSilence(id_) for id_ in over]
+        steady = self._steady.is_steady(now, at)
+        if steady and now - self._pruned_at >= PRUNE_EVERY_S:
             self._pruned_at = now
+            self._calls.forget_told(at)
             keep_s, most = self._world.retention()
             done.append(PruneAlerts(at - keep_s, most))
         for before, after in changed:
             await breath.take()
             self._publish(before, after, at)
         await self._record.apply(done)
+        self._deliveries.send(calls)
 
     def _takes_long(self, alert: Alert) -> bool:
         """Whether the time towards its `for` is worth a row: most of what begins ends within a moment."""
@@ -281,6 +291,7 @@ class Alerts:
 
         Raises:
             Conflict: another has its name.
+            InvalidInput: it and others would keep one another quiet.
         """
         async with self._lock:
             before = await self.rules.put(rule)

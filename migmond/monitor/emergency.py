@@ -93,6 +93,13 @@ def _kind_of(disk: str, root: str) -> DiskKind:
         return DiskKind.OTHER
 
 
+class Touching(msgspec.Struct, frozen=True):
+    """Ids of executions that use a device. `complete`: of none that runs it is unknown what it is on."""
+
+    executions: tuple[str, ...]
+    complete: bool
+
+
 class EmergencyWatch:
     """Args:
     executions: returns all there are.
@@ -127,11 +134,13 @@ class EmergencyWatch:
         self._below: dict[int, tuple[frozenset[str], frozenset[str]]] = {}
         self._counted: dict[tuple[str, str], float] = {}
         self._uses: list[Uses] = []
+        self._all_known = False
         self._again: list[Step] = []
 
-    def touching(self, device: str) -> list[str]:
-        """Return the ids of executions at work that use a disk, or another device that the kernel has a name for."""
-        return [u.execution for u in self._uses if device in u.devices or device in u.mounts]
+    def touching(self, device: str) -> Touching:
+        """Return which executions at work use a disk, or another device that the kernel has a name for."""
+        found = tuple(u.execution for u in self._uses if device in u.devices or device in u.mounts)
+        return Touching(found, complete=self._all_known)
 
     async def run(self) -> None:
         """Look until cancelled. What goes wrong is logged, the first time."""
@@ -157,6 +166,7 @@ class EmergencyWatch:
         # What an execution is on stays as it was first seen: a disk that has gone is below nothing any more.
         self._below = {d: found for d, found in (self._below | places.below).items() if d in wanted}
         self._uses = [self._use(e, used[e.id]) for e in live]
+        self._all_known = all(used[e.id] for e in live if e.state is ExecutionState.RUNNING)
         facts = _facts(samples, self._with_binds(places), errors)
         steps = [*self._again, *self._emergencies.look(facts, self._uses, self._bounds(), self._clock.monotonic())]
         self._again = []

@@ -1,21 +1,23 @@
-"""Calls of alert actions on their way: journaled, then tried until they succeed or their time is over.
+"""Calls of alert actions on their way: tried until they succeed or their time is over.
 
-Whoever puts one does not wait. Each receiver (an action with its parameters) has a lane with a task of its own, so
-that one that hangs holds up nobody else. A call is tried again after a crash unless it is on record that it was done,
-and the next one about the same alert is tried only after that record: a receiver sees the calls about an alert in
-order, some of them perhaps twice, with the same id.
+Whoever sends one has journaled it, and does not wait. Each receiver (an action with its parameters) has a lane with a
+task of its own, so that one that hangs holds up nobody else. A call is tried again after a crash unless it is on record
+that it was done, and the next one about the same alert is tried only after that record: a receiver sees the calls about
+an alert in order, some of them perhaps twice, with the same id.
+
+What cannot be journaled is delivered all the same: a full disk is worth an alert.
 """
 
 from __future__ import annotations
 
 import random
-import secrets
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 import trio
 
-from migmond.domain.alert import ActionCall, Alert, Delivery, Tried
+from migmond.domain.alert import Delivery, Tried
 from migmond.domain.changes import (
     Change,
     PruneDeliveries,
@@ -28,8 +30,9 @@ from migmond.ports import (
     Journal,
 )
 
-AT_A_TIME = 16
-"""Calls that are tried side by side, all receivers together."""
+AT_A_TIME = 8
+"""Calls of one action that are tried side by side, all its receivers together."""
+_ALL = 1_000_000
 _CROWDED = "too many calls wait: the oldest is given up"
 
 
@@ -94,33 +97,26 @@ class Outbox:
         self._log = log
         self._limits = limits
         self._at_once = at_once
-        self._lanes: dict[tuple[str, bytes], _Lane] = {}
-        self._open: dict[str, Delivery] = {}  # in the order in which they were put
-        self._fresh: list[Delivery] = []
+        self._lanes: dict[tuple[str, bytes, str], _Lane] = {}
+        self._open: dict[str, Delivery] = {}  # in the order in which they were sent
+        self._fresh: dict[str, Delivery] = {}
         self._changes: list[Change] = []
         self._put = self._written = 0
         self._work, self._wrote = trio.Event(), trio.Event()
-        self._limiter = trio.CapacityLimiter(AT_A_TIME)
+        self._limiters: defaultdict[str, trio.CapacityLimiter]
+        self._limiters = defaultdict(lambda: trio.CapacityLimiter(AT_A_TIME))
         self._troubles: dict[str, Trouble] = {}
         self._unwritten = False
 
-    # --- putting -----------------------------------------------------------------------------------
+    # --- sending -----------------------------------------------------------------------------------
 
-    def put(self, alert: Alert, call: ActionCall, *, firing: bool) -> None:
-        """Have an action called. Returns at once."""
-        now = self._clock.wall()
-        delivery = Delivery(secrets.token_hex(12), call.name, dict(call.parameters), alert, firing, now, next_at=now)
-        self._open[delivery.id] = delivery
-        self._fresh.append(delivery)
-        self._record(PutDelivery(delivery))
+    def send(self, calls: Iterable[Delivery]) -> None:
+        """See `migmond.ports.Deliveries`."""
+        for delivery in calls:
+            self._open[delivery.id] = self._fresh[delivery.id] = delivery
+            self._work.set()
         while len(self._open) > self._limits.waiting:
             self._give_up_oldest()
-
-    async def journaled(self) -> None:
-        """Wait until everything that was put is durable, or could not be made so."""
-        until = self._put
-        while self._written < until:
-            await self._wrote.wait()
 
     def _give_up_oldest(self) -> None:
         oldest = next(iter(self._open.values()))
@@ -131,7 +127,7 @@ class Outbox:
 
     def _forget(self, delivery: Delivery) -> None:
         self._open.pop(delivery.id, None)
-        self._fresh = [d for d in self._fresh if d.id != delivery.id]
+        self._fresh.pop(delivery.id, None)
         lane = self._lanes.get(lane_of(delivery))
         if lane is not None:
             lane.waiting.pop(delivery.id, None)
@@ -166,29 +162,29 @@ class Outbox:
                 self._note(delivery, Tried(delivery.error))
             elif delivery.done_at is not None:
                 self._note(delivery, Tried())
-        left = await self._journal.deliveries(settled=False, limit=self._limits.waiting)
+        left = await self._journal.deliveries(settled=False, limit=_ALL)
         self._open = {d.id: d for d in left} | self._open
+        self.send(())  # of fewer than an earlier configuration let wait, the oldest are given up
         async with trio.open_nursery() as nursery:
-            for delivery in left:
+            for delivery in tuple(self._open.values()):
                 self._admit(delivery, wait_of(delivery, self._clock.wall()), nursery)
             task_status.started()
             while True:
                 await self._work.wait()
                 self._work = trio.Event()
                 changes, self._changes = self._changes, []
-                fresh, self._fresh = self._fresh, []
-                await self._write(changes)
-                for delivery in fresh:
-                    if delivery.id in self._open:
-                        self._admit(delivery, 0.0, nursery)
+                fresh, self._fresh = self._fresh, {}
+                for delivery in fresh.values():
+                    self._admit(delivery, 0.0, nursery)
+                if changes:
+                    await self._write(changes)
 
     async def _write(self, changes: list[Change]) -> None:
-        """What cannot be journaled is delivered all the same: a full disk is worth an alert."""
         try:
             await self._journal.apply(changes)
         except JournalError as e:
             if not self._unwritten:
-                self._log("calls of alert actions cannot be journaled, they are made all the same", why=e.message)
+                self._log("what came of alert actions cannot be journaled, they are called all the same", why=e.message)
             self._unwritten = True
         else:
             self._unwritten = False
@@ -206,7 +202,7 @@ class Outbox:
         lane.due[delivery.id] = self._clock.monotonic() + wait_s
         lane.changed.set()
 
-    async def _serve(self, key: tuple[str, bytes], lane: _Lane) -> None:
+    async def _serve(self, key: tuple[str, bytes, str], lane: _Lane) -> None:
         while True:
             lane.changed = trio.Event()
             delivery = next_of(lane.waiting.values(), lane.due)
@@ -228,7 +224,7 @@ class Outbox:
         try:
             if self._at_once(delivery.action):
                 return await self._act(delivery)
-            async with self._limiter:
+            async with self._limiters[delivery.action]:
                 return await self._act(delivery)
         except Exception as e:  # an alert is worth less than what the daemon is for
             self._log("an alert action met a mistake in migmond", action=delivery.action, exc_info=e)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from migmond.alerting.builtin import builtin_rules
+from migmond.alerting.checking import check_inhibition
 from migmond.domain.alert import AlertRule
 from migmond.domain.alert_changes import PutRule, RemoveRule
 from migmond.domain.errors import Conflict, NotFound
@@ -58,9 +59,11 @@ class RuleBook(Mapping[str, AlertRule]):
 
         Raises:
             Conflict: another has its name.
+            InvalidInput: it and others would keep one another quiet.
         """
         if any(r.name == rule.name and r.id != rule.id for r in self._rules.values()):
             raise Conflict(f"there is a rule {rule.name!r} already", hint=f"migmon rules edit {rule.name}")
+        check_inhibition(rule, self._rules.values())
         await self._record.demand(PutRule(rule))
         before = self._rules.get(rule.id)
         self._rules[rule.id] = rule

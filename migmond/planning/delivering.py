@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from migmond.domain.alert import Delivery, Tried
+from migmond.domain.alert import STEERING_ACTIONS, Delivery, Tried
 
 MIN_DELAY_S = 1.0
 MAX_DELAY_S = 600.0
@@ -18,9 +18,11 @@ MAX_ERROR = 1000
 """Characters that are kept of why a try failed."""
 
 
-def lane_of(delivery: Delivery) -> tuple[str, bytes]:
-    """Return what tells where it goes: calls with the same action and parameters go to the same receiver."""
-    return delivery.action, msgspec.json.encode(delivery.parameters, order="deterministic")
+def lane_of(delivery: Delivery) -> tuple[str, bytes, str]:
+    """Return what tells where it goes: calls with the same action and parameters go to the same receiver. That of an
+    action that changes executions is the one that the alert is about: one that cannot be paused holds up no other."""
+    about = delivery.told.execution or delivery.told.device if delivery.action in STEERING_ACTIONS else ""
+    return delivery.action, msgspec.json.encode(delivery.parameters, order="deterministic"), about
 
 
 def after_try(delivery: Delivery, tried: Tried, now: float, rng: random.Random, give_up_s: float) -> Delivery:
@@ -58,14 +60,17 @@ def wait_of(delivery: Delivery, now: float) -> float:
 
 
 def next_of(waiting: Iterable[Delivery], due: Mapping[str, float]) -> Delivery | None:
-    """Return which call of a lane comes next, None when none waits: that which is due first among the oldest of each
-    alert. So nobody is told that an alert is resolved before they were told of it.
+    """Return which call of a lane comes next, None when none waits: that which is due first among those before which
+    none about any of their alerts waits. So nobody is told that an alert is resolved before they were told of it.
 
     Args:
         waiting: in the order in which they were made.
         due: monotonic seconds, by id.
     """
-    first: dict[str, Delivery] = {}
+    first: list[Delivery] = []
+    met: set[str] = set()
     for delivery in waiting:
-        first.setdefault(delivery.alert, delivery)
-    return min(first.values(), key=lambda d: due[d.id], default=None)
+        if met.isdisjoint(delivery.alerts):
+            first.append(delivery)
+        met.update(delivery.alerts)
+    return min(first, key=lambda d: due[d.id], default=None)

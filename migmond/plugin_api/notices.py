@@ -28,6 +28,7 @@ class _Told(msgspec.Struct, frozen=True):
     labels: dict[str, str]
     host: str
     attempt: int
+    also: tuple[str, ...]
 
 
 def notice_json(notice: AlertNotice) -> bytes:

@@ -95,6 +95,8 @@ class AlertNotice(msgspec.Struct, frozen=True):
     Attributes:
         delivery: id of this call, the same on every try: what a receiver tells repeated ones by (idempotency key).
         alert: id of the alert.
+        also: ids of further alerts that it tells of: several of one rule that fire, or end, at the same time are one
+            notice, and `message` counts them.
         rule: name of the rule. `severity`: `info`, `warning`, `error` or `critical`.
         message: one sentence for people, with value, threshold and since when.
         firing: False when it tells that the alert is resolved.
@@ -123,6 +125,7 @@ class AlertNotice(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] = {}
     host: str = ""
     attempt: int = 1
+    also: tuple[str, ...] = ()
 
 
 class ActionFailed(Exception):

@@ -15,6 +15,9 @@ from migmond.plugin_api.secrets import check_secret, read_secret
 
 MISSING = "the library apprise is not installed: pip install 'migmond[apprise]', where migmond is installed"
 _DEADLINE_S = 60.0
+_GRACE_S = 10.0
+_AT_A_TIME = 4
+"""Services that are told side by side: a thread that hangs stays until its service lets it go."""
 _KINDS = {"info": "info", "warning": "warning", "error": "failure", "critical": "failure"}
 
 
@@ -42,6 +45,7 @@ class Services:
 
     def __init__(self, settings: SETTINGS) -> None:
         self._targets = settings.targets
+        self._threads = trio.CapacityLimiter(_AT_A_TIME)
         for name, source in self._targets.items():
             if wrong := check_secret(f"targets.{name}", source):
                 raise PluginError(wrong)
@@ -59,9 +63,13 @@ class Services:
         """Tell one service."""
         if why := self.check(parameters):
             raise ActionFailed(why)
-        await trio.to_thread.run_sync(
-            _notify, parameters.target, self._targets[parameters.target], notice, abandon_on_cancel=True
-        )
+        target = parameters.target
+        with trio.move_on_after(_DEADLINE_S):
+            await trio.to_thread.run_sync(
+                _notify, target, self._targets[target], notice, abandon_on_cancel=True, limiter=self._threads
+            )
+            return
+        raise ActionFailed(f"{target} was not told within {_DEADLINE_S:g} s")
 
 
 def _notify(target: str, source: str, notice: AlertNotice) -> None:
@@ -81,4 +89,4 @@ def migmond_alert_actions(settings: SETTINGS) -> Iterable[AlertActionSpec]:
     """Register the action `apprise`."""
     services = Services(settings)
     help_ = "Tell one of a hundred kinds of services (with the extra migmond[apprise])."
-    return [AlertActionSpec("apprise", help_, Parameters, services.act, _DEADLINE_S, services.check)]
+    return [AlertActionSpec("apprise", help_, Parameters, services.act, _DEADLINE_S + _GRACE_S, services.check)]

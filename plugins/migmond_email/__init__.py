@@ -1,15 +1,16 @@
 """The alert action `email`: send a mail through an SMTP server.
 
-smtplib does it, in a thread that can be left behind: what mail clients there are for event loops are asyncio's.
+smtplib does it, in a thread whose connection is cut when its time is over: what mail clients there are for event loops
+are asyncio's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import email.message
 import email.policy
 import email.utils
-import functools
 import re
 import smtplib
 import ssl
@@ -23,10 +24,14 @@ from migmond.domain.units import parse_duration
 from migmond.plugin_api import ActionFailed, AlertActionSpec, AlertNotice, hookimpl
 from migmond.plugin_api.notices import one_line, text, title
 from migmond.plugin_api.secrets import check_secret, read_secret
+from migmond_email.connection import Connection, Line, TlsConnection
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _STEPS = 4
-"""Each of connecting, greeting, logging in and sending may take a whole timeout."""
+"""Each of connecting, greeting, logging in and sending may take a whole timeout; all of it no longer than that."""
+_GRACE_S = 10.0
+_AT_A_TIME = 4
+"""Mails: each has a thread, which waits as long as the resolver of names does even when nobody wants it any more."""
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 """As HTML takes them (https://html.spec.whatwg.org/#valid-e-mail-address): none of these can end a header."""
 
@@ -71,6 +76,8 @@ class Mail:
     def __init__(self, settings: SETTINGS) -> None:
         self._settings = settings
         self.timeout_s = parse_duration(settings.timeout)
+        self.deadline_s = self.timeout_s * _STEPS
+        self._threads = trio.CapacityLimiter(_AT_A_TIME)
         if settings.server:
             self._check()
 
@@ -106,22 +113,39 @@ class Mail:
         if why := self.check(parameters):
             raise ActionFailed(why)
         to = parameters.to or self._settings.recipients
-        return await trio.to_thread.run_sync(
-            self._send, make(notice, self._settings.sender, to), abandon_on_cancel=True
-        )
+        message, line = make(notice, self._settings.sender, to), Line()
+        try:
+            with trio.move_on_after(self.deadline_s):
+                return await trio.to_thread.run_sync(
+                    self._send, message, line, abandon_on_cancel=True, limiter=self._threads
+                )
+        finally:
+            line.cut()
+        raise ActionFailed(f"{self._settings.server} did not take it within {self.deadline_s:g} s")
 
-    def _send(self, message: email.message.EmailMessage) -> str | None:
+    def _send(self, message: email.message.EmailMessage, line: Line) -> str | None:
         s = self._settings
         password = read_secret(s.password) if s.password else ""
+        if not password.isascii():
+            raise ActionFailed("the password has letters that SMTP has no way to send: choose one of plain ASCII")
+        port = s.port or _PORTS[s.security]
         try:
             context = ssl.create_default_context(cafile=s.ca_file or None)
-            kind = functools.partial(smtplib.SMTP_SSL, context=context) if s.security == "tls" else smtplib.SMTP
-            with kind(s.server, s.port or _PORTS[s.security], timeout=self.timeout_s) as server:
+            connection: Connection
+            if s.security == "tls":
+                connection = TlsConnection(line, s.server, port, self.timeout_s, context)
+            else:
+                connection = Connection(line, s.server, port, self.timeout_s)
+            try:
                 if s.security == "starttls":
-                    server.starttls(context=context)  # raises when the server does not offer it: never without
+                    connection.starttls(context=context)  # raises when the server does not offer it: never without
                 if password:
-                    server.login(s.user, password)
-                refused = server.send_message(message)
+                    connection.login(s.user, password)
+                refused = connection.send_message(message)
+            finally:  # whatever it says to our leaving, the mail is sent or it is not
+                with contextlib.suppress(smtplib.SMTPException, OSError, ValueError):
+                    connection.quit()
+                connection.close()
         except smtplib.SMTPRecipientsRefused as e:
             codes = [code for code, _ in e.recipients.values()]
             raise ActionFailed(f"{s.server} refuses {_named(e.recipients)}", final=all(c >= 500 for c in codes)) from e
@@ -138,6 +162,8 @@ class Mail:
             raise ActionFailed(f"{s.server}: {one_line(str(e)) or type(e).__name__}") from e
         except OSError as e:
             raise ActionFailed(f"{s.server} cannot be reached: {e.strerror or e}") from e
+        except ValueError as e:  # what smtplib makes of an answer that is none, such as base64 that is not
+            raise ActionFailed(f"{s.server}: its answer makes no sense ({one_line(str(e))})") from e
         return f"not accepted for {_named(refused)}" if refused else None
 
 
@@ -170,5 +196,4 @@ def _token(plain: str) -> str:
 def migmond_alert_actions(settings: SETTINGS) -> Iterable[AlertActionSpec]:
     """Register the action `email`."""
     mail = Mail(settings)
-    deadline_s = mail.timeout_s * _STEPS
-    return [AlertActionSpec("email", "Send a mail.", Parameters, mail.act, deadline_s, mail.check)]
+    return [AlertActionSpec("email", "Send a mail.", Parameters, mail.act, mail.deadline_s + _GRACE_S, mail.check)]

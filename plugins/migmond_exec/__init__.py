@@ -88,8 +88,8 @@ class Hooks:
 
     @property
     def deadline_s(self) -> float:
-        """After that a run was not ended by anybody."""
-        return self._time_limit_s + _STARTING_S + ENDING_S
+        """After that a run was not ended by anybody, neither by its supervisor nor by us."""
+        return self._time_limit_s + _STARTING_S + 2 * ENDING_S
 
     def check(self, parameters: Parameters) -> str:
         """Return why a program will never be run, "" when it may be."""
@@ -121,7 +121,9 @@ class Hooks:
             self._output_bytes,
             self._cgroup,
         )
-        return self._judged(argv[0], await run(request))
+        with trio.move_on_after(self._time_limit_s + _STARTING_S):
+            return self._judged(argv[0], await run(request))
+        raise ActionFailed(f"{argv[0]} could not be run: the machine did not come to it in time")
 
     def _judged(self, program: str, answer: Answer) -> str | None:
         said = answer.output + (f"\n({answer.dropped:,} more bytes)" if answer.dropped else "")

@@ -88,6 +88,8 @@ class Webhook:
         target, now = self._targets[parameters.target], time.time()
         url = await trio.to_thread.run_sync(read_secret, target.url)
         token = await trio.to_thread.run_sync(read_secret, target.token)
+        if not token.isascii():
+            raise ActionFailed(f"the token of {parameters.target} has letters that HTTP cannot send: use plain ASCII")
         message = PRESETS[target.preset](url, token, notice, now)
         headers = {**target.headers, "Idempotency-Key": notice.delivery}
         await self._sender.send(parameters.target, message, headers, target.ca_file, now)

@@ -56,7 +56,7 @@ class Sender:
                     ) as response,
                 ):
                     judge(target, response.status_code, response.headers.get("retry-after"), now)
-            except (httpx.InvalidURL, httpx.UnsupportedProtocol) as e:
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as e:  # the last: a name that is none
                 raise ActionFailed(f"{target}: its url is none that begins with http:// or https://") from e
             except httpx.TimeoutException as e:
                 raise ActionFailed(f"{target} did not answer within {self._timeout_s:g} s") from e

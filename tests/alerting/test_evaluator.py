@@ -157,6 +157,18 @@ def test_what_has_ended_is_resolved_and_its_readings_are_forgotten() -> None:
     assert judge.evaluate(made, 1.0, 4.0) == []
 
 
+def test_what_comes_while_a_round_is_under_way_is_looked_at_in_the_next() -> None:
+    made = rule(Condition("finished", Operator.EQUAL, 1.0))
+    judge, finished = evaluator(made), series_of("finished", {"execution": "aa"})
+    assert judge.evaluate(made, 10.0, 10.0) == []
+    judge.put(batch(1.0, finished), 10.5)  # the sampler does not wait for the rules
+    judge.forget(10.0, {"aa"})
+    ((_, after),) = judge.evaluate(made, 12.0, 12.0)
+    assert after.state is AlertState.FIRING
+    judge.forget(12.0, {"aa"})
+    assert judge.evaluate(made, 14.0, 14.0)[-1][1].value is None
+
+
 def test_watching_other_rules_keeps_the_readings_of_windows_that_stay() -> None:
     first = rule(Condition("speed", Operator.BELOW, 5.0, Aggregation.AVG, 20.0))
     second = rule(Condition("speed", Operator.BELOW, 5.0), id="r-2", name="b")

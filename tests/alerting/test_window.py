@@ -48,6 +48,17 @@ def test_sums_do_not_drift() -> None:
     assert window.value(999.0) == pytest.approx(0.1, rel=1e-12)
 
 
+def test_half_of_a_sum_is_none() -> None:
+    window, told = Window(Aggregation.SUM, 60.0, MetricKind.GAUGE), list[float | None]()
+    for at in range(0, 90, 2):
+        if not 60 <= at < 76:  # a gap
+            window.add(float(at), 1.0, 2.0)
+        told.append(window.value(float(at)))
+    assert told[:26] == [None] * 26
+    assert {v for v in told if v is not None} == {27.0, 28.0, 29.0, 30.0}
+    assert told[-1] is None  # eight lack in the minute before
+
+
 def test_a_counter_that_begins_again_has_no_negative_rate() -> None:
     counter, gauge = (Window(Aggregation.RATE, 10.0, kind) for kind in (MetricKind.COUNTER, MetricKind.GAUGE))
     for at, value in enumerate((100.0, 110.0, 0.0, 10.0, 20.0, 30.0)):

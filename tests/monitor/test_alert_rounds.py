@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import pytest
 import trio
+from trio.testing import MockClock
 
-from migmond.alerting.metrics import known
+from alert_bench import METRIC, Bench, Clock, rule
 from migmond.domain.alert import (
+    MAX_HELD_S,
     ActionCall,
     Alert,
     AlertFilter,
-    AlertRule,
     AlertState,
     Condition,
     Operator,
@@ -26,96 +25,10 @@ from migmond.domain.alert import (
 )
 from migmond.domain.alert_changes import PutAlert
 from migmond.domain.errors import JournalFull
-from migmond.domain.events import AlertPending, Event
-from migmond.domain.execution import Execution
-from migmond.domain.identity import Identity
-from migmond.domain.plan import Plan, Source
+from migmond.domain.events import AlertPending
 from migmond.domain.states import ExecutionState
-from migmond.domain.telemetry import Annotation, Batch, Reading, series_of
-from migmond.monitor.alerts import KEEP_EVERY_S, PRUNE_EVERY_S, Alerts
-from migmond.plugin_api.memory import MemoryJournal
-
-METRIC = "migmond_execution_bytes_per_second"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def wall(self) -> float:
-        return self.now + 1_000_000
-
-
-class World:
-    """Implements `World` and `Deliveries`."""
-
-    def __init__(self, *executions: str) -> None:
-        self.events: list[Event] = []
-        self.notes: list[Annotation] = []
-        self.calls: list[tuple[str, str, bool]] = []
-        self.there: frozenset[str] | None = None
-        self.all = {id_: execution(id_, i) for i, id_ in enumerate(executions)}
-
-    def executions(self) -> list[Execution]:
-        return list(self.all.values())
-
-    def publish(self, make: Callable[[int, str], Event]) -> object:
-        self.events.append(make(1, "at"))
-        return None
-
-    def note(self, annotation: Annotation) -> None:
-        self.notes.append(annotation)
-
-    def devices(self) -> frozenset[str] | None:
-        return self.there
-
-    def retention(self) -> tuple[float, int]:
-        return 1000.0, 10
-
-    def put(self, alert: Alert, call: ActionCall, *, firing: bool) -> None:
-        self.calls.append((alert.id, call.name, firing))
-
-    @property
-    def types(self) -> list[object]:
-        return [e.__struct_config__.tag for e in self.events]
-
-
-def execution(id_: str, key: int) -> Execution:
-    plan = Plan(id_, (Source(b"/a"),), b"/b")
-    return Execution(id_, key, f"name of {id_}", plan, Identity(1000 + key, 1000), ExecutionState.RUNNING, 0.0)
-
-
-def rule(id_: str = "r-1", **fields: Any) -> AlertRule:
-    condition = Condition(METRIC, Operator.BELOW, 10.0)
-    made = AlertRule(id_, f"rule {id_}", "It is slow", condition, Severity.ERROR, (ActionCall("hook"),))
-    return msgspec.structs.replace(made, **fields)
-
-
-class Bench:
-    """One daemon's alerts after another on the same journal."""
-
-    def __init__(self, *executions: str, journal: MemoryJournal | None = None) -> None:
-        self.journal = journal or MemoryJournal()
-        self.clock = Clock()
-        self.world = World(*executions)
-        self.logged: list[str] = []
-
-    async def begin(self) -> Alerts:
-        log = lambda message, **_: self.logged.append(message)  # noqa: E731
-        self.alerts = Alerts(self.journal, self.clock, self.world, self.world, known(()), log, 2.0)
-        await self.alerts.start()
-        return self.alerts
-
-    async def look(self, *values: tuple[str, float], after: float = 2.0) -> None:
-        self.clock.now += after
-        for id_, value in values:  # as the sampler does it, one by one
-            reading = Reading(series_of(METRIC, {"execution": id_}), value)
-            self.alerts.put(Batch(self.clock.wall(), 2.0, (reading,)))
-            await trio.lowlevel.checkpoint()
-        await self.alerts.round()
+from migmond.domain.telemetry import Batch, Reading, series_of
+from migmond.monitor.alerts import KEEP_EVERY_S, PRUNE_EVERY_S
 
 
 async def test_actions_are_called_once_and_told_of_the_end() -> None:
@@ -138,6 +51,36 @@ async def test_actions_are_called_once_and_told_of_the_end() -> None:
     assert bench.world.calls[2:] == [("a-3", "hook", True)]  # it fires still: now it is told
 
 
+async def test_what_another_alert_kept_quiet_is_told_when_it_outlasts_that() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    slow = msgspec.structs.replace(rule("r-2").condition, threshold=20.0)
+    await alerts.put_rule(rule(inhibits=("r-2",)))
+    await alerts.put_rule(rule("r-2", condition=slow, cooldown_s=0.0))
+    for values in ((5.0, 15.0, 50.0), (5.0, 15.0)):
+        for value in values:
+            await bench.look(("aa", value))
+    told = [("a-1", "hook", True), ("a-1", "hook", False)]
+    assert bench.world.calls == told  # of the other nobody heard, though it ended later; now the first one cools down
+    assert [(a.rule, a.quiet[:16]) for a in alerts.open_alerts()] == [("r-2", "inhibited by a-3")]
+    await bench.look(("aa", 15.0), after=300.0)
+    assert bench.world.calls[2:] == [("a-4", "hook", True)]
+    await bench.look(("aa", 50.0))
+    await bench.look(("aa", 15.0))  # this one begins when nothing keeps it quiet
+    assert bench.world.calls[4:] == [("a-5", "hook", True)]
+
+
+async def test_what_is_said_of_a_migration_that_is_forgotten_ends() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+    await bench.look(("aa", 5.0))
+    del bench.world.all["aa"]
+    await bench.look()
+    assert bench.world.calls == [("a-1", "hook", True), ("a-1", "hook", False)]
+    assert [a.ending for a in await bench.journal.past_alerts(AlertFilter(), 9)] == ["the migration is no more"]
+
+
 async def test_a_silence_that_ends_lets_what_still_fires_be_told() -> None:
     bench = Bench("aa")
     alerts = await bench.begin()
@@ -151,7 +94,7 @@ async def test_a_silence_that_ends_lets_what_still_fires_be_told() -> None:
     assert await bench.journal.silences() == []
 
 
-async def test_another_daemon_goes_on_and_tells_what_the_outbox_never_got() -> None:
+async def test_another_daemon_goes_on_and_tells_once() -> None:
     bench = Bench("aa", "bb")
     alerts = await bench.begin()
     await alerts.put_rule(rule(condition=Condition(METRIC, Operator.BELOW, 10.0, for_s=40.0)))
@@ -167,11 +110,57 @@ async def test_another_daemon_goes_on_and_tells_what_the_outbox_never_got() -> N
         await later.look(("aa", 5.0))
     assert [a.state for a in alerts.open_alerts()] == [AlertState.FIRING]
     assert later.world.calls == [(pending.id, "hook", True)]
+    (call,) = await bench.journal.deliveries(settled=False)
+    assert (call.alert, call.firing) == (pending.id, True)
     last = Bench("aa", journal=bench.journal)
     last.clock.now = later.clock.now
     await last.begin()
     await last.look(("aa", 5.0))
-    assert last.world.calls == [(pending.id, "hook", True)]
+    assert last.world.calls == []  # it is on record: the outbox has it
+    await last.look(("aa", 50.0))
+    assert last.world.calls == [(pending.id, "hook", False)]
+
+
+async def test_whoever_was_told_of_the_beginning_is_told_of_the_end_whatever_has_become_of_the_rule() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+    await bench.look(("aa", 5.0))
+    await alerts.put_rule(rule(actions=(ActionCall("mail"),)))
+    await bench.look(("aa", 5.0))
+    assert bench.world.calls == [("a-1", "hook", True)]
+    await bench.look(("aa", 50.0))
+    assert bench.world.calls[1:] == [("a-1", "hook", False)]
+    await bench.look(("aa", 5.0), after=301.0)
+    await alerts.put_rule(rule(condition=Condition(METRIC, Operator.BELOW, 4.0), actions=()))
+    assert bench.world.calls[2:] == [("a-2", "mail", True), ("a-2", "mail", False)]
+
+
+async def test_a_rule_that_gets_its_first_action_while_it_fires_calls_it() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule(actions=()))
+    await bench.look(("aa", 5.0))
+    assert [(a.notified_at, a.quiet) for a in alerts.open_alerts()] == [(None, "")]
+    await alerts.put_rule(rule())
+    await bench.look(("aa", 5.0))
+    await bench.look(("aa", 50.0))
+    assert bench.world.calls == [("a-1", "hook", True), ("a-1", "hook", False)]
+
+
+async def test_what_has_happened_for_good_is_not_told_as_over() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    badly = alerts.rules["ended-badly"]
+    await alerts.put_rule(msgspec.structs.replace(badly, actions=(ActionCall("hook"),)))
+    bench.world.all["aa"] = msgspec.structs.replace(bench.world.all["aa"], state=ExecutionState.FAILED)
+    reading = Reading(series_of("migmond_execution_ended_badly", {"execution": "aa"}), 1.0)
+    alerts.put(Batch(bench.clock.wall(), 2.0, (reading,)))
+    for _ in range(3):
+        await bench.look()
+    assert bench.world.calls == [("a-1", "hook", True)]
+    (past,) = await bench.journal.past_alerts(AlertFilter(), 9)
+    assert past.ending == "the migration has ended"
 
 
 async def test_what_ended_is_closed_and_a_removed_rule_too() -> None:
@@ -261,19 +250,62 @@ async def test_alerts_go_on_while_the_journal_is_full(monkeypatch: pytest.Monkey
             await bench.look(("aa", 5.0))
         assert bench.world.calls == [("a-1", "hook", True)]
         assert bench.logged == ["alerts could not be journaled"]
+        await bench.look(("aa", 50.0))
+    await bench.look(("aa", 50.0))
+    assert [a.id for a in await bench.journal.past_alerts(AlertFilter(), 9)] == ["a-1"]
     await bench.look(("aa", 5.0), after=KEEP_EVERY_S)
-    assert [a.id for a in await bench.journal.open_alerts()] == ["a-1"]
+    assert [a.id for a in await bench.journal.open_alerts()] == ["a-2"]
 
 
-async def test_the_past_is_pruned() -> None:
+async def test_nobody_waits_for_a_disk_that_hangs_to_be_told_of_it(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
     bench = Bench("aa")
-    await bench.begin()
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+
+    async def hang(_: object) -> None:
+        await trio.sleep_forever()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.journal, "apply", hang)
+        with trio.fail_after(60):
+            await bench.look(("aa", 5.0))
+        assert bench.world.calls == [("a-1", "hook", True)]
+    (alert,) = alerts.open_alerts()
+    await alerts.acknowledge(alert, "ana", "")
+    await bench.look(("aa", 5.0))  # what could not be journaled then is now, and undoes nothing that came later
+    assert [a.acknowledged_by for a in await bench.journal.open_alerts()] == ["ana"]
+
+
+async def test_the_past_is_pruned_and_what_no_cooldown_asks_for_is_forgotten() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+    await bench.look(("aa", 5.0))
+    await bench.look(("aa", 50.0), after=PRUNE_EVERY_S + 1)
+    assert len(alerts._calls._told_at) == 1
+    await bench.look(after=MAX_HELD_S)
+    assert alerts._calls._told_at == {}
     old = msgspec.structs.replace(
         Alert("a-7", "r-1", "x", Severity.INFO, AlertState.RESOLVED, "", "", "", {}, 1.0, 1.0, 1.0, 1.0),
         resolved_at=5.0,
     )
     await bench.journal.apply([PutAlert(old)])
     await bench.look(after=PRUNE_EVERY_S + 1)
+    assert await bench.journal.past_alerts(AlertFilter(), 9) == []
+
+
+async def test_a_clock_that_is_wrong_for_a_while_takes_no_alerts_of_the_past_away() -> None:
+    bench = Bench("aa")
+    alerts = await bench.begin()
+    await alerts.put_rule(rule())
+    for value in (5.0, 50.0):
+        await bench.look(("aa", value))
+    bench.clock.ahead += 365 * 86_400.0
+    await bench.look(after=PRUNE_EVERY_S + 1)
+    assert [a.id for a in await bench.journal.past_alerts(AlertFilter(), 9)] == ["a-1"]
+    await bench.look(after=301.0)  # it has run evenly since: it is right
     assert await bench.journal.past_alerts(AlertFilter(), 9) == []
 
 

@@ -11,7 +11,7 @@ from migmond.domain.hold import HoldReason
 from migmond.domain.identity import Identity
 from migmond.domain.samples import SampleView
 from migmond.domain.states import ExecutionState
-from migmond.monitor.emergency import EmergencyWatch, Places, read_places
+from migmond.monitor.emergency import EmergencyWatch, Places, Touching, read_places
 from migmond.planning.emergency import Bounds, DiskKind
 from migmond.plugin_api.conformance_samples import execution
 from migmond.plugin_api.memory import MemoryJournal
@@ -102,7 +102,7 @@ async def test_errors_of_a_loop_device_are_its_own_and_not_those_of_its_disk(tmp
     machine.mount("8:0", "/", "ext4", "/dev/sda")
     machine.loop("loop3", "7:3", "/a.img")
     machine.mount("7:3", "/mnt/a", "ext4", "/dev/loop3")
-    on = {"image": (number("7:3"),), "beside": (number("8:0"),)}
+    on: dict[str, tuple[int, ...]] = {"image": (number("7:3"),), "beside": (number("8:0"),)}
     both = [
         execution(id=name, key=i, state=ExecutionState.RUNNING, identity=Identity(0, 0)) for i, name in enumerate(on)
     ]
@@ -114,9 +114,13 @@ async def test_errors_of_a_loop_device_are_its_own_and_not_those_of_its_disk(tmp
         steerer, lambda: both, on.__getitem__, lambda: [said], Bounds, MemoryJournal(), NoClock(),
         lambda *_, **__: None, lambda devices, names: read_places(devices, names, str(tmp_path)),
     )  # fmt: skip
+    assert watch.touching("sda") == Touching((), complete=False)  # nobody has looked yet
     await watch.look()
     ((reason, note),) = steerer.told
     assert reason is HoldReason.DEVICE
     assert note.startswith("the kernel reported 50 errors of loop3 (on sda) within 60 s")
-    assert watch.touching("loop3") == ["image"]
-    assert watch.touching("sda") == ["image", "beside"]
+    assert watch.touching("loop3") == Touching(("image",), complete=True)
+    assert watch.touching("sda") == Touching(("image", "beside"), complete=True)
+    on["beside"] = ()  # a mover has yet to open its roots
+    await watch.look()
+    assert watch.touching("sda") == Touching(("image",), complete=False)

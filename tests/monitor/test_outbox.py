@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
+import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,10 +18,8 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from alerts_told import TrioClock, an_alert
-from migmond.domain.alert import ActionCall, Delivery, Tried
-from migmond.domain.changes import (
-    Change,
-)
+from migmond.domain.alert import ActionCall, Alert, Delivery, Tried
+from migmond.domain.changes import Change, PutDelivery
 from migmond.domain.errors import JournalFull
 from migmond.monitor.outbox import Outbox, OutboxLimits
 from migmond.planning.delivering import MAX_AFTER_S, MAX_DELAY_S, MIN_DELAY_S, after_try, wait_of
@@ -78,6 +78,21 @@ class Scene:
     def _log(self, message: str, **facts: Any) -> None:
         self.logged.append((message, facts))
 
+    def made(self, alert: Alert, call: ActionCall, *, firing: bool, also: tuple[str, ...] = ()) -> Delivery:
+        now = self.clock.wall()
+        return Delivery(
+            secrets.token_hex(12), call.name, dict(call.parameters), alert, firing, now, next_at=now, also=also
+        )
+
+    async def send(
+        self, outbox: Outbox, alert: Alert, call: ActionCall, *, firing: bool, also: tuple[str, ...] = ()
+    ) -> None:
+        """As the alerts do it: journaled first, and sent even if that could not be."""
+        delivery = self.made(alert, call, firing=firing, also=also)
+        with contextlib.suppress(JournalFull):
+            await self.journal.apply([PutDelivery(delivery)])
+        outbox.send([delivery])
+
     def told(self) -> list[tuple[str, bool]]:
         return [(d.alert, d.firing) for _, d in self.receiver.tries]
 
@@ -85,7 +100,7 @@ class Scene:
 async def test_a_call_is_made_once_and_on_record(autojump_clock: MockClock) -> None:
     scene = Scene()
     async with scene.daemon() as outbox:
-        outbox.put(an_alert(), MAIL, firing=True)
+        await scene.send(outbox, an_alert(), MAIL, firing=True)
         assert scene.receiver.tries == []  # nobody waited for it
         await trio.sleep(1)
         (kept,) = await scene.journal.deliveries()
@@ -102,9 +117,9 @@ async def test_a_receiver_that_is_down_is_tried_until_it_is_back(autojump_clock:
     scene = Scene()
     scene.receiver.answers["mail"] = [*[Tried("connection refused")] * 6, Tried()]
     async with scene.daemon() as outbox:
-        outbox.put(an_alert(), MAIL, firing=True)
-        outbox.put(an_alert(), MAIL, firing=False)
-        outbox.put(an_alert(2), HOOK, firing=True)
+        await scene.send(outbox, an_alert(), MAIL, firing=True)
+        await scene.send(outbox, an_alert(), MAIL, firing=False)
+        await scene.send(outbox, an_alert(2), HOOK, firing=True)
         await trio.sleep(0.5)
         assert [(t.action, t.error, t.failing) for t in outbox.troubles()] == [("mail", "connection refused", True)]
         assert [d.firing for d in outbox.waiting()] == [True, False]
@@ -127,9 +142,9 @@ async def test_it_is_given_up_when_that_helps_nobody_or_its_time_is_over(autojum
     scene.receiver.answers["mail"] = [Tried("no such user", final=True), Tried()]
     scene.receiver.answers["exec"] = [Tried("exit code 1")]
     async with scene.daemon() as outbox:
-        outbox.put(an_alert(), MAIL, firing=True)
-        outbox.put(an_alert(), MAIL, firing=False)
-        outbox.put(an_alert(), HOOK, firing=True)
+        await scene.send(outbox, an_alert(), MAIL, firing=True)
+        await scene.send(outbox, an_alert(), MAIL, firing=False)
+        await scene.send(outbox, an_alert(), HOOK, firing=True)
         await trio.sleep(3 * 3600)
         assert [(d.given_up, d.attempts, d.error) for d in await scene.journal.deliveries()][:2] == [
             (True, 1, "no such user"), (False, 1, ""),
@@ -149,29 +164,52 @@ async def test_one_that_hangs_holds_up_neither_other_receivers_nor_what_acts_at_
     scene.receiver.answers["mail"] = [None]
     async with scene.daemon() as outbox:
         for n in range(20):  # more receivers than may be tried at a time
-            outbox.put(an_alert(n), ActionCall("mail", {"to": [str(n)]}), firing=True)
-        outbox.put(an_alert(1), ActionCall("pause"), firing=True)
+            await scene.send(outbox, an_alert(n), ActionCall("mail", {"to": [str(n)]}), firing=True)
+        await scene.send(outbox, an_alert(1), ActionCall("pause"), firing=True)
         await trio.sleep(1)
         assert [d.action for _, d in scene.receiver.tries].count("pause") == 1
         assert len(outbox.waiting()) == 20
+
+
+async def test_receivers_of_one_action_that_hang_hold_up_no_other_action(autojump_clock: MockClock) -> None:
+    scene = Scene()
+    scene.receiver.answers["exec"] = [None]
+    async with scene.daemon() as outbox:
+        for n in range(50):  # each of them waits for its time limit
+            await scene.send(outbox, an_alert(n), ActionCall("exec", {"argv": ["/hook", str(n)]}), firing=True)
+        await scene.send(outbox, an_alert(1), MAIL, firing=True)
+        await trio.sleep(1)
+        assert [d.action for _, d in scene.receiver.tries].count("mail") == 1
+
+
+async def test_nobody_hears_of_the_end_of_one_of_several_before_they_heard_of_all(autojump_clock: MockClock) -> None:
+    scene = Scene()
+    scene.receiver.answers["mail"] = [Tried("down"), Tried("down"), Tried()]
+    async with scene.daemon() as outbox:
+        await scene.send(outbox, an_alert(1), MAIL, firing=True, also=("a-2", "a-3"))
+        await scene.send(outbox, an_alert(2), MAIL, firing=False)
+        await scene.send(outbox, an_alert(4), MAIL, firing=True)
+        await trio.sleep(1000)
+    told = scene.told()
+    assert told.count(("a-2", False)) == 1
+    assert told.index(("a-2", False)) > max(i for i, call in enumerate(told) if call == ("a-1", True))
+    assert told[1] == ("a-4", True)  # who has nothing to do with it does not wait
 
 
 async def test_what_cannot_be_journaled_is_told_all_the_same(autojump_clock: MockClock) -> None:
     scene = Scene()
     scene.journal.full = True
     async with scene.daemon() as outbox:
-        outbox.put(an_alert(), MAIL, firing=True)
-        await outbox.journaled()
-        outbox.put(an_alert(), MAIL, firing=False)
+        await scene.send(outbox, an_alert(), MAIL, firing=True)
+        await scene.send(outbox, an_alert(), MAIL, firing=False)
         await trio.sleep(1)
         assert scene.told() == [("a-1", True), ("a-1", False)]
         assert await scene.journal.deliveries() == []
         assert [m for m, _ in scene.logged] == [
-            "calls of alert actions cannot be journaled, they are made all the same"
+            "what came of alert actions cannot be journaled, they are called all the same"
         ]
         scene.journal.full = False
-        outbox.put(an_alert(2), MAIL, firing=True)
-        await outbox.journaled()
+        await scene.send(outbox, an_alert(2), MAIL, firing=True)
         assert [d.alert for d in await scene.journal.deliveries()] == ["a-2"]
 
 
@@ -183,7 +221,7 @@ async def test_a_mistake_of_ours_ends_nothing(autojump_clock: MockClock) -> None
 
     scene.receiver.act = broken  # type: ignore[method-assign]
     async with scene.daemon() as outbox:
-        outbox.put(an_alert(), MAIL, firing=True)
+        await scene.send(outbox, an_alert(), MAIL, firing=True)
         await trio.sleep(1)
         assert [t.error for t in outbox.troubles()] == ["ZeroDivisionError: a mistake"]
 
@@ -192,8 +230,9 @@ async def test_no_more_wait_and_no_more_are_kept_than_may(autojump_clock: MockCl
     scene = Scene(OutboxLimits(waiting=10, kept=20))
     scene.receiver.answers["mail"] = [Tried("down")]
     async with scene.daemon() as outbox:
-        for n in range(50):
-            outbox.put(an_alert(n), MAIL, firing=True)
+        calls = [scene.made(an_alert(n), MAIL, firing=True) for n in range(50)]
+        await scene.journal.apply([PutDelivery(d) for d in calls])
+        outbox.send(calls)
         await trio.sleep(0.5)
         assert [d.alert for d in outbox.waiting()] == [f"a-{n}" for n in range(40, 50)]
         settled = await scene.journal.deliveries(settled=True)
@@ -203,6 +242,28 @@ async def test_no_more_wait_and_no_more_are_kept_than_may(autojump_clock: MockCl
         await trio.sleep(10_000)
         assert outbox.waiting() == ()
         assert len(await scene.journal.deliveries()) == 20
+
+
+async def test_a_daemon_that_lets_fewer_wait_gives_the_oldest_up(autojump_clock: MockClock) -> None:
+    scene = Scene()
+    scene.receiver.answers["mail"] = [Tried("down")]
+    calls = [scene.made(an_alert(n), MAIL, firing=True) for n in range(30)]
+    await scene.journal.apply([PutDelivery(d) for d in calls])
+    scene.limits = OutboxLimits(waiting=10)
+    async with scene.daemon() as outbox:
+        await trio.sleep(0.5)
+        assert [d.alert for d in outbox.waiting()] == [f"a-{n}" for n in range(20, 30)]
+        assert len(await scene.journal.deliveries(settled=False)) == 10
+
+
+async def test_an_execution_that_cannot_be_paused_holds_up_no_other(autojump_clock: MockClock) -> None:
+    scene = Scene()
+    scene.receiver.answers["pause"] = [None, Tried()]
+    async with scene.daemon() as outbox:
+        for n, execution in enumerate(("aa", "bb", "")):
+            await scene.send(outbox, an_alert(n, execution=execution), ActionCall("pause"), firing=True)
+        await trio.sleep(1)
+        assert len(outbox.waiting()) == 1  # whichever was the first
 
 
 def test_what_a_receiver_asks_for_is_heeded_within_bounds() -> None:
@@ -247,10 +308,8 @@ async def _crashing(steps: list[tuple[str, Any, int]]) -> None:
                     order += 1
                     firing[what] = not firing[what]
                     alert = an_alert(what, message=str(order))
-                    outbox.put(alert, calls[which], firing=firing[what])
-                    if order % 2:
-                        await outbox.journaled()
-                        durable.append((alert.id, calls[which].name, firing[what], order))
+                    await scene.send(outbox, alert, calls[which], firing=firing[what])
+                    durable.append((alert.id, calls[which].name, firing[what], order))
                 elif kind == "sleep":
                     await trio.sleep(what)
                 elif kind == "answer":

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from alerts_told import a_notice
 from loopback import Loopback, free_port
 from migmond.domain.errors import PluginError
-from migmond.plugin_api import ActionFailed
+from migmond.plugin_api import ActionFailed, AlertNotice
 from migmond_apprise import SETTINGS, Parameters, Services, migmond_alert_actions
 
 
@@ -48,6 +50,27 @@ async def test_a_service_is_told(tmp_path: Path) -> None:
     assert caught.value.final
     with pytest.raises(ActionFailed, match="there is no target"):
         await tell({}, "else")
+
+
+async def test_services_that_hang_take_four_threads_and_no_more(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    autojump_clock.autojump_threshold = 0.05
+    release, hung = threading.Event(), list[str]()
+
+    def hang(target: str, source: str, notice: AlertNotice) -> None:
+        hung.append(target)
+        release.wait()
+
+    monkeypatch.setattr("migmond_apprise._notify", hang)
+    services = Services(SETTINGS(address(tmp_path, "json://localhost/in")))
+    try:
+        for _ in range(6):
+            with pytest.raises(ActionFailed, match="phone was not told within 60 s"):
+                await services.act(a_notice(), Parameters("phone"))
+    finally:
+        release.set()
+    assert len(hung) == 4
 
 
 def test_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

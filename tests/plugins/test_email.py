@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import email
 import email.policy
+import socket
 import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
@@ -171,12 +174,89 @@ async def test_who_refuses_for_good_is_not_asked_again() -> None:
             assert (failed.final, failed.why) == (final, f"localhost: {answer}")
 
 
+class Rude(Box):
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        return "500 what?"
+
+
+async def test_what_was_taken_is_not_sent_again_for_a_rude_farewell() -> None:
+    box = Rude()
+    with serving(box) as port:
+        assert await send(settings(port)) is None
+    assert len(box.mails) == 1
+
+
 async def test_a_server_that_is_down_or_silent() -> None:
     assert (await failing(settings(free_port()))).why == "localhost cannot be reached: Connection refused"
     box = Box()
     box.hang.set()
     with serving(box) as port:
         assert "timed out" in (await failing(settings(port, timeout="300ms"))).why
+
+
+@contextmanager
+def hostile(talk: Callable[[socket.socket], None], tls: Path | None = None) -> Iterator[int]:
+    """A server that says what `talk` says, to one client; at the end that one must have hung up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with contextlib.suppress(OSError), connection:
+                if tls is not None:
+                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                    context.load_cert_chain(tls)
+                    connection = context.wrap_socket(connection, server_side=True)
+                with connection:
+                    talk(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def _drip(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"2")
+        time.sleep(0.05)
+
+
+def _never_end(connection: socket.socket) -> None:
+    connection.sendall(b"220 hello\r\n")
+    connection.recv(4096)
+    while True:
+        connection.sendall(b"250-x" * 200 + b"\r\n")
+
+
+async def test_a_server_that_sends_a_byte_now_and_then_is_hung_up_on() -> None:
+    with hostile(_drip) as port:
+        failed = await failing(settings(port, timeout="300ms"))
+    assert (failed.why, failed.final) == ("localhost did not take it within 1.2 s", False)
+
+
+async def test_a_server_that_never_ends_is_hung_up_on() -> None:
+    with hostile(_never_end) as port:
+        failed = await failing(settings(port, timeout="20s"))
+    assert failed.why == "localhost: Connection unexpectedly closed: it says too much"
+
+
+async def test_what_smtplib_cannot_read_or_send_is_no_mistake_of_ours(tmp_path: Path) -> None:
+    made, secret = certificate(tmp_path), tmp_path / "password"
+    secret.write_text("sesame")
+    secret.chmod(0o400)
+
+    def answer(connection: socket.socket) -> None:
+        for line in (b"220 hello\r\n", b"250-x\r\n250 AUTH CRAM-MD5\r\n", b"334 abcde\r\n"):
+            connection.sendall(line)
+            connection.recv(4096)
+
+    wanted: dict[str, Any] = {"user": "migmond", "password": f"file:{secret}", "ca_file": str(made), "security": "tls"}
+    with hostile(answer, made) as port:
+        assert "its answer makes no sense" in (await failing(settings(port, **wanted))).why
+    secret.chmod(0o600)
+    secret.write_text("sésame")
+    assert "choose one of plain ASCII" in (await failing(settings(free_port(), **wanted))).why
 
 
 @pytest.mark.parametrize(

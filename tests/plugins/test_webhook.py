@@ -53,11 +53,12 @@ async def failing(target: Target, within: str = "5s") -> ActionFailed:
 async def test_the_notice_goes_out_signed(server: Loopback, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # the environment is not trusted
-    await tell(Target(f"{server.url}/in?a=b", token=token, headers={"X-Team": "disks"}), HOSTILE)
+    await tell(Target(f"{server.url}/in?a=b", token=token, headers={"X-Team": "disks"}), HOSTILE, also=("a-2",))
     (seen,) = server.seen
     assert seen.path == "/in?a=b"
     body = json.loads(seen.body)
     assert (body["message"], body["state"], body["delivery"]) == (HOSTILE, "firing", "d1")
+    assert (body["alert"], body["also"]) == ("a-1", ["a-2"])
     assert seen.headers["idempotency-key"] == "d1"
     assert seen.headers["x-team"] == "disks"
     assert seen.headers["content-type"] == "application/json"
@@ -127,6 +128,7 @@ async def test_a_server_that_is_down_or_silent(server: Loopback) -> None:
     assert down.why == "ops cannot be connected to: Connection refused"
     nowhere = await failing(Target("http://no-such-host.invalid/secret-path"))
     assert nowhere.why.startswith("ops cannot be connected to")
+    assert "its url is none" in (await failing(Target(f"http://{'x' * 64}.invalid/"))).why
     server.hang.clear()
     assert (await failing(Target(server.url), "300ms")).why == "ops did not answer within 0.3 s"
 
@@ -175,7 +177,7 @@ async def test_secrets_are_kept(tmp_path: Path, server: Loopback, monkeypatch: p
     await tell(Target(server.url, "gotify", "credential:key"))
     assert server.seen[-1].headers["x-gotify-key"] == "sesame"
     token.chmod(0o600)
-    for text, why in (("", "is empty"), ("a\nb", "no single line")):
+    for text, why in (("", "is empty"), ("a\nb", "no single line"), ("sésame", "use plain ASCII")):
         token.write_text(text)
         assert why in (await failing(Target(server.url, token="credential:key"))).why
 

@@ -55,7 +55,9 @@ def test_a_rule_from_making_it_to_its_end(daemon: EmbeddedDaemon, tmp_path: Path
     assert "alert: crawling" in daemon.migmon("top").stdout
     silence = daemon.migmon("alerts", "silence", "crawling", "--for", "2h", "--reason", "known")
     assert "s-1: silenced for 2 h" in silence.stdout
-    assert "known" in daemon.migmon("alerts", "silences").stdout
+    (shown,) = daemon.migmon("alerts", "silences").stdout.splitlines()[1:]
+    assert "known" in shown
+    assert "crawling" in shown
     assert "s-1: ended" in daemon.migmon("alerts", "unsilence", "s-1").stdout
     id_ = json.loads(daemon.migmon("alerts", "--json", "--rule", "crawling").stdout)["data"]["alerts"][0]["id"]
     assert f"{id_} (crawling): acknowledged by" in daemon.migmon("alerts", "ack", id_, "--note", "on it").stdout
@@ -72,6 +74,15 @@ def test_a_rule_from_making_it_to_its_end(daemon: EmbeddedDaemon, tmp_path: Path
     assert "migmond_execution_movers < 1" in edited.stdout
     assert "It crawls" in edited.stdout
     assert "crawling" in daemon.migmon("rules", "ls").stdout
+    calling = daemon.migmon("rules", "edit", "crawling", "--action", "throttle:io_bytes_per_s=2MiB,on_resolve=false")
+    assert "  action throttle io_bytes_per_s=2MiB on_resolve=false\n" in calling.stdout
+    resuming = daemon.migmon("rules", "edit", "crawling", "--action", "pause:resume=true,lasts=2h")
+    assert "  action pause resume=true lasts=2h\n" in resuming.stdout
+    empty = daemon.migmon("rules", "edit", "crawling", "--without", "actions", "--label", "team=disks")
+    assert "  action pause" not in empty.stdout
+    assert "label team=disks" in empty.stdout
+    refused = daemon.migmon("rules", "edit", "crawling", "--inhibits", "crawling", check=False)
+    assert "crawling → crawling" in refused.stderr
     daemon.migmon("rules", "rm", "crawling")
     assert "crawling" not in daemon.migmon("rules", "ls").stdout
     daemon.migmon("cancel", "photos", "-y")

@@ -103,7 +103,8 @@ def test_a_receiver_that_is_down_for_a_while(tmp_path: Path) -> None:
             "webhook", "ops cannot be connected to: Connection refused", 1,
         )  # fmt: skip
         assert [d.state for d in calls(daemon, open_only=True).deliveries] == ["waiting"]
-        assert "✗ webhook fails: ops cannot be connected to" in daemon.migmon("alerts", "deliveries").stdout
+        for command in (("alerts",), ("alerts", "deliveries")):
+            assert "✗ webhook fails: ops cannot be connected to" in daemon.migmon(*command).stdout
         with Client(daemon.socket) as client:
             checks = client.call("system.doctor", api.Nothing(), daemon_api.Checks).checks
         assert next(c for c in checks if c.name == "alert actions").severity == "warning"
@@ -222,3 +223,34 @@ def test_alerts_pause_throttle_and_stop(tmp_path: Path) -> None:
         last = calls(daemon).deliveries[-1]
         daemon.kill(movers=True)  # what it has in hand would take it a minute
         assert (last.state, "nonsense" in last.error) == ("given_up", True)
+
+
+def test_an_alert_takes_back_what_it_has_done_and_nothing_else(tmp_path: Path) -> None:
+    """Two alerts of one rule, as about two hot disks, pause the same migration: when one is over, the other's hold
+    stays, and so does what another action has done."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "large").write_bytes(os.urandom(1 << 20) * 64)
+    plan = api.PlanSpec((api.SourceSpec(str(tmp_path / "source")),), str(tmp_path / "target"), name="media")
+    plan = msgspec.structs.replace(plan, limits=Limits(io_bytes_per_s=1 << 20))
+    pausing: dict[str, object] = {"resume": True}
+    with EmbeddedDaemon(tmp_path / "daemon") as daemon:
+        with Client(daemon.socket) as client:
+            id_ = client.call("execution.start", api.StartParams(plan), api.ExecutionView).id
+            until(lambda: client.call("execution.get", api.GetParams(id_), api.ExecutionView).state == "running")
+        daemon.kill(movers=True)
+        one, other = (an_alert(n, execution=id_, device="") for n in (1, 2))
+        leave(daemon, "pause", pausing, one)
+        leave(daemon, "throttle", {"io_bytes_per_s": 1 << 18}, one)
+        leave(daemon, "throttle", {"io_bytes_per_s": 1 << 23}, other)
+        leave(daemon, "pause", pausing, other)
+        leave(daemon, "pause", pausing, one, firing=False)
+        daemon.start()
+        until(lambda: [d.state for d in calls(daemon).deliveries] == ["done"] * 5)
+        with Client(daemon.socket) as client:
+            view = client.call("execution.get", api.GetParams(id_), api.ExecutionView)
+            found = client.call("execution.interventions", api.ExecutionParams(id_), InterventionList).interventions
+        assert len(view.holds) == 1
+        assert sorted((i.kind, i.ended_by) for i in found) == [
+            ("pause", ""), ("pause", "alert hot disk"), ("throttle", ""),
+        ]  # fmt: skip
+        daemon.kill(movers=True)

@@ -16,6 +16,7 @@ from migmond.daemon.action_page import action_page
 from migmond.daemon.app import BUILTIN_PLUGINS
 from migmond.daemon.deliveries import Acting, DeliveryDesk
 from migmond.daemon.own_actions import OwnActions
+from migmond.daemon.steerer import lowering
 from migmond.domain.alert import ActionCall, Delivery, Tried
 from migmond.domain.changes import (
     PutDelivery,
@@ -24,7 +25,10 @@ from migmond.domain.delivery_api import DeliveriesParams
 from migmond.domain.errors import Conflict, InvalidInput, LimitExceeded, MigmondError, NotPermitted
 from migmond.domain.hold import HoldReason
 from migmond.domain.identity import Identity, Peer, Role
+from migmond.domain.intervention import InterventionKind
+from migmond.domain.limits import Limits
 from migmond.domain.steering import Throttle
+from migmond.monitor.emergency import Touching
 from migmond.monitor.outbox import Outbox, OutboxLimits
 from migmond.plugin_api.memory import MemoryJournal
 from migmond.plugin_api.specs import AlertNotice
@@ -40,11 +44,12 @@ class Steerer:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.error: MigmondError | None = None
+        self.refusing = frozenset({"aa"})
 
     async def pause(
         self, execution: str, author: str, reason: str, why: HoldReason, for_s: float | None, request_id: str = ""
     ) -> None:
-        if self.error is not None:
+        if self.error is not None and execution in self.refusing:
             raise self.error
         self.asked.append(("pause", execution, author, reason, why, for_s, request_id))
 
@@ -54,7 +59,10 @@ class Steerer:
         self.asked.append(("throttle", execution, author, reason, limits, for_s, request_id))
 
     async def take_back(self, execution: str, author: str, reason: str) -> int:
-        self.asked.append(("take_back", execution, author))
+        raise AssertionError("an alert takes back what it has asked for itself, and nothing else")
+
+    async def take_back_requested(self, author: str, kind: InterventionKind, requests: str, reason: str) -> int:
+        self.asked.append(("take_back", kind, author, requests))
         return 1
 
     async def stop_all(self, author: str, reason: str) -> None:
@@ -63,7 +71,12 @@ class Steerer:
 
 def acting(steerer: Steerer) -> Acting:
     host = PluginHost(installed(BUILTIN_PLUGINS), {}, lambda: 0.0)
-    own = OwnActions(steerer, lambda device: ["aa", "bb"] if device == "sda" else []).specs()
+    devices = {"sda": ("aa", "bb"), "sdb": ()}
+
+    def touching(device: str) -> Touching:
+        return Touching(devices.get(device, ("bb",)), complete=device in devices)
+
+    own = OwnActions(steerer, touching).specs()
     return Acting(host, own, lambda execution: f"name of {execution}", "box")
 
 
@@ -84,18 +97,21 @@ async def test_they_are_recorded_as_the_rule_and_only_once_for_each_call() -> No
         call("throttle", io_bytes_per_s=5, lasts="1m"),
         call("throttle", firing=False, io_bytes_per_s=5),
         call("throttle", firing=False, io_bytes_per_s=5, resume=False),
+        call("throttle", io_bytes_per_s="20MiB/s", memory_bytes="1GiB", cpu_percent=50),
         call("stop-all", ""),
         call("stop-all", "", firing=False),
     ):
         assert await them.act(delivery) == Tried()
     rule, why = "alert hot disk", "sda is hot"
+    sizes = Throttle(io_bytes_per_s=20 << 20, memory_bytes=1 << 30, cpu_percent=50)
     assert steerer.asked == [
-        ("pause", "aa", rule, why, HoldReason.ALERT, 7200.0, "d1-aa"),
-        ("pause", "aa", rule, why, HoldReason.ALERT, None, "d1-aa"),
-        ("pause", "bb", rule, why, HoldReason.ALERT, None, "d1-bb"),
-        ("take_back", "aa", rule),
-        ("throttle", "aa", rule, why, Throttle(io_bytes_per_s=5), 60.0, "d1-aa"),
-        ("take_back", "aa", rule),
+        ("pause", "aa", rule, why, HoldReason.ALERT, 7200.0, "a-1-d1-aa"),
+        ("pause", "aa", rule, why, HoldReason.ALERT, None, "a-1-d1-aa"),
+        ("pause", "bb", rule, why, HoldReason.ALERT, None, "a-1-d1-bb"),
+        ("take_back", InterventionKind.PAUSE, rule, "a-1-"),
+        ("throttle", "aa", rule, why, Throttle(io_bytes_per_s=5), 60.0, "a-1-d1-aa"),
+        ("take_back", InterventionKind.THROTTLE, rule, "a-1-"),
+        ("throttle", "aa", rule, why, sizes, None, "a-1-d1-aa"),
         ("stop_all", rule, why),
     ]
 
@@ -112,6 +128,35 @@ async def test_what_cannot_be_done_now_is_tried_again_or_not() -> None:
     assert (await them.act(call("fly"))).error.startswith("no alert action 'fly'; there is: ")
 
 
+def test_an_alert_makes_nothing_faster_that_somebody_wants_slower() -> None:
+    now = Limits(io_bytes_per_s=5, io_ops_per_s=100.0)
+    wanted = Throttle(io_bytes_per_s=20, io_ops_per_s=50.0, cpu_percent=80.0)
+    assert lowering(wanted, now) == Throttle(io_ops_per_s=50.0, cpu_percent=80.0)
+    assert lowering(Throttle(io_bytes_per_s=20), now) is None
+    assert lowering(Throttle(io_bytes_per_s=None), now) is None
+    assert lowering(Throttle(io_bytes_per_s=20), Limits()) == Throttle(io_bytes_per_s=20)
+
+
+async def test_one_that_cannot_be_paused_saves_no_other() -> None:
+    steerer = Steerer()
+    them = acting(steerer)
+    steerer.error = Conflict("it has ended")
+    assert await them.act(call("pause", "", device="sda")) == Tried()
+    steerer.error = LimitExceeded("too much is in force")
+    assert await them.act(call("pause", "", device="sda")) == Tried("too much is in force")
+    assert [asked[1] for asked in steerer.asked] == ["bb", "bb"]
+    steerer.error, steerer.refusing = Conflict("it has ended"), frozenset({"aa", "bb"})
+    assert await them.act(call("pause", "", device="sda")) == Tried("it has ended", final=True)
+    assert await them.act(call("pause", "", device="sdb")) == Tried()
+
+
+async def test_a_pause_waits_until_it_is_known_what_the_migrations_are_on() -> None:
+    steerer = Steerer()
+    tried = await acting(steerer).act(call("pause", "", device="sdc"))
+    assert tried == Tried("it is not known yet which migrations use sdc")
+    assert [asked[1] for asked in steerer.asked] == ["bb"]  # the others do not wait for that
+
+
 async def test_plugins_are_told_what_the_alert_was() -> None:
     told: list[AlertNotice] = []
     them = acting(Steerer())
@@ -121,7 +166,8 @@ async def test_plugins_are_told_what_the_alert_was() -> None:
         return Tried()
 
     them._host.act = act  # type: ignore[method-assign]
-    await them.act(msgspec.structs.replace(call("webhook", device="sda"), attempts=2, created_at=1_795_773_600.0))
+    first = msgspec.structs.replace(call("webhook", device="sda"), attempts=2, created_at=1_795_773_600.0)
+    await them.act(msgspec.structs.replace(first, also=("a-2", "a-3")))
     (notice,) = told
     assert notice == a_notice(
         execution="aa",
@@ -130,6 +176,7 @@ async def test_plugins_are_told_what_the_alert_was() -> None:
         at=notice.at,
         since=notice.since,
         labels={"device": "sda"},
+        also=("a-2", "a-3"),
     )
     assert notice.at.startswith("2026-11-27T")
 
@@ -144,6 +191,7 @@ async def test_plugins_are_told_what_the_alert_was() -> None:
         ("pause", {"lasts": "0s"}, "lasts"),
         ("throttle", {}, "limits nothing"),
         ("throttle", {"io_bytes_per_s": 0}, 'use the action "pause"'),
+        ("throttle", {"io_bytes_per_s": "fast"}, "fast"),
         ("throttle", {"io_bytes_per_s": 5, "lasts": "99999d"}, "makes no sense"),
         ("exec", {"argv": ["/bin/rm", "-rf", "/"]}, "/bin/rm is not in"),
         ("webhook", {"target": "http://169.254.169.254/"}, "there is no target"),

@@ -42,11 +42,12 @@ def value_of(
             reset = after < before and kind is MetricKind.COUNTER
             risen += after if reset else after - before
         return risen / covered
+    if aggregation is Aggregation.SUM:
+        return sum(values) if (len(values) + 0.5) * every_s >= 0.9 * window_s else None
     if covered + every_s < window_s / 2:
         return None
     found = {
         Aggregation.AVG: sum(values) / len(values),
-        Aggregation.SUM: sum(values),
         Aggregation.MAX: max(values),
         Aggregation.MIN: min(values),
     }

@@ -63,7 +63,7 @@ alerts.add_command(deliveries)
 @global_options
 @click.pass_obj
 def ack(state: State, alert: str, note: str) -> None:
-    """Say that you see to an alert: its actions are not called any more."""
+    """Say that you see to an alert: nobody is told of it again until it ends."""
     with connect(state) as client:
         done = client.call("alerts.acknowledge", a.AckParams(alert, note), a.AlertView)
     state.put("alert", done, lambda d: [f"{d.id} ({d.rule_name}): acknowledged by {d.acknowledged_by}"])
@@ -77,7 +77,10 @@ def ack(state: State, alert: str, note: str) -> None:
 @global_options
 @click.pass_obj
 def silence(state: State, rule: str, id_: str | None, labels: tuple[str, ...], for_s: float) -> None:
-    """Call no actions for a while: for alerts of RULE, of a migration, with a label, or for all."""
+    """Call no actions for a while: for alerts of RULE, of a migration, with a label, or for all.
+
+    Whoever was told of an alert before is still told when it ends.
+    """
     with connect(state) as client:
         execution = meant(state, client, id_).id if id_ is not None else ""
         params = a.SilenceParams(for_s, rule, execution, dict(pair(text) for text in labels), state.reason)

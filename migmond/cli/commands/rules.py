@@ -83,11 +83,15 @@ def _options(command: Any) -> Any:
         click.option("--description", help="What is wrong when it fires; begins every message."),
         click.option("--severity", type=click.Choice(_SEVERITIES), help="Of its alerts.  [default: warning]"),
         click.option("--action", "actions", type=_Action(), multiple=True, metavar="NAME[:KEY=VALUE,...]",
-                     help="What to call; repeatable. A list: exec:argv+=/hooks/tell,argv+=loudly."),
+                     help="What to call; repeatable. A list: exec:argv+=/hooks/tell,argv+=loudly. "
+                          "on_resolve=false: not when it ends."),
         click.option("--cooldown", "cooldown_s", type=DURATION, help="No second call so soon.  [default: 5m]"),
         click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Put on its alerts."),
         click.option("--inhibits", multiple=True, metavar="RULE", help="Keeps that rule's alerts quiet."),
     )(command)  # fmt: skip
+
+
+_EMPTY: dict[str, Any] = {"actions": (), "labels": {}, "inhibits": ()}
 
 
 @click.group()
@@ -97,10 +101,13 @@ def rules() -> None:
 
     \b
     migmon rules add slow --when 'avg(migmond_execution_bytes_per_second[5m]) < 20MiB for 5m'
+    migmon rules edit disk-failing --action email --action pause:resume=true
     A condition: [avg|max|min|sum|rate|last](METRIC{LABEL="TEXT"}[WINDOW]) OPERATOR VALUE
         [resolve VALUE] [for DURATION] [keep DURATION] [missing fire|keep]
     resolve: it ends only past that value. for, keep: it has to be met, or not met, for so long.
     Without WINDOW 60 s. Values: 20MiB 5m 80% 50C 0.5. migmon metrics lists what is measured.
+    Actions: pause, throttle:io_bytes_per_s=20MiB, stop-all; exec:argv+=/etc/migmond/hooks/tell,
+        webhook:target=NAME, email, apprise:target=NAME, whose receivers are set in 90-plugins.toml.
     """
 
 
@@ -145,14 +152,18 @@ def add(state: State, /, name: str, condition: Condition, **given: Any) -> None:
 @click.argument("rule")
 @click.option("--when", "condition", type=_When(), help="When it fires.")
 @click.option("--name", help="Another name.")
+@click.option("--without", multiple=True, type=click.Choice([*_EMPTY]), help="Take all of these away; repeatable.")
 @_options
 @global_options
 @click.pass_obj
-def edit(state: State, /, rule: str, condition: Condition | None, name: str | None, **given: Any) -> None:
+def edit(
+    state: State, /, rule: str, condition: Condition | None, name: str | None, without: tuple[str, ...], **given: Any
+) -> None:
     """Change what is given of a rule. --action and the like replace all there were."""
     with connect(state) as client:
         before = client.call("rules.get", a.RuleParams(rule), a.RuleView)
-        spec = _changed(before.rule, {**given, "condition": condition, "name": name})
+        there = msgspec.structs.replace(before.rule, **{what: _EMPTY[what] for what in without})
+        spec = _changed(there, {**given, "condition": condition, "name": name})
         if state.dry_run:
             _test(state, client, a.RuleTestParams(spec=spec))
             return

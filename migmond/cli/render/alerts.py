@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from migmond.cli.render.text import clock, count, table, value_text
 from migmond.domain import alert_api as a
 from migmond.domain import api
+from migmond.domain.alert import ActionCall
 from migmond.domain.units import show_duration
 
 _MARKS = {"critical": "✗", "error": "✗", "warning": "!", "info": " "}
@@ -55,7 +56,7 @@ def subject(alert: a.AlertView) -> str:
 def _more(alert: a.AlertView) -> Iterable[str]:
     yield alert.message
     if alert.quiet and not alert.acknowledged_at:
-        yield f"no actions: {alert.quiet}"
+        yield f"actions: {alert.quiet}"
     for d in alert.deliveries:
         if d.state != "done":
             why = f": {d.error}" if d.error else ""
@@ -96,7 +97,7 @@ def silence_lines(found: a.SilenceList) -> list[str]:
     rows = [
         [
             s.id,
-            s.rule or "all rules",
+            s.rule_name or s.rule or "all rules",
             s.execution[:6] or ("own migrations" if s.own else "all"),
             " ".join(f"{k}={v}" for k, v in sorted(s.labels.items())),
             clock(s.until),
@@ -140,7 +141,7 @@ def rule_detail_lines(r: a.RuleView) -> list[str]:
     ]
     if spec.description:
         lines.append(f"  {spec.description}")
-    lines += [f"  action {c.name}{''.join(_parameters(c.parameters))}" for c in spec.actions]
+    lines += [f"  action {c.name}{''.join(_parameters(c))}" for c in spec.actions]
     lines.append(f"  actions are called again after {show_duration(spec.cooldown_s)} at the soonest")
     if spec.inhibits:
         lines.append(f"  keeps quiet: {', '.join(spec.inhibits)}")
@@ -148,10 +149,13 @@ def rule_detail_lines(r: a.RuleView) -> list[str]:
     return lines
 
 
-def _parameters(found: Mapping[str, object]) -> Iterator[str]:
+def _parameters(call: ActionCall) -> Iterator[str]:
     """As they are written for `rules add --action`."""
-    for name, value in found.items():
-        yield from (f" {name}+={v}" for v in value) if isinstance(value, list | tuple) else (f" {name}={value}",)
+    for name, value in call.parameters.items():
+        shown = str(value).lower() if isinstance(value, bool) else value
+        yield from (f" {name}+={v}" for v in value) if isinstance(value, list | tuple) else (f" {name}={shown}",)
+    if not call.on_resolve:
+        yield " on_resolve=false"
 
 
 def test_lines(found: a.RuleTestView, span_s: float) -> list[str]:

@@ -22,7 +22,7 @@ export default function Alerts() {
     <${Panel} title=${TITLES[view] || "Alerts"} end=${view === "history" ? "newest first" : "worst first"}><${Loaded} of=${found}>${(d) => d.alerts.length === 0 ? html`<${Empty}>${NONE[view] || "There are none."}<//>` : html`<${Table} key=${d.of} label="Alerts" rows=${d.alerts} keyOf=${(a) => a.id} columns=${[
       { name: "Severity", cell: (a) => html`<${Badge} kind=${a.severity} />` },
       { name: "State", cell: (a) => html`<${Badge} kind=${a.state} />` },
-      { name: "What", cls: "name", cell: (a) => html`${a.message}<span class="sub">${a.rule_name}${a.execution && html` · <a href=${`/migrations/${a.execution}`}>${a.execution_name || a.execution.slice(0, 6)}</a>`}${a.device && ` · ${a.device}`}</span>${a.quiet && html`<span class="sub">no actions: ${a.quiet}</span>`}${a.acknowledged_at && html`<span class="sub">acknowledged by ${a.acknowledged_by} ${time(a.acknowledged_at)}${a.note && `: ${a.note}`}</span>`}${a.deliveries.filter((c) => c.error).map((c) => html`<span class="sub">${c.action} ${c.state}: ${c.error}</span>`)}` },
+      { name: "What", cls: "name", cell: (a) => html`${a.message}<span class="sub">${a.rule_name}${a.execution && html` · <a href=${`/migrations/${a.execution}`}>${a.execution_name || a.execution.slice(0, 6)}</a>`}${a.device && ` · ${a.device}`}</span>${a.quiet && html`<span class="sub">actions: ${a.quiet}</span>`}${a.acknowledged_at && html`<span class="sub">acknowledged by ${a.acknowledged_by} ${time(a.acknowledged_at)}${a.note && `: ${a.note}`}</span>`}${a.deliveries.filter((c) => c.error).map((c) => html`<span class="sub">${c.action} ${c.state}: ${c.error}</span>`)}` },
       { name: "Value", num: true, cell: (a) => html`${measure(a.value, a.unit)}<span class="sub">${a.operator} ${measure(a.threshold, a.unit)}</span>` },
       { name: "Since", num: true, cell: (a) => html`<${Ago} at=${a.fired_at || a.pending_at} />${a.resolved_at && html`<span class="sub">until ${time(a.resolved_at)}</span>`}` },
       ...(view === "history" ? [] : [{ name: "", cls: "acts", cell: (a) => html`${!a.acknowledged_at && a.state === "firing" && html`<button disabled=${off} onClick=${() => setOpen(["acknowledge", a])}>Acknowledge…</button> `}${view === "active" && html`<button disabled=${off} onClick=${() => setOpen(["silence", a])}>Silence…</button>`}` }]),
@@ -43,7 +43,7 @@ function Troubles() {
 function Acknowledge({ of, onClose, onDone }) {
   const [note, setNote] = useState("");
   const submit = (e) => { e.preventDefault(); post(`/alerts/${encodeURIComponent(of.id)}/acknowledge`, { note }).then(() => { toast(`${of.rule_name}: acknowledged`); onDone(); }, failed); };
-  return html`<${Dialog} title="Acknowledge the alert" onClose=${onClose}><form onSubmit=${submit}><p>${of.message}</p><p class="dim">Its actions are not called any more.</p>
+  return html`<${Dialog} title="Acknowledge the alert" onClose=${onClose}><form onSubmit=${submit}><p>${of.message}</p><p class="dim">Nobody is told of it again until it ends.</p>
     <label class="field"><span>Note for others</span><input value=${note} maxlength="500" onInput=${(e) => setNote(e.target.value)} placeholder="optional" /></label>
     <footer><button type="button" onClick=${onClose}>Cancel</button><button class="main">Acknowledge</button></footer></form><//>`;
 }
@@ -52,7 +52,7 @@ function SilenceIt({ of, onClose, onDone }) {
   const [forS, setFor] = useState("3600"), [reason, setReason] = useState(""), [wide, setWide] = useState(false);
   const where = of.execution ? { execution: of.execution } : of.device ? { labels: { device: of.device } } : {};
   const submit = (e) => { e.preventDefault(); post("/alerts/silences", { for_s: Number(forS), rule: of.rule, reason, ...(wide ? {} : where) }).then((s) => { toast(`${of.rule_name}: silenced until ${time(s.until)}`, { text: "Undo", run: () => remove(`/alerts/silences/${encodeURIComponent(s.id)}`, {}).then(onDone, failed) }); onDone(); }, failed); };
-  return html`<${Dialog} title=${`Silence ${of.rule_name}`} onClose=${onClose}><form onSubmit=${submit}><p class="dim">No actions are called meanwhile; the alert is still listed.</p>
+  return html`<${Dialog} title=${`Silence ${of.rule_name}`} onClose=${onClose}><form onSubmit=${submit}><p class="dim">No actions are called meanwhile, but for the end of what was told before; the alert is still listed.</p>
     <label class="field"><span>For</span><select value=${forS} onChange=${(e) => setFor(e.target.value)}>${FOR.map(([v, t]) => html`<option value=${v}>${t}</option>`)}</select></label>
     ${Object.keys(where).length > 0 && html`<label class="field"><input type="checkbox" checked=${wide} onChange=${(e) => setWide(e.target.checked)} /> Everywhere, not only for ${of.execution_name || of.device || "this migration"}</label>`}
     <label class="field"><span>Reason</span><input value=${reason} onInput=${(e) => setReason(e.target.value)} placeholder="optional" /></label>

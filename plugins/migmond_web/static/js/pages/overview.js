@@ -43,7 +43,7 @@ function Attention({ alerts, again }) {
   const acknowledge = (a) => post(`/alerts/${encodeURIComponent(a.id)}/acknowledge`, {}).then(again, failed);
   return html`<${Panel} title="Needs attention"><${Table} label="Alerts" keyOf=${(a) => a.id} rows=${firing} also=${() => ""} columns=${[
     { name: "Severity", by: (a) => a.severity, cell: (a) => html`<${Badge} kind=${a.severity} />` },
-    { name: "What", cls: "name", cell: (a) => html`${a.message}<span class="sub">fired <${Ago} at=${a.fired_at} />${a.quiet && ` · no actions: ${a.quiet}`}</span>` },
+    { name: "What", cls: "name", cell: (a) => html`${a.message}<span class="sub">fired <${Ago} at=${a.fired_at} />${a.quiet && ` · actions: ${a.quiet}`}</span>` },
     { name: "", cls: "acts", cell: (a) => html`<button disabled=${!usable() || !may("operator")} onClick=${() => acknowledge(a)} aria-label=${`Acknowledge ${a.rule_name}`}>Acknowledge</button>` },
   ]} /><//>`;
 }
