@@ -2,7 +2,7 @@
 import uPlot from "../vendor/uplot.js";
 import { html, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { DASH, measure, time } from "./format.js";
-import { save } from "./saving.js";
+import { save } from "./parts.js";
 import { apart, flat as bandless } from "./series.js";
 
 const sync = uPlot.sync("migmond");

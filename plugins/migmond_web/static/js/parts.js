@@ -223,3 +223,12 @@ export function Lost({ asOf }) {
   const { why } = connection.value;
   return html`<div class="note warning" role="alert">${of}Migrations go on. ${why.charAt(0).toUpperCase() + why.slice(1)}.</div>`;
 }
+
+/** Let the browser keep a file. */
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name.replace(/[^\w.() -]/g, "_");
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}

@@ -2,8 +2,7 @@
 import { html, useRef, useState } from "../lib.js";
 import { get, put, remove } from "../api.js";
 import { usable } from "../store.js";
-import { Dialog, Empty, failed, Failure, Loading, toast, useLoaded } from "../parts.js";
-import { save } from "../saving.js";
+import { Dialog, Empty, failed, Failure, Loading, save, toast, useLoaded } from "../parts.js";
 import { param, turn } from "../main.js";
 import { Shown } from "../panels.js";
 import { labelsOf } from "../rules.js";

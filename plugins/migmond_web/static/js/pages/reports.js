@@ -2,9 +2,8 @@
 import { html } from "../lib.js";
 import { get } from "../api.js";
 import { BASE } from "../host.js";
-import { Badge, Choice, Empty, Loaded, Named, Panel, Table, Tile, toast, failed, useAnswer } from "../parts.js";
+import { Badge, Choice, Empty, Loaded, Named, Panel, save, Table, Tile, toast, failed, useAnswer } from "../parts.js";
 import { bytes, count, DASH, digits, duration, energy, rate, time } from "../format.js";
-import { save } from "../saving.js";
 import { param, turn } from "../main.js";
 import { Onward } from "../paging.js";
 
