@@ -40,6 +40,8 @@ class World:
         self.events: list[Event] = []
         self.notes: list[Annotation] = []
         self.calls: list[tuple[str, str, bool]] = []
+        self.heard: list[tuple[str, str, bool]] = []
+        """The same, for each alert that a call tells of."""
         self.there: frozenset[str] | None = None
         self.all = {id_: execution(id_, i) for i, id_ in enumerate(executions)}
 
@@ -60,7 +62,9 @@ class World:
         return 1000.0, 10
 
     def send(self, calls: Iterable[Delivery]) -> None:
-        self.calls += [(d.alert, d.action, d.firing) for d in calls]
+        for d in calls:
+            self.calls.append((d.alert, d.action, d.firing))
+            self.heard += [(id_, d.action, d.firing) for id_ in d.alerts]
 
     @property
     def types(self) -> list[object]:
