@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -104,3 +106,28 @@ class Bench:
             self.alerts.put(Batch(self.clock.wall(), 2.0, (reading,)))
             await trio.lowlevel.checkpoint()
         await self.alerts.round()
+
+
+class Steps(trio.abc.Instrument):
+    """The longest that one task has kept the loop, by the CPU time of it: not what others on the machine took."""
+
+    def __init__(self) -> None:
+        self.longest_s = self.total_s = 0.0
+        self._since = time.thread_time()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._since = time.thread_time()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        took = time.thread_time() - self._since
+        self.total_s += took
+        self.longest_s = max(self.longest_s, took)
+
+    def __enter__(self) -> Steps:
+        gc.disable()  # pytest's own hundreds of thousands of objects would be looked through, 40 ms at a time
+        trio.lowlevel.add_instrument(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        trio.lowlevel.remove_instrument(self)
+        gc.enable()
