@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -32,9 +33,10 @@ class Replay:
 
     Args:
         ended: by id, of executions that have ended, when: wall clock seconds.
+        kept: episodes that are remembered, those that ended last; all are counted.
     """
 
-    def __init__(self, rule: AlertRule, ended: Mapping[str, float]) -> None:
+    def __init__(self, rule: AlertRule, ended: Mapping[str, float], kept: int = 10_000) -> None:
         self._ended = ended
         self._executions: set[str] = set()
         self._rule = msgspec.structs.replace(rule, enabled=True)
@@ -43,7 +45,8 @@ class Replay:
         self._evaluator: Evaluator | None = None
         self._open: dict[str, Episode] = {}
         self._totals: dict[tuple[tuple[str, str], ...], float] = {}
-        self.episodes: list[Episode] = []
+        self._over: deque[Episode] = deque(maxlen=kept)
+        self._times, self._firing_s = 0, 0.0
         self._at = 0.0
         self.covered_s = 0.0
         self.series: set[tuple[tuple[str, str], ...]] = set()
@@ -109,7 +112,9 @@ class Replay:
             episode = msgspec.structs.replace(episode, worst=self._worse(episode.worst, after))
             self._open[after.id] = episode
             if after.state is AlertState.RESOLVED and before is not None:
-                self.episodes.append(msgspec.structs.replace(episode, resolved_at=at))
+                self._over.append(msgspec.structs.replace(episode, resolved_at=at))
+                self._times += 1
+                self._firing_s += at - episode.fired_at
                 del self._open[after.id]
 
     def _worse(self, worst: float | None, alert: Alert) -> float | None:
@@ -121,5 +126,10 @@ class Replay:
         return max(worst, value) if self._rule.condition.operator in _BEYOND else min(worst, value)
 
     def finish(self) -> list[Episode]:
-        """Return all episodes by time, with those that fire still."""
-        return sorted([*self.episodes, *self._open.values()], key=lambda e: (e.fired_at, e.series))
+        """Return the episodes that are remembered by time, with those that fire still."""
+        return sorted([*self._over, *self._open.values()], key=lambda e: (e.fired_at, e.series))
+
+    def total(self, end: float) -> tuple[int, float]:
+        """Return how often it would have fired, and for how many seconds in all, until `end`."""
+        still = [end - e.fired_at for e in self._open.values()]
+        return self._times + len(still), self._firing_s + sum(still)

@@ -44,6 +44,7 @@ def an_alert(number: int, **fields: Any) -> Alert:
     made = Alert(
         f"a-{number}", "r-1", "slow", Severity.WARNING, AlertState.FIRING, "it is slow", "aa", "sda", {"disk": "sda"},
         1.25, 5.5, 10.5, 12.5, 11.5, series=(("disk", "sda"),), metric="speed", met_s=1.0,
+        told=(ActionCall("webhook", {"url": "http://[::1]/", "tries": 3}, on_resolve=False),),
     )  # fmt: skip
     return msgspec.structs.replace(made, **fields)
 

@@ -115,7 +115,9 @@ class RecordConformance:
             told = Alert(
                 "a-1", "r-1", "hot", Severity.ERROR, AlertState.FIRING, "60 °C", "aa", "sda", {}, 60.0, 55.0, 1.0, 2.0
             )
-            return Delivery(f"d{9 - number}", "mail", {"to": ["ops"], "n": number}, told, number % 2 == 0, 5.0)
+            return Delivery(
+                f"d{9 - number}", "mail", {"to": ["ops"], "n": number}, told, number % 2 == 0, 5.0, also=("a-8",)
+            )
 
         async with self.open(tmp_path) as journal:
             calls = [call(n) for n in range(6)]

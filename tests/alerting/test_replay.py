@@ -59,6 +59,13 @@ def test_charts_that_overlap_count_once_and_what_is_not_over_waits_for_the_next(
     assert len(whole.finish()) == 2
 
 
+def test_of_many_episodes_all_count_and_the_newest_are_remembered() -> None:
+    replay = Replay(rule(), {}, kept=2)
+    replay.take(chart(0.0, *[4.0, 9.0] * 50, 4.0), 1010.0)
+    assert replay.total(1020.0) == (51, 510.0)
+    assert [e.fired_at for e in replay.finish()] == [970.0, 990.0, 1010.0]
+
+
 def test_what_ended_is_over_and_is_not_told_twice() -> None:
     replay = Replay(rule(), {"aa": 15.0})
     replay.take(chart(0.0, 9.0, 4.0, None, None, None, None, None, None), 80.0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import time
 
 import msgspec
@@ -11,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alert_bench import METRIC, Bench, Clock, rule
+from alert_bench import METRIC, Bench, Clock, Steps, rule
 from migmond.domain.alert import (
     MAX_HELD_S,
     ActionCall,
@@ -309,22 +307,6 @@ async def test_a_clock_that_is_wrong_for_a_while_takes_no_alerts_of_the_past_awa
     assert await bench.journal.past_alerts(AlertFilter(), 9) == []
 
 
-class Steps(trio.abc.Instrument):
-    """The longest that one task has kept the loop, by the CPU time of it: not what others on the machine took."""
-
-    def __init__(self) -> None:
-        self.longest_s = self.total_s = 0.0
-        self._since = time.thread_time()
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._since = time.thread_time()
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        took = time.thread_time() - self._since
-        self.total_s += took
-        self.longest_s = max(self.longest_s, took)
-
-
 class RealClock(Clock):
     """Goes on by itself as well, so that a round sees how long it takes."""
 
@@ -342,21 +324,9 @@ async def test_a_round_of_200_rules_and_100_migrations_lets_others_have_the_loop
     for n in range(189):
         condition = Condition(METRIC, Operator.BELOW, 10.0 + n % 5, window_s=10.0 + n % 10, for_s=3.0)
         await alerts.put_rule(rule(f"r-{n}", condition=condition, actions=()))
-    steps = Steps()
-    gc.disable()  # pytest's own hundreds of thousands of objects would be looked through, 40 ms at a time
-    trio.lowlevel.add_instrument(steps)
-    with contextlib.closing(_Removed(steps)):
+    with Steps() as steps:
         for _ in range(3):
             await bench.look(*((id_, value) for id_ in ids))
     fired = sum(a.state is AlertState.FIRING for a in alerts.open_alerts())
     assert fired == (0 if value == 20.0 else 7500)
     assert steps.longest_s < 0.02, (steps.longest_s, steps.total_s)
-
-
-class _Removed:
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-
-    def close(self) -> None:
-        trio.lowlevel.remove_instrument(self._steps)
-        gc.enable()

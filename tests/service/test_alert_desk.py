@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from alert_bench import METRIC, Bench
+from alert_bench import METRIC, Bench, Steps
 from migmond.alerting.metrics import known
 from migmond.daemon.alerts import AlertDesk
 from migmond.domain import alert_api as a
@@ -30,7 +30,7 @@ from migmond.domain.alert_changes import PutAlert
 from migmond.domain.errors import InvalidInput, LimitExceeded
 from migmond.domain.execution import Execution
 from migmond.domain.identity import Identity, Peer, Role
-from migmond.domain.telemetry import Batch, Chart, Reading, Selection, series_of
+from migmond.domain.telemetry import Batch, Chart, Curve, Reading, Selection, series_of
 from migmond.plugin_api.memory_history import MemoryHistory
 
 ADMIN, ANA, BEN = (
@@ -125,6 +125,24 @@ async def test_a_rule_is_tried_on_any_number_of_migrations() -> None:
     await bench.measured(5.0, looks=40)
     found = await desk.test_rule(ADMIN, a.RuleTestParams(spec=a.RuleSpec("any", SLOW), span_s=3600.0))
     assert (found.times, found.series) == (300, 300)
+
+
+async def test_nobody_else_waits_for_a_rule_that_is_tried() -> None:
+    bench = Desk(*(f"e{n:02}" for n in range(50)))
+    desk = await bench.opened()
+
+    async def replayed(selection: Selection, start: float, end: float, step_s: float, most: int, who: Any) -> Chart:
+        means = tuple(5.0 + i % 7 for i in range(math.ceil((end - start) / step_s)))
+        series = [series_of(METRIC, {"execution": id_}) for id_ in bench.world.all]
+        curves = (Curve(one, means, means, means, (1,) * len(means)) for one in series)
+        return Chart(start, step_s, 2.0, len(means), tuple(curves))
+
+    desk._telemetry = SimpleNamespace(replayed=replayed)  # type: ignore[assignment]
+    with Steps() as steps:
+        found = await desk.test_rule(ADMIN, a.RuleTestParams(spec=a.RuleSpec("any", SLOW), span_s=7200.0))
+    assert found.times > 10_000
+    assert len(found.episodes) == 200
+    assert steps.longest_s < 0.05, (steps.longest_s, steps.total_s)
 
 
 async def test_whoever_may_see_little_of_the_past_asks_few_questions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -40,6 +42,8 @@ class World:
         self.events: list[Event] = []
         self.notes: list[Annotation] = []
         self.calls: list[tuple[str, str, bool]] = []
+        self.heard: list[tuple[str, str, bool]] = []
+        """The same, for each alert that a call tells of."""
         self.there: frozenset[str] | None = None
         self.all = {id_: execution(id_, i) for i, id_ in enumerate(executions)}
 
@@ -60,7 +64,9 @@ class World:
         return 1000.0, 10
 
     def send(self, calls: Iterable[Delivery]) -> None:
-        self.calls += [(d.alert, d.action, d.firing) for d in calls]
+        for d in calls:
+            self.calls.append((d.alert, d.action, d.firing))
+            self.heard += [(id_, d.action, d.firing) for id_ in d.alerts]
 
     @property
     def types(self) -> list[object]:
@@ -100,3 +106,28 @@ class Bench:
             self.alerts.put(Batch(self.clock.wall(), 2.0, (reading,)))
             await trio.lowlevel.checkpoint()
         await self.alerts.round()
+
+
+class Steps(trio.abc.Instrument):
+    """The longest that one task has kept the loop, by the CPU time of it: not what others on the machine took."""
+
+    def __init__(self) -> None:
+        self.longest_s = self.total_s = 0.0
+        self._since = time.thread_time()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._since = time.thread_time()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        took = time.thread_time() - self._since
+        self.total_s += took
+        self.longest_s = max(self.longest_s, took)
+
+    def __enter__(self) -> Steps:
+        gc.disable()  # pytest's own hundreds of thousands of objects would be looked through, 40 ms at a time
+        trio.lowlevel.add_instrument(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        trio.lowlevel.remove_instrument(self)
+        gc.enable()
