@@ -103,7 +103,8 @@ class AlertRule(msgspec.Struct, frozen=True):
         id: `r-1`, `r-2`, ..., or a built-in one's name.
         cooldown_s: an alert of the rule that fires again within so many seconds after it fired last calls no actions.
         builtin: it comes with migmond; it can be disabled and edited, not removed.
-        inhibits: names of rules whose alerts of the same execution or device call no actions while this one fires.
+        inhibits: names of rules whose alerts of the same execution or device call no actions while this one fires, and
+            for some minutes more (`alerting.quiet.SETTLES_S`) if they began meanwhile.
         created_at, changed_at: wall clock seconds.
         owner: uid of who made it; None for built-in ones.
         own: it looks only at executions of `owner`: it was made by somebody who may not see the others.

@@ -115,7 +115,8 @@ class SilenceList(Result, frozen=True):
 
 class RuleSpec(Params, frozen=True):
     """A rule as it is made. `description`: what is wrong when it fires: its first sentence begins every message.
-    `inhibits`: names of rules whose alerts of the same execution or device call no actions while this one fires."""
+    `inhibits`: names of rules whose alerts of the same execution or device call no actions while this one fires, and
+    for five minutes more if they began meanwhile."""
 
     name: str
     condition: Condition
