@@ -65,6 +65,8 @@ MAX_CHECKS = 8
 """Plans of one user that are walked at a time: each takes a process."""
 MAX_SAVED_PLANS = 200
 MAX_SALVAGE_S = 86_400.0
+MAX_SALVAGES = 4
+"""Of one user at a time: each takes a process, and a disk that fails has one head."""
 _MAX_REQUEST_ID = 200
 _ANOTHERS = "another user's migration"
 
@@ -118,6 +120,7 @@ class Service:
         self._find, self._steer, self._reads = rights.find, rights.steer, rights.reads
         self._knowledge = knowledge
         self._checks: Counter[int] = Counter()
+        self._salvages: Counter[int] = Counter()
         self._sealing = trio.Lock()
         self._steered = Steered(engine, surroundings)
 
@@ -259,8 +262,14 @@ class Service:
                 f"limit_s is {params.limit_s}", hint=f"1 to {MAX_SALVAGE_S:.0f} seconds", field="limit_s"
             )
         task = await self._knowledge.monitoring.find(execution, params.path)
-        async with self._reads[peer.identity.uid]:
+        uid = peer.identity.uid
+        if self._salvages[uid] >= MAX_SALVAGES:
+            raise LimitExceeded(f"{MAX_SALVAGES} files are salvaged already", hint="try again when one has ended")
+        self._salvages[uid] += 1
+        try:
             return await salvage(self._surroundings, execution, task, params.limit_s)
+        finally:
+            self._salvages[uid] -= 1
 
     async def list_interventions(self, peer: Peer, execution_id: str) -> InterventionList:
         execution = self._find(peer, execution_id)

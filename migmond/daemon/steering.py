@@ -88,8 +88,9 @@ class Steered:
         for one in stopped:
             view = self._engine.view(one.execution)
             in_hand = tuple(m.file for m in view.movers if m.file)
-            percent, id_ = view.progress.percent_done, one.record.id
-            views.append(StoppedView(view.id, view.name, view.state, view.why, percent, in_hand, one.busy, id_))
+            percent, record = view.progress.percent_done, one.record
+            where = (view.id, view.name, view.state, view.why, percent, in_hand)
+            views.append(StoppedView(*where, one.busy, record.id, record.undo))
         return StopAllResult(tuple(views), self._surroundings.clock.monotonic() - began)
 
 

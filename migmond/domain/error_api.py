@@ -67,7 +67,8 @@ class ErrorGroups(Result, frozen=True):
 
 
 class SalvageParams(Params, frozen=True):
-    """`path`: of the file, below its source. `limit_s`: reading ends after about so many seconds."""
+    """`path`: of the file, below its source. `limit_s`: reading ends after about so many seconds; called again, it goes
+    on from there."""
 
     id: str
     path: str
@@ -75,7 +76,8 @@ class SalvageParams(Params, frozen=True):
 
 
 class MissingRange(Result, frozen=True):
-    """Bytes `start` to `start + size` that were not saved. `tried` is false for what there was no time for."""
+    """Bytes `start` to `start + size` that were not saved. `tried` is false for what there was no time for, or for
+    trying it in smaller pieces."""
 
     start: int
     size: int

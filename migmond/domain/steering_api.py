@@ -173,7 +173,8 @@ class StoppedView(Result, frozen=True):
 
     `in_hand`: path text, below their sources, of the files that movers have open; they keep their place.
     `busy`: what movers were still in a second later, such as a sync that the disk does not answer; they begin nothing.
-    `intervention`: its id; `migmon undo` or `migmon resume` lets it go on.
+    `intervention`: its id; `migmon undo` or `migmon resume` lets it go on. `undo`: "" when only a salvage of it was
+    ended, which is asked for once more.
     """
 
     id: str
@@ -184,6 +185,7 @@ class StoppedView(Result, frozen=True):
     in_hand: tuple[str, ...]
     busy: tuple[str, ...]
     intervention: str
+    undo: str = ""
 
 
 class StopAllResult(Result, frozen=True):

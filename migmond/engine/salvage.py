@@ -16,7 +16,7 @@ from migmond.domain.execution import Execution
 from migmond.domain.fault import SALVAGED, Fault, Phase
 from migmond.domain.mover_slots import SALVAGING_SLOT
 from migmond.domain.names import to_text
-from migmond.domain.states import TaskState
+from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Directory, Task
 from migmond.domain.units import show_size
 from migmond.engine.crew import open_mover
@@ -25,7 +25,7 @@ from migmond.engine.places import Places
 from migmond.engine.routes import Routes
 from migmond.engine.settings import Surroundings
 from migmond.planning.routes import target_of
-from migmond.recovery.salvage import RESCUED, UNTRIED
+from migmond.recovery.salvage import BAD, RESCUED
 from migmond.recovery.salvage_pace import SalvagePace
 from migmond.wire.from_mover import Salvaged, Salvaging
 from migmond.wire.to_mover import Salvage
@@ -34,15 +34,19 @@ MOST_RANGES = 1000
 
 
 async def salvage(surroundings: Surroundings, execution: Execution, task: Task, limit_s: float) -> SalvageView:
-    """Save what can be read of the file of `task`, which has failed; it is remarked on its record.
+    """Save what can be read of the file of `task`, which has failed, or go on from where an earlier salvage has left
+    it; it is remarked on its record.
 
     Raises:
-        Conflict: it is no file that has failed, or what is to be written is there already.
+        Conflict: it is no file that has failed, what is to be written is there already and is no salvage of it, it is
+            being salvaged already, or somebody has stopped it.
         MoverError: no mover could be started, or it died.
-        MigmondError: nothing could be read or written.
+        MigmondError: nothing could be read or written, or not all.
     """
-    journal, name = surroundings.journal, to_text(task.name)
-    if task.type is not EntryType.FILE or task.state is not TaskState.FAILED:
+    journal, name, known = surroundings.journal, to_text(task.name), None
+    if task.type is EntryType.FILE and (task.state is TaskState.FAILED or task.outcome is Outcome.LEFT_OUT):
+        known = (await journal.faults(execution.key, [task.number])).get(task.number)
+    if known is None and (task.state is not TaskState.FAILED or task.type is not EntryType.FILE):
         what = task.type.name.lower() if task.type is not EntryType.FILE else task.state.name.lower()
         raise Conflict(f"{name} is {what}: only files that have failed are salvaged", hint="migmon errors lists them")
     place = Directory(0, task.number - 1, b"")
@@ -51,31 +55,53 @@ async def salvage(surroundings: Surroundings, execution: Execution, task: Task, 
     routes = Routes(journal, execution)
     there = (await routes.applied([task], {task.number: place}))[task.number]
     to = (await routes.paths([task.number])).get(task.number, execution.plan.destination)
-    opening = msgspec.structs.replace(await opening_for(execution, surroundings), make_targets=False)
-    process, _ = await open_mover(surroundings.pool, SALVAGING_SLOT, execution.identity, opening)
-    try:
-        await process.send(Salvage(task.number, there.root, place.path, task.name, limit_s))
-        told, now = _path(task, place), surroundings.clock.monotonic
-        pace = SalvagePace(limit_s, now())
-        with surroundings.salvages.running(execution.id, told):
-            while isinstance(answer := await process.receive(), Salvaging):
-                standing = pace.observe(answer.size, answer.saved, answer.untried, now())
-                surroundings.salvages.tell(surroundings.bus, execution.id, told, standing)
-    finally:
-        await process.end()
-    if not isinstance(answer, Salvaged):
-        raise MoverError("a mover died while it salvaged", hint=f"what it saved may be beside the target of {name}")
-    if answer.fault is not None:
+    told = _path(task, place)
+    with surroundings.salvages.running(execution.id, told):
+        answer = await _saved(
+            surroundings, execution, told, Salvage(task.number, there.root, place.path, task.name, limit_s)
+        )
+    view = _view(target_of(execution.plan.sources[place.root], to), task, place, answer)
+    if answer.fault is not None and not view.saved_bytes:
         kind = Conflict if answer.fault.kind == "exists" else MigmondError
         raise kind(f"{name} cannot be salvaged: {answer.fault.message}", errno=answer.fault.errno or None)
-    view = _view(target_of(execution.plan.sources[place.root], to), task, place, answer)
-    before = (await journal.faults(execution.key, [task.number])).get(task.number)
-    fault = before.fault if before is not None else Fault(Phase.READ, "EIO", 5, "Input/output error")
+    fault = known.fault if known is not None else Fault(Phase.READ, "EIO", 5, "Input/output error")
     remark = f"{show_size(view.saved_bytes)} of {show_size(view.size_bytes)} as {view.saved_as}"
     message = fault.message.split(SALVAGED)[0] + SALVAGED + remark
-    at = before.at if before is not None else surroundings.clock.wall()
+    at = known.at if known is not None else surroundings.clock.wall()
     await journal.apply([AddFault(execution.key, task.number, at, msgspec.structs.replace(fault, message=message))])
+    if answer.fault is not None:
+        raise MigmondError(
+            f"{remark}; then the salvage could not go on: {answer.fault.message}",
+            hint="when that is mended, the same command goes on from there",
+            errno=answer.fault.errno or None,
+        )
     return view
+
+
+async def _saved(surroundings: Surroundings, execution: Execution, path: str, order: Salvage) -> Salvaged:
+    """Let a mover carry out `order`. `path`: of the file, for people."""
+    salvages, goes_on = surroundings.salvages, "the same command goes on from what was saved"
+    opening = msgspec.structs.replace(await opening_for(execution, surroundings), make_targets=False)
+    process, _ = await open_mover(surroundings.pool, SALVAGING_SLOT, execution.identity, opening)
+    now = surroundings.clock.monotonic
+    pace = SalvagePace(order.limit_s, now())
+    try:
+        salvages.begun(execution.id, path, process)
+        await process.send(order)
+        while isinstance(answer := await process.receive(), Salvaging):
+            standing = pace.observe(answer.size, answer.saved, answer.untried, now())
+            salvages.tell(surroundings.bus, execution.id, path, standing)
+    except MoverError:
+        if not salvages.stopped(execution.id, path):
+            raise
+        answer = None
+    finally:
+        await process.end()
+    if isinstance(answer, Salvaged):
+        return answer
+    if salvages.stopped(execution.id, path):
+        raise Conflict(f"the salvage of {path} was stopped", hint=goes_on)
+    raise MoverError(f"a mover died while it salvaged {path}", hint=goes_on)
 
 
 def _path(task: Task, place: Directory) -> str:
@@ -96,5 +122,5 @@ def _view(base: bytes, task: Task, place: Directory, answer: Salvaged) -> Salvag
         saved_bytes=saved,
         missing_bytes=answer.size - saved,
         missing_ranges=len(missing),
-        missing=tuple(MissingRange(r.start, r.size, r.status != UNTRIED) for r in missing[:MOST_RANGES]),
+        missing=tuple(MissingRange(r.start, r.size, r.status == BAD) for r in missing[:MOST_RANGES]),
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from migmond.domain.errors import Conflict
 from migmond.domain.events import SalvageProgress
 from migmond.domain.units import show_duration, show_rate, show_size
 from migmond.engine.bus import EventBus
+from migmond.engine.process import MoverProcess
 from migmond.recovery.salvage_pace import Standing
 
 
@@ -16,15 +18,45 @@ class Salvages:
 
     def __init__(self) -> None:
         self._of: dict[tuple[str, str], Standing | None] = {}
+        self._movers: dict[tuple[str, str], MoverProcess] = {}
+        self._stopped: set[tuple[str, str]] = set()
 
     @contextmanager
     def running(self, execution: str, path: str) -> Iterator[None]:
-        """A file is being salvaged."""
+        """A file is being salvaged.
+
+        Raises:
+            Conflict: it is already: two would write into one file.
+        """
+        if (execution, path) in self._of:
+            raise Conflict(f"{path} is being salvaged already", hint=f"migmon show {execution[:6]} tells how far it is")
         self._of[execution, path] = None
         try:
             yield
         finally:
-            self._of.pop((execution, path), None)
+            del self._of[execution, path]
+            self._movers.pop((execution, path), None)
+            self._stopped.discard((execution, path))
+
+    def begun(self, execution: str, path: str, mover: MoverProcess) -> None:
+        """That mover reads it; dead already, if it was stopped before."""
+        self._movers[execution, path] = mover
+        if (execution, path) in self._stopped:
+            mover.kill()
+
+    def stop(self, execution: str) -> bool:
+        """End those of an execution at once, whatever they are in; returns whether there were any. What was saved is
+        there, and a map of it that is a few seconds old at most: they can be gone on with."""
+        found = [key for key in self._of if key[0] == execution]
+        for key in found:
+            self._stopped.add(key)
+            if (mover := self._movers.get(key)) is not None:
+                mover.kill()
+        return bool(found)
+
+    def stopped(self, execution: str, path: str) -> bool:
+        """Whether somebody has stopped it."""
+        return (execution, path) in self._stopped
 
     def tell(self, bus: EventBus, execution: str, path: str, standing: Standing) -> None:
         """It has got on."""

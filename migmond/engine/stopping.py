@@ -38,7 +38,7 @@ class Stopping(Changer):
     async def stop_all(
         self, executions: Iterable[Execution], author: str, reason: str, *, automatic: bool = False
     ) -> list[Stopped]:
-        """Put an emergency hold on all of `executions` that run, wait or are being verified.
+        """Put an emergency hold on all of `executions` that run, wait or are being verified, and end their salvages.
 
         Everything is told to stop first and journaled then: movers do not wait for the journal's disk.
 
@@ -51,8 +51,10 @@ class Stopping(Changer):
         ask = Ask(Pause(), author, reason, automatic=automatic)
         halted: dict[str, Intervention] = {}
         late: set[str] = set()
+        ended: set[str] = set()
         for execution in executions:
             now, run = self._roster.now(execution), self._roster.run_of(execution.id)
+            salvaging = self._surroundings.salvages.stop(now.id)
             if run is not None and now.state not in TERMINAL_EXECUTION_STATES:
                 if run.closed or not run.ready.is_set():
                     late.add(now.id)  # nothing of it reads or writes any more, or yet
@@ -60,10 +62,15 @@ class Stopping(Changer):
                     halted[now.id] = self._halt(run, ask)
             elif self._verifies(now):
                 halted[now.id] = self._halt_verification(now, ask)
+            elif salvaging and now.state not in LIVE_EXECUTION_STATES:
+                halted[now.id] = self._salvage_ended(now, ask)
+                ended.add(now.id)
         began = self._surroundings.clock.monotonic()
         for execution in executions:
             now = self._roster.now(execution)
-            if now.id in halted:
+            if now.id in ended:
+                await self._recording.put(now, [halted[now.id]])
+            elif now.id in halted:
                 await self._journaled(now, halted[now.id])
             elif now.id in late or (self._roster.run_of(now.id) is None and now.state in LIVE_EXECUTION_STATES):
                 record = await self._hold_back(now, ask)
@@ -91,6 +98,13 @@ class Stopping(Changer):
         verifier = self._verifications.of(now.id)
         assert verifier is not None
         verifier.hold(record.id)
+        return record
+
+    def _salvage_ended(self, now: Execution, ask: Ask) -> Intervention:
+        """There is nothing to hold: it can be asked for again, and goes on then."""
+        after = "its salvage was ended"
+        record = msgspec.structs.replace(self._made(now, ask), before="salvaging", after=after, undo="")
+        self._records.add(record, lasting=False)
         return record
 
     def _made(self, now: Execution, ask: Ask) -> Intervention:

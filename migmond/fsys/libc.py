@@ -18,6 +18,9 @@ SYNC_FILE_RANGE_WAIT_BEFORE = 1
 SYNC_FILE_RANGE_WRITE = 2
 SYNC_FILE_RANGE_WAIT_AFTER = 4
 
+PUNCH_HOLE = 3
+"""Mode of fallocate(2): FALLOC_FL_PUNCH_HOLE with FALLOC_FL_KEEP_SIZE, which it needs."""
+
 _STATX_BTIME = 0x800
 _BIRTH = struct.Struct("=I76xqI164x")
 """Of 256 bytes of statx: which fields are there, and seconds and nanoseconds of the birth time."""

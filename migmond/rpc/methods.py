@@ -206,7 +206,7 @@ def standard_registry() -> Registry:
                "The failures of an execution, grouped by phase and cause, with advice.", _errors),
         Method("execution.salvage", _OPERATOR, SalvageParams, SalvageView,
                "Save what can be read of a damaged file beside its target, under another name, with a map of what is "
-               "missing. The file counts as failed as before.", _salvage),
+               "missing; or go on with that. The file counts as failed as before.", _salvage),
         Method("execution.breakdown", _VIEWER, BreakdownParams, Breakdown,
                "Progress by type, size or directory of the entries, or by several of these at once.", _breakdown),
         Method("execution.large_files", _VIEWER, LargeFilesParams, LargeFiles,

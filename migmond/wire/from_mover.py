@@ -190,7 +190,8 @@ class Salvaging(Message, frozen=True):
 
 
 class Salvaged(Message, frozen=True):
-    """`ranges`: of the file, what is known of each (see `recovery.salvage`). `fault`: why nothing was written."""
+    """`ranges`: of the file, what is known of each (see `recovery.salvage`), from an earlier salvage as well. `fault`:
+    why nothing was written, or why it ended; what is rescued by `ranges` is there all the same."""
 
     number: int
     size: int

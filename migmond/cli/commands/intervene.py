@@ -245,4 +245,5 @@ def stop_all(state: State) -> None:
         return
     state.show(stopped_lines(found))
     for one in found.stopped:
-        state.say(f"Undo: migmon resume {one.id[:6]}")
+        if one.undo:
+            state.say(f"Undo: migmon resume {one.id[:6]}")

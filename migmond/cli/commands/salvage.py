@@ -28,7 +28,8 @@ def salvage(state: State, id_: str, path: str, limit_s: float) -> None:
     """Save what can be read of a damaged file that has failed.
 
     It is written beside the target as NAME.migmond-salvage, never under its own name, with a map of what is missing
-    that GNU ddrescue reads. PATH is below the source, as `migmon errors` shows it.
+    that GNU ddrescue reads. PATH is below the source, as `migmon errors` shows it. Typed again, it goes on from there,
+    and tries what was bad once more.
 
     Exit: 0 all of it was saved, 6 some is missing.
     """
@@ -54,7 +55,7 @@ def salvage_lines(found: SalvageView) -> list[str]:
         ranges = count(found.missing_ranges, "range is", "ranges are")
         lines.append(f"  {show_size(found.missing_bytes)} in {ranges} missing, and zeros there:")
     for r in found.missing[:_SHOWN]:
-        why = "" if r.tried else ", not tried: give it more time with --limit"
+        why = "" if r.tried else ", no time was left for it: the same command goes on"
         lines.append(f"    {r.start:,} to {r.start + r.size:,}{why}")
     if found.missing_ranges > _SHOWN:
         lines.append(f"    and {found.missing_ranges - _SHOWN:,} more: see the map")
