@@ -79,4 +79,5 @@ def outlook_view(name: str, found: Outlook) -> RollbackOutlook:
         ),
         next=found.next,
         backups=found.backups,
+        notes=found.notes,
     )

@@ -63,6 +63,8 @@ class Undoing(msgspec.Struct, frozen=True):
         made: numbers of its sources whose target directories were not there before it.
         again: it is a recovery: of what was copied, that is copied again which is not at the target as it was.
         backups: it kept what it replaced as backups.
+        backed_up_until: wall clock seconds until when it may have made these; 0 for `ended_at`.
+        undone: wall clock seconds between which it was undone before, in part, each time.
         absent: numbers of its sources of which it brought nothing anywhere: single files that were left.
         further: of each of its further destinations, the target of each of its sources there.
         further_on: the file systems that these were on; empty when an older version journaled it.
@@ -77,6 +79,8 @@ class Undoing(msgspec.Struct, frozen=True):
     whole: tuple[int, ...] = ()
     made: tuple[int, ...] = ()
     backups: bool = False
+    backed_up_until: float = 0.0
+    undone: tuple[tuple[float, float], ...] = ()
     again: bool = False
     further: tuple[tuple[bytes, ...], ...] = ()
     absent: tuple[int, ...] = ()

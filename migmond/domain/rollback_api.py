@@ -65,6 +65,7 @@ class RollbackOutlook(Result, frozen=True):
 
     `from_paths` and `to_paths`: where it takes things from, and where to (`restore`), source by source.
     `backups`: of what was replaced and kept as a backup, how many entries get their names back.
+    `notes`: what else cannot be undone, one sentence each.
     `next`: pass it as `after` for more of the fate that was asked for; null when there are no more.
     """
 
@@ -76,3 +77,4 @@ class RollbackOutlook(Result, frozen=True):
     examples: tuple[RollbackExample, ...]
     next: int | None
     backups: int = 0
+    notes: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from migmond.domain.states import Outcome, TaskState
 from migmond.domain.task import Task
 from migmond.engine.places import by_directory
 from migmond.engine.scope import Scope
+from migmond.planning.undo import backup_times
 from migmond.wire.from_mover import BackupsRestored
 from migmond.wire.to_mover import RestoreBackups
 
@@ -14,24 +15,25 @@ _PAGE = 2000
 
 
 async def restore_backups(scope: Scope) -> None:
-    """Give names that are free now, since what was brought there has gone, back to what had them before. It may be
-    repeated after a crash."""
+    """Give names that are free now, since what was brought there has gone, back to what had them before: also those of
+    what somebody else has removed, or an earlier rollback that did not come so far. It may be repeated after a crash,
+    and is done for what a cancelled one has undone: nobody would come back to it."""
     undoing, after = scope.plan.undoes, 0
-    if undoing is None or not undoing.backups:
+    times = backup_times(undoing, scope.account.execution.created_at) if undoing is not None else None
+    if times is None:
         return
     await scope.ledger.settled()
     first, stay = "", 0
-    since_ns, until_ns = int(undoing.born_after * 1e9), int(undoing.ended_at * 1e9)
-    while await scope.gate.passed():
+    while await scope.gate.passed_or_cancelling():
         page = await scope.surroundings.journal.tasks(
-            scope.key, after=after, limit=_PAGE, states=(TaskState.DONE,), directories=False
+            scope.key, after=after, limit=_PAGE, states=(TaskState.DONE, TaskState.SKIPPED), directories=False
         )
         if not page:
             break
         after = page[-1].number
-        gone = [t for t in page if t.outcome is not Outcome.UNCHANGED or undoing.removing]
+        gone = [t for t in page if _is_gone(t)]
         places = await scope.bound_for(gone)
-        message = RestoreBackups(scope.next_batch(), by_directory(gone, places), since_ns, until_ns)
+        message = RestoreBackups(scope.next_batch(), by_directory(gone, places), times)
         answer = await scope.crew.ask(message, BackupsRestored)
         tasks: dict[int, Task] = {t.number: t for t in gone}
         for failure in answer.failures:
@@ -40,3 +42,8 @@ async def restore_backups(scope: Scope) -> None:
             first, stay = first or f"that of {name}: {failure.fault.message}", stay + 1
     if stay:
         scope.leftovers.tell(f"{stay:,} {'backup keeps its name' if stay == 1 else 'backups keep theirs'} ({first})")
+
+
+def _is_gone(task: Task) -> bool:
+    """Whether nothing may be under its name any more; of what stays there after all a mover finds the name taken."""
+    return task.state is TaskState.DONE or task.outcome is Outcome.TARGET_GONE

@@ -20,7 +20,9 @@ from migmond.domain.plan import Plan, Undoing
 from migmond.domain.selector import Selector
 from migmond.domain.states import LIVE_EXECUTION_STATES
 from migmond.domain.task import Task
+from migmond.domain.units import show_size
 from migmond.engine.account import task_bytes
+from migmond.engine.check import probe
 from migmond.engine.crew import open_mover
 from migmond.engine.entrance import Entrance, fresh_execution
 from migmond.engine.opening import fresh_opening
@@ -31,7 +33,10 @@ from migmond.engine.settings import Surroundings
 from migmond.engine.undo import roots_counted, roots_recorded, undo_roots
 from migmond.engine.undo_walk import UndoWalk, compiled, path_of
 from migmond.engine.views import tally_view
-from migmond.planning.undo import Fate, fate_of, recovery_plan, undo_plan
+from migmond.planning.room import missing_at
+from migmond.planning.routes import target_of
+from migmond.planning.undo import Fate, fate_of, recovery_plan, undo_plan, what_stays
+from migmond.planning.verdict import obstacles
 from migmond.wire.from_mover import Opened
 
 MAX_EXAMPLES = 5
@@ -69,6 +74,7 @@ class Outlook(msgspec.Struct, frozen=True):
         tallies: entries by their fates, directories left out.
         examples: in the order of their numbers.
         backups: how many backups get their names back.
+        notes: what else cannot be undone, or is in the way, sentences for people.
         next: number after which there may be more examples of the fate that was asked for; None when there are none.
     """
 
@@ -77,6 +83,7 @@ class Outlook(msgspec.Struct, frozen=True):
     examples: tuple[Example, ...]
     next: int | None
     backups: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class Rollbacks:
@@ -153,7 +160,8 @@ class Rollbacks:
         examples: list[Example] = []
         shown: dict[Fate, int] = {}
         backups = 0
-        async with self._looking(plan, identity) as (process, _):
+        notes = what_stays(first.plan, undoing)
+        async with self._looking(plan, identity) as (process, opened):
             walk = UndoWalk(self._surroundings, undoing, matcher, process)
             async with aclosing(walk.pages(after, roots=True)) as pages:
                 async for page in pages:
@@ -169,17 +177,40 @@ class Rollbacks:
                             examples.append(Example(task.number, its, path_of(task, page.places), found.message))
                     if fate is not None and shown.get(fate, 0) >= limit:
                         return Outlook(plan, tallies, tuple(examples), examples[-1].number, backups)
+            if fate is None and not undoing.removing:
+                notes += await self._in_the_way(process, opened, plan, tallies.get(Fate.RESTORE, Tally()))
         for number in undoing.whole if fate in (None, Fate.WHOLE) and after < len(plan.sources) else ():
             tallies[Fate.WHOLE] = tallies.get(Fate.WHOLE, Tally()).plus(1, 0)
             message = "it was renamed as a whole: all that is in it now comes back, also what was put there since"
             examples.append(Example(firsts[number].number, Fate.WHOLE, b"", message))
-        return Outlook(plan, tallies, tuple(examples), None, backups)
+        return Outlook(plan, tallies, tuple(examples), None, backups, notes)
+
+    async def _in_the_way(self, process: MoverProcess, opened: Opened, plan: Plan, back: Tally) -> tuple[str, ...]:
+        """Return why things cannot be brought back to where they came from, as far as one can tell.
+
+        Args:
+            back: what is to be.
+        """
+        count = len(plan.sources)
+        roots, targets = opened.roots[:count], (await probe(process))[:count]
+        paths = [target_of(s, plan.destination) for s in plan.sources]
+        told = [f.message for f in obstacles(paths, targets, [r.target_empty for r in roots])]
+        one = len({t.device for t in targets}) == 1
+        if one and not any(r.source_device == r.target_device for r in roots):  # what is near is renamed
+            promises = [p for run in self._roster.runs() for p in run.promises(run.execution.name)]
+            if (short := missing_at(targets[0], back, promises)).bytes:
+                told.append(f"{show_size(short.bytes)} short there: {show_size(targets[0].free_bytes)} free")
+        return tuple(told)
 
     async def _plan(self, first: Execution, order: Rollback) -> tuple[dict[int, Task], Plan, Undoing]:
         numbers = range(1, len(first.plan.sources) + 1)
         firsts = await self._surroundings.journal.get_tasks(first.key, numbers)
         sent = await self._surroundings.journal.sent_to(first.key, list(numbers)) if first.further else {}
-        plan = recovery_plan(first, order.selector) if order.again else undo_plan(first, firsts, order.selector, sent)
+        if order.again:
+            plan = recovery_plan(first, order.selector)
+        else:
+            now, before = self._surroundings.clock.wall(), undone_by(first, self._roster.all())
+            plan = undo_plan(first, firsts, order.selector, now, before, sent)
         assert plan.undoes is not None
         undoing = msgspec.structs.replace(plan.undoes, fetched=await self._fetched(first))
         plan = msgspec.structs.replace(plan, undoes=undoing)
@@ -220,8 +251,10 @@ def refuse_while_undone(first: Execution, executions: Iterable[Execution]) -> No
 
 def rollbacks_of(first: Execution, executions: Iterable[Execution]) -> tuple[api.RolledBack, ...]:
     """Return what clients see of the rollbacks of `first` among `executions`, which come oldest first."""
-    return tuple(
-        api.RolledBack(e.id, e.state.value, tally_view(e.totals.done))
-        for e in executions
-        if e.plan.undoes is not None and e.plan.undoes.execution == first.id and not e.plan.undoes.again
-    )
+    return tuple(api.RolledBack(e.id, e.state.value, tally_view(e.totals.done)) for e in undone_by(first, executions))
+
+
+def undone_by(first: Execution, executions: Iterable[Execution]) -> list[Execution]:
+    """Return the rollbacks of `first` among `executions`, in their order."""
+    undoing = ((e, e.plan.undoes) for e in executions)
+    return [e for e, undoes in undoing if undoes is not None and undoes.execution == first.id and not undoes.again]

@@ -333,7 +333,9 @@ class Run(Controlled):
             await finisher.directories()
         if scope.moving and await self._gate.passed():
             scope.stage(Stage.CLEAN_UP)
+        if scope.moving and await self._gate.passed_or_cancelling():
             await restore_backups(scope)
+        if scope.moving and await self._gate.passed():
             await finisher.remove_source_directories()
         if self._gate.mode is Mode.CANCEL:
             self._doubled = await cancel_rest(scope)

@@ -12,6 +12,7 @@ from migmond.breath import Breath
 from migmond.domain.entry import EntryType
 from migmond.domain.errors import MoverError
 from migmond.domain.examination import Examined, ExamineItem
+from migmond.domain.fault import Fault
 from migmond.domain.file_kinds import FileKind
 from migmond.domain.plan import Plan, Undoing
 from migmond.domain.task import Directory, Task, may_be_read
@@ -20,7 +21,7 @@ from migmond.engine.process import MoverProcess
 from migmond.engine.settings import Surroundings
 from migmond.planning.routes import place_at
 from migmond.planning.selection import Candidate, Matcher
-from migmond.planning.undo import is_undone, question, seen_from_target
+from migmond.planning.undo import backup_times, is_undone, question, seen_from_target
 from migmond.wire.from_mover import AllExamined
 from migmond.wire.items import ExamineDirectory
 from migmond.wire.to_mover import Examine
@@ -96,17 +97,17 @@ class UndoWalk:
                 continue  # a source itself: whoever begins a rollback deals with it
             if task.type is EntryType.DIRECTORY or (
                 is_undone(task, removing=self._undoing.removing)
-                and self._matcher.picks(_candidate(task, own, errors.get(task.number, ""), kinds.get(task.number)))
+                and self._matcher.picks(_candidate(task, own, errors.get(task.number), kinds.get(task.number)))
             ):
                 chosen.append(task)
         answers = await self.ask(chosen, own) if chosen else {}
         return Page(page[-1].number, tuple((t, answers[t.number]) for t in chosen), own)
 
-    async def _errors(self, page: Sequence[Task]) -> dict[int, str]:
+    async def _errors(self, page: Sequence[Task]) -> dict[int, Fault]:
         if not self._matcher.asks_for_errors:
             return {}
         found = await self._surroundings.journal.faults(self._undoing.key, [t.number for t in page if t.attempts])
-        return {number: record.fault.kind for number, record in found.items()}
+        return {number: record.fault for number, record in found.items()}
 
     async def _kinds(self, page: Sequence[Task]) -> dict[int, FileKind]:
         if not self._matcher.asks_for_content:
@@ -132,7 +133,7 @@ class UndoWalk:
                 self._batch,
                 tuple(ExamineDirectory(root, path, tuple(items)) for (root, path), items in directories.items()),
                 left_ns,
-                int(self._undoing.born_after * 1e9) if self._undoing.backups else 0,
+                backup_times(self._undoing),
             )
         )
         answer = await self._process.receive()
@@ -158,5 +159,6 @@ def path_of(task: Task, own: dict[int, Directory]) -> bytes:
     return os.path.join(_place(task, own).path, task.name)
 
 
-def _candidate(task: Task, own: dict[int, Directory], error: str, content: FileKind | None) -> Candidate:
-    return Candidate(path_of(task, own), task.type, task.size, task.mtime_ns, task.state, error, content=content)
+def _candidate(task: Task, own: dict[int, Directory], fault: Fault | None, content: FileKind | None) -> Candidate:
+    error, group = (fault.kind, fault.fingerprint) if fault is not None else ("", "")
+    return Candidate(path_of(task, own), task.type, task.size, task.mtime_ns, task.state, error, group, content)

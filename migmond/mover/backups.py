@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 
+from migmond.domain.examination import BackupTimes
 from migmond.domain.fault import Fault, Phase
 from migmond.fsys.durable import sync_directory
 from migmond.fsys.rename import rename_noreplace, stat_or_none
@@ -16,23 +18,27 @@ from migmond.wire.items import ItemFault, NamedTasks
 from migmond.wire.slots import Doing
 from migmond.wire.to_mover import RestoreBackups
 
+_MISSING = 16
+"""So many numbers in a row that no backup has are the end: they are made without gaps, but people remove some."""
 
-def made_backup(directory: int, name: bytes, since_ns: int, until_ns: int) -> bytes | None:
-    """Return the backup of `name` that was made between two times, and that nothing has happened to since.
+
+def made_backup(directory: int, name: bytes, times: BackupTimes) -> bytes | None:
+    """Return the backup of `name` that was made at these times, and that nothing has happened to since.
 
     Which backups an execution made is not on record. Making one, by link or rename, moves its ctime, which nobody can
     set: so one that has a ctime between the execution's beginning and end was made by it. Of several the last one is
     what had the name before.
-
-    Args:
-        since_ns, until_ns: nanoseconds since the epoch, by the clock of the file system.
     """
-    found = None
+    found, missing = None, 0
     for candidate in backup_names(name):
         st = stat_or_none(directory, candidate)
         if st is None:
-            return found  # they are numbered without gaps
-        if since_ns <= st.st_ctime_ns <= until_ns:
+            missing += 1
+            if missing == _MISSING:
+                break
+            continue
+        missing = 0
+        if times.are_of(st.st_ctime_ns, 1 if stat.S_ISDIR(st.st_mode) else st.st_nlink):
             found = candidate
     return found
 
@@ -72,7 +78,7 @@ class BackupRestorer:
             for number, name in directory.items:
                 own = self._context.roots[directory.root].names(name)[0]
                 try:
-                    if _restored(there, own, message.since_ns, message.until_ns):
+                    if _restored(there, own, message.times):
                         done.append(number)
                 except OSError as e:
                     faults[number] = fault_of(Phase.PUBLISH, e)
@@ -87,10 +93,10 @@ class BackupRestorer:
         return done
 
 
-def _restored(directory: int, name: bytes, since_ns: int, until_ns: int) -> bool:
+def _restored(directory: int, name: bytes, times: BackupTimes) -> bool:
     if stat_or_none(directory, name) is not None:
         return False  # it has been given back already, or somebody has put something there
-    backup = made_backup(directory, name, since_ns, until_ns)
+    backup = made_backup(directory, name, times)
     if backup is None:
         return False
     try:

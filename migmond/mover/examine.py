@@ -6,6 +6,7 @@ each entry is meant, and whoever moves or removes that looks again (`mover.copy`
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -91,15 +92,16 @@ class Examiner:
                 raise _Stays("target_missing", "what was brought there is not there any more")
             occupied = came_from is not None and came_from.stat() is not None
             self._check(item, left, seen, came_from, asked.left_ns)
-            since_ns = asked.backups_since_ns
-            backup = bool(since_ns) and made_backup(there, left.name, since_ns, asked.left_ns) is not None
         except _Stays as e:
             kind, message = e.kind, str(e)
         except OSError as e:
             fault = fault_of(Phase.SCAN, e)
             kind, message = fault.kind, fault.message
+        if asked.backups is not None and kind in ("", "target_missing"):  # else its name does not become free
+            with contextlib.suppress(OSError):
+                backup = made_backup(there, left.name, asked.backups) is not None
         if seen is None:
-            return Examined(item.number, kind, message, _NOTHING, 0, 0, occupied)
+            return Examined(item.number, kind, message, _NOTHING, 0, 0, occupied, backup)
         version = Version(seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
         device = context.device_numbers.recorded(seen.st_dev)
         return Examined(item.number, kind, message, version, device, seen.st_nlink, occupied, backup)

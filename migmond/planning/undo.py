@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import msgspec
 
 from migmond.domain.entry import EntryType, Lost
 from migmond.domain.errors import Conflict
-from migmond.domain.examination import Examined, ExamineItem, Version
+from migmond.domain.examination import BackupTimes, Examined, ExamineItem, Version
 from migmond.domain.execution import Execution
 from migmond.domain.plan import ConflictPolicy, Operation, Plan, Source, Undoing, VerifyLevel
 from migmond.domain.selector import Selector
@@ -39,6 +39,7 @@ _TOLD_AGAIN = {
 
 NOWHERE: Mapping[int, int] = MappingProxyType({})
 """Nothing was sent anywhere else."""
+_NEVER_NS = 1 << 62
 
 
 class Fate(enum.StrEnum):
@@ -74,7 +75,14 @@ def fate_of(found: Examined, *, removing: bool) -> Fate:
     return Fate.OCCUPIED if found.occupied else Fate.RESTORE
 
 
-def undo_plan(first: Execution, roots: dict[int, Task], selector: Selector, sent: Mapping[int, int] = NOWHERE) -> Plan:
+def undo_plan(
+    first: Execution,
+    roots: dict[int, Task],
+    selector: Selector,
+    now: float,
+    before: Iterable[Execution] = (),
+    sent: Mapping[int, int] = NOWHERE,
+) -> Plan:
     """Return the plan that undoes what an ended execution did.
 
     Its sources are the first one's targets, and its targets the first one's sources; their paths are absolute below the
@@ -82,6 +90,8 @@ def undo_plan(first: Execution, roots: dict[int, Task], selector: Selector, sent
 
     Args:
         roots: the first execution's tasks of its sources, by number.
+        now: wall clock seconds.
+        before: earlier rollbacks of it.
         sent: which of them went to a further destination, those that are single files.
 
     Raises:
@@ -89,8 +99,9 @@ def undo_plan(first: Execution, roots: dict[int, Task], selector: Selector, sent
     """
     plan = first.plan
     if plan.undoes is not None:
+        what = "recovery" if plan.undoes.again else "rollback"
         raise Conflict(
-            f"{first.name} is a rollback itself: it cannot be rolled back", hint="run the migration again: migmon run"
+            f"{first.name} is a {what} itself: it cannot be rolled back", hint="run the migration again: migmon run"
         )
     places = [plan.destination, *(d.path for d in first.further)]
     targets = [_target(plan, i, roots.get(i + 1), places[sent.get(i + 1, 0)]) for i in range(len(plan.sources))]
@@ -106,6 +117,8 @@ def undo_plan(first: Execution, roots: dict[int, Task], selector: Selector, sent
         whole=whole,
         made=tuple(n for n in range(1, len(sources) + 1) if n not in there_before),
         backups=plan.conflict is ConflictPolicy.BACKUP,
+        backed_up_until=first.finished_at or now,  # one that was drained has not finished, but does nothing
+        undone=tuple((e.created_at, e.finished_at or now) for e in before),
         further=_further(first, roots),
         further_on=tuple(tuple(a.file_system for a in d.anchors) for d in first.further),
         absent=tuple(n for n, t in sorted(roots.items()) if _is_absent(t, removing=plan.operation is Operation.COPY)),
@@ -149,6 +162,16 @@ def recovery_plan(first: Execution, selector: Selector) -> Plan:
         verify=VerifyLevel.READ_BACK,
         undoes=Undoing(first.id, first.key, plan.operation, ended_at, 0.0, again=True, further=_further(first, {})),
     )
+
+
+def what_stays(plan: Plan, undoing: Undoing) -> tuple[str, ...]:
+    """Return what a rollback of that plan cannot undo and nobody has on record, sentences for people."""
+    told = []
+    if plan.conflict is ConflictPolicy.NEWER:
+        told.append("what was older than what was brought there was replaced without a backup: it does not come back")
+    if len(undoing.made) < len(plan.sources):
+        told.append("directories that were there before stay, with the owner, rights and times that they were given")
+    return tuple(told)
 
 
 def seen_from_target(task: Task) -> Task:
@@ -261,6 +284,25 @@ def undoing_task(task: Task, found: Examined, leader: int, undoing: Undoing) -> 
         target_name=back if state is TaskState.DURABLE else None,
         target_inode=task.inode if state is TaskState.DURABLE else 0,
     )
+
+
+def backup_times(undoing: Undoing, begun: float | None = None) -> BackupTimes | None:
+    """Return when the backups were made that get their names back; None when none were made.
+
+    Args:
+        begun: wall clock seconds since when they get them.
+    """
+    if not undoing.backups:
+        return None
+    undone = [(_ns(since - _CLOCK_STEP_S), _ns(until)) for since, until in undoing.undone]
+    if begun is not None:
+        undone.append((_ns(begun - _CLOCK_STEP_S), _NEVER_NS))
+    until = undoing.backed_up_until or undoing.ended_at
+    return BackupTimes(_ns(undoing.born_after), _ns(until), tuple(undone))
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)
 
 
 def _further(first: Execution, roots: dict[int, Task]) -> tuple[tuple[bytes, ...], ...]:

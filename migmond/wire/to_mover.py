@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from migmond.domain.entry import EntryType
+from migmond.domain.examination import BackupTimes
 from migmond.domain.execution import Anchor
 from migmond.domain.file_system import FileSystemId, Own
 from migmond.domain.selector import Selector
@@ -182,28 +183,27 @@ class Examine(Message, frozen=True):
 
     What was moved and touched after `left_ns` (its ctime, nanoseconds since the epoch) is read: its content has to be
     the same. What was copied says itself when it was touched last by us, see `ExamineItem`.
-    `backups_since_ns`: backups that were made from then to `left_ns` are told; 0: none were.
+    `backups`: those that were made then are told; None: none were.
     """
 
     batch: int
     directories: tuple[ExamineDirectory, ...]
     left_ns: int
-    backups_since_ns: int = 0
+    backups: BackupTimes | None = None
 
 
 class RestoreBackups(Message, frozen=True):
-    """Rollback: give backups that were made from `since_ns` to `until_ns` (nanoseconds since the epoch) the names of
-    these items, where they are free. Durable when the answer arrives; what has none is no fault."""
+    """Rollback: give backups that were made at these times the names of these items, where they are free. Durable when
+    the answer arrives; what has none is no fault."""
 
     batch: int
     directories: tuple[NamedTasks, ...]
-    since_ns: int
-    until_ns: int
+    times: BackupTimes
 
 
 class Salvage(Message, frozen=True):
-    """Save what can be read of a damaged file into a file of another name beside its target. `path` is the directory's,
-    below the root; it ends after about `limit_s` seconds."""
+    """Save what can be read of a damaged file into a file of another name beside its target, or go on from where an
+    earlier one has left it. `path` is the directory's, below the root; it ends after about `limit_s` seconds."""
 
     number: int
     root: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -106,3 +107,38 @@ async def test_a_rollback_does_not_begin_while_a_disk_is_away(tmp_path: Path) ->
             back = await lab.ended(await lab.engine.rollback(Rollback(done), ME, "ana"))
             assert (back.state, back.reason) == (ExecutionState.COMPLETED, "")
     assert files(source) == files(before)
+
+
+async def test_the_plan_says_that_there_is_no_room_or_no_way_back(tmp_path: Path) -> None:
+    """What is begun without room waits for it."""
+    target = tmp_path / "target"
+    with mounted(tmp_path / "disk", "ext4", size_bytes=64 << 20) as disk:
+        source = disk.root / "source"
+        source.mkdir()
+        (source / "film").write_bytes(bytes(range(256)) * (20 << 12))
+        async with laboratory(tmp_path / "state", EngineSettings(workers=1, hold_s=0.3)) as lab:
+            done = await lab.run(plan(source, target, MOVE))
+            assert (await lab.engine.rollback_plan(Rollback(done), ME)).notes == ()
+            filling = disk.root / "somebody's"
+            with contextlib.suppress(OSError), filling.open("wb", buffering=0) as other:
+                while True:
+                    other.write(bytes(1 << 20))
+            (short,) = (await lab.engine.rollback_plan(Rollback(done), ME)).notes
+            assert "short there" in short
+            back = await lab.engine.rollback(Rollback(done), ME, "ana")
+            await lab.until(lambda: lab.engine.find(back.id).state is ExecutionState.PAUSED)
+            assert (target / "film").stat().st_size == 20 << 20
+            await lab.engine.cancel(lab.engine.find(back.id), "ana", "")
+            await lab.ended(back)
+            filling.unlink()
+            disk.remount("ro")
+            (closed,) = (await lab.engine.rollback_plan(Rollback(done), ME)).notes
+            assert "is on a read-only file system" in closed
+            with pytest.raises(PlanInfeasible, match="is on a read-only file system"):
+                await lab.engine.rollback(Rollback(done), ME, "ana")
+            assert (target / "film").stat().st_size == 20 << 20
+            disk.remount("rw")
+            ended = await lab.ended(await lab.engine.rollback(Rollback(done), ME, "ana"))
+        assert ended.state is ExecutionState.COMPLETED, ended.reason
+        assert (source / "film").read_bytes() == bytes(range(256)) * (20 << 12)
+        assert not target.exists()

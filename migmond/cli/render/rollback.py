@@ -11,7 +11,7 @@ _UNDONE = frozenset({"restore", "remove", "whole", "occupied"})
 
 def undoes_nothing(found: RollbackOutlook) -> bool:
     """Whether all that there is stays as it is."""
-    return not any(f.fate in _UNDONE for f in found.fates)
+    return not found.backups and not any(f.fate in _UNDONE for f in found.fates)
 
 
 def outlook(found: RollbackOutlook) -> list[str]:
@@ -28,6 +28,7 @@ def outlook(found: RollbackOutlook) -> list[str]:
             lines += [f"    {e.path}{f': {e.message}' if e.message else ''}" for e in shown]
     if found.backups:
         lines.append(f"✓ {count(found.backups, 'backup')}: gets its name back, when that is free again")
+    lines += [f"! {note}" for note in found.notes]
     if not found.fates:
         lines.append("  nothing: it brought nothing over, or the selection picks nothing")
     return lines
