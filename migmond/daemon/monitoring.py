@@ -198,7 +198,7 @@ class Monitoring:
         path = os.path.join(place.path, task.name) if place is not None else task.name
         error, group = (fault.kind, fault.fingerprint) if fault is not None else ("", "")
         content = (await self._surroundings.journal.kinds(execution.key, [task.number])).get(task.number, kind)
-        candidate = Candidate(path, task.type, task.size, task.mtime_ns, task.state, error, group, content)
+        candidate = Candidate(path, task.type, task.size, task.mtime_ns, task.state, error, group, content, task.device)
         picking = {h.id: await compiled(h.selector, h.since) for h in execution.holds if h not in whole}
         return tuple(h for h in execution.holds if h in whole or picking[h.id].picks(candidate))
 

@@ -12,6 +12,7 @@ class Columns(msgspec.Struct, frozen=True):
         directories: numbers of those that they lie in; 0 for a source that is no directory.
         names: at the source.
         types: values of EntryType.
+        devices: numbers of the devices that they are on.
     """
 
     numbers: list[int]
@@ -20,6 +21,7 @@ class Columns(msgspec.Struct, frozen=True):
     types: list[int]
     sizes: list[int]
     mtimes_ns: list[int]
+    devices: list[int] = []
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -20,6 +20,8 @@ class Selector(msgspec.Struct, frozen=True, omit_defaults=True):
             suffix, and where that is none that anybody knows by the content, as far as it was read.
         states: task states by name.
         errors: fault kinds (`EIO`, `source_changed`), or groups of faults (`read:EIO:5`).
+        devices: numbers of the devices that sources are on, as the journal has them. People have no use for these: a
+            hold of the engine covers what is on a disk that fails.
     """
 
     include: tuple[str, ...] = ()
@@ -32,6 +34,7 @@ class Selector(msgspec.Struct, frozen=True, omit_defaults=True):
     types: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    devices: tuple[int, ...] = ()
 
     @property
     def selects_all(self) -> bool:

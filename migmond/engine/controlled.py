@@ -260,12 +260,20 @@ class Controlled:
 
     # --- state -------------------------------------------------------------------------------------
 
-    def _hold_for(self, reason: HoldReason, note: str, *, for_s: float | None = None) -> None:
-        """Set an engine's hold unless there is one of that kind; it lifts itself after `for_s` to try again."""
-        if any(h.reason is reason and h.author == ENGINE for h in self.execution.holds) or self._gate.ending:
+    def _hold_for(
+        self,
+        reason: HoldReason,
+        note: str,
+        *,
+        for_s: float | None = None,
+        selector: Selector = Selector(),  # noqa: B008 (it is frozen)
+    ) -> None:
+        """Set an engine's hold unless one of that kind covers the same; it lifts itself after `for_s` to try again."""
+        ours = [h for h in self.execution.holds if h.reason is reason and h.author == ENGINE]
+        if any(h.selector in (selector, Selector()) for h in ours) or self._gate.ending:
             return
         lasts_s = self._surroundings.settings.hold_s if for_s is None else for_s
-        self.pause(reason, ENGINE, note, self._surroundings.clock.wall() + lasts_s)
+        self.pause(reason, ENGINE, note, self._surroundings.clock.wall() + lasts_s, selector)
 
     def _journal_is_full(self, why: str) -> None:
         """Hold for as long as it lasts: this hold does not lift itself to try again, the ledger tries."""

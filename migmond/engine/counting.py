@@ -60,8 +60,8 @@ class Counting:
                 record = faults.get(task.number)
                 kind, group = (record.fault.kind, record.fault.fingerprint) if record is not None else ("", "")
                 content = kinds.get(task.number)
-                candidate = Candidate(path, task.type, task.size, task.mtime_ns, TaskState.FAILED, kind, group, content)
-                if matcher.picks(candidate):
+                facts = (path, task.type, task.size, task.mtime_ns, TaskState.FAILED, kind, group, content, task.device)
+                if matcher.picks(Candidate(*facts)):
                     found.append(task)
             if len(page) < _PAGE:
                 return found

@@ -32,6 +32,8 @@ from migmond.wire.work import WorkDirectory, is_plain, plain_files, plain_item
 PAGE_TASKS = 4000
 BATCHES_OUT = 2
 """One at work and one waiting per mover: no mover idles, and holds and limits still bite at once."""
+_PROBE_S = 0.5
+"""So much later it is seen whether what was tried alone of a device that may be back went well."""
 _LEADER_READY = frozenset({TaskState.DONE, TaskState.DURABLE})
 
 
@@ -212,10 +214,16 @@ class Dispatcher:
             if self._faults.probing:
                 most = 1
                 self._faults.mix(waiting)
-            changed = self._faults.changed
+            changed, doubtful = self._faults.changed, self._faults.doubtful
+            tried = self._devices_out() if doubtful else set[int]()
             while waiting and len(tasks) < most and (not tasks or size + task_bytes(waiting[0]) <= room):
                 task = waiting.popleft()
                 number = task.number
+                if task.device in doubtful:
+                    if task.device in tried:
+                        scope.requeue.ready(task, scope.now() + _PROBE_S)
+                        continue
+                    tried.add(task.device)
                 packing.enter(places[number])
                 if is_plain(task) and number not in changed and number not in names and number not in withheld:
                     packing.add_plain(task)
@@ -237,6 +245,11 @@ class Dispatcher:
             scope.share_limits()  # before it begins: no two may take the whole of it
             work = packing.directories(self._untidy)
             await station.send(Work(batch, work, scope.mover_name(station.number), tuple(scope.dead_movers)))
+
+    def _devices_out(self) -> set[int]:
+        """Return the devices of the sources of what movers have in hand."""
+        stations = self._scope.crew.stations.values()
+        return {t.device for s in stations for batch in s.flight.batches.values() for t in batch.tasks.values()}
 
     def _untidy(self, root: int, path: bytes) -> bool:
         """Whether nobody was told to look there since the last mover died (or this run took over from another)."""

@@ -168,5 +168,6 @@ class Judging:
             record = known.get(t.number)
             kind, group = (record.fault.kind, record.fault.fingerprint) if record is not None else ("", "")
             content = kinds.get(t.number)
-            found[t.number] = Candidate(path, t.type, t.size, t.mtime_ns, TaskState.PENDING, kind, group, content)
+            facts = (path, t.type, t.size, t.mtime_ns, TaskState.PENDING, kind, group, content, t.device)
+            found[t.number] = Candidate(*facts)
         return found

@@ -177,7 +177,7 @@ class Run(Controlled):
         schedule, agenda = Schedule(scope, self.pause, self.lift, self.steered), self._agenda
         self._observer = Observer(scope, self._expire, schedule, lambda: agenda.holds_back)
         space, selector = SpaceWatch(scope, self._hold_for, self._observer, opening), scope.plan.selector
-        make = functools.partial(Scanner, scope, opening, space)  # compiles the plan's patterns
+        make = functools.partial(Scanner, scope, opening, space, self._faults)  # compiles the plan's patterns
         long = takes_long(selector.include, selector.exclude)
         scanner = await trio.to_thread.run_sync(make) if long else make()
         undoing = scope.plan.undoes
@@ -236,7 +236,7 @@ class Run(Controlled):
         if scope.account.execution.state in (ExecutionState.CREATED, ExecutionState.WAITING):
             scope.account.change(started_at=scope.account.execution.started_at or scope.wall())
             self._enter(ExecutionState.RUNNING)
-        if self._resumed and self._gate.mode is Mode.PAUSE:
+        if self._resumed:
             # A daemon that starts looks for itself whether the disk is back and has room: after a power cut nobody
             # may be there to say so.
             self.lift(lambda h: h.author in (ENGINE, JOURNAL), "lifted")

@@ -23,6 +23,7 @@ from migmond.domain.task import Directory, Entry, Listing, Task
 from migmond.domain.timeline import MilestoneKind
 from migmond.domain.units import show_size
 from migmond.engine.crew import open_mover
+from migmond.engine.faults import FaultDesk
 from migmond.engine.process import MoverProcess
 from migmond.engine.scope import Scope
 from migmond.engine.space import SpaceWatch
@@ -33,6 +34,9 @@ from migmond.wire.to_mover import Open, Scan
 
 PAGE_DIRECTORIES = 1000
 MAX_DEATHS = 3
+LIST_AGAIN_S = 1.0
+"""After so long at least what could not be listed is tried once more."""
+_GIVEN_UP = frozenset({TaskState.FAILED, TaskState.CANCELLED})
 MESSAGES_AT_A_TIME = 16
 """Of about a thousand entries each: so many wait for the journal at most, and are written together."""
 
@@ -67,10 +71,16 @@ class Scanner:
     Args:
         opening: returns the first message for a mover.
         space: is given the mover when it has told everything, to see whether that can fit.
+        faults: says what is done about directories that cannot be listed.
     """
 
-    def __init__(self, scope: Scope, opening: Callable[[], Awaitable[Open]], space: SpaceWatch) -> None:
+    def __init__(
+        self, scope: Scope, opening: Callable[[], Awaitable[Open]], space: SpaceWatch, faults: FaultDesk
+    ) -> None:
         self._scope = scope
+        self._faults = faults
+        self._left: dict[int, int] = {}
+        """Directories that are to be listed once more, with their devices."""
         self._space = space
         self._opening = opening
         self._matcher = Matcher(scope.plan.selector, scope.wall())
@@ -95,8 +105,11 @@ class Scanner:
                 return
             try:
                 if await self._scan():
-                    self._finished()
-                    return
+                    if not self._left:
+                        self._finished()
+                        return
+                    await self._until_back()
+                    continue
                 why = "a mover ended in the middle of it"
             except MoverError as e:
                 why = e.message
@@ -106,6 +119,14 @@ class Scanner:
             if deaths >= MAX_DEATHS:
                 raise MoverError(f"the scan cannot go on: {why}")
             await trio.sleep(deaths * 0.5)
+
+    async def _until_back(self) -> None:
+        """Wait before what is left is listed once more."""
+        devices, self._left = set(self._left.values()), {}
+        await trio.sleep(LIST_AGAIN_S)
+        while self._faults.is_held(devices) and not self._scope.gate.ending:
+            with trio.move_on_after(LIST_AGAIN_S):
+                await self._scope.progress.wait()
 
     async def _scan(self) -> bool:
         """Let one mover scan what is unread; True when it has told everything."""
@@ -135,10 +156,11 @@ class Scanner:
         last_number = await journal.last_number(key)
         last = (await journal.get_tasks(key, [last_number])).get(last_number)
         cut_off = last.directory if last is not None else 0
+        above = (await journal.get_tasks(key, [cut_off])).get(cut_off)
         after, first = 0, True
         while True:
             page = await journal.unread_directories(key, after=after, limit=PAGE_DIRECTORIES)
-            if first and cut_off:
+            if first and above is not None and above.state not in _GIVEN_UP:
                 place = (await scope.places.find([cut_off])).get(cut_off)
                 if place is not None and await self._is_unread(place):
                     known = tuple(await journal.names_in(key, cut_off))
@@ -148,6 +170,7 @@ class Scanner:
             for place in page:
                 scope.places.add(place)
             broken_off = await journal.faults(key, [d.number for d in page])
+            failed = {n for n, t in (await journal.get_tasks(key, list(broken_off))).items() if t.state in _GIVEN_UP}
             batch = tuple(
                 [
                     ScanDirectory(
@@ -157,7 +180,7 @@ class Scanner:
                         tuple(await journal.names_in(key, d.number)) if d.number in broken_off else (),
                     )
                     for d in page
-                    if d.number != cut_off
+                    if d.number != cut_off and d.number not in failed
                 ]
             )
             last_page = len(page) < PAGE_DIRECTORIES
@@ -228,6 +251,8 @@ class Scanner:
             judged.append(await self._judge(listing, place, breath))
             await breath.take()
             scope.places.learn(judged[-1])
+            if listing.complete:
+                self._faults.listed(listing.device)
         judged = await self._with_leaders(judged)
         for listing in judged:
             await breath.take()
@@ -276,12 +301,17 @@ class Scanner:
         return msgspec.structs.replace(listing, outcomes=outcomes)
 
     async def _failed(self, number: int, fault: Fault) -> None:
-        """A directory cannot be listed: its task fails; it stays unread, so a resume tries it again."""
+        """A directory cannot be listed: it is listed once more, or its task fails; it stays unread, so a resume tries
+        it again."""
         scope = self._scope
         await scope.ledger.settled()
         task: Task | None = (await scope.surroundings.journal.get_tasks(scope.key, [number])).get(number)
         if task is not None and task.state is TaskState.PENDING:
-            scope.fail(task, Fault(Phase.SCAN, fault.kind, fault.errno, fault.message))
+            fault = Fault(Phase.SCAN, fault.kind, fault.errno, fault.message)
+            if self._faults.lists_again(task, fault):
+                self._left[number] = task.device
+            else:
+                scope.fail(task, fault)
 
     def _finished(self) -> None:
         scope = self._scope

@@ -48,6 +48,7 @@ def selector_phrase(selector: Selector) -> str:
         *([f"type {' or '.join(s.types)}"] if s.types else []),
         *([f"state {' or '.join(s.states)}"] if s.states else []),
         *([f"error {' or '.join(s.errors)}"] if s.errors else []),
+        *(["on that disk"] if s.devices else []),
     ]
     text = ", ".join(parts) or "everything"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

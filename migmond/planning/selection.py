@@ -57,7 +57,7 @@ _BOUNDS: Mapping[str, float] = {
 
 class Candidate(msgspec.Struct, frozen=True):
     """What a selector may ask about. `path` is below the source root; `error` is the latest fault's kind, `group` its
-    fingerprint. `content`: the kind that its content told, None when nobody has read it."""
+    fingerprint. `content`: the kind that its content told, None when nobody has read it. `device`: see `Selector`."""
 
     path: bytes
     type: EntryType
@@ -67,6 +67,7 @@ class Candidate(msgspec.Struct, frozen=True):
     error: str = ""
     group: str = ""
     content: FileKind | None = None
+    device: int = 0
 
 
 class Matcher:
@@ -138,6 +139,8 @@ class Matcher:
             return False
         if self._errors and task.error not in self._errors and task.group not in self._errors:
             return False
+        if s.devices and task.device not in s.devices:
+            return False
         return self._pattern_fits(task.path)
 
     def picked(
@@ -178,6 +181,9 @@ class Matcher:
         if self._older_ns is not None:
             before, times = self._older_ns, tasks.mtimes_ns
             left = [i for i in left if times[i] < before]
+        if s.devices:
+            on, devices = s.devices, tasks.devices
+            left = [i for i in left if devices[i] in on]
         if self._errors:
             left = [i for i in left if self._error_fits(faults.get(tasks.numbers[i]))]
         if self._under:

@@ -107,6 +107,7 @@ class MemoryJournal:
             [t.type for t in tasks],
             [t.size for t in tasks],
             [t.mtime_ns for t in tasks],
+            [t.device for t in tasks],
         )
 
     async def line_up(self, key: int, order: Order) -> array[int]:

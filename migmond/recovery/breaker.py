@@ -94,6 +94,13 @@ class Breaker:
         self._patience = 1
         self._count(now, entries, 0)
 
+    def answered(self, now: float) -> None:
+        """Something was told by the device, perhaps out of a cache: it is not back by that, but what failed before was
+        not all that there is."""
+        if self.state is State.CLOSED:
+            self._row = 0
+            self._count(now, 1, 0)
+
     def lifted(self, now: float, slack_s: float = 0.0) -> None:
         """Nothing holds the execution for it any more: its time was over, or a person says that the device is there.
 

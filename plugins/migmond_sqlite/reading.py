@@ -140,14 +140,14 @@ def tasks(
 def pending(db: apsw.Connection, key: int, after: int, limit: int, *, followers: bool) -> Columns:
     base, end = _range(key)
     sql = (
-        "SELECT id, directory, name, type, size, mtime_ns FROM task WHERE id > ? AND id <= ? AND state = 0"
+        "SELECT id, directory, name, type, size, mtime_ns, device FROM task WHERE id > ? AND id <= ? AND state = 0"
         f" AND leader {'> 0' if followers else '= 0'} AND type <> {int(EntryType.DIRECTORY)} ORDER BY id LIMIT ?"
     )
     rows = db.execute(sql, (base | after, end, limit)).fetchall()
-    ids, directories, names, types, sizes, times = map(list, zip(*rows, strict=True)) if rows else [[]] * 6
+    ids, directories, names, types, sizes, times, devices = map(list, zip(*rows, strict=True)) if rows else [[]] * 7
     if any(time.__class__ is bytes for time in times):
         times = list(map(_time, times))
-    return Columns([i & NUMBER_MASK for i in ids], directories, names, types, sizes, times)
+    return Columns([i & NUMBER_MASK for i in ids], directories, names, types, sizes, times, devices)
 
 
 _KEYS = {

@@ -71,6 +71,7 @@ SELECTORS = st.builds(
     types=st.lists(st.sampled_from(["file", "symlink", "video", "image"]), max_size=2).map(tuple),
     states=st.sampled_from([(), (), ("pending",), ("failed",)]),
     errors=st.sampled_from([(), (), ("EIO",), ("copy:ENOSPC:28",)]),
+    devices=st.sampled_from([(), (), (0, 2)]),
 )
 
 
@@ -95,6 +96,7 @@ def test_many_at_once_are_those_picked_alone(
         [task[2] for task in tasks],
         [task[3] for task in tasks],
         [int((NOW - task[4]) * 1e9) for task in tasks],
+        [task[3] % 3 for task in tasks],
     )
     faults = {position + 1: task[5] for position, task in enumerate(tasks) if task[5] is not None}
     kinds = {position + 1: task[6] for position, task in enumerate(tasks) if task[6] is not None}
@@ -109,6 +111,7 @@ def test_many_at_once_are_those_picked_alone(
             fault.kind if fault is not None else "",
             fault.fingerprint if fault is not None else "",
             content,
+            size % 3,
         )
         for path, name, kind, size, age, fault, content in tasks
     ]
