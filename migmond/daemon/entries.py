@@ -40,7 +40,7 @@ def _below(path: bytes, base: bytes) -> list[bytes] | None:
 
 
 def _names(path: bytes) -> list[bytes]:
-    return [name for name in path.split(b"/") if name]
+    return [name for name in path.split(b"/") if name not in (b"", b".")]  # `.` is what a source itself is shown as
 
 
 async def _child(journal: Journal, key: int, directory: int, name: bytes, last: int) -> Task | None:

@@ -41,6 +41,11 @@ async def error_groups(
         task, place = tasks[number], places[number]
         return to_text(os.path.join(place.path, task.name) if place.path else task.name) or "."
 
+    def asked_for(number: int) -> str:
+        """Of several sources more than one may have an entry of that path below them."""
+        source = execution.plan.sources[places[number].root].path
+        return path(number) if len(execution.plan.sources) == 1 else os.path.join(to_text(source), path(number))
+
     views = []
     for group in groups:
         paths = [path(n) for n in group.examples if n in tasks]
@@ -50,5 +55,6 @@ async def error_groups(
             where = evidence.where(group)
             told = await evidence.figures(group, where, now) if len(views) < MOST_WITH_FIGURES else []
             found = evidence.judge(group, where, [*facts, *past_facts(told)])
-            views.append(error_group(group, paths, execution.id[:6], where, found, told))
+            example = next((asked_for(n) for n in group.examples if n in tasks), "")
+            views.append(error_group(group, paths, execution, where, found, told, example))
     return tuple(views)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from migmond.domain.entry import EntryType
 from migmond.domain.errors import Conflict
 from migmond.domain.execution import Execution, Tally
 from migmond.domain.states import ExecutionState
@@ -30,6 +31,8 @@ from migmond.planning.effects import (
 )
 from migmond.planning.phrases import told_limits
 
+_BEFORE = frozenset({ExecutionState.WAITING, ExecutionState.DRAINED, ExecutionState.FAILED})
+_WITH_ERRORS = frozenset({ExecutionState.FAILED, ExecutionState.COMPLETED_WITH_ERRORS})
 _OPEN = frozenset({ExecutionState.CREATED, ExecutionState.WAITING, ExecutionState.RUNNING, ExecutionState.PAUSED})
 
 
@@ -37,7 +40,7 @@ class Picked(msgspec.Struct, frozen=True):
     """What a selector picks.
 
     Attributes:
-        failed: the entries themselves, of a retry.
+        failed: the failed ones themselves: of a retry, or of what is to be done about a group of errors.
         doubtful: see `sieve.Counted`; what they are counts as soon as a mover has opened them.
         unknown: as many, of a change that would have to know before that: they are not picked.
     """
@@ -73,14 +76,18 @@ async def picked_by(surroundings: Surroundings, execution: Execution, run: Run |
         return None
     counting = Counting(surroundings, execution, run.running_tasks() if run is not None else ())
     if isinstance(action, Retry):
-        failed = tuple(await counting.failed(selector))
-        return Picked(Tally(len(failed), sum(map(task_bytes, failed))), failed)
+        tried = tuple(await counting.failed(selector))
+        return Picked(Tally(len(tried), sum(map(task_bytes, tried))), tried)
     if run is not None:
         await run.brought_back()
     counted = await counting.count(selector)
+    picks = await counting.failed(selector) if of_errors(action) and not execution.plan.removes_only else []
+    # Of directories the scan failed, which goes through them once; what has a copy there is no skip's business.
+    failed = tuple(t for t in picks if t.type is not EntryType.DIRECTORY and not t.target_inode)
+    tally = counted.tally.plus(len(failed), sum(map(task_bytes, failed)))
     if isinstance(action, Skip | Pause):
-        return Picked(counted.tally, doubtful=counted.doubtful)
-    return Picked(counted.tally, unknown=counted.doubtful)
+        return Picked(tally, failed, doubtful=counted.doubtful)
+    return Picked(tally, failed, unknown=counted.doubtful)
 
 
 def effect_of(action: Action, now: Execution, picked: Picked | None, pace: Pace, for_s: float | None) -> Effect:
@@ -144,11 +151,15 @@ def _notes(action: Action, now: Execution, picked: Picked | None) -> tuple[str, 
     notes = []
     if picked is not None and picked.nothing:
         what = "has failed" if isinstance(action, Retry) else "is pending"
+        if isinstance(action, Skip | Route) and action.selector.states:
+            notes.append("of what has failed, --error KIND picks what is to be skipped or sent elsewhere")
+        elif of_errors(action):
+            what = "waits or has failed"
         every = isinstance(action, Retry) and action.selector.selects_all
         notes.append(f"nothing {what}" if every else f"nothing that the selector picks {what}: nothing is changed")
         if now.totals.growing and not isinstance(action, Retry):
             notes.append("the scan goes on: what it has not found yet does not count")
-    elif isinstance(action, StandingAction) and now.state in (ExecutionState.WAITING, ExecutionState.DRAINED):
+    elif isinstance(action, StandingAction) and now.state in _BEFORE:
         notes.append(f"it is {now.state.value}: this counts when it runs")
     elif isinstance(action, Skip):
         notes.append(
@@ -157,6 +168,12 @@ def _notes(action: Action, now: Execution, picked: Picked | None) -> tuple[str, 
     elif isinstance(action, Route):
         notes.append("what movers have in hand goes where it was going, and what is there already stays there")
     return tuple(notes)
+
+
+def of_errors(action: Action) -> bool:
+    """Whether it is about groups of errors: what has failed by them is picked as well as what waits. By the state it
+    cannot be: what is tried again is not failed any more, and has to be picked still."""
+    return isinstance(action, Skip | Route) and bool(action.selector.errors) and not action.selector.states
 
 
 def refuse_unsuitable(action: Action, now: Execution) -> None:
@@ -169,6 +186,8 @@ def refuse_unsuitable(action: Action, now: Execution) -> None:
         return
     if isinstance(action, Route) and now.state is ExecutionState.FAILED:
         return  # it may have failed because where something was to go is not there
-    again = now.state in (ExecutionState.FAILED, ExecutionState.COMPLETED_WITH_ERRORS)
+    again = now.state in _WITH_ERRORS
+    if again and of_errors(action):
+        return  # of what has failed
     hint = f"set it going first: migmon resume {now.id[:6]}" if again else "nothing of it can be changed any more"
     raise Conflict(f"{now.name} is {now.state.value}", hint=hint)

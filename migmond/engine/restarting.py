@@ -10,6 +10,7 @@ from migmond.domain.changes import Change, PutIntervention
 from migmond.domain.execution import Execution, Tally
 from migmond.domain.intervention import Intervention
 from migmond.domain.states import EXECUTION_TRANSITIONS, ExecutionState, advance
+from migmond.domain.steering import StandingAction
 from migmond.engine.changer import Changer
 from migmond.engine.recording import Ask
 
@@ -20,12 +21,12 @@ class Restarting(Changer):
     """Of all executions."""
 
     async def restart(
-        self, now: Execution, ask: Ask, changes: Sequence[Change], failed: Tally, retried: Intervention | None = None
+        self, now: Execution, ask: Ask, changes: Sequence[Change], failed: Tally, why: Intervention | None = None
     ) -> Intervention:
         """Set an ended execution going again; holds on all of it are lifted, those on some of it stay.
 
         Args:
-            retried: the record of a retry; None for a resume.
+            why: the record of the change that it goes on for; None for a resume.
         """
         self._verifications.refuse_while_verified(now)
         held = [h for h in now.holds if h.selector.selects_all]
@@ -37,11 +38,11 @@ class Restarting(Changer):
             reason="",
             holds=tuple(h for h in now.holds if h not in held),
         )
-        record = retried or self._recording.made(now, ask, None)
+        record = why or self._recording.made(now, ask, None)
         made: list[Intervention] = []
 
         def told(begun: Execution) -> Change:
-            made.append(retried or msgspec.structs.replace(record, after=begun.state.value))
+            made.append(why or msgspec.structs.replace(record, after=begun.state.value))
             return PutIntervention(made[0])
 
         overs = self._records.over((h.intervention for h in held), ask.author, record.at)
@@ -50,6 +51,6 @@ class Restarting(Changer):
         except BaseException:
             self._records.again(overs)
             raise
-        self._records.add(made[0], lasting=False)
+        self._records.add(made[0], lasting=isinstance(ask.action, StandingAction))
         self._recording.tell([*overs, *made])
         return made[0]

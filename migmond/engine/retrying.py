@@ -39,6 +39,13 @@ def counted(record: Intervention, piece: Sequence[Task]) -> Intervention:
     return msgspec.structs.replace(record, entries=entries + more.entries, bytes=size + more.bytes)
 
 
+def with_fewer_failed(now: Execution, piece: Sequence[Task]) -> Execution:
+    """Return an execution that nothing works on as it is when `piece` of what failed is pending."""
+    gone = tally_of(piece)
+    left = now.totals.failed.plus(-gone.entries, -gone.bytes)
+    return msgspec.structs.replace(now, totals=msgspec.structs.replace(now.totals, failed=left))
+
+
 def try_again(now: Execution, piece: Sequence[Task]) -> RetrySome:
     """Return the change by which they are pending."""
     return RetrySome(now.key, tuple(t.number for t in piece), removes(now))

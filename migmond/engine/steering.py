@@ -32,7 +32,7 @@ from migmond.domain.steering_api import Effect
 from migmond.engine import retrying
 from migmond.engine.changer import Changer, Means
 from migmond.engine.locating import extent_notes
-from migmond.engine.previews import Picked, effect_of, pace_of, picked_by, refuse_unsuitable
+from migmond.engine.previews import Picked, effect_of, of_errors, pace_of, picked_by, refuse_unsuitable
 from migmond.engine.recording import Ask
 from migmond.engine.restarting import RESTARTABLE, Restarting
 from migmond.engine.retries import Retries
@@ -76,7 +76,7 @@ class Steering(Changer):
                 return await self._answer_of(earlier, execution)
             now, run = self._roster.now(execution), self._roster.run_of(execution.id)
             self._check(ask, now)
-            if isinstance(ask.action, RetryAction):
+            if isinstance(ask.action, RetryAction) or of_errors(ask.action):
                 await self._roster.journaled(now)  # what failed a moment ago is looked for in the journal
             picked = await picked_by(self._surroundings, now, run, ask.action)
             effect = effect_of(ask.action, now, picked, pace_of(now, run, self._surroundings), ask.for_s)
@@ -153,6 +153,9 @@ class Steering(Changer):
         now = self._roster.now(execution)
         self._check(ask, now)
         self._verifications.refuse_while_verified(now)
+        if picked is not None and picked.failed:
+            await self._roster.journaled(now)
+            picked = await picked_by(self._surroundings, now, run, action)  # again: others may have tried them
         if seen is not None:
             now = await self._routing.known(now, run, seen)
             self._check(ask, now)  # it may have ended meanwhile
@@ -161,6 +164,8 @@ class Steering(Changer):
         then = with_standing(now, (*now.standing, change))
         if isinstance(action, Workers):
             self._roster.refuse_more_movers(then)
+        if picked is not None and picked.failed:
+            return await self._retries.under(then, run, ask, picked.failed, record)
         self._records.add(record, lasting=True)
         if run is not None:
             run.put_standing(then.standing, [record])

@@ -12,7 +12,7 @@ import msgspec
 from migmond.domain import api
 from migmond.domain.entry import Lost
 from migmond.domain.error_api import CauseView, ErrorGroup, FigureView
-from migmond.domain.execution import Execution, Tally, Verification
+from migmond.domain.execution import Execution, Stage, Tally, Verification
 from migmond.domain.fault import SALVAGED, Fault
 from migmond.domain.hold import Hold, HoldReason
 from migmond.domain.intervention import Intervention
@@ -27,6 +27,7 @@ from migmond.planning.pace import Estimate, percent
 from migmond.planning.phrases import action_phrase, selector_phrase
 from migmond.planning.routes import target_of
 from migmond.recovery.advice import recommend
+from migmond.recovery.commands import Situation
 from migmond.recovery.correlation import Found, Where
 from migmond.recovery.dispositions import device_kind, row_of, side_of
 from migmond.recovery.figures import Figure, concerning
@@ -226,22 +227,24 @@ def task_view(
 def error_group(
     group: FaultGroup,
     paths: Sequence[str],
-    execution: str = "",
+    execution: Execution | None = None,
     where: Where | None = None,
     found: Sequence[Found] = (),
     figures: Sequence[Figure] = (),
+    example: str = "",
 ) -> ErrorGroup:
     """Return what a client sees of a group of errors.
 
     Args:
         paths: of its examples.
-        execution: what its migration is called in a command.
+        execution: its migration; None: no command is wanted.
         where: what its entries are on, None when nobody looked.
         found: what it may come from.
         figures: what was recorded around it.
+        example: one of its entries, as a command takes it.
     """
     fault, under, where = group.fault, to_text(group.under), where or Where()
-    told = recommend(fault, found, execution, under)
+    told = recommend(fault, found, None if execution is None else _situation(group, example, execution))
     return ErrorGroup(
         phase=fault.phase.value,
         kind=fault.kind,
@@ -261,7 +264,21 @@ def error_group(
         under=under,
         causes=tuple(_cause_view(f, figures) for f in found),
         meaning=told.meaning,
-        next=told.command if execution else "",
+        next=told.command,
+    )
+
+
+def _situation(group: FaultGroup, example: str, execution: Execution) -> Situation:
+    return Situation(
+        execution=execution.id[:6],
+        state=execution.state,
+        failed=group.count - group.waiting,
+        waiting=group.waiting,
+        copying=execution.stage in (Stage.SCAN, Stage.COPY),
+        held=bool(execution.holds),
+        undoes=execution.plan.undoes is not None,
+        under=to_text(group.under),
+        example=example,
     )
 
 

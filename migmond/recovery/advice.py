@@ -13,10 +13,18 @@ import msgspec
 
 from migmond.domain.fault import Fault
 from migmond.domain.hints import SEE_LOG
+from migmond.recovery.commands import Command, Situation, text, works
 from migmond.recovery.correlation import Found
 
 LIKELY = 0.4
 """Score from which a cause is acted upon; below it the advice is by the kind of the error."""
+
+_C = Command
+_RETRY = (_C.RETRY, _C.RESUME)
+"""What waits is not retried: the hold that it waits for is lifted."""
+_SKIP = (_C.SKIP,)
+_RESUME = (_C.RESUME, _C.RETRY)
+_ROUTE = (_C.ROUTE,)
 
 HINTS: Mapping[str, str] = {
     "exists": "choose --conflict skip, newer, rename or replace-with-backup, or remove what is there",
@@ -44,6 +52,9 @@ HINTS: Mapping[str, str] = {
     "mover_died": f"reading this file killed the mover process repeatedly: {SEE_LOG}",
 }
 """What to do next, by fault kind, when no cause is known."""
+_GOES_ON = "then migmon resume"
+_BY_KIND: Mapping[str, tuple[Command, ...]] = {"EIO": (Command.SALVAGE, *_RETRY), "mover_died": (Command.SKIP,)}
+"""What to type then, where that is not to go on."""
 
 
 class Advice(msgspec.Struct, frozen=True):
@@ -53,20 +64,15 @@ class Advice(msgspec.Struct, frozen=True):
         cause: name of the cause that it is for.
         meaning: what it means for the files, one or two sentences.
         action: what to do, in this order.
-        command: what to type; `{id}` is the migration, `{error}` the group, `{under}` a flag for its directory or "".
+        commands: what to type; of these the first that does anything as things are.
         source: where that is from.
     """
 
     cause: str
     meaning: str
     action: str
-    command: str
+    commands: tuple[Command, ...]
     source: str
-
-
-_RETRY = "migmon retry {id} --error {error}"
-_SKIP = "migmon skip {id} --error {error}"
-_RESUME = "migmon resume {id}"
 
 
 @cache
@@ -75,16 +81,17 @@ def entries() -> tuple[Advice, ...]:
     return (
         Advice("full", "Nothing more fits; what is there is whole, what is not waits.",
                "make room and it goes on by itself, or send what is left elsewhere",
-               "migmon route {id} --error {error}{under} OTHER_DESTINATION", "open(2), ENOSPC; statvfs(3)"),
+               _ROUTE, "open(2), ENOSPC; statvfs(3)"),
         Advice("no_inodes", "There is room for bytes, but not for one more file.",
                "remove small files there, or choose a file system without a fixed number of inodes (xfs, btrfs)",
-               "migmon route {id} --error {error}{under} OTHER_DESTINATION", "mke2fs(8), -i and -N"),
+               _ROUTE, "mke2fs(8), -i and -N"),
         Advice("quota", "The owner of the copies may have no more there, though the disk has room.",
                "raise the quota (setquota, xfs_quota) or make room, and it goes on by itself",
-               "migmon route {id} --error {error}{under} OTHER_DESTINATION", "quotactl(2); setquota(8)"),
+               _ROUTE, "quotactl(2); setquota(8)"),
         Advice("bad_sectors", "The content of some files is lost, in part at least; each further read wears the disk.",
                "copy everything else first; then save what can be read of these files, and replace the disk",
-               _SKIP, "GNU ddrescue manual, \"Important advice\"; smartctl(8), attributes 5, 187, 197 and 198"),
+               (_C.SALVAGE, _C.SKIP),
+               "GNU ddrescue manual, \"Important advice\"; smartctl(8), attributes 5, 187, 197 and 198"),
         Advice("link", "The data may be whole: what fails is the way to it.",
                "check cable, plug and power, try another port, then try again", _RETRY,
                "libata error handling, Documentation/driver-api/libata.rst; SMART attribute 199"),
@@ -115,11 +122,11 @@ def entries() -> tuple[Advice, ...]:
                "rename at the source, then try again, or leave them out", _SKIP, "ntfs3; vfat.rst, \"utf8\""),
         Advice("too_large", "FAT cannot have files of 4 GiB (2^32 bytes) and more.",
                "send them to another file system (exFAT, ext4), or leave them out",
-               "migmon route {id} --error {error}{under} OTHER_DESTINATION",
+               _ROUTE,
                "Microsoft FAT specification, 1.03, DIR_FileSize"),
         Advice("hot", "Disks that are too hot slow down and fail.",
                "let it cool: pause for a while, better the air, and limit the rate",
-               "migmon throttle {id} --io 50MiB/s",
+               (_C.THROTTLE, _C.RETRY),
                "the drive's own limits: smartctl -l scttemp"),
         Advice("in_use", "They are not copied as long as they change, so that no half-written file is taken for whole.",
                "wait until their writer is done, or stop it, then try again", _RETRY, "flock(2); fcntl(2), F_SETLEASE"),
@@ -131,7 +138,7 @@ def entries() -> tuple[Advice, ...]:
                "Bairavasundaram et al., An Analysis of Data Corruption in the Storage Stack, FAST 2008"),
         Advice("mover", "The kernel or a library ends the process that reads it.", SEE_LOG, _SKIP, "signal(7)"),
         Advice("changed", "The errors began when the migration was changed.",
-               "look at what was changed, and take it back if it was that", "migmon interventions {id}",
+               "look at what was changed, and take it back if it was that", (_C.INTERVENTIONS,),
                "this migration's own record"),
     )  # fmt: skip
 
@@ -144,24 +151,17 @@ class Recommendation(msgspec.Struct, frozen=True):
     command: str
 
 
-def recommend(fault: Fault, causes: Sequence[Found], execution: str, under: str) -> Recommendation:
+def recommend(fault: Fault, causes: Sequence[Found], there: Situation | None) -> Recommendation:
     """Return what to do about a group of errors.
 
     Args:
         causes: what it may come from, the likeliest first.
-        execution: what its migration is called in a command.
-        under: directory, as path text, that all of it lies in; "" for none.
+        there: None: no command is wanted.
     """
-    hint = HINTS.get(fault.kind, SEE_LOG)
-    if not causes or causes[0].score < LIKELY:
-        return Recommendation("", hint, "")
-    advice = next(a for a in entries() if a.cause == causes[0].cause.name)
-    flag = f" --under {_quoted(under)}" if under else ""
-    command = advice.command.format(id=execution, error=fault.fingerprint, under=flag)
-    return Recommendation(advice.meaning, advice.action, command)
-
-
-def _quoted(text: str) -> str:
-    """Quote for a shell; names of files are anybody's."""
-    plain = text.replace("/", "").replace(".", "").replace("-", "").replace("_", "")
-    return text if plain.isalnum() and not text.startswith("-") else "'" + text.replace("'", "'\\''") + "'"
+    meaning, action = "", HINTS.get(fault.kind, SEE_LOG)
+    commands = _BY_KIND.get(fault.kind, _RETRY if _GOES_ON in action else ())
+    if causes and causes[0].score >= LIKELY:
+        advice = next(a for a in entries() if a.cause == causes[0].cause.name)
+        meaning, action, commands = advice.meaning, advice.action, advice.commands
+    typed = (text(c, fault, there) for c in commands if works(c, fault, there)) if there is not None else ()
+    return Recommendation(meaning, action, next(iter(typed), ""))

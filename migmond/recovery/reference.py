@@ -31,7 +31,9 @@ def reference() -> str:
         facts = ", ".join(f"{kind.value} {strength:.2f}" for kind, strength in cause.facts.items())
         lines.append(f"| `{cause.name}` | {cause.title} | {errors} | {facts} |")
     lines += ["", "## What to do", "", "| cause | it means | do | command | source |", "| --- " * 5 + "|"]
-    lines += [f"| `{a.cause}` | {a.meaning} | {a.action} | `{a.command}` | {a.source} |" for a in entries()]
+    for advice in entries():
+        commands = ", or ".join(f"`{c.value}`" for c in advice.commands)
+        lines.append(f"| `{advice.cause}` | {advice.meaning} | {advice.action} | {commands} | {advice.source} |")
     lines += ["", "When no cause is likely:", "", "| error | do |", "| --- | --- |"]
     lines += [f"| `{kind}` | {hint} |" for kind, hint in HINTS.items()]
     return "\n".join(lines) + "\n"

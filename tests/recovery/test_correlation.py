@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migmond.domain.fault import Fault, Phase
+from migmond.domain.states import LIVE_EXECUTION_STATES, ExecutionState
 from migmond.recovery.advice import LIKELY, entries, recommend
+from migmond.recovery.commands import Command, Situation, works
 from migmond.recovery.correlation import (
     AT_EDGE,
     MOST_CAUSES,
@@ -86,7 +88,9 @@ def test_days_on_which_things_went_wrong(
     assert not any(n.text in e for n in noise for f in found for e in f.evidence)
     shown = {e.split(" (and ")[0] for e in found[0].evidence}
     assert shown <= {f.text for f in facts}
-    told = recommend(fault, found, "ml", "raw")
+    told = recommend(
+        fault, found, Situation("ml", ExecutionState.COMPLETED_WITH_ERRORS, 1, 0, under="raw", example="x")
+    )
     assert told.meaning
     assert told.command.startswith("migmon ")
     assert "{" not in told.command
@@ -95,7 +99,34 @@ def test_days_on_which_things_went_wrong(
 def test_every_kind_of_note_of_the_kernel_is_a_fact_and_every_cause_has_advice() -> None:
     assert set(KINDS) <= {k.value for k in FactKind}
     assert sorted(a.cause for a in entries()) == sorted(c.name for c in causes())
-    assert all(a.meaning and a.action and a.command and a.source for a in entries())
+    assert all(a.meaning and a.action and a.commands and a.source for a in entries())
+
+
+@pytest.mark.parametrize("state", ExecutionState)
+@pytest.mark.parametrize(("failed", "waiting"), [(0, 3), (3, 0), (1, 2)])
+@pytest.mark.parametrize("held", [True, False])
+def test_no_command_is_told_that_would_be_refused_or_pick_nothing(
+    state: ExecutionState, failed: int, waiting: int, *, held: bool
+) -> None:
+    there = Situation("ml", state, failed, waiting, held=held, example="x")
+    over = state in (ExecutionState.COMPLETED, ExecutionState.CANCELLED, ExecutionState.CANCELLING)
+    for fault in (
+        Fault(Phase.READ, "EIO", 5, ""),
+        Fault(Phase.SCAN, "EACCES", 13, ""),
+        Fault(Phase.COPY, "EFBIG", 27, ""),
+    ):
+        told = {c for c in Command if works(c, fault, there)}
+        steer = {Command.RETRY, Command.SKIP, Command.ROUTE, Command.RESUME, Command.THROTTLE}
+        assert not (over and told & steer)
+        assert (Command.RETRY in told) <= bool(failed)
+        assert (Command.SALVAGE in told) <= bool(failed)
+        if fault.phase is Phase.SCAN and not waiting:
+            assert not told & {Command.SKIP, Command.ROUTE, Command.SALVAGE}
+        if state in LIVE_EXECUTION_STATES and not held:
+            assert Command.RESUME not in told
+    assert works(Command.RETRY, Fault(Phase.SCAN, "EACCES", 13, ""), there) is (
+        bool(failed) and state.value in ("drained", "failed", "completed_with_errors")
+    )
 
 
 def test_closeness_and_device_count() -> None:
@@ -149,7 +180,8 @@ def test_more_facts_never_make_a_cause_less_likely(kind: str, some: list[Fact], 
 def test_hostile_directories_cannot_leave_their_quotes() -> None:
     found = correlate(Fault(Phase.COPY, "ENOSPC", 28, ""), T, T, DST, [])
     for under in ("a'; rm -rf ~; '", "-x", "$(reboot)", "plain/dir-1.x"):
-        command = recommend(Fault(Phase.COPY, "ENOSPC", 28, ""), found, "ml", under).command
+        there = Situation("ml", ExecutionState.PAUSED, 0, 1, under=under)
+        command = recommend(Fault(Phase.COPY, "ENOSPC", 28, ""), found, there).command
         import shlex
 
         assert shlex.split(command)[-2] == under

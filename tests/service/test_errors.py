@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -83,6 +84,13 @@ def test_a_full_target_is_one_group_with_its_cause_and_what_to_do(
                 other.write(bytes(MIB // 8))
         group = until_errors(client, id_, "full")
         view = client.call("execution.get", api.GetParams(id_), api.ExecutionView)
+        *command, _ = shlex.split(group.next)
+        daemon.migmon(*command[1:], str(tmp_path / "elsewhere"))  # what is told to be typed does it
+        daemon.migmon("resume", id_[:6])
+        daemon.migmon("watch", id_[:6])
+        assert sorted(p.name for d in (small / "target", tmp_path / "elsewhere") for p in d.rglob("f?")) == [
+            f"f{i}" for i in range(6)
+        ]
     assert (group.kind, group.phase, group.disposition, group.side) == ("ENOSPC", "copy", "hold", "target")
     assert (group.under, group.fingerprint) == ("raw", "copy:ENOSPC:28")
     assert 0 < group.waiting == group.count
