@@ -106,7 +106,8 @@ class TaskConformance:
     async def test_pending_entries_come_as_columns(self, tmp_path: Path) -> None:
         async with self.open(tmp_path) as journal:
             entries = [entry(b"a\xff", size=7), entry(b"dir", DIRECTORY), entry(b"b", inode=5, links=2)]
-            far = Entry(b"far", FILE, 1, 1 << 70, 1, 3, 1)
+            late_ns = (1 << 70) + 0xFF  # bytes that are no text
+            far = Entry(b"far", FILE, 1, late_ns, 1, 3, 1)
             again = entry(b"again", inode=5, links=2)
             listed = listing(1, 2, *entries, again, far, entry(b"left"), leaders={3: 4}, outcomes={5: Outcome.EXISTS})
             await journal.apply([PutExecution(execution()), root(), listed])
@@ -114,7 +115,7 @@ class TaskConformance:
             found = await journal.pending(1)
             assert (found.numbers, found.names) == ([2, 4, 6], [b"a\xff", b"b", b"far"])
             assert (found.directories, found.types) == ([1, 1, 1], [FILE, FILE, FILE])
-            assert (found.sizes, found.mtimes_ns) == ([7, 10, 1], [1_000_000_001, 1_000_000_001, 1 << 70])
+            assert (found.sizes, found.mtimes_ns) == ([7, 10, 1], [1_000_000_001, 1_000_000_001, late_ns])
             assert (await journal.pending(1, after=2, limit=1)).numbers == [4]
             assert (await journal.pending(1, followers=True)).numbers == [5]
             await journal.apply([Record(1, (TaskResult(4, TaskState.DONE),))])

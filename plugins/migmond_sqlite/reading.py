@@ -152,14 +152,14 @@ def pending(db: apsw.Connection, key: int, after: int, limit: int, *, followers:
     )
     sql = (
         f"SELECT group_concat(id & {NUMBER_MASK}), group_concat(directory), CAST(group_concat(name, x'00') AS BLOB),"
-        f" group_concat(type), group_concat(size), group_concat(device), group_concat(mtime_ns), max(mtime_ns)"
+        f" group_concat(type), group_concat(size), group_concat(device), group_concat(mtime_ns + 0), max(mtime_ns)"
         f" FROM {chosen}"
     )
     bounds = (base | after, end, limit)
     numbers, directories, names, types, sizes, devices, times, latest = run(db, sql, bounds)[0]
     if numbers is None:
         return Columns([], [], [], [], [], [], [])
-    if isinstance(latest, bytes):  # beyond 64 bits, which no list has
+    if isinstance(latest, bytes):  # some are beyond 64 bits, stored as bytes: `+ 0` keeps these out of a text
         times_ns = [_time(time) for (time,) in run(db, f"SELECT mtime_ns FROM {chosen}", bounds)]
     else:
         times_ns = _integers(times)
