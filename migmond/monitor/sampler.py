@@ -128,14 +128,14 @@ class Sampler:
         load = machine_load(samples, self._disks)
         self._sinks.put(Batch(self._clock.wall(), self._interval_s, self._figures.of_disks(load)))
         kept: dict[str, SessionRecord] = {}
-        for seen in ended:  # another run of the same execution may have begun, whose counters begin anew
+        # What has ended is there until it is journaled: nobody finds nothing in between.
+        for seen in ended:
             id_ = seen.execution.id
-            await self._take(seen, now, usage, load, kept.get(id_))
+            await self._take(seen, now, usage, load, self._ended(id_, kept))
             await self._take_classes(seen, now)
             kept[id_] = self._sessions[id_].record
-            del self._sessions[id_]
         for seen in live:
-            await self._take(seen, now, usage, load, kept.get(seen.execution.id))
+            await self._take(seen, now, usage, load, self._ended(seen.execution.id, kept))
         if keep:
             self._kept_at = now
             for seen in live:
@@ -148,6 +148,13 @@ class Sampler:
         self._figures.keep_only(at_work)
         for execution in set(self._stages) - at_work:
             del self._stages[execution]
+
+    def _ended(self, id_: str, kept: dict[str, SessionRecord]) -> SessionRecord | None:
+        """Return what a run has left that ended since the last look, when another of the same execution has begun:
+        its counters begin anew."""
+        if id_ in kept:
+            del self._sessions[id_]
+        return kept.get(id_)
 
     async def _take(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 import trio
@@ -10,6 +12,7 @@ from trio.testing import MockClock
 from migmond.analytics.cube import Cube
 from migmond.analytics.shares import DeviceLoad
 from migmond.domain.activity import Activity, Spent
+from migmond.domain.changes import Change
 from migmond.domain.errors import JournalDamaged
 from migmond.domain.execution import Execution, Tally
 from migmond.domain.limits import Limits
@@ -86,6 +89,24 @@ async def test_a_run_that_ends_and_one_that_goes_on_are_both_counted() -> None:
     record = await watched.record()
     assert record.copying[Activity.SOURCE_READ] == 25 * 10**9
     assert record.deaths == 3
+
+
+async def test_what_has_ended_is_there_until_it_is_journaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment there was neither: whoever asked was told of a migration that had worked for 0 s."""
+    it = execution()
+    watched = Watched(MemoryJournal())
+    await watched.look(seen(it, 10))
+    apply, asked = watched.journal.apply, list[bool]()
+
+    async def watching(changes: Sequence[Change]) -> None:
+        asked.append(watched.sampler.session(it.id) is not None)
+        await apply(changes)
+
+    monkeypatch.setattr(watched.journal, "apply", watching)
+    await watched.look(ended=(seen(it, 20, state=ExecutionState.COMPLETED),))
+    assert asked == [True]
+    assert watched.sampler.session(it.id) is None
+    assert (await watched.record()).copying[Activity.SOURCE_READ] == 20 * 10**9
 
 
 async def test_a_limit_in_force_for_most_of_all_runs_is_remembered_when_another_run_has_none(
