@@ -106,9 +106,7 @@ class OwnActions:
 
     async def _take_back(self, notice: AlertNotice, kind: InterventionKind) -> None:
         """What this alert has done, wherever that was: not what another one of the same rule has, nor other actions."""
-        await self._steerer.take_back_requested(
-            author(notice), kind, _requests(notice.alert), "the alert is resolved"
-        )  # fmt: skip
+        await self._steerer.take_back_requested(author(notice), kind, _requests(notice.alert), "the alert is resolved")
 
     async def _stop_all(self, notice: AlertNotice, wanted: NoParameters) -> None:
         if notice.firing:

@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 import trio
 
-from engine_harness import laboratory
+from engine_harness import Laboratory, laboratory
+from migmond.domain.execution import Execution
 from migmond.domain.fault import Fault, Phase
 from migmond.domain.identity import Identity
+from migmond.domain.intervention import Intervention
 from migmond.domain.states import TaskState
 from migmond.domain.steering import Level, Pause, Prioritise, Retry, Skip, Throttle, Workers
 from migmond.engine.pool import MoverPool
 from migmond.engine.process import MoverProcess
 from migmond.engine.recording import Ask
+from migmond.engine.run import Run
 from migmond.engine.settings import EngineSettings
 from steering import TEXTS, cancelled, change, running, texts_and_others
 
@@ -106,18 +109,24 @@ async def test_what_is_brought_back_is_not_done(tmp_path: Path, source: Path) ->
         await cancelled(lab, execution)
 
 
+async def texts_skipped(lab: Laboratory, source: Path, target: Path) -> tuple[Execution, Intervention, Run]:
+    """A migration at work that has left some texts out."""
+    execution = await running(lab, source, target)
+    await change(lab, execution, Throttle(io_ops_per_s=5.0))
+    skipped = await change(lab, execution, Skip(TEXTS))
+    await lab.until(lambda: lab.engine.find(execution.id).totals.left_out.entries > 40)
+    run = lab.engine.run_of(execution.id)
+    assert run is not None
+    return execution, skipped, run
+
+
 async def test_who_picks_right_after_a_skip_was_taken_back_picks_these_as_well(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They were skipped until the agenda had brought them back: a pause picked nothing, and was not made."""
     async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
-        execution = await running(lab, source, tmp_path / "target")
-        await change(lab, execution, Throttle(io_ops_per_s=5.0))
-        skipped = await change(lab, execution, Skip(TEXTS))
+        execution, skipped, run = await texts_skipped(lab, source, tmp_path / "target")
         assert skipped.entries is not None
-        await lab.until(lambda: lab.engine.find(execution.id).totals.left_out.entries > 40)
-        run = lab.engine.run_of(execution.id)
-        assert run is not None
         at_once = run._agenda._bring_back
 
         async def a_busy_moment_later(by: str) -> None:
@@ -137,12 +146,7 @@ async def test_who_picks_right_after_a_restart_picks_what_is_about_to_come_back(
 ) -> None:
     """Of a migration that had just begun again nobody had looked what comes back: a pause picked nothing."""
     async with laboratory(tmp_path / "state", EngineSettings(workers=1)) as lab:
-        execution = await running(lab, source, tmp_path / "target")
-        await change(lab, execution, Throttle(io_ops_per_s=5.0))
-        skipped = await change(lab, execution, Skip(TEXTS))
-        await lab.until(lambda: lab.engine.find(execution.id).totals.left_out.entries > 40)
-        run = lab.engine.run_of(execution.id)
-        assert run is not None
+        execution, skipped, run = await texts_skipped(lab, source, tmp_path / "target")
 
         async def never(by: str) -> None:
             await trio.sleep_forever()

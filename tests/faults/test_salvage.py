@@ -49,6 +49,14 @@ def failed_one(client: Client, source: Path, target: Path, failed: int = 1) -> s
     return id_
 
 
+def film(sick: SickFs, seed: int) -> bytes:
+    """Make the file that is to be salvaged, and return its content."""
+    content = random.Random(seed).randbytes(SIZE)
+    (sick.backing / "source").mkdir()
+    (sick.backing / "source" / "film").write_bytes(content)
+    return content
+
+
 def salvaged(client: Client, id_: str, path: str) -> SalvageView:
     return client.call("execution.salvage", SalvageParams(id_, path), SalvageView)
 
@@ -134,9 +142,7 @@ def test_what_can_be_read_is_saved_under_another_name_with_a_map(tmp_path: Path,
 def test_a_salvage_goes_on_from_its_map_when_the_disk_reads_again(tmp_path: Path, sick: SickFs) -> None:
     """What is saved is not read again: that wears the disk. Complete or not, it does not get the file's name."""
     source, target = sick.root / "source", tmp_path / "target"
-    (sick.backing / "source").mkdir()
-    content = random.Random(8).randbytes(SIZE)
-    (sick.backing / "source" / "film").write_bytes(content)
+    content = film(sick, 8)
     sick.fall_ill("read", path="/source/film", start=MIB + 3 * PAGE, end=MIB + 9 * PAGE, error="EIO")
     with EmbeddedDaemon(tmp_path / "daemon") as daemon, Client(daemon.socket, timeout_s=60) as client:
         id_ = failed_one(client, source, target)
@@ -158,8 +164,7 @@ def test_a_salvage_goes_on_from_its_map_when_the_disk_reads_again(tmp_path: Path
 def test_a_salvage_of_another_version_is_not_mixed_with_this_one(tmp_path: Path, sick: SickFs) -> None:
     """And nothing is read before that is known: a map alone is found out at once."""
     source, target = sick.root / "source", tmp_path / "target"
-    (sick.backing / "source").mkdir()
-    (sick.backing / "source" / "film").write_bytes(random.Random(9).randbytes(SIZE))
+    film(sick, 9)
     sick.fall_ill("read", path="/source/film", start=0, end=PAGE, error="EIO")
     with EmbeddedDaemon(tmp_path / "daemon") as daemon, Client(daemon.socket, timeout_s=60) as client:
         id_ = failed_one(client, source, target)
@@ -185,9 +190,7 @@ def test_a_salvage_of_another_version_is_not_mixed_with_this_one(tmp_path: Path,
 @pytest.mark.hazard(6)
 def test_a_salvage_whose_mover_was_killed_can_be_gone_on_with(tmp_path: Path, sick: SickFs) -> None:
     source, target = sick.root / "source", tmp_path / "target"
-    (sick.backing / "source").mkdir()
-    content = random.Random(10).randbytes(SIZE)
-    (sick.backing / "source" / "film").write_bytes(content)
+    content = film(sick, 10)
     bad = sick.fall_ill("read", path="/source/film", start=0, end=PAGE, error="EIO")
     with EmbeddedDaemon(tmp_path / "daemon") as daemon, Client(daemon.socket, timeout_s=60) as client:
         id_ = failed_one(client, source, target)
@@ -229,9 +232,7 @@ def test_the_longest_name_is_salvaged(tmp_path: Path, sick: SickFs) -> None:
 def test_what_was_saved_stays_when_the_target_is_full(tmp_path: Path, sick: SickFs, small: Path) -> None:
     """The disk may not read it a second time."""
     source, target = sick.root / "source", small / "target"
-    (sick.backing / "source").mkdir()
-    content = random.Random(11).randbytes(SIZE)
-    (sick.backing / "source" / "film").write_bytes(content)
+    content = film(sick, 11)
     sick.fall_ill("read", path="/source/film", start=0, end=PAGE, error="EIO")
     with EmbeddedDaemon(tmp_path / "daemon") as daemon, Client(daemon.socket, timeout_s=60) as client:
         id_ = failed_one(client, source, target)
